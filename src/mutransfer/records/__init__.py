@@ -1,0 +1,33 @@
+"""Records: what is written to disk and passed between floors; frozen, validated, content-hashed."""
+
+from mutransfer.records.lab import LabSettings
+from mutransfer.records.study import (
+    AnalysisTable,
+    CommandTable,
+    LabTable,
+    SearchTable,
+    StudySpec,
+)
+from mutransfer.records.trial import (
+    AxisValue,
+    CallableRunner,
+    CommandRunner,
+    LabRunner,
+    TrialResult,
+    TrialSpec,
+)
+
+__all__ = [
+    "AnalysisTable",
+    "AxisValue",
+    "CallableRunner",
+    "CommandRunner",
+    "CommandTable",
+    "LabRunner",
+    "LabSettings",
+    "LabTable",
+    "SearchTable",
+    "StudySpec",
+    "TrialResult",
+    "TrialSpec",
+]

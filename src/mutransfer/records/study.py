@@ -1,0 +1,223 @@
+"""This file is a study: the question a study file asks, validated strictly."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from mutransfer.errors import nearest
+from mutransfer.records.base import Record
+from mutransfer.records.lab import LabSettings
+from mutransfer.records.trial import AxisValue
+
+MAX_TRIALS = 10**6
+
+_POWERS = re.compile(
+    r"\s*2\s*\^\s*(?P<low>-?\d+(?:\.\d+)?)\s*\.\.\s*2\s*\^\s*(?P<high>-?\d+(?:\.\d+)?)"
+    r"(?:\s*,?\s*step\s+(?P<num>\d+)(?:\s*/\s*(?P<den>\d+))?)?\s*"
+)
+
+
+def powers_of_two(text: str) -> list[float]:
+    """Expand '2^-12 .. 2^-4' or '2^-6 .. 2^-4 step 1/2' into the rates it names.
+
+    Example:
+        >>> powers_of_two("2^-2 .. 2^1")
+        [0.25, 0.5, 1.0, 2.0]
+    """
+    match = _POWERS.fullmatch(text)
+    if match is None:
+        raise ValueError(f"'{text}' is neither a list nor a range like '2^-12 .. 2^-4 step 1/2'")
+    low, high = float(match["low"]), float(match["high"])
+    if not 0 < int(match["num"] or 1) <= 10**3 * int(match["den"] or 1):
+        raise ValueError(f"'{text}' has a step that is not between 0 and 1000")
+    step = int(match["num"] or 1) / int(match["den"] or 1)
+    if high < low or max(abs(low), abs(high)) > 1000:
+        raise ValueError(f"'{text}' must go up, from 2^-1000 to 2^1000 at most")
+    count = int((high - low) / step + 1e-9) + 1
+    if count > MAX_TRIALS:
+        raise ValueError(f"'{text}' names {count} values, more than {MAX_TRIALS}")
+    return [float(2.0 ** (low + k * step)) for k in range(count)]
+
+
+def _axis(value: Any) -> Any:  # noqa: ANN401 - any TOML value may stand here
+    """Accept a list, or a range of powers of two."""
+    if isinstance(value, str):
+        return tuple(powers_of_two(value))
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _points(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
+    """Refuse an empty axis and a point that stands twice."""
+    if not values:
+        raise ValueError("an axis needs at least one value")
+    twice = [v for k, v in enumerate(values) if any(_same(v, other) for other in values[:k])]
+    if twice:
+        raise ValueError(f"{twice[0]!r} stands twice")
+    return values
+
+
+def _same(one: AxisValue, other: AxisValue) -> bool:
+    """Compare without taking True for 1."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def _name(text: str) -> str:
+    """Accept a name that is safe as a folder."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", text):
+        raise ValueError("a name has letters, digits, '.', '_' and '-', and no leading dot")
+    return text
+
+
+def _identifier(text: str) -> str:
+    """Accept the name of an axis or derived value."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", text):
+        raise ValueError(f"'{text}' is not a name: letters, digits and '_', no leading digit")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Axis = Annotated[tuple[AxisValue, ...], BeforeValidator(_axis), AfterValidator(_points)]
+
+
+class StudyTable(Record):
+    """`[study]`: the name, which is also the default store `runs/<name>`."""
+
+    name: Name
+
+
+class LossSource(Record):
+    """Where a command leaves its loss: one of csv, json, jsonl, regex or env."""
+
+    csv: str | None = None
+    json_file: str | None = Field(None, alias="json")
+    jsonl: str | None = None
+    regex: str | None = None
+    env: str | None = None
+    column: str | None = None
+    key: str | None = None
+    reduce: Literal["last", "min", "mean"] = "last"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        """Insist on exactly one place to read from."""
+        given = [s for s in (self.csv, self.json_file, self.jsonl, self.regex, self.env) if s]
+        if len(given) != 1:
+            raise ValueError("name exactly one of csv, json, jsonl, regex, env")
+        return self
+
+
+class Diverged(Record):
+    """What a command does when it diverges: prints something, or exits with a status."""
+
+    regex: str | None = None
+    exit: int | None = None
+
+
+class CommandTable(Record):
+    """`[runner]`: any program that trains once and leaves a loss behind."""
+
+    command: str
+    cwd: str = "."
+    env: dict[str, str] = Field(default_factory=dict)
+    loss: LossSource
+    diverged: Diverged | None = None
+    timeout: str | None = None
+    retries: int = Field(1, ge=0)
+
+
+class LabTable(Record):
+    """`[lab]`: the built-in trainer. Any `LabSettings` key may stand here or be an axis."""
+
+    model_config = Record.model_config | {"extra": "allow"}
+
+    device: str = Field("cpu", description="'cpu', 'cuda' or 'cuda:1'; not part of the identity")
+    text: str | None = Field(None, description="file or folder of text; the embedded one if absent")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys that are settings of a trial."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        """Refuse a key that no trial has."""
+        unknown = sorted(set(self.settings) - set(LabSettings.model_fields))
+        if unknown:
+            names = {*LabSettings.model_fields, "device", "text"}
+            raise ValueError("; ".join(f"unknown key '{k}', {nearest(k, names)}" for k in unknown))
+        return self
+
+
+class SearchTable(Record):
+    """`[search]`: how the axes are explored."""
+
+    strategy: Literal["grid"] = "grid"
+
+
+class AnalysisTable(Record):
+    """`[analysis]`: which axis is the scale, which the hyperparameter, and what counts as transfer."""
+
+    scale: Identifier = "width"
+    hyperparameter: Identifier = "lr"
+    group_by: tuple[Identifier, ...] = ("parametrization",)
+    threshold: float = Field(
+        0.01, gt=0, lt=1, description="regret that still counts, share of loss"
+    )
+
+
+class StudySpec(Record):
+    """The trials that answer one question, and how to read them."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    study: StudyTable
+    axes: dict[Identifier, Axis] = Field(min_length=1)
+    derived: dict[Identifier, str] = Field(default_factory=dict)
+    runner: CommandTable | None = None
+    lab: LabTable | None = None
+    search: SearchTable = SearchTable()
+    analysis: AnalysisTable = AnalysisTable()
+
+    @property
+    def num_trials(self) -> int:
+        """Points of the grid."""
+        count = 1
+        for values in self.axes.values():
+            count *= len(values)
+        return count
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Check what only the whole can tell; report every problem."""
+        problems = []
+        if self.runner is not None and self.lab is not None:
+            problems.append("a study has [runner] or [lab], not both")
+        if self.num_trials > MAX_TRIALS:
+            problems.append(f"the grid has {self.num_trials} trials, more than {MAX_TRIALS}")
+        if both := sorted(set(self.axes) & set(self.derived)):
+            problems.append(f"'{both[0]}' is an axis and derived")
+        for key in ("scale", "hyperparameter"):
+            name = getattr(self.analysis, key)
+            if name not in self.axes:
+                problems.append(f"analysis.{key} is '{name}', which is no axis")
+        for name in self.analysis.group_by:
+            if name not in self.axes and "group_by" in self.analysis.model_fields_set:
+                problems.append(f"analysis.group_by names '{name}', which is no axis")
+        if self.lab is not None:
+            problems += self._lab_problems(self.lab)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _lab_problems(self, lab: LabTable) -> list[str]:
+        """Check that every lab setting is named once, and that it is one."""
+        problems = []
+        for name in (*self.axes, *self.derived):
+            if name not in LabSettings.model_fields:
+                problems.append(f"'{name}' is no setting of the lab")
+            elif name in lab.settings:
+                problems.append(f"'{name}' stands in [lab] and again as an axis or derived value")
+        return problems

@@ -1,0 +1,101 @@
+"""This file is one trial: what was asked (its identity) and what came out."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from mutransfer.records.base import Record, content_hash, plain_number
+
+SCHEMA = 1
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON scalar
+    """Coerce an axis value to its canonical number."""
+    return plain_number(value)
+
+
+AxisValue = Annotated[bool | int | float | str, AfterValidator(_plain)]
+"""A point on an axis. 1 and 1.0 are the same point; NaN is refused."""
+
+
+class LabRunner(Record):
+    """The built-in trainer. `settings` holds what differs from `LabSettings`' frozen defaults."""
+
+    kind: Literal["lab"] = "lab"
+    numerics: int = Field(description="version of the lab's arithmetic; a change redoes trials")
+    data: str = Field(description="sha256 of the training text")
+    settings: dict[str, AxisValue] = Field(default_factory=dict)
+    derived: dict[str, str] = Field(default_factory=dict)
+
+
+class CommandRunner(Record):
+    """Any program: the command before substitution."""
+
+    kind: Literal["command"] = "command"
+    command: str
+    derived: dict[str, str] = Field(default_factory=dict)
+
+
+class CallableRunner(Record):
+    """A Python function, by name."""
+
+    kind: Literal["callable"] = "callable"
+    name: str
+    derived: dict[str, str] = Field(default_factory=dict)
+
+
+Runner = Annotated[LabRunner | CommandRunner | CallableRunner, Field(discriminator="kind")]
+
+
+class TrialSpec(Record):
+    """What was asked of one training run. Its content hash is its identity.
+
+    Example:
+        >>> runner = CommandRunner(command="train --lr={lr}")
+        >>> one = TrialSpec(runner=runner, axes={"lr": 1.0})
+        >>> one.id == TrialSpec(runner=runner, axes={"lr": 1}).id
+        True
+    """
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    runner: Runner
+    axes: dict[str, AxisValue]
+
+    @cached_property
+    def id(self) -> str:
+        """The sha256 of the canonical JSON: the name of the trial's folder."""
+        return content_hash(
+            {
+                "schema": self.schema_version,
+                "runner": {"kind": self.runner.kind, **self.runner.changed()},
+                "axes": self.axes,
+            }
+        )
+
+
+class TrialResult(Record):
+    """What came out of one training run. A diverged run is a result, not a failure."""
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    id: str = Field(description="the trial's identity, again, to notice a moved file")
+    spec: TrialSpec
+    loss: float | None = Field(description="final loss on held-out data, nats per token")
+    diverged_at: int | None = Field(
+        None, description="step at which the loss was not finite, or ended above the untrained loss"
+    )
+    untrained_loss: float | None = Field(None, description="held-out loss before step 1, nats")
+    curve: tuple[tuple[int, float], ...] = Field((), description="(step, training loss in nats)")
+    tokens: int | None = Field(None, description="tokens trained on")
+    flops: float | None = Field(None, description="floating-point operations of training")
+    parameters: int | None = Field(None, description="trained parameters")
+    seconds: float = Field(description="wall-clock seconds of the run")
+    finished: str = Field(description="end of the run, ISO 8601, UTC")
+    host: str = Field("", description="where it ran")
+    versions: dict[str, str] = Field(default_factory=dict, description="package versions")
+    commit: str | None = Field(None, description="commit of a source checkout, if it was one")
+    shared_from: str | None = Field(
+        None, description="id of the trial that this one is identical to, if it was not run itself"
+    )
