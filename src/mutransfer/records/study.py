@@ -159,7 +159,7 @@ class SearchTable(Record):
 
 
 class AnalysisTable(Record):
-    """`[analysis]`: which axis is the scale, which the hyperparameter, and what counts as transfer."""
+    """`[analysis]`: the scale, the hyperparameter, and what counts as transfer."""
 
     scale: Identifier = "width"
     hyperparameter: Identifier = "lr"

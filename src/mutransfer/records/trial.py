@@ -9,8 +9,6 @@ from pydantic import AfterValidator, Field
 
 from mutransfer.records.base import Record, content_hash, plain_number
 
-SCHEMA = 1
-
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON scalar
     """Coerce an axis value to its canonical number."""
@@ -60,7 +58,7 @@ class TrialSpec(Record):
         True
     """
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(1, alias="schema")
     runner: Runner
     axes: dict[str, AxisValue]
 
@@ -79,7 +77,7 @@ class TrialSpec(Record):
 class TrialResult(Record):
     """What came out of one training run. A diverged run is a result, not a failure."""
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(1, alias="schema")
     id: str = Field(description="the trial's identity, again, to notice a moved file")
     spec: TrialSpec
     loss: float | None = Field(description="final loss on held-out data, nats per token")
