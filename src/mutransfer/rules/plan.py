@@ -1,0 +1,292 @@
+"""This file is the plan: a parametrization applied to one concrete model, one row per parameter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from typing import Any
+
+from mutransfer.errors import CoverageError, RuleError, listed
+from mutransfer.rules.decay import constant_product
+from mutransfer.rules.optimizers import optimizer_named
+from mutransfer.rules.power import Power, Ratios
+from mutransfer.rules.roles import REASONS, Role
+from mutransfer.rules.symmetry import in_form
+from mutransfer.rules.tables import Rule, parametrization_named
+
+SCHEMA = 1
+WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnInit:
+    """How a model's author initialises one parameter, as measured.
+
+    Args:
+        rms: Root mean square about zero at the target, for a fresh model; 0 for zeros.
+        error: Relative standard error of one target tensor's RMS.
+        exponent: `rms ∝ ratio^exponent`.
+        ratio: The target's size along the axis that the init depends on, over the base's.
+    """
+
+    rms: float
+    error: float
+    exponent: Fraction
+    ratio: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterFacts:
+    """What a rule must know of one parameter; gathered by `parametrize`, pure data here.
+
+    Args:
+        name: As in `named_parameters`, without wrappers' prefixes.
+        shape: Unsharded shape at the target.
+        role: What it is to a rule.
+        r_in: Fan-in over base fan-in; 1 where it does not scale.
+        r_out: Fan-out over base fan-out.
+        init: The author's initialization.
+        reason: Why it has this role, in words.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    r_in: Fraction
+    r_out: Fraction
+    init: OwnInit
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """One parameter: its role, and the number by which each thing is multiplied.
+
+    Args:
+        name: As in `named_parameters`.
+        shape: Unsharded shape at the target.
+        role: What it is to the rule.
+        r_in: Fan-in over base fan-in.
+        r_out: Fan-out over base fan-out.
+        init_factor: What the author's fresh weights are multiplied by: the part that is missing.
+        lr_factor: The group's peak rate over the base rate.
+        eps_factor: The group's epsilon over the base epsilon.
+        decay_factor: The group's decay over the base decay, under `constant-product`.
+        multiplier: What the layer's input is multiplied by in the forward pass.
+        reason: Why, in words.
+        init_exponent: How the author's own init scales with the ratio it depends on.
+        fresh_rms: RMS that `apply` expects of the author's fresh weights.
+        fresh_error: Relative standard error of that RMS.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    r_in: Fraction
+    r_out: Fraction
+    init_factor: float
+    lr_factor: float
+    eps_factor: float
+    decay_factor: float
+    multiplier: float
+    reason: str
+    init_exponent: Fraction
+    fresh_rms: float
+    fresh_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A parametrization applied to one model: data that prints, compares and saves.
+
+    Args:
+        parametrization: Name of the table.
+        form: Which of its equivalent forms.
+        optimizer: Name of the optimizer whose columns apply.
+        base: Width at which every factor is 1.
+        target: Width of the model that this plan is for.
+        rows: One per parameter, in the model's order.
+    """
+
+    parametrization: str
+    form: str
+    optimizer: str
+    base: int
+    target: int
+    rows: tuple[PlanRow, ...]
+
+    def __str__(self) -> str:
+        from mutransfer.rules.explain import explain
+
+        return explain(self)
+
+    def __getitem__(self, name: str) -> PlanRow:
+        """Find a parameter's row by name, with or without wrappers' prefixes."""
+        plain = unwrapped(name)
+        for row in self.rows:
+            if row.name == plain:
+                return row
+        raise CoverageError(
+            f"the plan has no parameter '{name}'",
+            why="a parameter without its rule would train at the wrong rate, silently",
+            fix=f"use a name of the model it was made from: {listed(r.name for r in self.rows)}",
+        )
+
+    def to_json(self) -> str:
+        """Write the plan as JSON; `from_json` gives an equal plan back."""
+        rows = [_row_to_data(row) for row in self.rows]
+        head = {name: getattr(self, name) for name in _HEAD}
+        return json.dumps({"schema": SCHEMA, **head, "rows": rows}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read a plan back.
+
+        Raises:
+            CoverageError: The text is not a plan, or one of a newer version.
+        """
+        try:
+            data = json.loads(text)
+            schema = data["schema"]
+            if schema == SCHEMA:
+                rows = tuple(_row_from_data(row) for row in data["rows"])
+                return cls(**{name: data[name] for name in _HEAD}, rows=rows)
+        except (KeyError, TypeError, ValueError, ZeroDivisionError) as problem:
+            raise CoverageError(
+                f"this is not a plan: {type(problem).__name__}: {problem}",
+                why="a plan that is guessed at would train with the wrong rates",
+                fix="write it with plan.to_json()",
+            ) from None
+        raise CoverageError(
+            f"this plan has schema {schema!r}, this version reads {SCHEMA}",
+            why="a newer plan may hold rules that this version would ignore",
+            fix="pip install --upgrade mutransfer",
+        )
+
+    def differences(self, other: Plan) -> list[str]:
+        """Say where two plans differ, one line each; an empty list means equal.
+
+        Example:
+            >>> plan = Plan("mup", "table-3", "adamw", 64, 256, ())
+            >>> plan.differences(Plan("sp", "table-3", "adamw", 64, 256, ()))
+            ["parametrization: 'mup' or 'sp'"]
+        """
+        lines = [
+            f"{name}: {getattr(self, name)!r} or {getattr(other, name)!r}"
+            for name in _HEAD
+            if getattr(self, name) != getattr(other, name)
+        ]
+        ours, theirs = ({r.name: r for r in plan.rows} for plan in (self, other))
+        lines += [f"{name}: only in the first" for name in ours if name not in theirs]
+        lines += [f"{name}: only in the second" for name in theirs if name not in ours]
+        for name in ours.keys() & theirs.keys():
+            one, two = ours[name], theirs[name]
+            lines += [
+                f"{name}.{f.name}: {getattr(one, f.name)} or {getattr(two, f.name)}"
+                for f in fields(PlanRow)
+                if getattr(one, f.name) != getattr(two, f.name)
+            ]
+        return sorted(lines)
+
+
+_HEAD = ("parametrization", "form", "optimizer", "base", "target")
+
+
+def unwrapped(name: str) -> str:
+    """Remove wrappers' prefixes, as prefixes, wherever a module starts.
+
+    Example:
+        >>> unwrapped("module._orig_mod.blocks.0.weight")
+        'blocks.0.weight'
+        >>> unwrapped("module_list.0.weight")
+        'module_list.0.weight'
+    """
+    rest = name
+    parts: list[str] = []
+    while rest:
+        for prefix in WRAPPERS:
+            # 'module.' is DDP's only at the very front; a submodule may be called 'module'.
+            if rest.startswith(prefix) and (prefix != "module." or not parts):
+                rest = rest.removeprefix(prefix)
+                break
+        else:
+            head, dot, rest = rest.partition(".")
+            parts.append(head + dot)
+    return "".join(parts)
+
+
+def plan_from_facts(
+    facts: Sequence[ParameterFacts],
+    *,
+    base: int,
+    target: int,
+    parametrization: str = "mup",
+    optimizer: str = "adamw",
+    form: str = "table-3",
+) -> Plan:
+    """Apply a parametrization to facts about parameters: a pure function.
+
+    Raises:
+        RuleError: An unknown name, or a role for which the optimizer has no rule.
+    """
+    published = parametrization_named(parametrization)
+    table = in_form(published, form)
+    rows = [_row(fact, table.rules[fact.role], optimizer, table.keeps_init) for fact in facts]
+    return Plan(parametrization, table.form, optimizer, base, target, tuple(rows))
+
+
+def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool) -> PlanRow:
+    """Evaluate one rule at one shape."""
+    optimizer = optimizer_named(optimizer_name)
+    rate = rule.lr(optimizer.update)
+    if rate is None:
+        raise RuleError(
+            f"'{fact.name}' is {fact.role}: {optimizer.update} updates have no rule for it",
+            why="an orthogonalised update is defined for hidden matrices only",
+            fix="give such parameters to an entrywise optimizer such as 'adamw'",
+        )
+    ratios = Ratios(fan_in=fact.r_in, fan_out=fact.r_out)
+    return PlanRow(
+        name=fact.name,
+        shape=fact.shape,
+        role=fact.role,
+        r_in=fact.r_in,
+        r_out=fact.r_out,
+        init_factor=1.0 if keeps_init else missing_init(rule, ratios, fact.init),
+        lr_factor=rate.at(ratios),
+        eps_factor=rule.eps.at(ratios),
+        decay_factor=constant_product(rule, optimizer).at(ratios),
+        multiplier=rule.multiplier.at(ratios),
+        reason=fact.reason or REASONS[fact.role],
+        init_exponent=fact.init.exponent,
+        fresh_rms=fact.init.rms,
+        fresh_error=fact.init.error,
+    )
+
+
+def missing_init(rule: Rule, ratios: Ratios, own: OwnInit) -> float:
+    """Give the part of the rule's init factor that the author's own init does not have.
+
+    Zeros stay zeros, so their factor is 1.
+    """
+    if own.rms == 0:
+        return 1.0
+    own_factor = Power(fan_in=own.exponent).at(Ratios(fan_in=own.ratio))
+    return rule.init_std.at(ratios) / own_factor
+
+
+def _row_to_data(row: PlanRow) -> dict[str, Any]:
+    """Write a row as JSON data; ratios stay exact as text."""
+    return {
+        key: str(value) if isinstance(value, Fraction) else value
+        for key, value in asdict(row).items()
+    }
+
+
+def _row_from_data(data: Mapping[str, Any]) -> PlanRow:
+    """Read a row back."""
+    exact = {key: Fraction(data[key]) for key in ("r_in", "r_out", "init_exponent")}
+    rest = {"role": Role(data["role"]), "shape": tuple(data["shape"])}
+    return PlanRow(**{**data, **exact, **rest})

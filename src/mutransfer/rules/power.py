@@ -1,0 +1,102 @@
+"""This file is the monomial in which every scaling rule is written: exact rational exponents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+HALF = Fraction(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """How much larger a parameter's dimensions are than at the base shape.
+
+    Args:
+        fan_in: fan-in over base fan-in, `r_in`; 1 where the axis does not scale.
+        fan_out: fan-out over base fan-out, `r_out`.
+        depth: depth over base depth, `r_L`.
+    """
+
+    fan_in: Fraction = Fraction(1)
+    fan_out: Fraction = Fraction(1)
+    depth: Fraction = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """`fan_in^a · fan_out^b · depth^c` of ratios to the base shape: exactly 1 there.
+
+    Example:
+        >>> rule = FAN_OUT / FAN_IN**HALF
+        >>> print(rule)
+        fan_in^-1/2 fan_out
+        >>> rule.at(Ratios(fan_in=Fraction(16), fan_out=Fraction(16)))
+        4.0
+        >>> rule.at(Ratios())
+        1.0
+    """
+
+    fan_in: Fraction = Fraction(0)
+    fan_out: Fraction = Fraction(0)
+    depth: Fraction = Fraction(0)
+
+    def __mul__(self, other: Power) -> Power:
+        return Power(
+            self.fan_in + other.fan_in, self.fan_out + other.fan_out, self.depth + other.depth
+        )
+
+    def __truediv__(self, other: Power) -> Power:
+        return self * other**-1
+
+    def __pow__(self, exponent: Fraction | int) -> Power:
+        return Power(self.fan_in * exponent, self.fan_out * exponent, self.depth * exponent)
+
+    def __str__(self) -> str:
+        named = (("fan_in", self.fan_in), ("fan_out", self.fan_out), ("depth", self.depth))
+        factors = [n if e == 1 else f"{n}^{e}" for n, e in named if e]
+        return " ".join(factors) or "1"
+
+    def at(self, ratios: Ratios) -> float:
+        """Give the value at a shape; exactly 1.0 where all ratios are 1."""
+        return (
+            _power(ratios.fan_in, self.fan_in)
+            * _power(ratios.fan_out, self.fan_out)
+            * _power(ratios.depth, self.depth)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """The smallest of several monomials: one cell of the eps column needs it.
+
+    Example:
+        >>> print(Least(FAN_OUT**-1, (FAN_IN * FAN_OUT) ** -HALF))
+        min(fan_out^-1, fan_in^-1/2 fan_out^-1/2)
+    """
+
+    first: Power
+    second: Power
+
+    def __mul__(self, other: Power) -> Least:
+        return Least(self.first * other, self.second * other)
+
+    def __str__(self) -> str:
+        return f"min({self.first}, {self.second})"
+
+    def at(self, ratios: Ratios) -> float:
+        """Give the smaller value at a shape."""
+        return min(self.first.at(ratios), self.second.at(ratios))
+
+
+ONE = Power()
+FAN_IN = Power(fan_in=Fraction(1))
+FAN_OUT = Power(fan_out=Fraction(1))
+DEPTH = Power(depth=Fraction(1))
+
+
+def _power(ratio: Fraction, exponent: Fraction) -> float:
+    """Raise a ratio to a rational exponent; whole exponents stay exact until the last step."""
+    if exponent.denominator == 1:
+        return float(ratio ** int(exponent))
+    return float(float(ratio) ** float(exponent))

@@ -1,0 +1,46 @@
+"""This file is every paper that a rule relies on, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a rule is printed.
+
+    Args:
+        title: Title of the paper.
+        authors: First author and others.
+        arxiv: Identifier on arXiv, or empty for rules that are ours.
+        at: The table or section.
+    """
+
+    title: str
+    authors: str
+    arxiv: str
+    at: str = ""
+
+    def __str__(self) -> str:
+        reference = f"{self.authors}, {self.title}"
+        if self.arxiv:
+            reference += f", arXiv:{self.arxiv}"
+        return f"{reference}, {self.at}" if self.at else reference
+
+    def place(self, at: str) -> Source:
+        """Point at one table of this source."""
+        return Source(self.title, self.authors, self.arxiv, at)
+
+
+TENSOR_PROGRAMS_V = Source(
+    "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer",
+    "Yang et al. 2022",
+    "2203.03466",
+)
+ALIGNMENT = Source(
+    "Scaling Exponents Across Parameterizations and Optimizers", "Everett et al. 2024", "2407.05872"
+)
+SPECTRAL_CONDITION = Source(
+    "A Spectral Condition for Feature Learning", "Yang, Simon, Bernstein 2023", "2310.17813"
+)
+OWN = Source("the model's own initialization and rates", "its author", "")

@@ -1,0 +1,78 @@
+"""This file is the abc-symmetry: move a factor between multiplier, init and rate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mutransfer.errors import RuleError
+from mutransfer.rules.power import ONE, Power
+from mutransfer.rules.tables import Parametrization, Rates, Rule
+
+FORMS = ("table-3", "table-8")
+
+
+def shift(rule: Rule, theta: Power) -> Rule:
+    """Multiply the forward multiplier by θ and correct the rest, so that training is unchanged.
+
+    Weights become 1/θ as large, gradients θ times: an entrywise or orthogonalised step
+    must shrink by θ, a step proportional to the gradient by θ², and epsilon grows with
+    the gradient.
+
+    Source:
+        Tensor Programs V, arXiv:2203.03466, Lemma J.1; eps derived from the same argument.
+
+    Example:
+        >>> from mutransfer.rules.power import FAN_IN
+        >>> from mutransfer.rules.roles import Role
+        >>> from mutransfer.rules.tables import MUP
+        >>> print(shift(MUP.rules[Role.OUTPUT], FAN_IN).rates.gradient)
+        fan_in^-1
+    """
+    spectral = rule.rates.spectral
+    return Rule(
+        multiplier=rule.multiplier * theta,
+        init_std=rule.init_std / theta,
+        rates=Rates(
+            entrywise=rule.rates.entrywise / theta,
+            gradient=rule.rates.gradient / theta**2,
+            spectral=None if spectral is None else spectral / theta,
+        ),
+        eps=rule.eps * theta,
+    )
+
+
+def without_multiplier(rule: Rule) -> Rule:
+    """Shift a rule until its layer needs no forward multiplier.
+
+    Example:
+        >>> from mutransfer.rules.roles import Role
+        >>> from mutransfer.rules.tables import MUP
+        >>> print(without_multiplier(MUP.rules[Role.OUTPUT]).init_std)
+        fan_in^-1
+    """
+    return shift(rule, ONE / rule.multiplier)
+
+
+def in_form(table: Parametrization, form: str) -> Parametrization:
+    """Write a table in another of its equivalent forms.
+
+    Args:
+        table: A parametrization in its published form.
+        form: 'table-8' as published, or 'table-3': no multipliers, so that no model is edited.
+
+    Raises:
+        RuleError: There is no such form.
+
+    Source:
+        Tensor Programs V, arXiv:2203.03466, Tables 3 and 8.
+    """
+    if form not in FORMS:
+        raise RuleError(
+            f"there is no form '{form}'",
+            why="a plan names its form, because clipping and logged weights depend on it",
+            fix="write form='table-3' (no multipliers) or form='table-8'",
+        )
+    if form == "table-8" or all(rule.multiplier == ONE for rule in table.rules.values()):
+        return table
+    rules = {role: without_multiplier(rule) for role, rule in table.rules.items()}
+    return replace(table, form=form, rules=rules)
