@@ -25,13 +25,14 @@ class OwnInit:
     """How a model's author initialises one parameter, as measured.
 
     Args:
-        rms: Root mean square about zero at the target, for a fresh model; 0 for zeros.
+        rms: Root mean square about zero at the target, for a fresh model; 0 for zeros,
+            None if it was not measured because the init stands as it is.
         error: Relative standard error of one target tensor's RMS.
         exponent: `rms ∝ ratio^exponent`.
         ratio: The target's size along the axis that the init depends on, over the base's.
     """
 
-    rms: float
+    rms: float | None
     error: float
     exponent: Fraction
     ratio: Fraction
@@ -77,7 +78,7 @@ class PlanRow:
         multiplier: What the layer's input is multiplied by in the forward pass.
         reason: Why, in words.
         init_exponent: How the author's own init scales with the ratio it depends on.
-        fresh_rms: RMS that `apply` expects of the author's fresh weights.
+        fresh_rms: RMS that `apply` expects of the author's fresh weights, None for any.
         fresh_error: Relative standard error of that RMS.
     """
 
@@ -93,7 +94,7 @@ class PlanRow:
     multiplier: float
     reason: str
     init_exponent: Fraction
-    fresh_rms: float
+    fresh_rms: float | None
     fresh_error: float
 
 

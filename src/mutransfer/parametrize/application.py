@@ -1,0 +1,139 @@
+"""This file is `apply`: rescale a fresh model's weights in place, install multipliers."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mutransfer.errors import CoverageError, InitError, RuleError, listed
+from mutransfer.rules.plan import Plan, PlanRow, unwrapped
+
+MARK = "_mutransfer_applied"
+
+
+class ScaleInput:
+    """A forward pre-hook that multiplies a layer's input: `multiplier · W · x`, bias untouched."""
+
+    def __init__(self, multiplier: float) -> None:
+        self.multiplier = multiplier
+
+    def __call__(
+        self, module: nn.Module, inputs: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        """Scale the first argument."""
+        return (inputs[0] * self.multiplier, *inputs[1:])
+
+
+def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
+    """Give a freshly built model its plan: rescale its init, install its multipliers.
+
+    Every tensor is multiplied by one number; nothing is drawn again, zeros stay zeros.
+    Nothing is stored on parameters, so copies, shards and checkpoints cannot lose it.
+
+    Args:
+        model: The model that the plan was made for, freshly initialised.
+        plan: From `make_plan`.
+        init: False to resume from a checkpoint: the weights stay, multipliers are installed.
+
+    Returns:
+        The same model.
+
+    Raises:
+        CoverageError: Plan and model do not have the same parameters.
+        InitError: The weights are not fresh (pretrained, or rescaled before), or the plan
+            was applied to this model before.
+
+    Example:
+        >>> from torch import nn
+        >>> from mutransfer.parametrize import make_plan
+        >>> def build(width):
+        ...     return nn.Sequential(nn.Linear(8, width), nn.Linear(width, 2, bias=False))
+        >>> plan = make_plan(build, base=64, target=256)
+        >>> model = apply(build(256), plan)
+        >>> plan["1.weight"].init_factor  # torch's own init supplies 1/2 of the missing 1/4
+        0.5
+    """
+    parameters = covered(model, plan)
+    if getattr(model, MARK, False):
+        raise InitError(
+            "a plan was applied to this model before",
+            why="a second rescaling would square every factor",
+            fix="apply once, to a fresh build(width)",
+        )
+    if init:
+        _check_fresh(parameters, plan)
+        with torch.no_grad():
+            for row in plan.rows:
+                if row.init_factor != 1:
+                    parameters[row.name].mul_(row.init_factor)
+    for row in plan.rows:
+        if row.multiplier != 1:
+            _owner(model, row).register_forward_pre_hook(ScaleInput(row.multiplier))
+    setattr(model, MARK, True)  # on the model, never on a parameter
+    return model
+
+
+def covered(model: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
+    """Match a model's parameters with a plan's rows, each exactly once.
+
+    Raises:
+        CoverageError: A name or shape that only one of them has.
+    """
+    parameters = {unwrapped(name): p for name, p in model.named_parameters()}
+    planned = {row.name: row for row in plan.rows}
+    odd = [f"{name} (not in the plan)" for name in parameters if name not in planned]
+    odd += [f"{name} (not in the model)" for name in planned if name not in parameters]
+    odd += [
+        f"{name} ({tuple(p.shape)}, planned {planned[name].shape})"
+        for name, p in parameters.items()
+        if name in planned and tuple(p.shape) != planned[name].shape
+    ]
+    if odd:
+        raise CoverageError(
+            f"plan and model disagree on {listed(odd)}",
+            why="a parameter without its rule would train at the wrong rate, silently",
+            fix=f"make the plan from this very model: make_plan(build, base={plan.base}, "
+            f"target={plan.target}), then apply it to build({plan.target})",
+        )
+    return parameters
+
+
+def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
+    """Compare every tensor's RMS with what a fresh init gives."""
+    stale = []
+    for row in plan.rows:
+        if row.fresh_rms is None:
+            continue
+        parameter = parameters[row.name]
+        if parameter.is_meta:
+            raise InitError(
+                f"'{row.name}' is on the meta device, it has no weights to rescale",
+                why="the plan multiplies the weights that your own init gives",
+                fix="materialise and initialise the model first, then apply",
+            )
+        rms = float(parameter.detach().double().square().mean().sqrt()) if row.shape else 0.0
+        if not row.shape:
+            rms = float(parameter.detach().abs())
+        # Six standard errors, and 2 % for an init that is a power only nearly.
+        allowed = (6 * row.fresh_error + 0.02) * row.fresh_rms
+        if not abs(rms - row.fresh_rms) <= allowed:
+            stale.append(f"{row.name} (RMS {rms:.4g}, fresh {row.fresh_rms:.4g})")
+    if stale:
+        raise InitError(
+            f"these weights are not a fresh init of width {plan.target}: {listed(stale)}",
+            why="rescaling trained or already rescaled weights would destroy them silently",
+            fix="apply the plan to build(width) before loading weights; to resume, "
+            "apply(model, plan, init=False)",
+        )
+
+
+def _owner(model: nn.Module, row: PlanRow) -> nn.Module:
+    """Find the linear layer whose input is to be scaled."""
+    for name, module in model.named_modules():
+        if f"{unwrapped(name)}.weight" == row.name and isinstance(module, nn.Linear):
+            return module
+    raise RuleError(
+        f"'{row.name}' needs the forward multiplier {row.multiplier:g}, but is not an nn.Linear",
+        why="a multiplier is installed on the layer that uses the weight",
+        fix="make_plan(..., form='table-3'), which needs no multipliers",
+    )

@@ -1,0 +1,264 @@
+"""This file is which axes of a parameter scale, which is fan-in, and hence its role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+
+from torch import nn
+
+from mutransfer.errors import RoleError, listed
+from mutransfer.parametrize.shapes import Owned
+from mutransfer.rules.roles import REASONS, Role, role_of_matrix
+
+# Where fan-in and fan-out stand in the weight of each matrix-like module.
+MATRICES: dict[type[nn.Module], tuple[int, int]] = {nn.Linear: (1, 0), nn.Embedding: (0, 1)}
+ELEMENTWISE = (
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.GroupNorm,
+    nn.modules.batchnorm._NormBase,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """One parameter across widths: how its sides grow, and what it is to a rule.
+
+    Args:
+        role: What it is to a rule.
+        reason: Why, in words.
+        r_in: Fan-in ratio, target over base.
+        r_out: Fan-out ratio, target over base.
+        init_ratio: Ratio, target over base, of the axis that the author's init may depend on.
+        init_probe: The same, probe over base.
+    """
+
+    role: Role
+    reason: str
+    r_in: Fraction
+    r_out: Fraction
+    init_ratio: Fraction
+    init_probe: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A parameter's fan-in and fan-out at base, probe and target.
+
+    An elementwise parameter has a fan-out only: its size. Where the direction is not known,
+    both hold a growing axis.
+    """
+
+    parameter: Owned
+    known: bool
+    elementwise: bool
+    fan_in: tuple[int, int, int]
+    fan_out: tuple[int, int, int]
+    num_growing: int
+
+    @property
+    def fan_in_scales(self) -> bool:
+        """Whether fan-in grows."""
+        return len(set(self.fan_in)) > 1
+
+    @property
+    def fan_out_scales(self) -> bool:
+        """Whether fan-out grows."""
+        return len(set(self.fan_out)) > 1
+
+
+def read_axes(
+    base: Mapping[str, Owned],
+    probe: Mapping[str, Owned],
+    target: Mapping[str, Owned],
+    roles: Mapping[str, Role],
+    seen_elementwise: frozenset[str] = frozenset(),
+) -> dict[str, Axes]:
+    """Give every parameter its role and ratios.
+
+    Args:
+        base: Parameters at the base width.
+        probe: The same at another small width.
+        target: The same at the target width.
+        roles: The user's word, from regular expressions (matched whole) to roles.
+        seen_elementwise: Raw vectors that a forward pass applied elementwise.
+
+    Raises:
+        RoleError: A role that shapes and owners cannot tell, or a pattern that matches nothing.
+    """
+    told = told_roles(list(base), roles)
+    sides = {n: _sides((base[n], probe[n], target[n]), n in seen_elementwise) for n in base}
+    _refuse_unknown([s for n, s in sides.items() if not s.known and n not in told])
+    readout = _readout(sides, told)
+    owner_fan_in = {s.parameter.module: s.fan_in for s in sides.values() if not s.elementwise}
+    axes = {}
+    for name, side in sides.items():
+        role, reason = _role(side, told.get(name), readout)
+        bias_of = owner_fan_in.get(side.parameter.module)
+        axes[name] = _axes(side, role, reason, bias_of)
+    return axes
+
+
+def told_roles(names: list[str], roles: Mapping[str, Role]) -> dict[str, Role]:
+    """Spread the user's patterns over parameter names.
+
+    Raises:
+        RoleError: A pattern is no regular expression, matches nothing, or contradicts another.
+    """
+    told: dict[str, Role] = {}
+    for pattern, value in roles.items():
+        try:
+            role, matcher = Role(value), re.compile(pattern)
+        except (ValueError, re.error) as problem:
+            raise RoleError(
+                f"roles={{{pattern!r}: {value!r}}} cannot be read: {problem}",
+                why="a role that is ignored would leave a wrong rate in place",
+                fix=f"write a regular expression and one of {listed(Role, limit=9)}",
+            ) from None
+        matched = [name for name in names if matcher.fullmatch(name)]
+        if not matched:
+            raise RoleError(
+                f"roles={{{pattern!r}: ...}} matches no parameter",
+                why="a pattern that matches nothing would silently leave the role as it was",
+                fix=f"match a whole name: {listed(names)}",
+            )
+        for name in matched:
+            if told.setdefault(name, role) != role:
+                raise RoleError(
+                    f"'{name}' is told to be {told[name]} and {role}",
+                    why="a parameter has one role",
+                    fix="make the patterns in roles= exclude each other",
+                )
+    return told
+
+
+def _sides(at: tuple[Owned, Owned, Owned], seen_elementwise: bool) -> Sides:
+    """Find fan-in and fan-out from the owner, or leave the direction open."""
+    shapes = [owned.shape for owned in at]
+    parameter = at[0]
+    growing = [k for k in range(len(shapes[0])) if len(set(_at(shapes, k))) > 1]
+    axes = next((ax for kind, ax in MATRICES.items() if issubclass(parameter.kind, kind)), None)
+    if axes is not None and parameter.attribute == "weight":
+        fan_in, fan_out = (_at(shapes, axis) for axis in axes)
+        return Sides(parameter, True, False, fan_in, fan_out, len(growing))
+    size = (prod(shapes[0]), prod(shapes[1]), prod(shapes[2]))
+    bias = axes is not None and parameter.attribute == "bias"
+    if bias or seen_elementwise or issubclass(parameter.kind, ELEMENTWISE):
+        return Sides(parameter, True, True, (1, 1, 1), size, len(growing))
+    if not growing:
+        return Sides(parameter, True, len(shapes[0]) < 2, (1, 1, 1), (1, 1, 1), 0)
+    fan_in, fan_out = _at(shapes, growing[0]), _at(shapes, growing[-1])
+    return Sides(parameter, False, len(shapes[0]) < 2, fan_in, fan_out, len(growing))
+
+
+def _at(shapes: list[tuple[int, ...]], axis: int) -> tuple[int, int, int]:
+    """Read one axis at base, probe and target."""
+    return shapes[0][axis], shapes[1][axis], shapes[2][axis]
+
+
+def _refuse_unknown(sides: list[Sides]) -> None:
+    """Ask for the role of raw parameters: their shapes do not tell which axis is contracted."""
+    if not sides:
+        return
+    first = sides[0].parameter
+    vectors = all(len(side.parameter.shape) == 1 for side in sides)
+    watch = ", or pass example_inputs= so that a forward pass shows it" if vectors else ""
+    role = "VECTOR" if vectors else "HIDDEN"
+    raise RoleError(
+        f"cannot tell the role of {listed(s.parameter.name for s in sides)}: "
+        f"a raw parameter of {first.kind.__name__}, shape {first.shape} at the base",
+        why="whether an axis is summed over or broadcast decides its init and its rate",
+        fix=f"say it: roles={{{first.name!r}: Role.{role}}}{watch}",
+    )
+
+
+def _readout(sides: Mapping[str, Sides], told: Mapping[str, Role]) -> str | None:
+    """Find the one weight that maps a growing axis to a fixed one."""
+    candidates = [
+        name
+        for name, side in sides.items()
+        if not side.elementwise
+        and side.fan_in_scales
+        and not side.fan_out_scales
+        and name not in told
+    ]
+    if len(candidates) > 1:
+        pairs = ", ".join(f"{name!r}: Role.BOTTLENECK" for name in candidates[:-1][:3])
+        raise RoleError(
+            f"cannot tell which is the readout: {listed(candidates)} all map a growing axis "
+            "to a fixed one",
+            why="a readout's init and rate shrink with width, a router's or bottleneck's do not",
+            fix=f"say it: roles={{{pairs}, {candidates[-1]!r}: Role.OUTPUT}}",
+        )
+    return candidates[0] if candidates else None
+
+
+def _role(side: Sides, told: Role | None, readout: str | None) -> tuple[Role, str]:
+    """Decide one role, with the reason in words."""
+    name = side.parameter.name
+    if told is not None:
+        _check_told(side, told)
+        return told, "as told by roles="
+    if side.elementwise:
+        scales = side.fan_out_scales
+        return (Role.VECTOR, REASONS[Role.VECTOR]) if scales else (Role.FIXED, REASONS[Role.FIXED])
+    role = role_of_matrix(
+        fan_in_scales=side.fan_in_scales,
+        fan_out_scales=side.fan_out_scales,
+        is_readout=name == readout,
+    )
+    reason = REASONS[role]
+    if role is Role.OUTPUT:
+        reason = "the only weight from a growing axis to a fixed one: the model's readout"
+    return role, reason
+
+
+def _check_told(side: Sides, told: Role) -> None:
+    """Refuse a role whose axes do not grow, or whose direction stays open."""
+    name, shape = side.parameter.name, side.parameter.shape
+    needs_in = told in (Role.HIDDEN, Role.OUTPUT, Role.BOTTLENECK)
+    needs_out = told in (Role.HIDDEN, Role.INPUT)
+    if (needs_in and not side.fan_in_scales) or (needs_out and not side.fan_out_scales):
+        raise RoleError(
+            f"'{name}' of base shape {shape} cannot be {told}",
+            why=f"{told} means: {REASONS[told]}",
+            fix="correct roles=, or build a target whose axes differ from the base's",
+        )
+    expected = 2 if told is Role.HIDDEN else 1
+    grows = [Fraction(f[2], f[0]) for f in (side.fan_in, side.fan_out)]
+    open_direction = not side.known and told is not Role.FIXED
+    if open_direction and (side.num_growing != expected or grows[0] != grows[1]):
+        raise RoleError(
+            f"'{name}' of base shape {shape} cannot be told to be {told}: "
+            f"{side.num_growing} of its axes grow, by {grows[0]} and {grows[1]}",
+            why="which axis of a raw parameter is fan-in decides its init and its rate",
+            fix="put it into an nn.Linear, where the direction is known",
+        )
+
+
+def _axes(side: Sides, role: Role, reason: str, owner_fan_in: tuple[int, int, int] | None) -> Axes:
+    """Turn sizes into ratios."""
+    fan_in, fan_out = side.fan_in, side.fan_out
+    if not side.known:
+        # One growing axis: it is fan-out of an input or vector, fan-in of an output.
+        if role in (Role.INPUT, Role.VECTOR):
+            fan_in = (1, 1, 1)
+        elif role in (Role.OUTPUT, Role.BOTTLENECK):
+            fan_out = (1, 1, 1)
+    if role is Role.FIXED:
+        fan_in = fan_out = (1, 1, 1)
+    own = owner_fan_in if side.elementwise and owner_fan_in is not None else fan_in
+    if len(set(own)) == 1:
+        own = fan_out
+    return Axes(
+        role=role,
+        reason=reason,
+        r_in=Fraction(fan_in[2], fan_in[0]),
+        r_out=Fraction(fan_out[2], fan_out[0]),
+        init_ratio=Fraction(own[2], own[0]),
+        init_probe=Fraction(own[1], own[0]),
+    )

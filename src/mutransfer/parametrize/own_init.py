@@ -1,0 +1,141 @@
+"""This file is measuring how a model's author scales the initialization, by building it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+from torch import nn
+
+from mutransfer.errors import InitError
+from mutransfer.parametrize.axes import Axes
+from mutransfer.parametrize.shapes import Build, built, untouched_randomness
+from mutransfer.rules.plan import OwnInit, unwrapped
+
+FEWEST_BUILDS = 8
+MOST_BUILDS = 64
+# A readout's bias may have one entry, which takes some 300 draws: small models are built
+# more often, up to this many entries in all [assumed: about a second].
+CHEAP_ENTRIES = 2**24
+WANTED_ERROR = 0.05  # standard error of an exponent [assumed: a tenth of the smallest step, 1/2]
+WORST_ERROR = 0.0625  # four of them are half a step: the nearest step is then beyond doubt
+
+
+@dataclass(slots=True)
+class Moments:
+    """Second and fourth moment about zero of one parameter, pooled over builds."""
+
+    size: int
+    builds: int = 0
+    distinct: int = 0
+    second: float = 0.0
+    fourth: float = 0.0
+    latest: float = -1.0
+
+    def add(self, tensor: torch.Tensor) -> None:
+        """Pool one more build."""
+        square = tensor.detach().double().square()
+        mean = float(square.mean()) if self.size else 0.0
+        self.builds += 1
+        # A factory that seeds itself gives the same draw again, which is no new evidence.
+        self.distinct += mean != self.latest
+        self.latest = mean
+        self.second += (mean - self.second) / self.builds
+        fourth = float(square.square().mean()) if self.size else 0.0
+        self.fourth += (fourth - self.fourth) / self.builds
+
+    @property
+    def rms(self) -> float:
+        """Root mean square about zero."""
+        return math.sqrt(self.second)
+
+    def error(self, size: int, draws: int = 1) -> float:
+        """Relative standard error of an RMS over `draws` tensors of `size` entries."""
+        if self.second == 0:
+            return 0.0
+        spread = max(self.fourth / self.second**2 - 1, 0.0)
+        return 0.5 * math.sqrt(spread / (size * draws)) if size else 0.0
+
+
+def measured_init(
+    build: Build, widths: tuple[int, int], axes: Mapping[str, Axes], target_sizes: Mapping[str, int]
+) -> dict[str, OwnInit]:
+    """Measure each parameter's RMS at base and probe width, and read the exponent off.
+
+    Builds the model 8 to 64 times at each width (a small one more often), until every exponent
+    has a standard error of at most 0.05. The nearest multiple of 1/2 is accepted within 5
+    errors + 0.02.
+
+    Raises:
+        InitError: An init that is no power of width.
+    """
+    pools: tuple[dict[str, Moments], ...] = ({}, {})
+    for seed in itertools.count():
+        for width, pool in zip(widths, pools, strict=True):
+            with untouched_randomness(seed):
+                _pool(built(build, width), pool)
+        if seed + 1 < FEWEST_BUILDS:
+            continue
+        entries = (seed + 1) * sum(moments.size for pool in pools for moments in pool.values())
+        worst = max((_exponent(name, ax, pools)[1] for name, ax in axes.items()), default=0.0)
+        if worst <= WANTED_ERROR or (seed + 1 >= MOST_BUILDS and entries > CHEAP_ENTRIES):
+            break
+        if all(m.distinct == 1 for pool in pools for m in pool.values()):
+            break  # the factory seeds itself: further builds show nothing new
+    rejected: list[str] = []
+    found = {}
+    for name, ax in axes.items():
+        value, error = _exponent(name, ax, pools)
+        nearest = Fraction(round(2 * value), 2)
+        if abs(value - nearest) > 5 * error + 0.02 or error > WORST_ERROR:
+            rejected.append(f"'{name}' ∝ ratio^{value:.3f} ± {error:.3f}")
+        own = pools[0][name]
+        found[name] = OwnInit(
+            rms=own.rms * float(ax.init_ratio) ** float(nearest),
+            error=math.hypot(own.error(target_sizes[name]), own.error(own.size, own.distinct)),
+            exponent=nearest,
+            ratio=ax.init_ratio,
+        )
+    if rejected:
+        raise InitError(
+            f"the init between widths {widths[0]} and {widths[1]} is not clearly a power "
+            f"0, 1/2, 1 ... of width: {'; '.join(rejected[:4])}",
+            why="the plan supplies what your init lacks, so it must know how your init scales",
+            fix="initialise with std = c or c / fan_in**0.5; if the ± is large, compare widths "
+            f"further apart: make_plan(..., probe={8 * widths[0]})",
+        )
+    return found
+
+
+def _pool(model: nn.Module, pool: dict[str, Moments]) -> None:
+    """Add one fresh model to the pool."""
+    for name, parameter in model.named_parameters():
+        entry = pool.setdefault(unwrapped(name), Moments(parameter.numel()))
+        entry.add(parameter)
+
+
+def _exponent(name: str, ax: Axes, pools: tuple[dict[str, Moments], ...]) -> tuple[float, float]:
+    """Give the measured exponent of one parameter and its standard error."""
+    base, probe = pools[0][name], pools[1][name]
+    zeros = (base.second == 0) + (probe.second == 0)
+    if zeros == 2 or ax.init_ratio == ax.init_probe == 1:
+        return 0.0, 0.0
+    if zeros == 1:
+        raise InitError(
+            f"'{name}' starts at zero at one width and not at another",
+            why="the plan supplies what your init lacks, so it must know how your init scales",
+            fix="initialise it the same way at every width",
+        )
+    if ax.init_probe == 1:
+        raise InitError(
+            f"'{name}' grows from base to target but not from base to probe",
+            why="how its init scales is measured between base and probe",
+            fix="choose a probe width at which it differs: make_plan(..., probe=WIDTH)",
+        )
+    octaves = math.log2(ax.init_probe)
+    error = math.hypot(*(m.error(m.size, m.distinct) for m in (base, probe))) / math.log(2)
+    return math.log2(probe.rms / base.rms) / octaves, error / abs(octaves)

@@ -1,0 +1,128 @@
+"""This file is `make_plan`: from a factory of models to one row per parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from math import prod
+
+from mutransfer.errors import ModelError
+from mutransfer.parametrize.axes import read_axes
+from mutransfer.parametrize.own_init import measured_init
+from mutransfer.parametrize.shapes import (
+    Build,
+    built,
+    parameters_of,
+    same_names,
+    untouched_randomness,
+)
+from mutransfer.rules.optimizers import optimizer_named
+from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
+from mutransfer.rules.roles import Role
+from mutransfer.rules.symmetry import in_form
+from mutransfer.rules.tables import parametrization_named
+
+
+def make_plan(
+    build: Build,
+    *,
+    base: int,
+    target: int,
+    probe: int | None = None,
+    parametrization: str = "mup",
+    optimizer: str = "adamw",
+    roles: Mapping[str, Role] | None = None,
+    form: str = "table-3",
+) -> Plan:
+    """Work out every factor of a model at `target`, from how its shapes and init grow.
+
+    Builds the model for real at `base` and `probe`, several times, to see how your own
+    init scales, and once at `target` on the meta device, where it costs no memory. Your
+    model is not edited and your random state is not touched.
+
+    Args:
+        build: A function from a width to a model. Width may change shapes only.
+        base: Width at which every factor is exactly 1: the one you tuned at.
+        target: Width of the model you want to train.
+        probe: Another small width; twice the base by default.
+        parametrization: 'mup', 'sp' or 'none'.
+        optimizer: 'adamw', 'adam', 'lion' or 'sgd'.
+        roles: Roles that cannot be told from shapes: {regular expression: Role}.
+        form: 'table-3' (no forward multipliers) or 'table-8' (a multiplier at the readout).
+
+    Returns:
+        A plan for `apply` and `param_groups`; print it to read it.
+
+    Raises:
+        RuleError: An unknown name.
+        RoleError: A parameter whose role cannot be told.
+        InitError: An init that is no power of width.
+        CoverageError: Parameters that exist at some widths only.
+        ModelError: The factory failed.
+
+    Source:
+        Tensor Programs V, arXiv:2203.03466, Tables 3 and 8.
+
+    Example:
+        >>> from torch import nn
+        >>> def build(width):
+        ...     hidden = nn.Linear(width, width)
+        ...     return nn.Sequential(nn.Linear(8, width), hidden, nn.Linear(width, 1))
+        >>> plan = make_plan(build, base=64, target=1024)
+        >>> plan["1.weight"].role, plan["1.weight"].lr_factor
+        (<Role.HIDDEN: 'hidden'>, 0.0625)
+    """
+    probe = 2 * base if probe is None and isinstance(base, int) else probe
+    _check_widths(base=base, target=target, probe=probe)
+    assert probe is not None
+    table = in_form(parametrization_named(parametrization), form)
+    optimizer_named(optimizer)
+    with untouched_randomness(0):
+        owned = {
+            width: parameters_of(built(build, width, meta=meta))
+            for width, meta in ((target, True), (base, False), (probe, False))
+        }
+    names = same_names(owned)
+    axes = read_axes(owned[base], owned[probe], owned[target], roles or {})
+    sizes = {name: prod(owned[target][name].shape) for name in names}
+    if table.keeps_init:
+        inits = {name: OwnInit(None, 0.0, Fraction(0), Fraction(1)) for name in names}
+    else:
+        inits = measured_init(build, (base, probe), axes, sizes)
+    facts = [
+        ParameterFacts(
+            name=name,
+            shape=owned[target][name].shape,
+            role=axes[name].role,
+            r_in=axes[name].r_in,
+            r_out=axes[name].r_out,
+            init=inits[name],
+            reason=axes[name].reason,
+        )
+        for name in names
+    ]
+    return plan_from_facts(
+        facts,
+        base=base,
+        target=target,
+        parametrization=parametrization,
+        optimizer=optimizer,
+        form=form,
+    )
+
+
+def _check_widths(**widths: object) -> None:
+    """Refuse widths that are not positive whole numbers, and a probe that shows nothing."""
+    for name, width in widths.items():
+        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+            raise ModelError(
+                f"{name}={width!r} is not a width",
+                why="only the width scales so far: a whole number of channels",
+                fix=f"write {name}=256",
+            )
+    if widths["probe"] == widths["base"]:
+        raise ModelError(
+            f"probe and base are both {widths['base']}",
+            why="which axes grow, and how your init scales, is seen between two widths",
+            fix="leave probe= out, or choose another small width",
+        )
