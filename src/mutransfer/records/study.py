@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mutransfer.errors import nearest
 from mutransfer.records.base import Record
+from mutransfer.records.derive import names_in
 from mutransfer.records.lab import LabSettings
 from mutransfer.records.trial import AxisValue
 
@@ -206,11 +207,25 @@ class StudySpec(Record):
         for name in self.analysis.group_by:
             if name not in self.axes and "group_by" in self.analysis.model_fields_set:
                 problems.append(f"analysis.group_by names '{name}', which is no axis")
+        problems += self._derived_problems()
         if self.lab is not None:
             problems += self._lab_problems(self.lab)
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _derived_problems(self) -> list[str]:
+        """Check that every derived value is arithmetic over axes and earlier derived values."""
+        problems, known = [], set(self.axes)
+        for name, expression in self.derived.items():
+            try:
+                missing = sorted(names_in(expression) - known)
+            except ValueError as problem:
+                problems.append(f"derived.{name}: {problem}")
+            else:
+                problems += [f"derived.{name} uses '{m}', {nearest(m, known)}" for m in missing]
+            known.add(name)
+        return problems
 
     def _lab_problems(self, lab: LabTable) -> list[str]:
         """Check that every lab setting is named once, and that it is one."""

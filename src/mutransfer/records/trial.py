@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mutransfer.records.base import Record, content_hash, plain_number
+from mutransfer.records.derive import derive
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON scalar
@@ -72,6 +73,11 @@ class TrialSpec(Record):
                 "axes": self.axes,
             }
         )
+
+    @property
+    def values(self) -> dict[str, AxisValue]:
+        """The point on every axis, and what is derived from it."""
+        return {**self.axes, **derive(self.runner.derived, self.axes)}
 
 
 class TrialResult(Record):

@@ -1,0 +1,131 @@
+"""This file is the way from a study file to the trials it names."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mutransfer.errors import StudyError
+from mutransfer.records import (
+    CallableRunner,
+    CommandRunner,
+    LabRunner,
+    LabSettings,
+    LabTable,
+    StudySpec,
+    TrialSpec,
+)
+from mutransfer.records.base import explained
+
+LARGEST_FILE = 2**20
+
+
+def read_study(path: str | Path) -> StudySpec:
+    """Read and validate a study file; every problem is reported at once.
+
+    Args:
+        path: A TOML file.
+
+    Raises:
+        StudyError: It cannot be read, is no TOML, or has unknown keys or wrong values.
+    """
+    path = Path(path)
+    why = "a study file says which trials answer the question"
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise StudyError(
+                f"{path} is larger than {LARGEST_FILE} bytes",
+                why=why,
+                fix="name a study file; `mutransfer sweep --help` shows one",
+            )
+        data = tomllib.loads(path.read_bytes().decode())
+    except OSError as problem:
+        raise StudyError(
+            f"{path} cannot be read: {problem.strerror}",
+            why=why,
+            fix="name a study file; `mutransfer sweep --help` shows one",
+        ) from None
+    except UnicodeDecodeError as problem:
+        raise StudyError(
+            f"{path} is not UTF-8 text (byte {problem.start})", why=why, fix="save it as UTF-8"
+        ) from None
+    except tomllib.TOMLDecodeError as problem:
+        raise StudyError(
+            f"{path} is not TOML: {problem}", why=why, fix="correct the line named above"
+        ) from None
+    return StudySpec.read(data, error=StudyError, where=str(path))
+
+
+def lab_runner(lab: LabTable, *, numerics: int, data: str, derived: dict[str, str]) -> LabRunner:
+    """Record the built-in trainer's part of an identity: what differs from frozen defaults.
+
+    Args:
+        lab: The study's `[lab]` table.
+        numerics: Version of the lab's arithmetic.
+        data: Content hash of the training text.
+        derived: The study's derived values.
+    """
+    settings = {
+        name: value
+        for name, value in lab.settings.items()
+        if value != LabSettings.model_fields[name].default
+    }
+    return LabRunner(numerics=numerics, data=data, settings=settings, derived=derived)
+
+
+def expand(study: StudySpec, runner: LabRunner | CommandRunner | CallableRunner) -> list[TrialSpec]:
+    """List the grid's trials, the last axis fastest.
+
+    Example:
+        >>> study = StudySpec.model_validate_json(
+        ...     '{"schema": 1, "study": {"name": "s"}, "axes": {"width": [8, 16], "lr": [1, 2]}}'
+        ... )
+        >>> [trial.axes for trial in expand(study, CallableRunner(name="f"))][:2]
+        [{'width': 8, 'lr': 1}, {'width': 8, 'lr': 2}]
+    """
+    names = list(study.axes)
+    return [
+        TrialSpec(runner=runner, axes=dict(zip(names, point, strict=True)))
+        for point in itertools.product(*study.axes.values())
+    ]
+
+
+def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
+    """Insist that every trial is a possible run of the lab, before the first one starts.
+
+    Raises:
+        StudyError: With the distinct problems of all trials.
+    """
+    problems: dict[str, StudyError] = {}
+    for trial in trials:
+        try:
+            lab_settings(trial)
+        except ValidationError as refused:
+            error = explained(refused, LabSettings, error=StudyError, where=where)
+            problems.setdefault(error.what, error)  # type: ignore[arg-type]
+        except ValueError as refused:
+            raise StudyError(
+                f"{where}: {refused}",
+                why="a derived value must be a number at every point of the grid",
+                fix="correct [derived] or the axes it uses",
+            ) from None
+    if problems:
+        first = next(iter(problems.values()))
+        raise StudyError(_joined(problems, where), why=first.why, fix=first.fix)
+
+
+def lab_settings(trial: TrialSpec) -> LabSettings:
+    """Give a lab trial's settings: the table's, and its own point on every axis."""
+    assert isinstance(trial.runner, LabRunner)
+    return LabSettings.model_validate({**trial.runner.settings, **trial.values})
+
+
+def _joined(problems: Iterable[str], where: str) -> str:
+    """Name the file once, then each problem."""
+    texts = [text.removeprefix(f"{where}: ") for text in problems]
+    more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return f"{where}: " + "; ".join(texts[:3]) + more
