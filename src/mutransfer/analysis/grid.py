@@ -1,0 +1,235 @@
+"""This file is results sorted into one table of rates by seeds per group and width."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutransfer.analysis.types import LN2, Bools, Floats
+from mutransfer.analysis.wording import label
+from mutransfer.errors import ResultsError, listed, nearest
+
+if TYPE_CHECKING:
+    from mutransfer.analysis.results import Results
+
+# Shape legend: N trials, R rates, S seeds.
+
+SEED = "seed"
+ALONE = "all"  # the name of the only group, where nothing groups
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One width's losses, by rate and seed.
+
+    Args:
+        width: The value of the scale.
+        log2_lr: Rates that were tried, rising.
+        seeds: Names of the seeds.
+        losses: Losses; NaN where diverged or not run.
+        diverged: Where a trial diverged.
+        untrained: Loss before training; NaN where unknown.
+    """
+
+    width: float
+    log2_lr: Floats
+    seeds: tuple[str, ...]
+    losses: Floats
+    diverged: Bools
+    untrained: Floats
+
+    @property
+    def x(self) -> Floats:
+        """Natural logarithms of the rates."""
+        return self.log2_lr * LN2
+
+    @property
+    def run(self) -> Bools:
+        """Where there is a finite loss."""
+        return np.isfinite(self.losses)
+
+    @property
+    def usable(self) -> Bools:
+        """Rates with a loss at which no seed diverged."""
+        return np.asarray(self.run.any(axis=1) & ~self.diverged.any(axis=1))
+
+    @property
+    def mean(self) -> Floats:
+        """Mean loss over seeds; NaN where a seed diverged."""
+        count_R = np.maximum(self.run.sum(axis=1), 1)
+        sum_R = np.where(self.run, self.losses, 0.0).sum(axis=1)
+        return np.where(self.usable, sum_R / count_R, np.nan)
+
+    @property
+    def floor(self) -> Floats:
+        """What the mean loss is at least: a diverged run ends above the untrained loss."""
+        known_RS = np.where(self.diverged, self.untrained, self.losses)
+        there_RS = self.run | self.diverged
+        count_R = np.maximum(there_RS.sum(axis=1), 1)
+        floor_R: Floats = np.where(there_RS, known_RS, 0.0).sum(axis=1) / count_R
+        return floor_R
+
+    @property
+    def grid_argmin(self) -> int | None:
+        """Index of the lowest mean loss; an exact tie goes to the larger rate."""
+        mean_R = self.mean
+        if not self.usable.any():
+            return None
+        lowest = np.nanmin(mean_R)
+        # Equal losses may differ in the last bit after averaging in another order.
+        ties = np.flatnonzero(mean_R <= lowest + 1e-12 * abs(lowest))
+        return int(ties[-1])
+
+
+def cells_by_group(
+    results: Results, *, scale: str, hyperparameter: str, group_by: Sequence[str]
+) -> Mapping[str, tuple[Cells, ...]]:
+    """Sort trials into groups and widths.
+
+    Raises:
+        ResultsError: Where a column is missing, a width or rate is no positive number, or
+            two trials stand at the same point.
+    """
+    _check_columns(results, scale, hyperparameter, group_by)
+    width_N = _positive(results, scale)
+    # Rates that differ in the last bits are the same point of the grid.
+    log2_lr_N = np.asarray(np.round(np.log2(_positive(results, hyperparameter)), 9), np.float64)
+    seed_N = _labels(results.axes.get(SEED, [0] * len(results)))
+    name_N = _group_names(results, group_by)
+    _refuse_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), (scale, hyperparameter))
+    groups = {}
+    names, code_N = np.unique(name_N, return_inverse=True)
+    for code, name in enumerate(names):
+        groups[str(name)] = tuple(
+            _cells(results, np.flatnonzero((code_N == code) & (width_N == width)), cols)
+            for cols in [(width_N, log2_lr_N, seed_N)]
+            for width in np.unique(width_N[code_N == code])
+        )
+    return groups
+
+
+def _cells(
+    results: Results, rows: NDArray[np.intp], columns: tuple[Floats, Floats, NDArray[np.str_]]
+) -> Cells:
+    """Lay one width's trials out as a table."""
+    width_N, log2_lr_N, seed_N = columns
+    rate_R, at_rate = np.unique(log2_lr_N[rows], return_inverse=True)
+    seeds, at_seed = np.unique(seed_N[rows], return_inverse=True)
+    shape = (len(rate_R), len(seeds))
+    loss_RS, untrained_RS = np.full(shape, np.nan), np.full(shape, np.nan)
+    diverged_RS = np.zeros(shape, dtype=np.bool_)
+    loss_RS[at_rate, at_seed] = results.loss[rows]
+    diverged_RS[at_rate, at_seed] = results.diverged[rows]
+    untrained_RS[at_rate, at_seed] = results.untrained_loss[rows]
+    names = tuple(str(seed) for seed in seeds)
+    return Cells(float(width_N[rows[0]]), rate_R, names, loss_RS, diverged_RS, untrained_RS)
+
+
+def _check_columns(
+    results: Results, scale: str, hyperparameter: str, group_by: Sequence[str]
+) -> None:
+    """Refuse names that are no columns, all at once."""
+    asked = {"scale": scale, "hyperparameter": hyperparameter}
+    missing = {f"{key}=...": name for key, name in asked.items() if name not in results.axes}
+    if lacking := [name for name in group_by if name not in results.axes]:
+        missing["group_by=..."] = lacking[0]
+    if missing:
+        raise ResultsError(
+            f"{results.provenance.source} has no column {listed(dict.fromkeys(missing.values()))}",
+            why="rates cannot be compared without knowing width and rate of every run",
+            fix="; ".join(f"{n}: {nearest(n, results.axes)}" for n in missing.values())
+            + f" (or name another: {', '.join(missing)})",
+        )
+    used = [scale, hyperparameter, *group_by]
+    if twice := sorted({name for name in used if used.count(name) > 1}):
+        raise ResultsError(
+            f"column {listed(twice)} is asked to be two things",
+            why="every group would have a single width or a single rate",
+            fix="name different columns as scale, hyperparameter and group_by",
+        )
+
+
+def _positive(results: Results, name: str) -> Floats:
+    """Read a column of positive numbers."""
+    values = results.axes[name]
+    column = np.array([_number(value) for value in values])
+    wrong = [value for value, good in zip(values, np.isfinite(column), strict=True) if not good]
+    if wrong:
+        shown = dict.fromkeys("nothing" if value is None else label(value) for value in wrong)
+        raise ResultsError(
+            f"{results.provenance.source}: column '{name}' must hold positive numbers, "
+            f"not {listed(shown)}",
+            why="optima are compared on logarithmic axes",
+            fix=f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them out",
+        )
+    return column
+
+
+def _number(value: object) -> float:
+    """Give a positive finite number as it is, anything else as NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return np.nan
+    return float(value) if 0 < value <= sys.float_info.max else np.nan
+
+
+def _labels(values: Sequence[object]) -> NDArray[np.str_]:
+    """Name the values of a column."""
+    return np.array([label(value) for value in values], dtype=np.str_)
+
+
+def _group_names(results: Results, group_by: Sequence[str]) -> NDArray[np.str_]:
+    """Name each trial's group."""
+    if not group_by:
+        return np.array([ALONE] * len(results))
+    columns = [results.axes[name] for name in group_by]
+    for name, values in zip(group_by, columns, strict=True):
+        if lacking := sum(value is None for value in values):
+            raise ResultsError(
+                f"{results.provenance.source}: {lacking} of {len(values)} trials have no '{name}'",
+                why="they belong to no group",
+                fix=f"leave '{name}' out of group_by, or analyze one study at a time",
+            )
+    return np.array([", ".join(label(v) for v in row) for row in zip(*columns, strict=True)])
+
+
+def _refuse_duplicates(
+    results: Results,
+    key: tuple[NDArray[np.str_], Floats, Floats, NDArray[np.str_]],
+    names: tuple[str, str],
+) -> None:
+    """Name the points at which more than one trial stands."""
+    codes = [np.unique(column, return_inverse=True) for column in key]
+    flat = np.ravel_multi_index([code for _, code in codes], [len(values) for values, _ in codes])
+    _, first, index, count = np.unique(
+        flat, return_index=True, return_inverse=True, return_counts=True
+    )
+    twice = np.flatnonzero(count > 1)
+    if not len(twice):
+        return
+    points = [
+        f"{key[0][row]}: {names[0]} {label(float(key[1][row]))}, "
+        f"{names[1]} {results.axes[names[1]][row]:g}, seed {key[3][row]}"
+        for row in first[twice[:3]].tolist()
+    ]
+    rows = np.flatnonzero(np.isin(index, twice)).tolist()
+    used = (*names, SEED)
+    differ = [
+        column
+        for column, values in results.axes.items()
+        if column not in used and len({values[row] for row in rows}) > 1
+    ]
+    more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
+    raise ResultsError(
+        f"{results.provenance.source} has several trials at the same point: "
+        + "; ".join(points)
+        + more,
+        why="runs that differ in something else would be averaged as if they were one",
+        fix=f"tell them apart: group_by={differ!r}"
+        if differ
+        else "keep one row per run, or give repeated runs different values of 'seed'",
+    )
