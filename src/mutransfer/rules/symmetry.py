@@ -15,8 +15,8 @@ def shift(rule: Rule, theta: Power) -> Rule:
     """Multiply the forward multiplier by θ and correct the rest, so that training is unchanged.
 
     Weights become 1/θ as large, gradients θ times: an entrywise or orthogonalised step
-    must shrink by θ, a step proportional to the gradient by θ², and epsilon grows with
-    the gradient.
+    must shrink by θ, a step proportional to the gradient by θ², one proportional to the
+    weight not at all, and epsilon grows with the gradient.
 
     Source:
         Tensor Programs V, arXiv:2203.03466, Lemma J.1; eps derived from the same argument.
@@ -36,6 +36,7 @@ def shift(rule: Rule, theta: Power) -> Rule:
             entrywise=rule.rates.entrywise / theta,
             gradient=rule.rates.gradient / theta**2,
             spectral=None if spectral is None else spectral / theta,
+            relative=rule.rates.relative,
         ),
         eps=rule.eps * theta,
     )

@@ -22,6 +22,7 @@ class Rates:
     entrywise: Power
     gradient: Power
     spectral: Power | None
+    relative: Power
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,12 @@ class Rule:
     eps: Power | Least
 
     def lr(self, update: Update) -> Power | None:
-        """Give the rate's cell for a family.
-
-        A relative update is already proportional to the weight, so its factor is the
-        entrywise one over the init's.
-        """
-        if update is Update.RELATIVE:
-            return self.rates.entrywise / self.init_std
+        """Give the rate's cell for a family; None where there is no rule."""
         return {
             Update.ENTRYWISE: self.rates.entrywise,
             Update.GRADIENT: self.rates.gradient,
             Update.SPECTRAL: self.rates.spectral,
+            Update.RELATIVE: self.rates.relative,
         }[update]
 
 
@@ -80,13 +76,13 @@ MUP = Parametrization(
     form="table-8",
     source=(TENSOR_PROGRAMS_V.place("Table 8"), SPECTRAL_CONDITION.place("spectral column")),
     rules={
-        #                     multiplier   init std             entrywise   gradient          spectral                    eps
-        Role.INPUT:      Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None),                      FAN_OUT**-1),
-        Role.VECTOR:     Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None),                      FAN_OUT**-1),
-        Role.HIDDEN:     Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF),  Least(FAN_OUT**-1, (FAN_IN * FAN_OUT)**-HALF)),
-        Role.OUTPUT:     Rule(FAN_IN**-1,  ONE,           Rates(ONE,        FAN_IN,           None),                      FAN_IN**-1),
-        Role.BOTTLENECK: Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF),  FAN_IN**-HALF),
-        Role.FIXED:      Rule(ONE,         ONE,           Rates(ONE,        ONE,              ONE),                       ONE),
+        #                     multiplier   init std             entrywise   gradient          spectral                    relative           eps
+        Role.INPUT:      Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None,                       ONE),              FAN_OUT**-1),
+        Role.VECTOR:     Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None,                       ONE),              FAN_OUT**-1),
+        Role.HIDDEN:     Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF,   FAN_IN**-HALF),    Least(FAN_OUT**-1, (FAN_IN * FAN_OUT)**-HALF)),
+        Role.OUTPUT:     Rule(FAN_IN**-1,  ONE,           Rates(ONE,        FAN_IN,           None,                       ONE),              FAN_IN**-1),
+        Role.BOTTLENECK: Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF,   FAN_IN**-HALF),    FAN_IN**-HALF),
+        Role.FIXED:      Rule(ONE,         ONE,           Rates(ONE,        ONE,              ONE,                        ONE),              ONE),
     },
 )
 
@@ -96,13 +92,13 @@ SP = Parametrization(
     form="no multipliers",
     source=(ALIGNMENT.place("standard parameterization, one global rate"),),
     rules={
-        #                     multiplier   init std             entrywise   gradient   spectral   eps
-        Role.INPUT:      Rule(ONE,         ONE,           Rates(ONE,        ONE,       None),     ONE),
-        Role.VECTOR:     Rule(ONE,         ONE,           Rates(ONE,        ONE,       None),     ONE),
-        Role.HIDDEN:     Rule(ONE,         FAN_IN**-HALF, Rates(ONE,        ONE,       ONE),      ONE),
-        Role.OUTPUT:     Rule(ONE,         FAN_IN**-HALF, Rates(ONE,        ONE,       None),     ONE),
-        Role.BOTTLENECK: Rule(ONE,         FAN_IN**-HALF, Rates(ONE,        ONE,       ONE),      ONE),
-        Role.FIXED:      Rule(ONE,         ONE,           Rates(ONE,        ONE,       ONE),      ONE),
+        #                     multiplier   init std             entrywise   gradient   spectral   relative   eps
+        Role.INPUT:      Rule(ONE,         ONE,           Rates(ONE,        ONE,       None,      ONE),      ONE),
+        Role.VECTOR:     Rule(ONE,         ONE,           Rates(ONE,        ONE,       None,      ONE),      ONE),
+        Role.HIDDEN:     Rule(ONE,         FAN_IN**-HALF, Rates(ONE,        ONE,       ONE,       ONE),      ONE),
+        Role.OUTPUT:     Rule(ONE,         FAN_IN**-HALF, Rates(ONE,        ONE,       None,      ONE),      ONE),
+        Role.BOTTLENECK: Rule(ONE,         FAN_IN**-HALF, Rates(ONE,        ONE,       ONE,       ONE),      ONE),
+        Role.FIXED:      Rule(ONE,         ONE,           Rates(ONE,        ONE,       ONE,       ONE),      ONE),
     },
 )
 # fmt: on
@@ -112,7 +108,7 @@ NONE = Parametrization(
     title="the model as it is: its own init and rates, nothing scaled",
     form="no multipliers",
     source=(OWN,),
-    rules={role: Rule(ONE, ONE, Rates(ONE, ONE, ONE), ONE) for role in Role},
+    rules={role: Rule(ONE, ONE, Rates(ONE, ONE, ONE, ONE), ONE) for role in Role},
     keeps_init=True,
 )
 

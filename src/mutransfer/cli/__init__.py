@@ -1,0 +1,5 @@
+"""Command line: a few lines per command over the API."""
+
+from mutransfer.cli.main import main
+
+__all__ = ["main"]

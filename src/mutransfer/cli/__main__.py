@@ -1,0 +1,6 @@
+"""This file is `python -m mutransfer.cli`."""
+
+from mutransfer.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""This file is what a command answers: text for people, data for programs, an exit status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+DONE = 0
+WRONG_INPUT = 2
+FAILED_TRIALS = 4
+OUR_BUG = 70
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A command's answer.
+
+    Args:
+        text: For people, on stdout.
+        data: For programs, on stdout instead with `--json`.
+        status: Exit status.
+        json: Whether the user asked for data.
+    """
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+    status: int = DONE
+    json: bool = False

@@ -1,0 +1,281 @@
+"""This file is the commands: each parses its arguments, calls the API, and answers."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from mutransfer import __version__
+from mutransfer.cli.answer import DONE, FAILED_TRIALS, Answer
+from mutransfer.cli.progress import sweep_progress
+from mutransfer.errors import UsageError
+from mutransfer.sweep import SweepSummary
+
+app = App(
+    name="mutransfer",
+    help="Tune small, train large, and know beforehand whether it will work.",
+    help_epilogue="Start with `mutransfer demo`. Every command takes --json and --debug.",
+    version=__version__,
+)
+
+Json = Annotated[bool, Parameter(negative="", help="print one JSON document and nothing else")]
+Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
+
+
+def _examples(*lines: str) -> str:
+    """Lay examples out under a command's help."""
+    return "Examples:\n\n" + "\n\n".join(f"    {line}" for line in lines)
+
+
+@app.command(
+    help_epilogue=_examples("mutransfer demo", "mutransfer demo --scale large -o runs/big")
+)
+def demo(
+    *,
+    scale: Literal["small", "large"] = "small",
+    output: Output = None,
+    workers: int = 0,
+    json: Json = False,
+) -> Answer:
+    """See µ-Transfer happen: the best learning rate under SP and under µP as width grows.
+
+    Args:
+        scale: small: widths 32 to 128, minutes; large: to 256, finer and longer, an hour or more.
+        output: The trial store; runs/demo by default.
+        workers: Processes, one thread each; one per core by default.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.workflows import demo_study, run_demo, verdict_text
+
+    study = demo_study(scale)
+    with sweep_progress() as progress:
+        progress.say(
+            "This trains a small transformer on the State of the Union addresses, at widths "
+            f"{', '.join(map(str, study.axes['width']))},\nwith many learning rates, under SP "
+            "and under µP: does the best rate of the smallest stay the best?"
+        )
+        ended = run_demo(
+            scale,
+            store=output,
+            workers=workers,
+            on_start=progress.on_start,
+            on_outcome=progress.on_outcome,
+        )
+    text, data = _summary(ended.run.summary, ended.run.store)
+    if ended.report is not None and ended.page is not None:
+        text = f"{verdict_text(ended.report)}\n\nreport: {ended.page}\nstore:  {ended.run.store}"
+        data |= {"report": str(ended.page), "analysis": ended.report.to_json()}
+    return Answer(text, data, _status(ended.run.summary), json)
+
+
+@app.command(
+    help_epilogue=_examples("mutransfer rules mup", "mutransfer rules mup --optimizer sgd")
+)
+def rules(name: str | None = None, *, optimizer: str | None = None, json: Json = False) -> Answer:
+    """Print a parametrization's table with its source.
+
+    Args:
+        name: mup, sp or none; all of them by default.
+        optimizer: Show the columns of adamw, adam, lion or sgd only.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.rules import PARAMETRIZATIONS, explain
+
+    names = list(PARAMETRIZATIONS) if name is None else [name]
+    texts = {each: explain(each, optimizer=optimizer) for each in names}
+    return Answer("\n\n\n".join(texts.values()), {"schema": 1, "rules": texts}, DONE, json)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "mutransfer plan my_model:build --base 256 --target 4096",
+        "mutransfer plan my_model:build --base 256 --target 4096 --parameter head.weight",
+    )
+)
+def plan(
+    build: str,
+    *,
+    base: int,
+    target: int,
+    probe: int | None = None,
+    parametrization: str = "mup",
+    optimizer: str = "adamw",
+    form: str = "table-3",
+    parameter: str | None = None,
+    output: Output = None,
+    json: Json = False,
+) -> Answer:
+    """Work out every factor of your model, from how its shapes and its init grow with width.
+
+    Args:
+        build: PKG.MOD:BUILD, a function from a width to a torch.nn.Module.
+        base: The width you tune at.
+        target: The width you want to train.
+        probe: Another small width to compare with; twice the base by default.
+        parametrization: mup, sp or none.
+        optimizer: adamw, adam, lion or sgd.
+        form: table-3 (no forward multipliers) or table-8.
+        parameter: Derive one parameter's factors instead.
+        output: Save the plan as JSON.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.parametrize import make_plan
+    from mutransfer.rules import explain
+    from mutransfer.workflows import build_named
+
+    made = make_plan(
+        build_named(build),
+        base=base,
+        target=target,
+        probe=probe,
+        parametrization=parametrization,
+        optimizer=optimizer,
+        form=form,
+    )
+    if output is not None:
+        _write(output, made.to_json())
+    return Answer(explain(made, parameter), json_module.loads(made.to_json()), DONE, json)
+
+
+@app.command(
+    help_epilogue=_examples("mutransfer sweep study.toml", "mutransfer sweep study.toml --dry-run")
+)
+def sweep(
+    study: Path,
+    *,
+    store: Path | None = None,
+    workers: int = 0,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> Answer:
+    """Run a study file's trials on this machine; run it again and it resumes.
+
+    Args:
+        study: A TOML file: axes, and [lab] settings.
+        store: Where results go; runs/NAME by default.
+        workers: Processes, one thread each; one per core by default.
+        dry_run: List the trials and run nothing.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.sweep import read_study
+    from mutransfer.workflows import list_trials, run_study
+
+    if dry_run:
+        trials = list_trials(read_study(study), where=str(study), folder=study.parent)
+        lines = [f"{t.id[:12]}  {json_module.dumps(t.axes)}" for t in trials]
+        listed = [{"id": t.id, "axes": t.axes} for t in trials]
+        text = "\n".join([*lines, f"{len(trials)} trials"])
+        return Answer(text, {"schema": 1, "trials": listed}, DONE, json)
+    with sweep_progress() as progress:
+        run = run_study(
+            study,
+            store=store,
+            workers=workers,
+            on_start=progress.on_start,
+            on_outcome=progress.on_outcome,
+        )
+    text, data = _summary(run.summary, run.store)
+    return Answer(text, data, _status(run.summary), json)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "mutransfer analyze runs/demo", "mutransfer analyze losses.csv --threshold 0.005"
+    )
+)
+def analyze(
+    results: Path,
+    *,
+    scale: str | None = None,
+    hyperparameter: str | None = None,
+    group_by: str | None = None,
+    threshold: float | None = None,
+    json: Json = False,
+) -> Answer:
+    """Decide, with intervals, whether the best learning rate transfers over widths.
+
+    Args:
+        results: A trial store, or a CSV file with columns width, lr, loss and, if there are, seed.
+        scale: The column that grows; width by default.
+        hyperparameter: The column that is tuned; lr by default.
+        group_by: Columns that separate groups, with commas; parametrization by default.
+        threshold: Regret that still counts as transfer, as a share of the best loss; 0.01.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.workflows import analyze_path, verdict_text
+
+    _, report = analyze_path(
+        results,
+        scale=scale,
+        hyperparameter=hyperparameter,
+        group_by=None if group_by is None else _names(group_by),
+        threshold=threshold,
+    )
+    return Answer(verdict_text(report), report.to_json(), DONE, json)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "mutransfer report runs/demo", "mutransfer report losses.csv -o page.html"
+    )
+)
+def report(
+    results: Path, *, output: Output = None, figures: Path | None = None, json: Json = False
+) -> Answer:
+    """Write one self-contained page: verdicts, curves, plan, provenance.
+
+    Args:
+        results: A trial store, or a CSV file.
+        output: The page; report.html in the store, or here for a CSV file.
+        figures: A folder for the figures alone, as PNG and SVG.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.workflows import figures_path, report_path
+
+    place = output or (results / "report.html" if results.is_dir() else Path("report.html"))
+    page = report_path(results, place)
+    drawn = [] if figures is None else figures_path(results, figures)
+    text = "\n".join(map(str, [page, *drawn]))
+    data = {"schema": 1, "report": str(page), "figures": [str(path) for path in drawn]}
+    return Answer(text, data, DONE, json)
+
+
+def _summary(summary: SweepSummary, store: Path) -> tuple[str, dict[str, object]]:
+    """Say what became of a sweep's trials."""
+    text = f"{summary.done} of {summary.total} trials done, {summary.diverged} of them diverged"
+    text += f", {summary.taken} taken by another driver" * (summary.taken > 0)
+    for trial_id, error in list(summary.failed.items())[:5]:
+        text += f"\nfailed: {trial_id[:12]}: {error.strip().splitlines()[0] if error else ''}"
+    if summary.failed:
+        text += (
+            f"\n{len(summary.failed)} failed: run the same command to try each once more, "
+            f"or read {store}/ID/attempts/*/error.txt"
+        )
+    text += f"\nstore: {store}\nnext:  mutransfer analyze {store}"
+    return text, {"schema": 1, "store": str(store), **asdict(summary)}
+
+
+def _status(summary: SweepSummary) -> int:
+    """Say with the exit status whether trials failed."""
+    return FAILED_TRIALS if summary.failed else DONE
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Split a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a small file, or say why not."""
+    try:
+        path.write_text(text + "\n")
+    except OSError as problem:
+        raise UsageError(
+            f"cannot write {path}: {problem.strerror}",
+            why="the plan is to travel with your checkpoint",
+            fix="name a file in a folder that exists: -o plan.json",
+        ) from None

@@ -1,0 +1,27 @@
+"""Workflows: the composition root. Parts are joined here; no science lives here."""
+
+from mutransfer.workflows.demo import Demo, demo_study, run_demo
+from mutransfer.workflows.models import build_named
+from mutransfer.workflows.reading import (
+    analyze_path,
+    figures_path,
+    report_path,
+    stored_plans,
+    verdict_text,
+)
+from mutransfer.workflows.studies import StudyRun, list_trials, run_study
+
+__all__ = [
+    "Demo",
+    "StudyRun",
+    "analyze_path",
+    "build_named",
+    "demo_study",
+    "figures_path",
+    "list_trials",
+    "report_path",
+    "run_demo",
+    "run_study",
+    "stored_plans",
+    "verdict_text",
+]

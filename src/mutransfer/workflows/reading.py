@@ -1,0 +1,114 @@
+"""This file is reading results: analysis, report with plans, verdicts in words. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mutransfer.analysis import Estimate, GroupReport, Report, Results, analyze, load_results
+from mutransfer.errors import StoreError
+from mutransfer.rules import Plan
+from mutransfer.sweep import TrialStore
+
+
+def analyze_path(
+    path: str | Path,
+    *,
+    scale: str | None = None,
+    hyperparameter: str | None = None,
+    group_by: Sequence[str] | None = None,
+    threshold: float | None = None,
+) -> tuple[Results, Report]:
+    """Load a store or a CSV file and analyze it."""
+    results = load_results(path)
+    report = analyze(
+        results,
+        scale=scale,
+        hyperparameter=hyperparameter,
+        group_by=group_by,
+        threshold=threshold,
+    )
+    return results, report
+
+
+def stored_plans(path: str | Path) -> list[Plan]:
+    """Collect the plan of each parametrization at the largest width of a lab store.
+
+    The trainer leaves its plan in the attempt's folder; other stores have none.
+    """
+    try:
+        store = TrialStore(path)
+    except StoreError:
+        return []
+    plans: dict[str, Plan] = {}
+    for trial_id in store.ids():
+        found = sorted(store.folder(trial_id).glob("attempts/*/plan.json"))
+        if found and store.is_done(trial_id):
+            plan = Plan.from_json(found[0].read_text())
+            if plan.target > plans.get(plan.parametrization, plan).target - 1:
+                plans[plan.parametrization] = plan
+    return [plans[name] for name in sorted(plans)]
+
+
+def report_path(
+    path: str | Path, output: str | Path, *, report: Report | None = None, title: str = ""
+) -> Path:
+    """Write the page for a store or a CSV file."""
+    from mutransfer.report import write_report
+
+    return write_report(
+        output, results=load_results(path), report=report, plans=stored_plans(path), title=title
+    )
+
+
+def figures_path(path: str | Path, folder: str | Path) -> list[Path]:
+    """Write the figures alone, as PNG and SVG."""
+    from mutransfer.report import write_figures
+
+    return write_figures(folder, analyze(load_results(path)))
+
+
+def verdict_text(report: Report) -> str:
+    """Say each group's verdict, the numbers beside it, and who is better at its own optimum."""
+    blocks = [_group_text(group, report) for group in report.values()]
+    for c in report.comparisons:
+        blocks.append(
+            f"at its own best rate, {c.group} is {_estimate(c.difference)} nats above "
+            f"{c.reference} at {report.scale} {c.width:g}"
+        )
+    return "\n\n".join(blocks)
+
+
+def _group_text(group: GroupReport, report: Report) -> str:
+    """Say one group's verdict and numbers."""
+    best = ", ".join(
+        f"{o.width:g}: "
+        + (f"2^{o.log2_lr.value:.2f}" if o.log2_lr.value is not None else "undetermined")
+        for o in group.optimum
+    )
+    paper = {True: "yes", False: "no", None: "not available"}[group.paper_criterion]
+    return "\n".join(
+        [
+            f"{group.name}: {group.verdict}",
+            f"  {group.reason}",
+            f"  regret          {_estimate(group.regret)} nats, "
+            f"{_estimate(group.regret_share.times(100))} % of the best loss "
+            f"(threshold {100 * report.threshold:g} %)",
+            f"  drift           {_estimate(group.drift)} octaves of "
+            f"{report.hyperparameter} per octave of {report.scale}",
+            f"  best {report.hyperparameter:<10} {best}",
+            f"  same grid point {paper}",
+        ]
+    )
+
+
+def _estimate(estimate: Estimate) -> str:
+    """Print a value with its interval, or why there is none."""
+    if estimate.value is None:
+        bounds = [f"at least {estimate.low:.3g}"] if estimate.low is not None else []
+        return "; ".join([*bounds, estimate.undetermined or "not available"])
+    if estimate.low is None and estimate.high is None:
+        return f"{estimate.value:.3g} (no interval: {estimate.undetermined})"
+    low = "?" if estimate.low is None else f"{estimate.low:.3g}"
+    high = "?" if estimate.high is None else f"{estimate.high:.3g}"
+    return f"{estimate.value:.3g} [{low}, {high}]"
