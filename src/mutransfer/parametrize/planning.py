@@ -16,6 +16,7 @@ from mutransfer.parametrize.shapes import (
     same_names,
     untouched_randomness,
 )
+from mutransfer.parametrize.watch import broadcast_vectors
 from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.roles import Role
@@ -32,6 +33,7 @@ def make_plan(
     parametrization: str = "mup",
     optimizer: str = "adamw",
     roles: Mapping[str, Role] | None = None,
+    example_inputs: object = None,
     form: str = "table-3",
 ) -> Plan:
     """Work out every factor of a model at `target`, from how its shapes and init grow.
@@ -48,6 +50,9 @@ def make_plan(
         parametrization: 'mup', 'sp' or 'none'.
         optimizer: 'adamw', 'adam', 'lion' or 'sgd'.
         roles: Roles that cannot be told from shapes: {regular expression: Role}.
+        example_inputs: What build(base) is called with (a tensor, a tuple, or a dict of
+            keywords): a forward pass then shows that a raw vector, such as a home-made norm's
+            gain, is applied elementwise.
         form: 'table-3' (no forward multipliers) or 'table-8' (a multiplier at the readout).
 
     Returns:
@@ -78,12 +83,15 @@ def make_plan(
     table = in_form(parametrization_named(parametrization), form)
     optimizer_named(optimizer)
     with untouched_randomness(0):
-        owned = {
-            width: parameters_of(built(build, width, meta=meta))
-            for width, meta in ((target, True), (base, False), (probe, False))
-        }
+        small = built(build, base)
+        owned = {base: parameters_of(small), probe: parameters_of(built(build, probe))}
+        if target not in owned:
+            owned[target] = parameters_of(built(build, target, meta=True))
+        seen = (
+            frozenset[str]() if example_inputs is None else broadcast_vectors(small, example_inputs)
+        )
     names = same_names(owned)
-    axes = read_axes(owned[base], owned[probe], owned[target], roles or {})
+    axes = read_axes(owned[base], owned[probe], owned[target], roles or {}, seen)
     sizes = {name: prod(owned[target][name].shape) for name in names}
     if table.keeps_init:
         inits = {name: OwnInit(None, 0.0, Fraction(0), Fraction(1)) for name in names}

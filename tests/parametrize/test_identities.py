@@ -1,0 +1,190 @@
+"""What must hold exactly: base-width identity, equivalent forms, bookkeeping, decay."""
+
+import copy
+import itertools
+import json
+
+import pytest
+import torch
+from lion_pytorch import Lion
+from torch import nn
+from torch.nn import functional as F
+
+from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.rules import Role
+
+OPTIMIZERS = {
+    "sgd": (torch.optim.SGD, 2**-4),
+    "adam": (torch.optim.Adam, 2**-7),
+    "adamw": (torch.optim.AdamW, 2**-7),
+    "lion": (Lion, 2**-8),
+}
+DECAY = 0.125
+
+
+class Network(nn.Module):
+    """An embedding, a norm, hidden layers of two shapes, biases, an untied readout."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(11, width)
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+        self.head = nn.Linear(width, 11)
+
+    def forward(self, tokens_B: torch.Tensor) -> torch.Tensor:
+        h_BD = self.norm(self.embed(tokens_B))
+        return self.head(h_BD + self.down(torch.relu(self.up(h_BD))))
+
+
+def built(width: int) -> nn.Module:
+    torch.manual_seed(3)
+    return Network(width)
+
+
+def trained(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 20) -> list[float]:
+    torch.manual_seed(0)
+    tokens_B, losses = torch.randint(11, (64,)), []
+    for _ in range(steps):
+        loss = F.cross_entropy(model(tokens_B), tokens_B.roll(1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def planned(width: int, name: str, parametrization: str, form: str = "table-3") -> list[float]:
+    make, lr = OPTIMIZERS[name]
+    plan = make_plan(
+        Network, base=16, target=width, parametrization=parametrization, optimizer=name, form=form
+    )
+    model = apply(built(width), plan)
+    return trained(model, make(param_groups(model, plan, lr=lr, weight_decay=DECAY)))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("parametrization", ["none", "sp", "mup"])
+def test_at_the_base_width_training_is_plain_pytorch(name, parametrization) -> None:
+    make, lr = OPTIMIZERS[name]
+    model = built(16)
+    plain = trained(model, make(model.parameters(), lr=lr, weight_decay=DECAY))
+    assert planned(16, name, parametrization) == plain
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("width", [64, 256])
+def test_table_3_and_table_8_train_the_same_function(name, width) -> None:
+    """Ratios 4 and 16 are powers of two, so the two forms agree bit for bit."""
+    table_3, table_8 = (planned(width, name, "mup", f) for f in ("table-3", "table-8"))
+    assert table_3 == table_8
+
+
+def test_sp_trains_another_function() -> None:
+    """Negative control of the equality above."""
+    assert planned(64, "adamw", "sp") != planned(64, "adamw", "mup")
+
+
+def test_each_parameter_is_in_exactly_one_group_at_its_own_rate() -> None:
+    plan = make_plan(Network, base=16, target=64)
+    model = Network(64)
+    groups = param_groups(model, plan, lr=0.5, weight_decay=DECAY)
+    found = [id(p) for group in groups for p in group["params"]]
+    assert sorted(found) == sorted(id(p) for p in model.parameters())
+    rate = {id(p): g["lr"] for g in groups for p in g["params"]}
+    for name, parameter in model.named_parameters():
+        assert rate[id(parameter)] == 0.5 * plan[name].lr_factor
+    assert len(groups) <= 4
+
+
+def test_a_scheduler_keeps_the_ratios_and_a_tensor_rate_is_not_modified() -> None:
+    """microsoft/mup divides a tensor rate in place, for all groups at once."""
+    plan, lr = make_plan(Network, base=16, target=64), torch.tensor(0.5)
+    optimizer = torch.optim.AdamW(param_groups(Network(64), plan, lr=lr))
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
+    for _ in range(7):
+        optimizer.step()
+        scheduler.step()
+    shares = [float(g["lr"]) / g["lr_factor"] for g in optimizer.param_groups]
+    assert shares == pytest.approx([shares[0]] * len(shares))
+    assert shares[0] < 0.2
+    assert lr == 0.5
+
+
+def test_wrapped_copied_and_meta_models_take_the_same_plan() -> None:
+    plan, model = make_plan(Network, base=16, target=64), Network(64)
+
+    class Wrapper(nn.Module):  # what DDP does to names
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+    with torch.device("meta"):
+        meta = Network(64)
+    for other in (Wrapper(model), torch.compile(model), copy.deepcopy(model), meta):
+        groups = param_groups(other, plan, lr=1.0)
+        assert [g["lr_factor"] for g in groups] == [
+            g["lr_factor"] for g in param_groups(model, plan, lr=1.0)
+        ]
+
+
+def test_a_copy_keeps_its_multiplier_and_so_does_a_checkpoint() -> None:
+    plan = make_plan(Network, base=16, target=64, form="table-8")
+    model, tokens_B = apply(built(64), plan), torch.arange(11)
+    copied = copy.deepcopy(model)
+    resumed = apply(Network(64), plan, init=False)
+    resumed.load_state_dict(model.state_dict())
+    assert torch.equal(copied(tokens_B), model(tokens_B))
+    assert torch.equal(resumed(tokens_B), model(tokens_B))
+    assert model.state_dict().keys() == Network(64).state_dict().keys()
+
+
+@pytest.mark.parametrize("mode", ["constant-product", "coupled", "independent"])
+def test_decay_alone_shrinks_weights_as_the_mode_says(mode) -> None:
+    """50 steps at zero gradient: (1 - 2^-5 * 0.1)^50 = 0.8551 wherever rate * decay is kept."""
+    plan = make_plan(Network, base=16, target=256)
+    model = Network(256)
+    groups = param_groups(model, plan, lr=2**-5, weight_decay=0.1, decay_mode=mode)
+    before = {name: p.norm().item() for name, p in model.named_parameters()}
+    optimizer = torch.optim.AdamW(groups)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for _ in range(50):
+        optimizer.step()
+    shrunk = {
+        name: p.norm().item() / before[name] for name, p in model.named_parameters() if before[name]
+    }
+    expected = {
+        "constant-product": {"up.weight": 0.8551, "embed.weight": 0.8551},
+        "coupled": {"up.weight": (1 - 2**-9 * 0.1) ** 50, "embed.weight": 0.8551},
+        "independent": {"up.weight": 0.9**50, "embed.weight": 0.9**50},
+    }[mode]
+    for name, ratio in expected.items():
+        assert shrunk[name] == pytest.approx(ratio, rel=1e-4)
+
+
+def test_decay_per_role_reaches_those_roles_only() -> None:
+    plan, model = make_plan(Network, base=16, target=64), Network(64)
+    groups = param_groups(model, plan, lr=1.0, weight_decay={Role.HIDDEN: 0.1})
+    decay = {id(p): g["weight_decay"] for g in groups for p in g["params"]}
+    assert decay[id(model.up.weight)] == pytest.approx(0.4)
+    assert decay[id(model.embed.weight)] == decay[id(model.norm.weight)] == 0.0
+
+
+def test_making_a_plan_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    make_plan(Network, base=16, target=64)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_plan_is_json_that_gives_the_same_groups() -> None:
+    plan = make_plan(Network, base=16, target=48)
+    again = type(plan).from_json(json.dumps(json.loads(plan.to_json())))
+    assert again == plan
+    for one, two in itertools.pairwise(
+        [param_groups(Network(48), p, lr=1.0) for p in (plan, again)]
+    ):
+        assert [g["lr"] for g in one] == [g["lr"] for g in two]

@@ -1,0 +1,66 @@
+"""A plan is data: it round-trips, compares, prints, and refuses what is no plan."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from mutransfer.errors import CoverageError
+from mutransfer.rules import Plan, Role, explain
+from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts, unwrapped
+
+
+def facts(name: str = "blocks.0.up.weight") -> ParameterFacts:
+    own = OwnInit(rms=0.1, error=0.01, exponent=Fraction(-1, 2), ratio=Fraction(3, 2))
+    return ParameterFacts(name, (96, 24), Role.HIDDEN, Fraction(3, 2), Fraction(3, 2), own)
+
+
+PLAN = plan_from_facts([facts(), facts("blocks.1.up.weight")], base=16, target=24)
+
+
+def test_a_plan_survives_json_exactly() -> None:
+    """Ratios such as 3/2 are kept as fractions, so nothing is rounded on the way."""
+    assert Plan.from_json(PLAN.to_json()) == PLAN
+
+
+def test_differences_name_the_cell() -> None:
+    changed = replace(PLAN, rows=(replace(PLAN.rows[0], lr_factor=0.5), PLAN.rows[1]))
+    assert PLAN.differences(PLAN) == []
+    assert PLAN.differences(changed) == [f"blocks.0.up.weight.lr_factor: {2 / 3} or 0.5"]
+
+
+def test_like_layers_are_printed_once() -> None:
+    lines = [line for line in str(PLAN).splitlines() if line.startswith("blocks")]
+    assert [line.split()[:5] for line in lines] == [
+        ["blocks.*.up.weight", "2", "hidden", "3/2", "3/2"]
+    ]
+
+
+def test_one_parameter_is_derived_in_words() -> None:
+    text = explain(PLAN, "module.blocks.1.up.weight")
+    assert "lr x      0.666667: fan_in^-1 (entrywise update)" in text
+    assert "init x    1: the rule is fan_in^-1/2, the author's own scales as ratio^-1/2" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{", "this is not a plan: JSONDecodeError"),
+        ("[1]", "this is not a plan: TypeError"),
+        ('{"schema": 1}', "this is not a plan: KeyError: 'rows'"),
+        ('{"schema": 2}', "this plan has schema 2, this version reads 1"),
+    ],
+)
+def test_what_is_no_plan_is_refused(text, what) -> None:
+    with pytest.raises(CoverageError) as refused:
+        Plan.from_json(text)
+    assert str(refused.value).startswith(what)
+    assert "\n  fix: " in str(refused.value)
+
+
+def test_only_prefixes_of_wrappers_are_removed() -> None:
+    """`strip('module.')` would turn 'module.decoder' into 'coder' (seen in public code)."""
+    assert unwrapped("module.decoder.weight") == "decoder.weight"
+    assert unwrapped("_orig_mod.module.w") == "w"
+    assert unwrapped("blocks.module.w") == "blocks.module.w"
+    assert unwrapped("blocks.0._checkpoint_wrapped_module.up.weight") == "blocks.0.up.weight"
