@@ -101,17 +101,13 @@ def _same_trials(one: Located, other: Located) -> bool:
     return a.losses.shape == b.losses.shape and np.array_equal(a.losses, b.losses, equal_nan=True)
 
 
-def _block_seeds(one: Located) -> tuple[str, ...]:
-    """Name the seeds that ran every rate of the window."""
-    assert one.fit is not None
-    whole_S = np.asarray(one.cells.run[one.fit.window].all(axis=0))
-    return tuple(np.array(one.cells.seeds)[whole_S].tolist())
-
-
 def _paired_seeds(one: Located, other: Located) -> int:
     """Count the seeds if both ran the same ones, and no others; else 0."""
-    same = _block_seeds(one) == _block_seeds(other) == one.cells.seeds == other.cells.seeds
-    return len(one.cells.seeds) if same else 0
+    assert one.fit is not None
+    assert other.fit is not None
+    mine, theirs = block(one.cells, one.fit).seeds, block(other.cells, other.fit).seeds
+    same = mine == theirs == one.cells.seeds == other.cells.seeds
+    return len(mine) if same else 0
 
 
 def _paired_squares(one: Fitted, other: Fitted) -> tuple[float, int]:
@@ -125,8 +121,8 @@ def _paired_squares(one: Fitted, other: Fitted) -> tuple[float, int]:
         # Where the trials are shared the differences are zero and say nothing.
         if _paired_seeds(mine, theirs) < 2 or _same_trials(mine, theirs):
             continue
-        mean_S: Floats = block(mine.cells, mine.fit).mean(axis=0)
-        difference_S = mean_S - block(theirs.cells, theirs.fit).mean(axis=0)
+        mean_S: Floats = block(mine.cells, mine.fit).losses.mean(axis=0)
+        difference_S = mean_S - block(theirs.cells, theirs.fit).losses.mean(axis=0)
         total += float(((difference_S - difference_S.mean()) ** 2).sum())
         freedom += len(difference_S) - 1
     return total, freedom

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Shape legend: N trials, R rates, S seeds.
 
 SEED = "seed"
+# Columns of a store's own table that differ between any two runs, and tell nothing apart.
+INCIDENTAL = ("id", "seconds", "shared_from", "flops", "tokens")
 ALONE = "all"  # the name of the only group, where nothing groups
 
 
@@ -217,7 +219,7 @@ def _refuse_duplicates(
         for row in first[twice[:3]].tolist()
     ]
     rows = np.flatnonzero(np.isin(index, twice)).tolist()
-    used = (*names, SEED)
+    used = (*names, SEED, *INCIDENTAL)
     differ = [
         column
         for column, values in results.axes.items()

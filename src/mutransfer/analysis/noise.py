@@ -44,11 +44,27 @@ class Noise:
         return np.sqrt(within_D), np.sqrt(seed_D)
 
 
-def block(cells: Cells, fit: Fit) -> Floats:
-    """Give the losses (rates x seeds) of the seeds that ran every rate of the window."""
-    loss_KS = cells.losses[fit.window]
-    block_KS: Floats = loss_KS[:, np.isfinite(loss_KS).all(axis=0)]
-    return block_KS
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Losses of one width without gaps.
+
+    Args:
+        losses: One row per rate, one column per seed.
+        seeds: Names of the seeds.
+    """
+
+    losses: Floats
+    seeds: tuple[str, ...]
+
+
+def block(cells: Cells, fit: Fit) -> Block:
+    """Take the rates of the window that most seeds ran, and the seeds that ran all of those."""
+    run_KS = cells.run[fit.window]
+    count_K = run_KS.sum(axis=1)
+    rates = fit.window[count_K == count_K.max()]
+    whole_S = np.asarray(cells.run[rates].all(axis=0))
+    names = np.array(cells.seeds)[whole_S].tolist()
+    return Block(cells.losses[rates][:, whole_S], tuple(names))
 
 
 def components(located: Sequence[Located]) -> Noise | None:
@@ -57,14 +73,13 @@ def components(located: Sequence[Located]) -> Noise | None:
     Within a width the losses are rate means plus seed effects plus a rest. The rest has
     (seeds - 1)(rates - 1) degrees of freedom, the seed effects have seeds - 1.
     """
-    blocks = [block(one.cells, one.fit) for one in located if one.fit is not None]
-    blocks = [block_KS for block_KS in blocks if block_KS.shape[1] > 1]
-    if not blocks:
-        return None
+    blocks = [block(one.cells, one.fit).losses for one in located if one.fit is not None]
     rest = between = inverse = 0.0
     df_within = df_between = 0
     for block_KS in blocks:
         num_rates, num_seeds = block_KS.shape
+        if num_seeds < 2:
+            continue
         seed_S = block_KS.mean(axis=0)
         rest_KS = block_KS - block_KS.mean(axis=1, keepdims=True) - seed_S + block_KS.mean()
         rest += float((rest_KS**2).sum())
@@ -72,6 +87,8 @@ def components(located: Sequence[Located]) -> Noise | None:
         inverse += (num_seeds - 1) / num_rates
         df_within += (num_seeds - 1) * (num_rates - 1)
         df_between += num_seeds - 1
+    if not df_within:
+        return None
     return Noise(
         rest / df_within, df_within, between / df_between, df_between, inverse / df_between
     )

@@ -169,7 +169,7 @@ def _unknown(target: Located, x: float, words: Words) -> str:
     beside = float(diverged_R[np.argmin(np.abs(diverged_R - log2_lr))])
     return (
         f"the carried rate {carried_rate} is at or next to {rate(beside)}, which diverged {where}, "
-        f"so the regret has a lower bound only: add {words.values} between"
+        f"so the regret has a lower bound only: add {words.values} in between"
     )
 
 

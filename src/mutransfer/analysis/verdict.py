@@ -16,7 +16,7 @@ def decide(
         The verdict, the regret as a share of the best loss, and one sentence.
     """
     if source.cells.width == target.cells.width:
-        reason = f"one {words.scale}: add a larger one, at the same {words.values}"
+        reason = f"one {words.scale}: add a larger one"
         return "undetermined", Estimate(undetermined=reason), reason
     best = _best_loss(target)
     if best is None or best <= 0:

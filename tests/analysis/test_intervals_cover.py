@@ -1,0 +1,189 @@
+"""Intervals cover what they promise; a plain bootstrap over two or three seeds does not."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from planted_surfaces import LN2, WIDTHS, best_loss, quadratic, surface
+
+from mutransfer.analysis import Estimate, Results, analyze
+from mutransfer.analysis.fit import locate
+from mutransfer.analysis.grid import cells_by_group
+from mutransfer.analysis.noise import components
+from mutransfer.analysis.wording import Words
+
+RATES = {1.0: np.arange(-10.0, -2.0), 0.5: np.arange(-10.0, -2.0, 0.5)}
+
+
+@dataclass
+class Tally:
+    """How often an interval held the truth."""
+
+    held: list[bool] = field(default_factory=list)
+    missing: int = 0
+
+    def add(self, estimate: Estimate, truth: float) -> None:
+        if estimate.low is None or estimate.high is None:
+            self.missing += 1
+        else:
+            self.held.append(estimate.low - 1e-12 <= truth <= estimate.high + 1e-12)
+
+    @property
+    def share(self) -> float:
+        return float(np.mean(self.held))
+
+
+def planted(index: int, seeds: int, step: float, drift: float, sd: float) -> tuple[Results, float]:
+    """One noisy surface, its optimum anywhere between two rates of the grid."""
+    rng = np.random.default_rng([index, seeds, int(1 / step)])
+    best = -6.0 + rng.uniform(-0.5, 0.5)
+    results = surface(
+        quadratic(log2_best=best, drift=drift),
+        log2_lr=RATES[step],
+        seeds=seeds,
+        sd_within=sd,
+        sd_seed=0.03,
+        rng=rng,
+    )
+    return results, best
+
+
+def tallies(num: int, seeds: int, step: float, drift: float, sd: float = 0.01) -> dict[str, Tally]:
+    """Analyze many surfaces and count."""
+    tally = {name: Tally() for name in ("rate", "loss", "drift", "regret")}
+    steps = np.log2(WIDTHS[-1] / WIDTHS[0])
+    regret = 0.5 * 0.3 * (drift * steps * LN2) ** 2
+    for index in range(num):
+        results, best = planted(index, seeds, step, drift, sd)
+        group = analyze(results, draws=1000, seed=index)["all"]
+        for k, optimum in enumerate(group.optimum):
+            tally["rate"].add(optimum.log2_lr, best + drift * k)
+            tally["loss"].add(optimum.loss, best_loss(optimum.width))
+        tally["drift"].add(group.drift, drift)
+        upper = None if group.regret.high is None else 0.0
+        tally["regret"].add(Estimate(None, upper, group.regret.high), regret)
+    return tally
+
+
+CASES = [(2, 1.0, 0.0), (3, 1.0, -0.4), (2, 0.5, -0.4), (3, 0.5, 0.0)]
+
+
+@pytest.mark.parametrize(("seeds", "step", "drift"), CASES)
+def test_ninety_percent_intervals_cover(seeds: int, step: float, drift: float) -> None:
+    """Two variance components are planted; 85 % leaves room for 200 surfaces."""
+    tally = tallies(200, seeds, step, drift)
+    assert {name: t.share for name, t in tally.items() if t.share < 0.85} == {}
+    assert all(t.missing == 0 for t in tally.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "step", "drift"), CASES)
+@pytest.mark.parametrize("sd", [0.003, 0.01, 0.02])
+def test_ninety_percent_intervals_cover_closely(
+    seeds: int, step: float, drift: float, sd: float
+) -> None:
+    """With 1,000 surfaces the coverage itself is known to about one percent."""
+    tally = tallies(1000, seeds, step, drift, sd)
+    assert {n: t.share for n, t in tally.items() if t.share < 0.87} == {}
+    assert 0.87 < tally["rate"].share < 0.95
+    assert 0.87 < tally["loss"].share < 0.95
+
+
+def seed_bootstrap(results: Results, seeds: int) -> list[tuple[float, float]]:
+    """The control: resample whole seeds, refit, take percentiles; one interval per width."""
+    (tables,) = cells_by_group(results, scale="width", hyperparameter="lr", group_by=()).values()
+    rng, intervals = np.random.default_rng(0), []
+    for cells in tables:
+        one = locate(cells, Words("width", "lr"))
+        assert one.fit is not None
+        chosen_DS = rng.integers(0, seeds, (1000, seeds))
+        mean_DR = cells.losses[:, chosen_DS].mean(axis=2).T
+        x_D = one.fit.vertex(mean_DR[:, one.fit.window] @ one.fit.solve.T) / LN2
+        intervals.append((float(np.quantile(x_D, 0.05)), float(np.quantile(x_D, 0.95))))
+    return intervals
+
+
+@pytest.mark.parametrize(("seeds", "most"), [(2, 0.65), (3, 0.75)])
+def test_a_percentile_bootstrap_over_seeds_does_not_cover(seeds: int, most: float) -> None:
+    """Negative control: what everybody does, on the same surfaces."""
+    held = []
+    for index in range(200):
+        results, best = planted(index, seeds, 1.0, 0.0, 0.01)
+        held += [low <= best <= high for low, high in seed_bootstrap(results, seeds)]
+    assert np.mean(held) < most
+
+
+def false_alarms(num: int, seeds: int, step: float) -> float:
+    """How often nothing drifts and any regret at all is said to be proven."""
+    alarms = 0
+    for index in range(num):
+        results, _ = planted(index, seeds, step, drift=0.0, sd=0.02)
+        group = analyze(results, draws=1000, threshold=1e-9, seed=index)["all"]
+        alarms += group.verdict == "does not transfer"
+    return alarms / num
+
+
+def test_without_drift_a_proven_regret_is_rare() -> None:
+    """The hardest threshold, almost zero: the rate is the test's own 5 %, plus sampling."""
+    assert false_alarms(300, 2, 1.0) < 0.09
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "step"), [(2, 1.0), (3, 1.0), (3, 0.5)])
+def test_without_drift_five_percent_are_called_drifting(seeds: int, step: float) -> None:
+    """Five percent, within three standard errors of 2,000 surfaces."""
+    assert false_alarms(2000, seeds, step) < 0.065
+
+
+def test_at_the_default_threshold_nobody_is_accused_and_the_guilty_are_caught() -> None:
+    """No drift never fails; half an octave per doubling always does."""
+    verdicts = {0.0: set(), -0.5: set()}
+    for drift, found in verdicts.items():
+        for index in range(60):
+            results, _ = planted(index, 2, 1.0, drift, 0.01)
+            found.add(analyze(results, draws=1000)["all"].verdict)
+    assert verdicts == {0.0: {"transfers"}, -0.5: {"does not transfer"}}
+
+
+def test_too_much_noise_is_undetermined_and_says_what_to_add() -> None:
+    """Noise as large as the curve: no claim either way."""
+    results, _ = planted(0, 2, 1.0, drift=0.0, sd=0.2)
+    group = analyze(results)["all"]
+    assert group.verdict == "undetermined"
+    assert "add seeds" in group.reason
+
+
+def test_planted_variances_are_estimated_without_bias() -> None:
+    """Means of 300 estimates against the planted 0.01² and 0.03² + 0.01²/3."""
+    within, between = [], []
+    for index in range(300):
+        results, _ = planted(index, 3, 1.0, 0.0, 0.01)
+        (tables,) = cells_by_group(
+            results, scale="width", hyperparameter="lr", group_by=()
+        ).values()
+        noise = components([locate(cells, Words("width", "lr")) for cells in tables])
+        assert noise is not None
+        assert (noise.df_within, noise.df_between) == (16, 8)
+        within.append(noise.within)
+        between.append(noise.between)
+    assert np.mean(within) == pytest.approx(0.01**2, rel=0.1)
+    assert np.mean(between) == pytest.approx(0.03**2 + 0.01**2 / 3, rel=0.1)
+
+
+def test_seeds_that_ran_only_the_rates_near_the_optimum_are_used() -> None:
+    """A refined sweep is unbalanced; its intervals cover all the same."""
+    tally = Tally()
+    for index in range(100):
+        results, best = planted(index, 3, 0.5, drift=0.0, sd=0.01)
+        axes = results.axes
+        keep = [
+            row
+            for row, (lr, seed) in enumerate(zip(axes["lr"], axes["seed"], strict=True))
+            if seed == 0 or abs(np.log2(lr) + 6.0) <= 1.0
+        ]
+        columns = {**axes, "loss": results.loss.tolist()}
+        part = Results.from_columns({n: [v[k] for k in keep] for n, v in columns.items()})
+        for optimum in analyze(part, draws=1000)["all"].optimum:
+            tally.add(optimum.log2_lr, best)
+    assert tally.missing == 0
+    assert tally.share > 0.85
