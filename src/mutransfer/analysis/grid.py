@@ -103,7 +103,8 @@ def cells_by_group(
     log2_lr_N = np.asarray(np.round(np.log2(_positive(results, hyperparameter)), 9), np.float64)
     seed_N = _labels(results.axes.get(SEED, [0] * len(results)))
     name_N = _group_names(results, group_by)
-    _refuse_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), (scale, hyperparameter))
+    key = (name_N, width_N, log2_lr_N, seed_N)
+    _refuse_duplicates(results, key, (scale, hyperparameter), group_by)
     groups = {}
     names, code_N = np.unique(name_N, return_inverse=True)
     for code, name in enumerate(names):
@@ -203,6 +204,7 @@ def _refuse_duplicates(
     results: Results,
     key: tuple[NDArray[np.str_], Floats, Floats, NDArray[np.str_]],
     names: tuple[str, str],
+    group_by: Sequence[str],
 ) -> None:
     """Name the points at which more than one trial stands."""
     codes = [np.unique(column, return_inverse=True) for column in key]
@@ -219,7 +221,7 @@ def _refuse_duplicates(
         for row in first[twice[:3]].tolist()
     ]
     rows = np.flatnonzero(np.isin(index, twice)).tolist()
-    used = (*names, SEED, *INCIDENTAL)
+    used = (*names, SEED, *group_by, *INCIDENTAL)
     differ = [
         column
         for column, values in results.axes.items()
@@ -231,7 +233,7 @@ def _refuse_duplicates(
         + "; ".join(points)
         + more,
         why="runs that differ in something else would be averaged as if they were one",
-        fix=f"tell them apart: group_by={differ!r}"
+        fix=f"tell them apart: group_by={[*group_by, *differ]!r}"
         if differ
         else "keep one row per run, or give repeated runs different values of 'seed'",
     )

@@ -1,0 +1,390 @@
+"""Results that cannot be read or compared end in three lines that say what to do."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted_surfaces import columns, quadratic
+
+from mutransfer.analysis import Results, analyze, load_results
+from mutransfer.errors import ResultsError
+
+ONE, TWO = "a" * 64, "b" * 64
+
+
+def message(of: Callable[[], object]) -> str:
+    with pytest.raises(ResultsError) as caught:
+        of()
+    return str(caught.value)
+
+
+def result(**changes: object) -> dict[str, Any]:
+    """What a finished trial leaves behind."""
+    runner = {"kind": "command", "command": "train", "derived": {}}
+    axes = {"width": 64, "lr": 0.25, "seed": 0}
+    spec = {"schema": 1, "runner": runner, "axes": axes}
+    done = "2026-01-01T00:00:00Z"
+    made = {"schema": 1, "id": ONE, "spec": spec, "loss": 3.0, "seconds": 1.0, "finished": done}
+    return {**made, **changes}
+
+
+def store(place: Path, *results: dict[str, Any] | str) -> Path:
+    """A trial store with these results, in folders a…, b…."""
+    (place / "store.json").write_text('{"schema": 1}')
+    for name, data in zip((ONE, TWO), results, strict=False):
+        (place / name).mkdir()
+        text = data if isinstance(data, str) else json.dumps(data)
+        (place / name / "result.json").write_text(text)
+    return place
+
+
+def csv(place: Path, text: str | bytes) -> Path:
+    file = place / "runs.csv"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def test_a_missing_path(tmp_path: Path) -> None:
+    assert message(lambda: load_results(tmp_path / "runs")) == (
+        f"there is no '{tmp_path}/runs'\n"
+        "  why: results are read from a trial store or from a CSV file\n"
+        "  fix: give the folder of a trial store, or a CSV file with columns width, lr, loss"
+    )
+
+
+def test_a_pipe_is_neither_folder_nor_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    text = message(lambda: load_results(tmp_path / "pipe"))
+    assert text.startswith(f"'{tmp_path}/pipe' is neither a folder nor a file\n")
+
+
+def test_a_folder_that_is_no_store(tmp_path: Path) -> None:
+    assert message(lambda: load_results(tmp_path)) == (
+        f"'{tmp_path}' is no trial store: it has no store.json\n"
+        "  why: another folder's files would be taken for results\n"
+        "  fix: give the folder that `mutransfer sweep` wrote, or a CSV file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "what", "fix"),
+    [
+        ('{"schema": 2}', "' has schema 2, this version reads 1", "upgrade mutransfer"),
+        ("{}", "' has schema null, this version reads 1", 'store.json must be {"schema": 1}'),
+    ],
+)
+def test_a_store_of_another_schema(tmp_path: Path, head: str, what: str, fix: str) -> None:
+    (tmp_path / "store.json").write_text(head)
+    assert message(lambda: load_results(tmp_path)) == (
+        f"'{tmp_path}{what}\n  why: fields of another schema may mean something else\n  fix: {fix}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "problem"),
+    [
+        (b"{", "not JSON: Expecting property name enclosed in double quotes: "),
+        (b"\xff", "not UTF-8 text"),
+        (b"[" * 10**5, "nested too deeply"),
+    ],
+)
+def test_a_damaged_store_file(tmp_path: Path, head: bytes, problem: str) -> None:
+    (tmp_path / "store.json").write_bytes(head)
+    text = message(lambda: load_results(tmp_path))
+    assert text.startswith(f"'{tmp_path}/store.json': {problem}")
+    assert text.endswith(
+        "\n  why: the store does not say what it holds\n"
+        '  fix: restore the file; store.json is {"schema": 1}'
+    )
+
+
+def test_a_store_file_that_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text("[1]")
+    assert message(lambda: load_results(tmp_path)) == (
+        f"'{tmp_path}/store.json' holds a list where a table is expected\n"
+        "  why: the store does not say what it holds\n"
+        '  fix: restore the file; store.json is {"schema": 1}'
+    )
+
+
+def test_a_linked_store_file(tmp_path: Path) -> None:
+    (tmp_path / "store.json").symlink_to(csv(tmp_path, '{"schema": 1}'))
+    assert message(lambda: load_results(tmp_path)) == (
+        f"'{tmp_path}/store.json' is a symbolic link\n"
+        "  why: a store holds its own files, so that it can be copied and trusted\n"
+        "  fix: put the file itself there"
+    )
+
+
+def test_a_study_with_a_misspelled_key(tmp_path: Path) -> None:
+    store(tmp_path, result())
+    (tmp_path / "study.json").write_text('{"schema": 1, "analysis": {"treshold": 0.02}}')
+    assert message(lambda: load_results(tmp_path)) == (
+        f"'{tmp_path}/study.json', analysis: unknown key 'treshold'\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: treshold: did you mean 'threshold'?"
+    )
+
+
+def test_a_store_without_finished_trials(tmp_path: Path) -> None:
+    store(tmp_path)
+    (tmp_path / ONE).mkdir()
+    assert message(lambda: load_results(tmp_path)) == (
+        f"'{tmp_path}' has no finished trial, 1 unfinished\n"
+        "  why: there is nothing to analyze\n"
+        "  fix: run the study first, or let it finish"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ("[]", "holds a list where a table is expected"),
+        (
+            "{",
+            "not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
+        (result(schema=2), "has schema 2, this version reads 1"),
+        (result(id=TWO), f"says that it is trial {TWO[:12]}…"),
+        (result(loss="3.0"), "'loss' is text"),
+        (result(loss=True), "'loss' is true or false"),
+        (result(diverged_at=1.5), "'diverged_at' is the number 1.5"),
+        (result(flops=10**400), "'flops' is too large a number"),
+        (result(versions=[]), "'versions' is a list"),
+        ({k: v for k, v in result().items() if k != "loss"}, "'loss' is missing"),
+        (result(spec={"axes": []}), "'spec.axes' is missing"),
+        (result(spec={"axes": {}, "runner": "lab"}), "'spec.runner' is not a table"),
+        (result(spec={"axes": {"width": [64]}}), "axis 'width' is a list"),
+    ],
+)
+def test_a_result_of_the_wrong_shape(tmp_path: Path, data: Any, problem: str) -> None:
+    store(tmp_path, data)
+    assert message(lambda: load_results(tmp_path)) == (
+        f"'{tmp_path}': aaaaaaaaaaaa…/result.json: {problem}\n"
+        "  why: a result that is not what it claims to be would spoil the answer\n"
+        "  fix: remove the folders named above; the next sweep runs those trials again"
+    )
+
+
+def test_all_wrong_results_are_reported_at_once(tmp_path: Path) -> None:
+    store(tmp_path, "[]", result(id=TWO, loss="x"))
+    assert message(lambda: load_results(tmp_path)).splitlines()[0] == (
+        f"'{tmp_path}': aaaaaaaaaaaa…/result.json: holds a list where a table is expected; "
+        "bbbbbbbbbbbb…/result.json: 'loss' is text"
+    )
+
+
+def test_links_inside_a_store_are_refused(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "store", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    store(inside)
+    (outside / "result.json").write_text(json.dumps(result()))
+    (inside / ONE).symlink_to(outside)
+    (inside / TWO).mkdir()
+    (inside / TWO / "result.json").symlink_to(outside / "result.json")
+    (inside / ("c" * 64)).write_text("")
+    assert message(lambda: load_results(inside)).splitlines()[0] == (
+        f"'{inside}': aaaaaaaaaaaa… is a symbolic link; "
+        "bbbbbbbbbbbb…/result.json: is a symbolic link; cccccccccccc… is not a folder"
+    )
+
+
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised by hand: the superuser may read everything."""
+    file = csv(tmp_path, "width,lr,loss\n64,0.25,3\n")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert message(lambda: load_results(file)) == (
+        f"no permission to read '{file}'\n"
+        "  why: results that cannot be read would be missing from the answer\n"
+        f"  fix: ask its owner, or: chmod -R u+rX '{file}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "why", "fix"),
+    [
+        (
+            b"width,lr,loss\n64,0.25,\xe9\n",
+            "' is not UTF-8 text: byte 22 is 0xe9",
+            "letters would be read as other letters, or it is no CSV file at all",
+            "save it as CSV with encoding UTF-8",
+        ),
+        (
+            "",
+            "' has no header",
+            "there is nothing to analyze",
+            "write a header such as width,lr,seed,loss and one line per training run",
+        ),
+        (
+            "width,lr,loss\n\n",
+            "' has no rows",
+            "there is nothing to analyze",
+            "write a header such as width,lr,seed,loss and one line per training run",
+        ),
+        (
+            "width,lr,los\n64,0.25,3\n",
+            "' has no column 'loss'",
+            "the loss is what rates are compared by",
+            "name the column of final losses 'loss': did you mean 'los'?",
+        ),
+        (
+            "width,lr,loss\n64,0.25\n64,0.25,3,4\n",
+            "' has 3 columns, but not in line '2', '3'",
+            "values would fall into the wrong columns",
+            "give every line one value per column of the header, separated by commas",
+        ),
+        (
+            "width,lr,lr,loss\n64,0.25,1,3\n",
+            "' has the column 'lr' twice",
+            "one of the two would be ignored silently",
+            "give every column its own name",
+        ),
+        (
+            'width,lr,loss\n64,"0.25,3\n',
+            "', line 2: unexpected end of data",
+            "from there on columns cannot be told apart",
+            "separate columns with commas and close every quote",
+        ),
+        (
+            "width,lr,loss\n64,0.25,3\n64,0.5,crashed\n",
+            "': column 'loss' has what is no number: 'crashed'",
+            "a run without a number cannot be compared",
+            "write a number, or leave the cell empty if the run diverged",
+        ),
+        (
+            "width,lr,loss,diverged_at\n64,0.25,3,soon\n",
+            "': column 'diverged_at' has what is no number: 'soon'",
+            "a run without a number cannot be compared",
+            "write a number, or leave the cell empty if the run did not diverge",
+        ),
+    ],
+)
+def test_a_csv_file_that_is_none(
+    tmp_path: Path, text: str | bytes, what: str, why: str, fix: str
+) -> None:
+    file = csv(tmp_path, text)
+    expected = f"'{file}{what}\n  why: {why}\n  fix: {fix}"
+    assert message(lambda: load_results(file)) == expected
+
+
+def test_a_huge_cell_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    file = csv(tmp_path, "width,lr,loss\n64,0.25," + "3" * 200_000)
+    text = message(lambda: load_results(file))
+    assert text.startswith(f"'{file}', line 2: field larger than field limit (131072)\n")
+
+
+def test_columns_of_unequal_length() -> None:
+    uneven = {"width": [64], "lr": [0.25, 0.5], "loss": [3.0, 3.1]}
+    assert message(lambda: Results.from_columns(uneven)) == (
+        "columns: column 'width' does not have 2 rows as 'loss' has\n"
+        "  why: values would be paired with the wrong runs\n"
+        "  fix: give every column one value per training run"
+    )
+
+
+def test_a_loss_that_is_text() -> None:
+    text = {"width": [64], "lr": [0.25], "loss": ["3.0"]}
+    assert message(lambda: Results.from_columns(text)) == (
+        "columns: the loss is no number: '3.0' in row 1\n"
+        "  why: a run without a number cannot be compared\n"
+        "  fix: write a number, or leave the cell empty if the run diverged"
+    )
+
+
+def test_missing_columns_name_the_nearest() -> None:
+    results = Results.from_columns({"widht": [64], "learning_rate": [0.25], "loss": [3.0]})
+    assert message(lambda: analyze(results)) == (
+        "columns has no column 'width', 'lr'\n"
+        "  why: rates cannot be compared without knowing width and rate of every run\n"
+        "  fix: width: did you mean 'widht'?; lr: choose from 'learning_rate', 'widht' "
+        "(or name another: scale=..., hyperparameter=...)"
+    )
+
+
+def test_a_missing_group_names_the_nearest() -> None:
+    results = Results.from_columns(columns(quadratic(), group="mup"))
+    assert message(lambda: analyze(results, group_by="parametrisation")) == (
+        "columns has no column 'parametrisation'\n"
+        "  why: rates cannot be compared without knowing width and rate of every run\n"
+        "  fix: parametrisation: did you mean 'parametrization'? (or name another: group_by=...)"
+    )
+
+
+def test_a_column_cannot_be_scale_and_group() -> None:
+    results = Results.from_columns(columns(quadratic()))
+    assert message(lambda: analyze(results, group_by=["width"])) == (
+        "column 'width' is asked to be two things\n"
+        "  why: every group would have a single width or a single rate\n"
+        "  fix: name different columns as scale, hyperparameter and group_by"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0"), (-0.5, "-0.5"), (float("nan"), "nan"), (float("inf"), "inf"), ("big", "big"),
+     (None, "nothing"), (True, "true"), (10**400, str(10**400))],
+)  # fmt: skip
+def test_a_rate_that_is_no_positive_number(value: Any, shown: str) -> None:
+    results = Results.from_columns({"width": [64, 64], "lr": [0.5, value], "loss": [3.0, 3.1]})
+    assert message(lambda: analyze(results)) == (
+        f"columns: column 'lr' must hold positive numbers, not '{shown}'\n"
+        "  why: optima are compared on logarithmic axes\n"
+        "  fix: correct 1 of 2 values of 'lr', or leave them out"
+    )
+
+
+def test_a_trial_without_a_group() -> None:
+    table = {"width": [64, 64], "lr": [0.5, 0.25], "loss": [3.0, 3.1], "form": ["a", None]}
+    assert message(lambda: analyze(Results.from_columns(table), group_by="form")) == (
+        "columns: 1 of 2 trials have no 'form'\n"
+        "  why: they belong to no group\n"
+        "  fix: leave 'form' out of group_by, or analyze one study at a time"
+    )
+
+
+def test_duplicate_points_are_named() -> None:
+    table = {"width": [64, 64, 64], "lr": [0.5, 0.5, 0.25], "loss": [3.0, 3.1, 3.2]}
+    assert message(lambda: analyze(Results.from_columns(table))) == (
+        "columns has several trials at the same point: all: width 64, lr 0.5, seed 0\n"
+        "  why: runs that differ in something else would be averaged as if they were one\n"
+        "  fix: keep one row per run, or give repeated runs different values of 'seed'"
+    )
+
+
+def test_duplicate_points_that_a_column_tells_apart_name_the_column() -> None:
+    one, other = columns(quadratic(), group="mup"), columns(quadratic(drift=-1), group="mup")
+    both = {name: one[name] + other[name] for name in one}
+    both["decay"] = [0.0] * len(one["loss"]) + [0.1] * len(other["loss"])
+    text = message(lambda: analyze(Results.from_columns(both)))
+    assert text.splitlines()[0] == (
+        "columns has several trials at the same point: mup: width 64, lr 0.000488281, seed 0; "
+        "mup: width 64, lr 0.000976562, seed 0; mup: width 64, lr 0.00195312, seed 0 and 37 more"
+    )
+    assert text.splitlines()[2] == "  fix: tell them apart: group_by=['parametrization', 'decay']"
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, float("nan")])
+def test_a_threshold_that_is_no_share(threshold: float) -> None:
+    results = Results.from_columns(columns(quadratic()))
+    assert message(lambda: analyze(results, threshold=threshold)) == (
+        f"the threshold is {threshold:g}\n"
+        "  why: it is a share of the loss: 0.01 lets the carried rate cost one percent\n"
+        "  fix: threshold=0.01"
+    )
+
+
+def test_too_few_draws() -> None:
+    results = Results.from_columns(columns(quadratic()))
+    assert message(lambda: analyze(results, draws=100)) == (
+        "draws=100 is fewer than 1000\n"
+        "  why: the ends of the intervals would change from seed to seed\n"
+        "  fix: draws=1000"
+    )

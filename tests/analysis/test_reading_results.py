@@ -1,0 +1,162 @@
+"""Stores and CSV files hold the same results, with what they cost."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted_surfaces import columns, quadratic, surface
+
+from mutransfer.analysis import Results, analyze, load_results
+from mutransfer.records import (
+    CallableRunner,
+    LabRunner,
+    TrialResult,
+    TrialSpec,
+)
+
+DATA = "0" * 64
+
+
+def write_store(place: Path, results: list[TrialResult]) -> Path:
+    place.mkdir(exist_ok=True)
+    (place / "store.json").write_text('{"schema": 1}')
+    for result in results:
+        (place / result.id).mkdir()
+        (place / result.id / "result.json").write_text(result.model_dump_json())
+    return place
+
+
+def trials(**changes: object) -> list[TrialResult]:
+    """The planted surface as trials of a callable."""
+    table = columns(quadratic(drift=-0.5), seeds=2, sd_within=0.01, group="mup")
+    found = []
+    for width, lr, seed, loss, group in zip(
+        table["width"], table["lr"], table["seed"], table["loss"], table["parametrization"],
+        strict=True,
+    ):  # fmt: skip
+        axes = {"width": width, "lr": lr, "seed": seed, "parametrization": group}
+        spec = TrialSpec(runner=CallableRunner(name="train"), axes=axes)
+        facts = {"seconds": 2.0, "flops": 1e9, "tokens": 100, "finished": "2026-01-01T00:00:00Z"}
+        facts |= {"host": "h", "versions": {"torch": "2.13.0"}, "commit": "abc"}
+        found.append(TrialResult(id=spec.id, spec=spec, loss=loss, **(facts | changes)))
+    return found
+
+
+def test_a_store_gives_the_same_report_as_its_table(tmp_path: Path) -> None:
+    """The two ways in meet: every number, to the last digit."""
+    stored = load_results(write_store(tmp_path / "runs", trials()))
+    table = columns(quadratic(drift=-0.5), seeds=2, sd_within=0.01, group="mup")
+    file = tmp_path / "runs.csv"
+    with file.open("w", newline="", encoding="utf-8-sig") as out:
+        writer = csv.writer(out)
+        writer.writerow(table)
+        writer.writerows(zip(*table.values(), strict=True))
+    reports = [analyze(r) for r in (stored, load_results(file), Results.from_columns(table))]
+    assert reports[0].to_json() == reports[1].to_json() == reports[2].to_json()
+    assert list(reports[0]) == ["mup"]
+
+
+def test_what_a_store_cost_is_added_up_once(tmp_path: Path) -> None:
+    """A copied trial cost nothing, an unfinished one is counted."""
+    results = trials()
+    results[1] = results[1].model_copy(update={"shared_from": results[0].id})
+    results[2] = results[2].model_copy(update={"loss": None, "diverged_at": 7})
+    store = write_store(tmp_path / "runs", results)
+    (store / ("f" * 64)).mkdir()
+    (store / "attempts").mkdir()
+    provenance = load_results(store).provenance
+    assert (provenance.trials, provenance.unfinished) == (80, 1)
+    assert (provenance.diverged, provenance.shared) == (1, 1)
+    assert (provenance.seconds, provenance.flops, provenance.tokens) == (158.0, 79e9, 7900)
+    assert provenance.versions == {"torch": ("2.13.0",)}
+    assert (provenance.commits, provenance.hosts) == (("abc",), ("h",))
+    assert provenance.finished == ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
+
+
+def test_a_copy_whose_original_is_elsewhere_is_counted(tmp_path: Path) -> None:
+    results = trials()
+    results[1] = results[1].model_copy(update={"shared_from": "e" * 64})
+    assert load_results(write_store(tmp_path / "runs", results)).provenance.flops == 80e9
+
+
+def test_the_study_in_a_store_gives_the_defaults(tmp_path: Path) -> None:
+    """Threshold and groups as the study said, unless asked otherwise."""
+    store = write_store(tmp_path / "runs", trials())
+    table = {"threshold": 0.5, "group_by": ["seed"]}
+    (store / "study.json").write_text(json.dumps({"schema": 1, "analysis": table}))
+    results = load_results(store)
+    report = analyze(results)
+    assert (report.threshold, report.group_by, list(report)) == (0.5, ("seed",), ["0", "1"])
+    assert analyze(results, threshold=0.02, group_by=()).threshold == 0.02
+
+
+def test_lab_settings_left_at_their_default_are_known(tmp_path: Path) -> None:
+    """The lab leaves 'mup', its default, out of a trial's settings."""
+    found = []
+    for settings in ({}, {"parametrization": "sp"}):
+        runner = LabRunner(numerics=1, data=DATA, settings={"base_width": 32, **settings})
+        spec = TrialSpec(runner=runner, axes={"width": 64, "lr": 0.25})
+        found.append(
+            TrialResult(id=spec.id, spec=spec, loss=3.0, seconds=1.0, finished="2026-01-01")
+        )
+    results = load_results(write_store(tmp_path / "runs", found))
+    assert sorted(results.axes["parametrization"]) == ["mup", "sp"]
+    assert results.axes["base_width"] == [32, 32]
+    assert results.axes["seed"] == [0, 0]
+
+
+def test_what_people_write_for_diverged(tmp_path: Path) -> None:
+    """Empty, nan, inf and a step are all facts, not errors."""
+    file = tmp_path / "runs.csv"
+    file.write_text(
+        "width,lr,loss,diverged_at\n"
+        "64,0.1,3.0,\n64,0.2,,\n64,0.3,nan,\n64,0.4,inf,\n64,0.5,3.1,7\n64,0.6,1e999,NaN\n\n"
+    )
+    assert load_results(file).diverged.tolist() == [False, True, True, True, True, True]
+
+
+def test_twenty_thousand_trials_take_less_than_two_seconds() -> None:
+    """Batched algebra: no loop over draws."""
+    rng = np.random.default_rng(0)
+    rates = np.arange(-12, -2, 0.16)
+    tables = [
+        columns(quadratic(), 2.0 ** np.arange(6, 14), rates, 10, 0.01, 0.03, rng, group)
+        for group in ("a", "b", "c", "d")
+    ]
+    results = Results.from_columns({n: sum((t[n] for t in tables), []) for n in tables[0]})  # noqa: RUF017
+    assert len(results) > 20_000
+    start = time.perf_counter()
+    analyze(results, draws=1000)
+    assert time.perf_counter() - start < 2.0
+
+
+@pytest.mark.slow
+def test_a_large_store_is_read_quickly(tmp_path: Path) -> None:
+    """Ten thousand trials, json only: about 0.1 ms each, 10 s for the budget's 100,000."""
+    (tmp_path / "store.json").write_text('{"schema": 1}')
+    sample = json.loads(trials()[0].model_dump_json())
+    for k in range(10_000):
+        name = f"{k:064x}"
+        sample["id"], sample["spec"]["axes"]["lr"] = name, 1.0 + k
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps(sample))
+    start = time.perf_counter()
+    assert len(load_results(tmp_path)) == 10_000
+    assert time.perf_counter() - start < 5.0
+
+
+def test_the_analysis_never_loads_torch() -> None:
+    """Anybody's CSV can be analyzed where torch is not installed."""
+    code = "import sys, mutransfer.analysis; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_report_is_a_mapping_of_groups() -> None:
+    report = analyze(surface(quadratic()))
+    assert dict(report) == report.groups
+    assert len(report) == 1

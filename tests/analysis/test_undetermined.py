@@ -1,0 +1,270 @@
+"""What cannot be told is undetermined, with the reason and what to add."""
+
+import math
+
+import numpy as np
+import pytest
+from planted_surfaces import best_loss, columns, quadratic, surface, together, with_losses
+
+from mutransfer.analysis import GroupReport, Results, analyze
+
+
+def noisy(drift: float = 0.0, log2_best: float = -6.2, **more: object) -> Results:
+    settings: dict[str, object] = {"seeds": 3, "sd_within": 0.01, "sd_seed": 0.03}
+    loss = quadratic(drift=drift, log2_best=log2_best)
+    return surface(loss, rng=np.random.default_rng(3), **(settings | more))  # type: ignore[arg-type]
+
+
+QUIET = {"sd_within": 0.001, "sd_seed": 0.003}
+
+
+def alone(results: Results) -> GroupReport:
+    return analyze(results)["all"]
+
+
+def test_one_seed_gives_values_without_intervals() -> None:
+    group = alone(surface(quadratic(drift=-0.25)))
+    reason = "one seed: add seeds to get an interval"
+    assert (group.verdict, group.reason) == ("undetermined", reason)
+    for estimate in (group.drift, group.regret, group.optimum[0].log2_lr, group.optimum[0].loss):
+        assert estimate.value is not None
+        assert (estimate.low, estimate.high, estimate.undetermined) == (None, None, reason)
+    assert group.paper_criterion is False
+
+
+def test_seeds_that_share_no_rate_are_not_two_seeds() -> None:
+    """Even rates with one seed, odd ones with another: nothing tells noise from shape."""
+    table = columns(quadratic())
+    table["seed"] = [round(math.log2(lr)) % 2 for lr in table["lr"]]
+    group = alone(Results.from_columns(table))
+    assert group.reason == "one seed: add seeds to get an interval"
+    assert group.drift.value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_one_width() -> None:
+    group = alone(noisy(widths=(64.0,)))
+    assert (group.verdict, group.reason) == ("undetermined", "one width: add a larger one")
+    for estimate in (group.drift, group.regret, group.regret_share, group.grid_regret):
+        assert estimate.undetermined == "one width: add a larger one"
+    assert group.optimum[0].log2_lr.low is not None
+    assert group.paper_criterion is None
+
+
+def test_one_rate() -> None:
+    group = alone(noisy(log2_lr=[-6]))
+    reason = "one rate at width 64: add rates on both sides of 2^-6"
+    assert (group.verdict, group.reason) == ("undetermined", reason)
+    assert group.drift.undetermined == reason
+
+
+def test_all_diverged() -> None:
+    group = alone(with_losses(noisy(), lambda width, log2_lr, loss: None))
+    reason = "every rate diverged at width 64: add rates below 2^-11"
+    assert (group.verdict, group.reason) == ("undetermined", reason)
+    assert group.grid_regret.undetermined == reason
+    assert group.paper_criterion is None
+    assert group.curves[0].num_diverged == (3,) * 10
+    assert all(math.isnan(loss) for loss in group.curves[0].loss)
+
+
+def test_all_diverged_at_the_largest_width() -> None:
+    group = alone(with_losses(noisy(), lambda w, k, loss: None if w == 512 else loss))
+    reason = "every rate diverged at width 512: add rates below 2^-11"
+    assert (group.verdict, group.reason) == ("undetermined", reason)
+    assert group.drift.undetermined == f"{reason}; the value is from the other 3"
+    assert group.drift.value == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_minimum_on_the_edge_of_the_smallest_width() -> None:
+    group = alone(noisy(drift=1.0, log2_best=-9.9, log2_lr=range(-10, -3)))
+    reason = "minimum on the edge of the grid at width 64: add rates below 2^-10"
+    assert (group.verdict, group.reason) == ("undetermined", reason)
+    assert group.optimum[0].edge == "low"
+    assert group.optimum[0].grid_log2_lr == -10
+
+
+def test_a_minimum_on_the_upper_edge() -> None:
+    group = alone(noisy(log2_lr=range(-12, -6)))
+    assert group.optimum[0].edge == "high"
+    assert group.reason == "minimum on the edge of the grid at width 64: add rates above 2^-7"
+
+
+def test_a_minimum_on_the_edge_of_the_largest_width_still_bounds_the_regret() -> None:
+    """The best loss is at most the grid's, so the regret is at least what the grid shows."""
+    loss = quadratic(drift=-1.5)
+    group = alone(noisy(drift=-1.5, log2_lr=range(-10, -3), **QUIET))
+    seen = loss(512.0, -6.2) - loss(512.0, -10)
+    assert group.verdict == "does not transfer"
+    assert group.regret.value is None
+    assert group.regret.high is None
+    assert group.regret.low == pytest.approx(seen, rel=0.02)
+    edge = "minimum on the edge of the grid at width 512: add rates below 2^-10"
+    assert group.regret.undetermined == edge
+
+
+def test_a_carried_rate_that_diverges_bounds_the_regret_from_below() -> None:
+    """SP: the last known loss on the way there, and no upper bound."""
+    results = with_losses(
+        noisy(drift=-1.0, **QUIET),
+        lambda width, log2_lr, loss: None if log2_lr > -5 - math.log2(width / 64) else loss,
+    )
+    group = alone(results)
+    loss = quadratic(drift=-1.0)
+    assert group.verdict == "does not transfer"
+    assert group.regret.value is None
+    assert group.regret.low == pytest.approx(loss(512.0, -8) - best_loss(512.0), abs=0.01)
+    assert group.regret.undetermined == (
+        "the carried rate 2^-6.2 is at or next to 2^-6, which diverged at width 512, "
+        "so the regret has a lower bound only: add rates in between"
+    )
+    assert group.grid_regret.undetermined == (
+        "2^-6 diverged at width 512: only a lower bound can be known"
+    )
+
+
+def test_a_diverged_run_is_at_least_as_bad_as_no_training() -> None:
+    """Where the untrained loss is known, and the carried rate lies beyond a diverged one."""
+    results = with_losses(
+        noisy(drift=-1.0, log2_best=-5.8, **QUIET),
+        lambda width, log2_lr, loss: None if log2_lr > -5 - math.log2(width / 64) else loss,
+    )
+    loss = quadratic(drift=-1.0, log2_best=-5.8)
+    before = alone(results).regret.low
+    results.untrained_loss[:] = 5.5
+    after = alone(results).regret.low
+    assert before == pytest.approx(loss(512.0, -8) - best_loss(512.0), abs=0.01)
+    assert after == pytest.approx(5.5 - best_loss(512.0), abs=0.01)
+
+
+def test_a_carried_rate_beyond_the_rates_tried_bounds_the_regret_from_below() -> None:
+    loss = quadratic(drift=-2.0)
+    near = columns(loss, (64.0,), range(-9, -3), seeds=3, sd_within=0.01)
+    far = columns(loss, (512.0,), range(-15, -8), seeds=3, sd_within=0.01)
+    group = alone(together(near, far))
+    assert group.verdict == "does not transfer"
+    assert group.regret.low == pytest.approx(loss(512.0, -9) - best_loss(512.0), abs=0.05)
+    assert group.regret.high is None
+    assert group.regret.undetermined == (
+        "the carried rate 2^-6.19 lies outside the rates tried at width 512, "
+        "so the regret has a lower bound only: add rates up to it"
+    )
+    assert group.grid_regret.undetermined == "2^-6 was not tried at width 512: add it"
+
+
+def test_a_diverged_neighbour_brackets_the_minimum() -> None:
+    """Not an edge: the three nearest rates on the other side are fitted, and that is said."""
+    results = with_losses(surface(quadratic()), lambda w, k, x: None if k > -6 else x)
+    group = alone(results)
+    for optimum, curve in zip(group.optimum, group.curves, strict=True):
+        assert optimum.edge is None
+        assert optimum.log2_lr.value == pytest.approx(-6.2, abs=1e-9)
+        assert curve.window == (-8, -6)
+        assert curve.note == "one-sided window: 2^-5 diverged"
+
+
+def test_a_minimum_beyond_the_diverged_neighbour_is_undetermined() -> None:
+    """Losses that fall straight into a cliff have no minimum that a parabola could know."""
+    group = alone(surface(lambda w, k: 3.0 + 0.01 * (k - 4.0) ** 2 if k < -5 else math.nan))
+    assert group.optimum[0].edge is None
+    assert group.reason == (
+        "the fitted minimum lies outside the rates near 2^-6 at width 64: "
+        "add rates between it and the diverged 2^-5"
+    )
+
+
+def test_losses_that_do_not_curve_upwards() -> None:
+    """A cliff after a concave slope."""
+    group = alone(surface(lambda w, k: 3.0 - 0.01 * (k + 12) ** 2 if k < -5 else math.nan))
+    assert group.reason == (
+        "the losses near 2^-6 do not curve upwards at width 64: add seeds, or rates further away"
+    )
+
+
+def test_two_rates_beside_a_diverged_one() -> None:
+    table = columns(quadratic(), log2_lr=(-7, -6, -5))
+    results = with_losses(Results.from_columns(table), lambda w, k, x: None if k > -6 else x)
+    assert alone(results).reason == (
+        "fewer than three rates did not diverge at width 64: add rates near 2^-6"
+    )
+
+
+def test_a_seed_that_diverges_takes_its_rate_out_of_the_fit() -> None:
+    """The mean over the seeds that survived would be too good."""
+    results = noisy()
+    first = next(
+        row
+        for row, (width, lr) in enumerate(
+            zip(results.axes["width"], results.axes["lr"], strict=True)
+        )
+        if width == 64.0 and lr == 2.0**-6
+    )
+    results.loss[first], results.diverged[first] = math.nan, True
+    curve = alone(results).curves[0]
+    at = curve.log2_lr.index(-6)
+    assert math.isnan(curve.loss[at])
+    assert curve.num_diverged[at] == 1
+    assert [math.isnan(x) for x in curve.seed_losses[at]] == [True, False, False]
+
+
+def test_noise_that_hides_the_minimum() -> None:
+    group = alone(noisy(sd_within=0.1))
+    refused = [o for o in group.optimum if o.log2_lr.undetermined]
+    assert refused
+    assert refused[0].log2_lr.value is not None
+    assert refused[0].log2_lr.low is None
+    reason = refused[0].log2_lr.undetermined
+    assert reason is not None
+    assert reason.startswith(f"the noise hides the minimum at width {refused[0].width:g} in ")
+    assert reason.endswith(" % of the draws: add seeds, or rates further from the best")
+
+
+def test_a_threshold_inside_the_interval() -> None:
+    """Neither proven nor excluded; more seeds would tell."""
+    results = noisy(drift=-0.2)
+    share = alone(results).regret_share.value
+    assert share is not None
+    group = analyze(results, threshold=share)["all"]
+    assert group.verdict == "undetermined"
+    assert group.reason.startswith("carrying 2^-6.")
+    assert group.reason.endswith(
+        f" of the loss, on both sides of the threshold of {100 * share:.3g} %: add seeds"
+    )
+
+
+def test_a_loss_that_is_not_positive_has_no_share() -> None:
+    group = alone(with_losses(noisy(), lambda w, k, loss: loss - 10.0))
+    assert group.reason == (
+        "the loss is not positive at width 512, so a share of it has no meaning: "
+        "analyze a positive loss"
+    )
+    assert group.regret.high is not None
+
+
+def test_two_widths_have_a_drift_but_no_sensitivity() -> None:
+    group = alone(noisy(widths=(64.0, 256.0)))
+    assert group.drift.low is not None
+    assert group.sensitivity.undetermined == (
+        "an optimum at fewer than three values of width: add some"
+    )
+
+
+def test_leaving_one_width_out_moves_the_drift_in_its_range() -> None:
+    """One width off by an octave: slopes without it, by numpy's own least squares."""
+    shift = {64.0: 0.0, 128.0: 1.0, 256.0: 0.0, 512.0: 0.0}
+    group = alone(surface(lambda w, k: 3.0 + 0.1 * (k + 6.2 - shift[w]) ** 2))
+    log2_width, best = np.log2(list(shift)), np.array(list(shift.values()))
+    slopes = [
+        np.polyfit(np.delete(log2_width, k), np.delete(best, k), 1)[0] for k in range(len(best))
+    ]
+    assert group.sensitivity.low == pytest.approx(min(slopes), abs=1e-9)
+    assert group.sensitivity.high == pytest.approx(max(slopes), abs=1e-9)
+
+
+def test_another_scale_and_hyperparameter_are_named_in_the_reasons() -> None:
+    table = columns(quadratic(), widths=(2.0, 4.0), log2_lr=(-7, -6))
+    renamed = {"depth": table["width"], "decay": table["lr"], "loss": table["loss"]}
+    report = analyze(Results.from_columns(renamed), scale="depth", hyperparameter="decay")
+    assert report["all"].reason == (
+        "minimum on the edge of the grid at depth 2: add values of decay above 2^-6"
+    )
+    assert (report.scale, report.hyperparameter) == ("depth", "decay")
