@@ -54,7 +54,7 @@ def explained(
     """Turn pydantic's list of problems into our three lines."""
     problems, hints = [], []
     for problem in refused.errors(include_url=False):
-        path = ".".join(str(part) for part in problem["loc"]) or "the whole"
+        path = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             problems.append(f"unknown key '{path}'")
             owner = _owner(model, problem["loc"][:-1])
@@ -67,7 +67,8 @@ def explained(
         else:
             message = problem["msg"].removeprefix("Value error, ")
             given = "" if isinstance(problem["input"], dict) else f" (given {problem['input']!r})"
-            problems.append(f"'{path}': {message[0].lower()}{message[1:]}{given[:80]}")
+            place = f"'{path}': " if path else ""
+            problems.append(f"{place}{message[0].lower()}{message[1:]}{given[:80]}")
     return error(
         f"{where}: " + "; ".join(problems),
         why="a key or value that is not understood would be ignored silently",

@@ -5,18 +5,20 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from mutransfer.records.base import Record, content_hash, plain_number
 from mutransfer.records.derive import derive
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON scalar
-    """Coerce an axis value to its canonical number."""
+def _scalar(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON value
+    """Coerce an axis value to its canonical form, or say that it is none."""
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError("a point on an axis is a number, a text, true or false")
     return plain_number(value)
 
 
-AxisValue = Annotated[bool | int | float | str, AfterValidator(_plain)]
+AxisValue = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 """A point on an axis. 1 and 1.0 are the same point; NaN is refused."""
 
 

@@ -1,0 +1,173 @@
+"""Study files: strict, all problems at once, three lines."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mutransfer.errors import StudyError
+from mutransfer.records.study import powers_of_two
+from mutransfer.sweep import read_study
+
+GOOD = """
+schema = 1
+[study]
+name = "s"
+[axes]
+width = [32, 64]
+lr = "2^-6 .. 2^-4"
+[lab]
+base_width = 32
+"""
+
+
+def complaint(folder: Path, text: str | bytes) -> str:
+    path = folder / "study.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(StudyError) as refused:
+        read_study(path)
+    return str(refused.value).replace(str(folder), "")
+
+
+def test_a_good_study_is_read(tmp_path) -> None:
+    (tmp_path / "s.toml").write_text(GOOD)
+    study = read_study(tmp_path / "s.toml")
+    assert study.axes == {"width": (32, 64), "lr": (2**-6, 2**-5, 2**-4)}
+    assert study.num_trials == 6
+
+
+def test_ranges_are_exact_powers_of_two() -> None:
+    assert powers_of_two("2^-1 .. 2^1 step 1/2") == [0.5, 2**-0.5, 1.0, 2**0.5, 2.0]
+    assert powers_of_two("2^-12..2^-12") == [2**-12]
+
+
+CASES = {
+    "unknown keys, all at once": (
+        GOOD.replace("base_width", "base_widht").replace("name", "nam"),
+        "/study.toml: missing key 'study.name'; unknown key 'study.nam'; 'lab': unknown key "
+        "'base_widht', did you mean 'base_width'?\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: add 'study.name'; study.nam: did you mean 'name'?",
+    ),
+    "a newer version": (
+        GOOD.replace("schema = 1", "schema = 2"),
+        "/study.toml: 'schema': input should be 1 (given 2)\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "twice the same rate": (
+        GOOD.replace('"2^-6 .. 2^-4"', "[1, 1.0]"),
+        "/study.toml: 'axes.lr': 1 stands twice (given [1, 1.0])\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "no range": (
+        GOOD.replace("2^-6 .. 2^-4", "log(1,2)"),
+        "/study.toml: 'axes.lr': 'log(1,2)' is neither a list nor a range like "
+        "'2^-12 .. 2^-4 step 1/2' (given 'log(1,2)')\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "NaN": (
+        GOOD.replace('"2^-6 .. 2^-4"', "[nan, [1]]"),
+        "/study.toml: 'axes.lr.0': nan is not a finite number (given nan); 'axes.lr.1': a point on "
+        "an axis is a number, a text, true or false (given [1])\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "too many trials": (
+        GOOD.replace(
+            "lr =",
+            "seed = " + str(list(range(1001))) + "\nx = " + str(list(range(1001))) + "\nlr =",
+        ),
+        "/study.toml: the grid has 6012006 trials, more than 1000000; 'x' is no setting of the "
+        "lab\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "an axis that is a setting too": (
+        GOOD + "width = 32",
+        "/study.toml: 'width' stands in [lab] and again as an axis or derived value\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "analysis of nothing": (
+        GOOD + '[analysis]\nscale = "depth"',
+        "/study.toml: analysis.scale is 'depth', which is no axis\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "derived from nothing": (
+        GOOD + '[derived]\nwarmup = "stesp // 2"',
+        "/study.toml: derived.warmup uses 'stesp', choose from 'lr', 'width'\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "not TOML": (
+        "schema = = 1",
+        "/study.toml is not TOML: Invalid value (at line 1, column 10)\n"
+        "  why: a study file says which trials answer the question\n"
+        "  fix: correct the line named above",
+    ),
+    "not text": (
+        b"\xff\xfe\x00",
+        "/study.toml is not UTF-8 text (byte 0)\n"
+        "  why: a study file says which trials answer the question\n"
+        "  fix: save it as UTF-8",
+    ),
+    "empty": (
+        "",
+        "/study.toml: missing key 'schema'; missing key 'study'; missing key 'axes'\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: add 'schema'; add 'study'; add 'axes'",
+    ),
+    "a name that leaves the folder": (
+        GOOD.replace('"s"', '"../x"'),
+        "/study.toml: 'study.name': a name has letters, digits, '.', '_' and '-', and no leading "
+        "dot (given '../x')\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above",
+    ),
+    "a date": (
+        GOOD.replace("[32, 64]", "2026-01-01"),
+        "/study.toml is not plain data: Object of type date is not JSON serializable\n"
+        "  why: records are JSON: text, numbers, lists and tables\n"
+        "  fix: write dates and other values as text",
+    ),
+    "huge": (
+        b"#" * (2**20 + 1),
+        "/study.toml is larger than 1048576 bytes\n"
+        "  why: a study file says which trials answer the question\n"
+        "  fix: name a study file; `mutransfer sweep --help` shows one",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_problem_is_said_in_three_lines(case, tmp_path) -> None:
+    text, message = CASES[case]
+    said = complaint(tmp_path, text)
+    assert said == message
+
+
+def test_missing_files_and_folders(tmp_path) -> None:
+    for path, reason in (
+        (tmp_path / "no.toml", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(StudyError) as refused:
+            read_study(path)
+        assert str(refused.value) == (
+            f"{path} cannot be read: {reason}\n"
+            "  why: a study file says which trials answer the question\n"
+            "  fix: name a study file; `mutransfer sweep --help` shows one"
+        )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_no_permission(tmp_path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(GOOD)
+    path.chmod(0)
+    with pytest.raises(StudyError, match="cannot be read: Permission denied"):
+        read_study(path)

@@ -1,0 +1,171 @@
+"""Sweeps: the executor's contract, resume, sharing, failures, dead workers."""
+
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from runners import Dies, Refuses, Valley, trials
+
+from mutransfer.sweep import LocalExecutor, TrialStore, run_sweep
+
+
+class InProcess:
+    """The smallest executor: one after another, here."""
+
+    def run(self, trials, work) -> Iterator:
+        return map(work, trials)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return TrialStore(tmp_path / "runs", create=True)
+
+
+def calls(store) -> list[list[str]]:
+    log = store.path / "calls.log"
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+class TestExecutorContract:
+    """Every executor yields one outcome per trial, in any order; run this on your own."""
+
+    @pytest.fixture(params=[InProcess(), LocalExecutor(2)], ids=["in process", "local"])
+    def executor(self, request):
+        return request.param
+
+    def test_every_trial_gets_one_outcome(self, executor, store) -> None:
+        specs, seen = trials(widths=(1, 2, 3)), []
+        summary = run_sweep(
+            specs,
+            store,
+            runner=Valley(),
+            executor=executor,
+            on_outcome=lambda o: seen.append(o.spec.id),
+        )
+        assert sorted(seen) == sorted(spec.id for spec in specs)
+        assert (summary.done, summary.ran, summary.failed) == (6, 6, {})
+
+    def test_a_failure_is_an_outcome_and_the_rest_goes_on(self, executor, store) -> None:
+        summary = run_sweep(trials(), store, runner=Refuses(0.5), executor=executor)
+        assert (summary.done, len(summary.failed)) == (2, 2)
+        assert {e.splitlines()[0] for e in summary.failed.values()} == {
+            "ModelError: no such device 'cuda:9'"
+        }
+
+
+def test_a_second_run_repeats_nothing(store) -> None:
+    run_sweep(trials(), store, runner=Valley(), executor=InProcess())
+    again = run_sweep(trials(lrs=(0.25, 0.5, 1.0)), store, runner=Valley(), executor=InProcess())
+    assert (again.done, again.ran) == (6, 2)
+    assert len(calls(store)) == len({trial_id for trial_id, *_ in calls(store)}) == 6
+
+
+def test_a_diverged_trial_is_done_not_failed(store) -> None:
+    summary = run_sweep(trials(lrs=(0.5, 16)), store, runner=Valley(), executor=InProcess())
+    assert (summary.done, summary.diverged, summary.failed) == (4, 2, {})
+
+
+def test_equal_trainings_run_once_and_are_shared_later_too(store) -> None:
+    def same(spec) -> str:
+        return f"{min(spec.axes['lr'], 0.5)}"
+
+    first = run_sweep(trials(widths=(32,)), store, runner=Valley(), executor=InProcess(), same=same)
+    assert (first.ran, first.shared) == (2, 0)
+    both = run_sweep(
+        trials(lrs=(0.25, 0.5, 1.0)), store, runner=Valley(), executor=InProcess(), same=same
+    )
+    assert (both.done, both.ran, both.shared) == (6, 0, 4)
+
+
+def test_a_failed_trial_is_tried_once_more_and_then_no_more(store) -> None:
+    for attempt in (1, 2, 3):
+        summary = run_sweep(trials(), store, runner=Refuses(0.5, told=False), executor=InProcess())
+        assert len(summary.failed) == 2
+        failed = next(iter(summary.failed))
+        assert len(store.failures(failed)) == min(attempt, 2)
+    assert "KeyError: 'oops'" in summary.failed[failed]
+    assert "Traceback" in store.failures(failed)[0]
+
+
+def test_a_killed_worker_costs_only_its_own_trial_in_the_end(store) -> None:
+    specs = trials(widths=(1, 2, 3, 4))
+    first = run_sweep(specs, store, runner=Dies(0.5), executor=LocalExecutor(2))
+    assert first.done + len(first.failed) == len(specs)
+    second = run_sweep(specs, store, runner=Valley(), executor=LocalExecutor(2))
+    assert (second.done, second.failed) == (len(specs), {})
+    counts = [trial_id for trial_id, *_ in calls(store)]
+    assert len(counts) == len(set(counts)), "a finished trial ran twice"
+
+
+def test_workers_have_one_thread_each_and_are_reused(store) -> None:
+    run_sweep(trials(widths=range(1, 9)), store, runner=Valley(0.05), executor=LocalExecutor(2))
+    assert {threads for *_, threads in calls(store)} == {"1"}
+    assert len({pid for _, pid, _ in calls(store)}) == 2
+
+
+def test_costly_trials_start_first(store) -> None:
+    run_sweep(
+        trials(widths=(1, 3, 2), lrs=(1,)),
+        store,
+        runner=Valley(),
+        executor=InProcess(),
+        cost=lambda spec: spec.axes["width"],
+    )
+    order = {spec.id: spec.axes["width"] for spec in trials(widths=(1, 3, 2), lrs=(1,))}
+    assert [order[trial_id] for trial_id, *_ in calls(store)] == [3, 2, 1]
+
+
+DRIVER = """
+import sys
+sys.path.insert(0, {here!r})
+from runners import Valley, trials
+from mutransfer.sweep import LocalExecutor, TrialStore, run_sweep
+if __name__ == "__main__":
+    store = TrialStore({store!r}, create=True)
+    run_sweep(trials(widths=range(1, 9)), store, runner=Valley(0.2), executor=LocalExecutor(2))
+"""
+
+
+@pytest.mark.slow
+def test_killing_the_driver_loses_nothing_and_ends_its_workers(tmp_path) -> None:
+    """SIGKILL at several moments, then a run to the end: 0 lost, 0 repeated."""
+    store_path = tmp_path / "runs"
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER.format(here=os.path.dirname(__file__), store=str(store_path)))
+    for seconds in (1.0, 1.4, 1.9):
+        driver = subprocess.Popen([sys.executable, str(script)])
+        time.sleep(seconds)
+        driver.kill()
+        driver.wait()
+    time.sleep(1.0)
+    store = TrialStore(store_path, create=True)
+    finished = {result.id for result in store.results()}
+    calls_before = len(calls(store))
+    time.sleep(0.5)
+    assert len(calls(store)) == calls_before, "a worker outlived its driver"
+    summary = run_sweep(
+        trials(widths=range(1, 9)), store, runner=Valley(), executor=LocalExecutor(2)
+    )
+    assert summary.done == 16
+    assert summary.ran == 16 - len(finished)
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_the_sweep_quickly(tmp_path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(
+        DRIVER.format(here=os.path.dirname(__file__), store=str(tmp_path / "runs")).replace(
+            "0.2", "30"
+        )
+    )
+    driver = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE)
+    time.sleep(2)
+    driver.send_signal(2)
+    started = time.monotonic()
+    driver.communicate(timeout=20)
+    assert time.monotonic() - started < 10
+    assert math.isfinite(driver.returncode)
