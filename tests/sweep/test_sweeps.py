@@ -1,6 +1,5 @@
 """Sweeps: the executor's contract, resume, sharing, failures, dead workers."""
 
-import math
 import os
 import subprocess
 import sys
@@ -168,4 +167,4 @@ def test_an_interrupt_ends_the_sweep_quickly(tmp_path) -> None:
     started = time.monotonic()
     driver.communicate(timeout=20)
     assert time.monotonic() - started < 10
-    assert math.isfinite(driver.returncode)
+    assert driver.returncode not in (0, None)

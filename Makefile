@@ -1,0 +1,53 @@
+# Two commands: `make demo` and `make test`. Both set up what they need, once.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-slow test-all docs browser benchmark clean help
+
+help:
+	@echo "make demo       set up, then the main job: SP against µP on real text (minutes)"
+	@echo "make test       set up, then lint, types, import contracts, tests, examples, wheel"
+	@echo "make test-slow  tests that train for long, kill processes or drive a browser"
+	@echo "make test-all   both"
+	@echo "make docs       write the generated pages anew: docs/rules.md, docs/schemas"
+	@echo "make browser    install Chromium from Debian's packages, for the browser test"
+	@echo "make benchmark  measure trainer and sweep"
+
+# One environment, remade when the pins change. torch comes as pinned, never a second one.
+$(READY): pyproject.toml constraints.txt
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/mutransfer demo
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python tools/generated_docs.py --check
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow"
+	sh tests/wheel.sh $(BIN)/python
+
+test-slow: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow
+
+test-all: test test-slow
+
+docs: $(READY)
+	$(BIN)/python tools/generated_docs.py
+
+browser:
+	apt-get update -qq && apt-get install -y -qq chromium
+
+benchmark: $(READY)
+	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/sweep.py
+
+clean:
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
