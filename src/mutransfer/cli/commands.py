@@ -20,6 +20,7 @@ app = App(
     help="Tune small, train large, and know beforehand whether it will work.",
     help_epilogue="Start with `mutransfer demo`. Every command takes --json and --debug.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 
 Json = Annotated[bool, Parameter(negative="", help="print one JSON document and nothing else")]

@@ -1,0 +1,207 @@
+"""The command line: frozen flags, exit statuses, one JSON document, three lines on error."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mutransfer.cli import main as entry
+from mutransfer.cli.commands import app
+
+FLAGS = {
+    "analyze": "results scale hyperparameter group_by threshold json",
+    "demo": "scale output workers json",
+    "plan": "build base target probe parametrization optimizer form parameter output json",
+    "report": "results output figures json",
+    "rules": "name optimizer json",
+    "sweep": "study store workers dry_run json",
+}
+
+MODEL = """
+from torch import nn
+
+def build(width):
+    return nn.Sequential(nn.Linear(8, width), nn.Linear(width, width), nn.Linear(width, 2))
+
+number = 3
+"""
+
+LOSSES = """width,lr,seed,loss
+32,0.125,0,2.52
+32,0.25,0,2.50
+32,0.5,0,2.53
+64,0.125,0,2.42
+64,0.25,0,2.40
+64,0.5,0,2.44
+32,0.125,1,2.525
+32,0.25,1,2.504
+32,0.5,1,2.534
+64,0.125,1,2.426
+64,0.25,1,2.404
+64,0.5,1,2.446
+"""
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder; give its status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy_model.py").write_text(MODEL)
+    (tmp_path / "losses.csv").write_text(LOSSES)
+
+    def call(line: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            entry(line.split())
+        return (ended.value.code, *capsys.readouterr())
+
+    yield call
+    sys.modules.pop("toy_model", None)
+
+
+def test_commands_and_flags_are_frozen() -> None:
+    found = {
+        name: " ".join(inspect.signature(app[name].default_command).parameters)
+        for name in app
+        if not name.startswith("-")
+    }
+    assert found == FLAGS
+
+
+@pytest.mark.parametrize("command", FLAGS)
+def test_every_help_has_examples(command, run) -> None:
+    status, out, _ = run(f"{command} --help")
+    assert status == 0
+    assert f"mutransfer {command}" in out.partition("Examples")[2]
+
+
+def test_rules_are_printed_with_their_source(run) -> None:
+    status, out, _ = run("rules mup --optimizer adamw")
+    assert status == 0
+    assert "arXiv:2203.03466, Table 8" in out
+    assert "fan_in^-1/2" in out
+
+
+def test_a_plan_is_printed_saved_and_derived(run, tmp_path) -> None:
+    status, out, _ = run("plan toy_model:build --base 16 --target 64 -o plan.json")
+    assert status == 0
+    assert "width multiplier 4" in out
+    from mutransfer.rules import Plan
+
+    assert Plan.from_json((tmp_path / "plan.json").read_text())["1.weight"].lr_factor == 0.25
+    _, derived, _ = run("plan toy_model:build --base 16 --target 64 --parameter 2.weight")
+    assert "role      output" in derived
+
+
+def test_analyze_says_verdict_and_numbers(run) -> None:
+    status, out, _ = run("analyze losses.csv")
+    assert status == 0
+    assert ": transfers" in out
+    assert "regret" in out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rules",
+        "plan toy_model:build --base 16 --target 64",
+        "analyze losses.csv",
+        "report losses.csv -o page.html",
+    ],
+)
+def test_json_is_one_document_and_nothing_else(line, run) -> None:
+    status, out, _ = run(f"{line} --json")
+    assert status == 0
+    assert json.loads(out)["schema"] == 1
+
+
+def test_json_has_no_nan(run, tmp_path) -> None:
+    (tmp_path / "losses.csv").write_text(LOSSES.replace("2.53\n", "nan\n"))
+    _, out, _ = run("analyze losses.csv --json")
+    json.loads(out, parse_constant=lambda name: pytest.fail(name))
+
+
+BAD = {
+    "rulez": (
+        'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: demo, '
+        "rules, plan, sweep, analyze, report\n"
+        "  why: an option that is not understood would be ignored silently\n"
+        "  fix: see `mutransfer --help`\n"
+    ),
+    "demo --scale huge": (
+        'UsageError: invalid value "huge" for --scale. Choose from: "small", "large"\n'
+        "  why: an option that is not understood would be ignored silently\n"
+        "  fix: see `mutransfer demo --help`\n"
+    ),
+    "plan toy_model --base 16 --target 64": (
+        "UsageError: 'toy_model' does not name a function\n"
+        "  why: the plan is made from the models that your function builds\n"
+        "  fix: write MODULE:FUNCTION, for example my_model:build\n"
+    ),
+    "plan toy_model:biuld --base 16 --target 64": (
+        "UsageError: 'toy_model' has no 'biuld'\n"
+        "  why: the plan is made from the models that your function builds\n"
+        "  fix: did you mean 'build'?\n"
+    ),
+    "plan toy_model:number --base 16 --target 64": (
+        "UsageError: 'toy_model:number' is int, not a function from a width to a model\n"
+        "  why: the plan is made from the models that your function builds\n"
+        "  fix: name one of 'build'\n"
+    ),
+    "plan no_such_module:build --base 16 --target 64": (
+        "UsageError: 'no_such_module' cannot be imported: ModuleNotFoundError: No module named "
+        "'no_such_module'\n"
+        "  why: the plan is made from the models that your function builds\n"
+        "  fix: make `python -c 'import no_such_module'` work in this folder\n"
+    ),
+    "plan toy_model:build --base 16 --target 64 -o no/plan.json": (
+        "UsageError: cannot write no/plan.json: No such file or directory\n"
+        "  why: the plan is to travel with your checkpoint\n"
+        "  fix: name a file in a folder that exists: -o plan.json\n"
+    ),
+    "sweep no.toml": (
+        "StudyError: no.toml cannot be read: No such file or directory\n"
+        "  why: a study file says which trials answer the question\n"
+        "  fix: name a study file; `mutransfer sweep --help` shows one\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_wrong_input_gets_three_lines_on_stderr_and_status_2(line, run) -> None:
+    status, out, err = run(line)
+    assert (status, out, err) == (2, "", BAD[line])
+
+
+def test_a_bug_of_ours_is_status_70_and_says_so(run, monkeypatch) -> None:
+    import mutransfer.rules
+
+    monkeypatch.setattr(mutransfer.rules, "explain", lambda *a, **k: 1 / 0)
+    status, out, err = run("rules mup")
+    assert (status, out) == (70, "")
+    assert err == (
+        "ZeroDivisionError: division by zero\n"
+        "  why: this is a bug of mutransfer, not a mistake of yours\n"
+        "  fix: run the same with --debug and report what it prints\n"
+    )
+    assert "Traceback" in run("rules mup --debug")[2]
+
+
+def test_an_interrupt_is_status_130_and_promises_nothing_is_lost(run, monkeypatch) -> None:
+    import mutransfer.rules
+
+    def interrupted(*args, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mutransfer.rules, "explain", interrupted)
+    status, _, err = run("rules mup")
+    assert status == 130
+    assert err == "\ninterrupted: what was finished is kept; the same command goes on\n"
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    line = f"{sys.executable} -m mutransfer.cli rules | head -1"
+    shown = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("mup: ")
+    assert shown.stderr == ""
