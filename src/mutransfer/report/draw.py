@@ -1,0 +1,271 @@
+"""This file is the drawing half: numbers to Vega-Lite charts. Altair is loaded here only.
+
+No string of a user enters an expression or a field name: expressions are constants of this
+file, and everything else is data or a literal title.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import altair as alt
+
+from mutransfer.report.data import Frame, Line, Point, Top
+from mutransfer.report.theme import Theme
+from mutransfer.report.trends import Trend
+from mutransfer.report.words import LOSS_TITLE, SUPERSCRIPT
+
+FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
+DIGITS = "[" + ",".join(f"'{digit}'" for digit in SUPERSCRIPT) + "]"
+_TENS = f"(abs(datum.value) > 9 ? {DIGITS}[floor(abs(datum.value) / 10)] : '')"
+# Powers of two with raised exponents; where the grid is finer than octaves, with a caret.
+POWER_LABEL = (
+    "datum.value == round(datum.value)"
+    f" ? '2' + (datum.value < 0 ? '⁻' : '') + {_TENS} + {DIGITS}[abs(datum.value) % 10]"
+    " : '2^' + format(datum.value, '.4~g')"
+)
+EXPONENT_LABEL = "format(datum.value, '.4~g')"
+WIDTH_LABEL = "format(pow(2, datum.value), '.4~r')"
+# `highlight` is the index of the one line that stands out, or -1.
+CHOSEN = "highlight < 0 || highlight == datum.index"
+CROSS = "M-.8,-.8L.8,.8M.8,-.8L-.8,.8"
+SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
+
+Spec = dict[str, Any]
+Drawing = alt.LayerChart | alt.FacetChart
+Size = tuple[int | Literal["container"], int]
+
+
+def loss_chart(
+    points: Sequence[Point],
+    tops: Sequence[Top],
+    lines: Sequence[Line],
+    *,
+    carried: float | None,
+    frame: Frame,
+    theme: Theme,
+    x_title: str,
+    size: Size,
+) -> Drawing:
+    """Draw one group's losses against the rate, one line per width."""
+    x = _rate_axis(alt.X, "rate", x_title, (frame.low_rate, frame.high_rate), theme)
+    y = alt.Y(
+        "loss:Q",
+        scale=alt.Scale(domain=[frame.low_loss, frame.high_loss], nice=False, zero=False),
+        axis=alt.Axis(title=LOSS_TITLE, tickCount=6),
+    )
+    colour = alt.Color("index:N", scale=_scale(theme.widths), legend=None)
+    told = [alt.Tooltip("where:N", title="at"), alt.Tooltip("tried:N", title="rate")]
+    drawn = alt.Chart(_data(points)).encode(x=x, y=y, color=colour)
+    edge = alt.Chart(_data(tops)).encode(x=x, y=alt.Y("at:Q"), color=colour)
+    optima = alt.Chart(_data(lines)).encode(x=x, y=y, color=colour)
+    best = [told[0], alt.Tooltip("tried:N", title="fitted best rate")]
+    loss = alt.Tooltip("loss:Q", title="loss", format=".4f")
+    hung = [*told, alt.Tooltip("text:N", title="what")]
+    layers: list[alt.Chart] = [
+        drawn.mark_line(clip=True, strokeWidth=2).encode(detail="part:N", opacity=_faded(0.9)),
+        drawn.mark_rule(clip=True, strokeWidth=1.5).encode(
+            y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.9)
+        ),
+        drawn.transform_filter("datum.inside")
+        .mark_point(filled=True, size=34)
+        .encode(opacity=_faded(1.0), tooltip=[*told, loss, alt.Tooltip("seeds:N", title="seeds")]),
+        edge.transform_filter("datum.kind == 'diverged'")
+        .mark_point(shape=CROSS, size=90, strokeWidth=2)
+        .encode(opacity=_faded(1.0), tooltip=hung),
+        edge.transform_filter("datum.kind == 'above'")
+        .mark_point(shape="triangle-up", size=46, strokeWidth=1.5)
+        .encode(opacity=_faded(1.0), tooltip=hung),
+        optima.mark_rule(clip=True, strokeWidth=5, strokeCap="round")
+        .encode(x=alt.X("low:Q"), x2="high:Q", opacity=_faded(0.45, 0.06))
+        .transform_filter("datum.low < datum.high"),
+        optima.mark_point(
+            clip=True, shape="diamond", size=120, filled=True, stroke=theme.paper, strokeWidth=1
+        ).encode(opacity=_faded(1.0), tooltip=[*best, loss]),
+    ]
+    if carried is not None:
+        rule = alt.Chart(alt.InlineData(values=[{"rate": carried}])).mark_rule(
+            strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted
+        )
+        layers.insert(0, rule.encode(x=x))
+    return alt.layer(*layers).properties(width=size[0], height=size[1])
+
+
+def trend_chart(
+    trends: Sequence[Trend],
+    *,
+    what: Literal["rate", "loss"],
+    widths: Sequence[float],
+    scale: str,
+    y_title: str,
+    domain: tuple[float, float],
+    theme: Theme,
+    size: Size,
+) -> Drawing:
+    """Draw a number against width, one line per group."""
+    x = _width_axis(widths, scale)
+    if what == "rate":
+        y = _rate_axis(alt.Y, "value", y_title, domain, theme)
+    else:
+        y = alt.Y(
+            "value:Q",
+            scale=alt.Scale(domain=list(domain), nice=False, zero=False),
+            axis=alt.Axis(title=y_title, tickCount=6),
+        )
+    num = 1 + max((trend.index for trend in trends), default=0)
+    cycle = [theme.groups[k % len(theme.groups)] for k in range(num)]
+    colour = alt.Color("index:N", scale=_scale(cycle), legend=None)
+    shape = alt.Shape("index:N", scale=_scale(shapes(num)), legend=None)
+    tooltip = [
+        alt.Tooltip("where:N", title="at"),
+        alt.Tooltip("text:N", title="best rate" if what == "rate" else "best loss"),
+    ]
+    drawn = alt.Chart(_data(trends)).encode(x=x, y=y, color=colour)
+    return alt.layer(
+        drawn.mark_line(strokeWidth=2).encode(opacity=_faded(0.8)),
+        drawn.mark_rule(strokeWidth=3, strokeCap="round")
+        .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.5, 0.08))
+        .transform_filter("datum.low < datum.high"),
+        drawn.mark_point(filled=True, size=80)
+        .encode(shape=shape, opacity=_faded(1.0), tooltip=tooltip)
+        .transform_filter("datum.kind == 'fitted'"),
+        drawn.mark_point(size=90, strokeWidth=2, fill=theme.paper)
+        .encode(
+            shape=alt.condition(
+                "datum.kind == 'low'", alt.value("triangle-down"), alt.value("triangle-up")
+            )
+            if what == "rate"
+            else alt.value("circle"),
+            opacity=_faded(1.0),
+            tooltip=tooltip,
+        )
+        .transform_filter("datum.kind != 'fitted'"),
+    ).properties(width=size[0], height=size[1])
+
+
+def legend_chart(
+    labels: Sequence[str],
+    colours: Sequence[str],
+    *,
+    theme: Theme,
+    shapes: Sequence[str] = (),
+) -> Drawing:
+    """Draw a legend from data, so that labels are never part of an expression."""
+    rows = [{"index": k, "label": label} for k, label in enumerate(labels)]
+    y = alt.Y("index:O", axis=None)
+    drawn = alt.Chart(alt.InlineData(values=rows)).encode(y=y)
+    mark = {"shape": alt.Shape("index:N", scale=_scale(shapes), legend=None)} if shapes else {}
+    dots = drawn.mark_point(filled=True, size=90, opacity=1).encode(
+        x=alt.value(6), color=alt.Color("index:N", scale=_scale(colours), legend=None), **mark
+    )
+    names = drawn.mark_text(align="left", fontSize=12, color=theme.ink)
+    return alt.layer(dots, names.encode(x=alt.value(18), text="label:N")).properties(
+        width=110, height=20 * max(len(labels), 1)
+    )
+
+
+def shapes(num: int) -> list[str]:
+    """Give each group its symbol."""
+    return [SHAPES[k % len(SHAPES)] for k in range(num)]
+
+
+def spec(chart: Drawing | alt.HConcatChart | alt.VConcatChart, theme: Theme) -> Spec:
+    """Write a chart as a Vega-Lite specification with our look and the `highlight` signal."""
+    axis = {
+        "labelColor": theme.muted,
+        "titleColor": theme.muted,
+        "gridColor": theme.grid,
+        "domainColor": theme.grid,
+        "tickColor": theme.grid,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": 500,
+        "titlePadding": 10,
+        "labelPadding": 5,
+        "labelOverlap": True,
+    }
+    title = {
+        "color": theme.ink,
+        "subtitleColor": theme.muted,
+        "anchor": "start",
+        "fontSize": 15,
+        "subtitleFontSize": 12,
+        "fontWeight": 600,
+        "subtitlePadding": 4,
+    }
+    written: Spec = chart.add_params(alt.param(name="highlight", value=-1)).to_dict()
+    written["config"] = {
+        "font": FONT,
+        "aria": False,
+        "background": theme.background,
+        "view": {"stroke": None},
+        "axis": axis,
+        "title": title,
+        "legend": {"labelColor": theme.ink, "titleColor": theme.muted, "labelFontSize": 12},
+    }
+    return written
+
+
+def _data(
+    rows: Sequence[Point] | Sequence[Top] | Sequence[Line] | Sequence[Trend],
+) -> alt.InlineData:
+    """Write rows as inline data."""
+    return alt.InlineData(values=[asdict(row) for row in rows])
+
+
+def _scale(colours: Sequence[str]) -> alt.Scale:
+    """Give each index its colour."""
+    return alt.Scale(domain=list(range(len(colours))), range=list(colours))
+
+
+def _faded(opacity: float, faded: float = 0.12) -> Any:  # noqa: ANN401 - an altair condition
+    """Let everything but the chosen line fade."""
+    return alt.condition(CHOSEN, alt.value(opacity), alt.value(faded))
+
+
+def _rate_axis(
+    channel: type[alt.X] | type[alt.Y],
+    field: str,
+    title: str,
+    domain: tuple[float, float],
+    theme: Theme,
+) -> Any:  # noqa: ANN401 - alt.X or alt.Y
+    """Give an axis of log2 rates, ticked at powers of two."""
+    return channel(
+        f"{field}:Q",
+        scale=alt.Scale(domain=list(domain), nice=False, zero=False),
+        axis=alt.Axis(
+            title=title,
+            values=ticks(*domain),
+            labelExpr=POWER_LABEL if theme.raised else EXPONENT_LABEL,
+        ),
+    )
+
+
+def _width_axis(widths: Sequence[float], title: str) -> alt.X:
+    """Give an axis of log2 widths, ticked at the widths."""
+    places = [math.log2(width) for width in widths] or [0.0]
+    domain = [places[0] - 0.3, places[-1] + 0.3]
+    return alt.X(
+        "log2_width:Q",
+        scale=alt.Scale(domain=domain, nice=False, zero=False),
+        axis=alt.Axis(title=title, values=places, labelExpr=WIDTH_LABEL),
+    )
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Place ticks at whole exponents, fewer on a long axis and finer on a short one.
+
+    Example:
+        >>> ticks(-6.3, -2.9)
+        [-6.0, -5.0, -4.0, -3.0]
+        >>> ticks(-5.3, -4.8)
+        [-5.25, -5.0]
+    """
+    span = high - low
+    step = next((s for s in (0.25, 0.5, 1.0, 2.0, 5.0) if span / s <= (3 if s < 1 else 12)), 10.0)
+    first = math.ceil(low / step)
+    return [k * step for k in range(first, math.floor(high / step) + 1)]

@@ -1,0 +1,157 @@
+"""This file is the page: one HTML file that needs nothing else, verdicts first."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from mutransfer import __version__
+from mutransfer.report import tables
+from mutransfer.report.cards import cards, headline
+from mutransfer.report.charts import Charts, loss_section, trend_sections
+from mutransfer.report.data import widths_of
+from mutransfer.report.figures import write_figures
+from mutransfer.report.files import write_file
+from mutransfer.report.theme import variables
+from mutransfer.report.words import escaped, share_text, tuned_title
+
+if TYPE_CHECKING:
+    from mutransfer.analysis.results import Results
+    from mutransfer.analysis.types import Report
+    from mutransfer.rules import Plan
+
+
+EXPORT = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    results: Results,
+    report: Report | None = None,
+    plans: Sequence[Plan] = (),
+    title: str = "",
+    figures: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write results and their analysis as one HTML page that works offline.
+
+    The page holds its data, its scripts and its style; a policy in it forbids every
+    connection. Without scripts it shows still pictures and the same numbers.
+
+    Args:
+        path: The file; missing folders are made.
+        results: The trials, for where the numbers are from.
+        report: What `analyze` answered; made here if None.
+        plans: Plans to show beside the results.
+        title: Heading of the page.
+        figures: A folder for the figures as PNG and SVG too, or None.
+
+    Returns:
+        The file.
+
+    Raises:
+        ResultsError: Where the results cannot be analyzed or the file cannot be written.
+    """
+    place = Path(path)
+    if report is None:
+        from mutransfer.analysis import analyze
+
+        report = analyze(results)
+    written = write_file(place, page(results, report, plans=plans, title=title).encode())
+    if figures is not None:
+        write_figures(figures, report)
+    return written
+
+
+def page(results: Results, report: Report, *, plans: Sequence[Plan] = (), title: str = "") -> str:
+    """Write the whole page as text."""
+    import vl_convert
+
+    charts = Charts()
+    body = "\n".join(_sections(results, report, plans, charts))
+    bundle, script = vl_convert.javascript_bundle(EXPORT), _asset("page.js")
+    question = f"Does the best {tuned_title(report)} transfer over {report.scale}?"
+    style = variables(max(len(widths_of(report)), 1)) + _asset("page.css")
+    return Template(_asset("page.html")).substitute(
+        policy=policy(bundle, script),
+        title=escaped(title or question),
+        style=style,
+        headline=headline(report),
+        body=body,
+        version=__version__,
+        charts=charts.scripts(),
+        bundle=bundle,
+        script=script,
+    )
+
+
+def policy(*scripts: str) -> str:
+    """Write a policy that runs these scripts only, and lets nothing in or out.
+
+    Example:
+        >>> policy("")
+        "default-src 'none'; script-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; ..."
+    """
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _asset(name: str) -> str:
+    """Read a file of this package."""
+    return (files("mutransfer.report") / name).read_text(encoding="utf-8")
+
+
+def _sections(results: Results, report: Report, plans: Sequence[Plan], charts: Charts) -> list[str]:
+    """Write the sections in the order in which they are read."""
+    scale, tuned = escaped(report.scale), escaped(tuned_title(report))
+    threshold = share_text(report.threshold)
+    told = [
+        f"A group <b>transfers</b> when its regret is at most {threshold} of the loss with 95 %"
+        " confidence, <b>does not</b> when it is above with the same confidence, and is"
+        " <b>undetermined</b> otherwise.",
+    ]
+    sections = [
+        _section("Verdict", told[0], cards(report)),
+        _section(
+            f"Loss against {tuned}",
+            f"Each line is one {scale}. If the {tuned} transfers, the diamonds stand above each"
+            " other, on the dashed line.",
+            loss_section(report, charts) + _asset("key.html"),
+        ),
+        _section(
+            f"The best rate, and the loss there, against {scale}",
+            "A level line on the left: the best rate stays. The lower line on the right: the better"
+            " model, each at its own best rate.",
+            trend_sections(report, charts),
+        ),
+    ]
+    if compared := tables.comparisons(report):
+        sections.append(_section("Which is better at its own best rate", "", compared))
+    sections.append(_section("Optima in numbers", "", tables.optima(report)))
+    if plans:
+        note = "What each kind of parameter is multiplied by; layers alike share a row."
+        sections.append(_section("Plan", note, tables.plans(plans)))
+    origin = tables.provenance(results.provenance, report)
+    return [
+        *sections,
+        _section("Where these numbers are from", "", origin),
+        _section("How to read this page", "", _asset("glossary.html")),
+    ]
+
+
+def _section(title: str, note: str, body: str) -> str:
+    """Write one section; all parts are HTML already."""
+    lead = f'<p class="note">{note}</p>' if note else ""
+    return f"<section><h2>{title}</h2>{lead}{body}</section>"

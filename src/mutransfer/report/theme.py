@@ -1,0 +1,122 @@
+"""This file is the colours: of the page in light and dark, and of figures on white paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Eleven even steps of viridis: perceptually uniform, and read alike by colour-blind eyes.
+# [source: matplotlib's viridis, CC0]
+VIRIDIS = (
+    "#440154",
+    "#482475",
+    "#414487",
+    "#355f8d",
+    "#2a788e",
+    "#21918c",
+    "#22a884",
+    "#44bf70",
+    "#7ad151",
+    "#bddf26",
+    "#fde725",
+)
+# The part of viridis that can be seen on white, and on a dark page.
+ON_LIGHT = (0.0, 0.66)
+ON_DARK = (0.36, 0.98)
+# Told apart by colour-blind eyes too: Okabe and Ito, adjusted for contrast on either ground.
+GROUPS_ON_LIGHT = ("#0067a5", "#c94f00", "#00805d", "#a8487f", "#8a6d00", "#4b5563")
+GROUPS_ON_DARK = ("#62b5ee", "#ff9a52", "#3fc9a0", "#e59bc6", "#e3c34b", "#aab4c2")
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """What a drawing is coloured with: hex colours, or the page's CSS variables.
+
+    Args:
+        ink: Text and marks.
+        muted: Labels of axes.
+        grid: Grid lines.
+        paper: What lies behind the drawing.
+        widths: One colour per width, rising.
+        groups: Colours of groups, used in turn.
+        background: What is painted behind the drawing, or None.
+        raised: Whether rates are labelled 2⁻⁵; fonts that draw PNG files lack these digits.
+    """
+
+    ink: str
+    muted: str
+    grid: str
+    paper: str
+    widths: tuple[str, ...]
+    groups: tuple[str, ...]
+    background: str | None
+    raised: bool
+
+
+def page_theme(num_widths: int) -> Theme:
+    """Give colours by name: the page's style sheet says what they are in light and dark."""
+    return Theme(
+        ink="var(--ink)",
+        muted="var(--muted)",
+        grid="var(--grid)",
+        paper="var(--card)",
+        widths=tuple(f"var(--width-{k})" for k in range(num_widths)),
+        groups=tuple(f"var(--group-{k})" for k in range(len(GROUPS_ON_LIGHT))),
+        background=None,
+        raised=True,
+    )
+
+
+def paper_theme(num_widths: int) -> Theme:
+    """Give the colours of a figure that stands alone, on white."""
+    return Theme(
+        ink="#1c2430",
+        muted="#5b6573",
+        grid="#e6e9ee",
+        paper="#ffffff",
+        widths=ramp(num_widths, ON_LIGHT),
+        groups=GROUPS_ON_LIGHT,
+        background="#ffffff",
+        raised=False,
+    )
+
+
+def variables(num_widths: int) -> str:
+    """Write the style sheet that names the colours of widths and groups.
+
+    Example:
+        >>> print(variables(1).splitlines()[0])
+        :root{--width-0:#440154;--group-0:#0067a5;--group-1:#c94f00;--group-2:#00805d;...}
+    """
+    light = _declarations(ramp(num_widths, ON_LIGHT), GROUPS_ON_LIGHT)
+    dark = _declarations(ramp(num_widths, ON_DARK), GROUPS_ON_DARK)
+    query = "@media screen and (prefers-color-scheme:dark)"
+    return f":root{{{light}}}\n{query}{{:root{{{dark}}}}}\n"
+
+
+def _declarations(widths: Sequence[str], groups: Sequence[str]) -> str:
+    """Write one set of variables."""
+    named = [f"--width-{k}:{colour}" for k, colour in enumerate(widths)]
+    return ";".join([*named, *(f"--group-{k}:{colour}" for k, colour in enumerate(groups))])
+
+
+def ramp(num: int, part: tuple[float, float]) -> tuple[str, ...]:
+    """Take evenly spaced colours of a part of viridis.
+
+    Example:
+        >>> ramp(2, (0.0, 1.0))
+        ('#440154', '#fde725')
+        >>> ramp(1, (0.0, 1.0))
+        ('#440154',)
+    """
+    low, high = part
+    return tuple(_viridis(low + (high - low) * k / max(num - 1, 1)) for k in range(num))
+
+
+def _viridis(place: float) -> str:
+    """Interpolate between two steps."""
+    at = place * (len(VIRIDIS) - 1)
+    k = min(int(at), len(VIRIDIS) - 2)
+    pair = [[int(VIRIDIS[k + j][c : c + 2], 16) for c in (1, 3, 5)] for j in (0, 1)]
+    mixed = [round(a + (b - a) * (at - k)) for a, b in zip(*pair, strict=True)]
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
