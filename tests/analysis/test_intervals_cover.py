@@ -73,7 +73,29 @@ def test_ninety_percent_intervals_cover(seeds: int, step: float, drift: float) -
     """Two variance components are planted; 85 % leaves room for 200 surfaces."""
     tally = tallies(200, seeds, step, drift)
     assert {name: t.share for name, t in tally.items() if t.share < 0.85} == {}
+    assert tally["rate"].share < 0.96  # nor are they needlessly wide
     assert all(t.missing == 0 for t in tally.values())
+
+
+def test_two_seeds_at_one_width_still_cover() -> None:
+    """Two degrees of freedom: without the chi² scaling only three in four would hold."""
+    tally = Tally()
+    for index in range(300):
+        rng = np.random.default_rng(index)
+        best = -6.0 + rng.uniform(-0.5, 0.5)
+        results = surface(
+            quadratic(log2_best=best),
+            widths=WIDTHS[:1],
+            seeds=2,
+            sd_within=0.002,
+            sd_seed=0.01,
+            rng=rng,
+        )
+        (optimum,) = analyze(results, draws=1000)["all"].optimum
+        tally.add(optimum.log2_lr, best)
+        tally.add(optimum.loss, best_loss(optimum.width))
+    assert tally.missing < 10
+    assert tally.share > 0.85
 
 
 @pytest.mark.slow
@@ -82,8 +104,8 @@ def test_ninety_percent_intervals_cover(seeds: int, step: float, drift: float) -
 def test_ninety_percent_intervals_cover_closely(
     seeds: int, step: float, drift: float, sd: float
 ) -> None:
-    """With 1,000 surfaces the coverage itself is known to about one percent."""
-    tally = tallies(1000, seeds, step, drift, sd)
+    """With 500 surfaces of four widths a coverage is known to about one percent."""
+    tally = tallies(500, seeds, step, drift, sd)
     assert {n: t.share for n, t in tally.items() if t.share < 0.87} == {}
     assert 0.87 < tally["rate"].share < 0.95
     assert 0.87 < tally["loss"].share < 0.95
@@ -131,8 +153,8 @@ def test_without_drift_a_proven_regret_is_rare() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "step"), [(2, 1.0), (3, 1.0), (3, 0.5)])
 def test_without_drift_five_percent_are_called_drifting(seeds: int, step: float) -> None:
-    """Five percent, within three standard errors of 2,000 surfaces."""
-    assert false_alarms(2000, seeds, step) < 0.065
+    """Five percent, within three standard errors of 1,000 surfaces."""
+    assert false_alarms(1000, seeds, step) < 0.07
 
 
 def test_at_the_default_threshold_nobody_is_accused_and_the_guilty_are_caught() -> None:

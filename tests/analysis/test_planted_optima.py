@@ -56,6 +56,16 @@ def test_every_draw_is_interpolated_at_its_own_rate() -> None:
     assert _interpolated(x_F, mean_DF, x_D) == pytest.approx(alone, abs=1e-12)
 
 
+def test_the_upper_bound_allows_for_what_lies_between_two_rates() -> None:
+    """Almost without noise it is the straight line between them, which no such curve exceeds."""
+    loss, rates = quadratic(drift=-1.0), np.arange(-12.0, -1.0)
+    noise = {"seeds": 2, "sd_within": 1e-6, "rng": np.random.default_rng(0)}
+    group = analyze(surface(loss, log2_lr=rates, **noise))["all"]
+    line = np.interp(-6.2, rates, [loss(512.0, k) for k in rates])
+    assert group.regret.high == pytest.approx(line - best_loss(512.0), abs=1e-4)
+    assert group.regret.high > 0.5 * 0.3 * (3 * LN2) ** 2
+
+
 def test_the_grids_own_numbers_stand_beside() -> None:
     """Grid argmins -6, -7, -7, -8; regret between grid points from the same parabola."""
     loss = quadratic(drift=-0.5)

@@ -35,8 +35,10 @@ def carried(
     """Give the regret of every draw's carried rate at the target width, in nats.
 
     Inside the window the fitted quadratic tells the loss; outside a shape-preserving cubic
-    through the mean losses. Next to a diverged rate, or beyond the rates that were tried,
-    it is at least the last known loss on the way there, and nobody knows how much more.
+    through the mean losses, which errs between them: at most it is the straight line, where
+    that is higher, since a curve that bends upwards lies below it. Next to a diverged rate,
+    or beyond the rates that were tried, it is at least the last known loss on the way there,
+    and nobody knows how much more.
     """
     cells, fit = target.cells, target.fit
     usable = np.flatnonzero(cells.usable)
@@ -54,8 +56,12 @@ def carried(
     smooth_D = _interpolated(cells.x[usable], mean_DR[:, usable], x_D)
     least_D = _least(target, x_D, mean_DR, best_x, best_D)
     loss_D = np.where(inside_D, quadratic_D, np.where(known_D, smooth_D, least_D))
-    lower_D = np.maximum(loss_D - best_D, 0.0)
-    return Carried(lower_D, np.where(inside_D | known_D, lower_D, np.inf))
+    straight_D = _straight(cells.x[usable], mean_DR[:, usable], x_D)
+    most_D = np.where(known_D, np.fmax(loss_D, straight_D), loss_D)
+    return Carried(
+        lower=np.maximum(loss_D - best_D, 0.0),
+        upper=np.where(inside_D | known_D, np.maximum(most_D - best_D, 0.0), np.inf),
+    )
 
 
 def _domain(target: Located) -> tuple[float, float]:
@@ -89,6 +95,17 @@ def _interpolated(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
     value_D: Floats = ((mine_4D[0] * step_D + mine_4D[1]) * step_D + mine_4D[2]) * step_D
     value_D += mine_4D[3]
     return value_D
+
+
+def _straight(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
+    """Interpolate each draw's curve linearly at that draw's own ln(rate)."""
+    if len(x_F) < 2:
+        return np.full(len(x_D), np.nan)
+    left_D, draw_D = np.clip(np.searchsorted(x_F, x_D) - 1, 0, len(x_F) - 2), np.arange(len(x_D))
+    part_D = (x_D - x_F[left_D]) / (x_F[left_D + 1] - x_F[left_D])
+    left_loss_D, right_loss_D = mean_DF[draw_D, left_D], mean_DF[draw_D, left_D + 1]
+    straight_D: Floats = left_loss_D + part_D * (right_loss_D - left_loss_D)
+    return straight_D
 
 
 def _least(target: Located, x_D: Floats, mean_DR: Floats, best_x: float, best_D: Floats) -> Floats:

@@ -27,19 +27,15 @@ def analyze(
 ) -> Report:
     """Decide, group by group, whether the best rate transfers over widths.
 
-    Per width a quadratic in ln(rate), fitted near the best rate of the grid, gives the
-    optimum. Intervals come from refitting noisy copies of the fitted curves (a parametric
-    bootstrap); how noisy is estimated from the seeds, pooled over widths. `docs/numbers.md`
-    defines every number.
+    The optimum of a width is that of a quadratic fitted near the grid's best rate; intervals
+    come from refitting noisy copies of it. `docs/numbers.md` defines every number.
 
     Args:
         results: The trials.
         scale: The column that grows; the study's, else 'width'.
         hyperparameter: The column that is tuned; the study's, else 'lr'.
-        group_by: The column or columns that make groups; the study's, else
-            'parametrization' where there is one.
-        threshold: Regret that still counts as transfer, as a share of the best loss; the
-            study's, else 0.01.
+        group_by: The columns that make groups; the study's, else 'parametrization' if it is one.
+        threshold: Regret that still transfers, share of the best loss; the study's, else 0.01.
         draws: Draws behind each interval, 1,000 or more.
         seed: Seed of these draws.
 
@@ -47,8 +43,7 @@ def analyze(
         A report that maps each group's name to its `GroupReport`.
 
     Raises:
-        ResultsError: Where a column is missing, holds what is no positive number, or where
-            several trials stand at the same point.
+        ResultsError: A column is missing or no positive number, or two trials are one point.
 
     Source:
         The regret and the grid's criterion: arXiv:2404.05728.
@@ -69,13 +64,24 @@ def analyze(
         True
     """
     given = results.defaults
-    scale = scale or given.scale
-    hyperparameter = hyperparameter or given.hyperparameter
-    threshold = given.threshold if threshold is None else threshold
-    _check_settings(threshold, draws)
-    columns = _columns(results, group_by)
-    words = Words(scale, hyperparameter)
-    tables = cells_by_group(results, scale=scale, hyperparameter=hyperparameter, group_by=columns)
+    words = Words(scale or given.scale, hyperparameter or given.hyperparameter)
+    share = given.threshold if threshold is None else threshold
+    _check_settings(share, draws)
+    return _report(results, words, _columns(results, group_by), share, draws, seed)
+
+
+def _report(
+    results: Results,
+    words: Words,
+    columns: tuple[str, ...],
+    threshold: float,
+    draws: int,
+    seed: int,
+) -> Report:
+    """Fit every group, judge it, and compare the groups."""
+    tables = cells_by_group(
+        results, scale=words.scale, hyperparameter=words.hyperparameter, group_by=columns
+    )
     fitted = {
         name: fit_group(name, cells, words=words, draws=draws, seed=seed)
         for name, cells in tables.items()
@@ -86,8 +92,8 @@ def analyze(
             for name, group in fitted.items()
         },
         threshold=threshold,
-        scale=scale,
-        hyperparameter=hyperparameter,
+        scale=words.scale,
+        hyperparameter=words.hyperparameter,
         group_by=columns,
         comparisons=compare(fitted, words=words, draws=draws, seed=seed),
         draws=draws,

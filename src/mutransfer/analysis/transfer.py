@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,8 +56,8 @@ def fit_group(name: str, tables: Sequence[Cells], *, words: Words, draws: int, s
         one_seed = max(cells.run.sum(axis=1).max() for cells in tables) < 2
         reason = "one seed" if one_seed else "no two seeds ran the same rates near an optimum"
         return Fitted(name, located, None, (), f"{reason}: add seeds to get an interval")
-    # A group's draws do not depend on which other groups there are.
-    rng = np.random.default_rng([seed, 0, zlib.crc32(name.encode())])
+    # Every group starts afresh, so its draws do not depend on which others there are.
+    rng = np.random.default_rng([seed, 0])
     within_D, seed_D = noise.draws(rng, draws)
     drawn = tuple(draw(one, rng, within_D, seed_D) for one in located)
     return Fitted(name, located, noise, drawn, None)
