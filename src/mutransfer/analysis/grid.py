@@ -182,7 +182,10 @@ def _number(value: object) -> float:
 
 def _labels(values: Sequence[object]) -> NDArray[np.str_]:
     """Name the values of a column."""
-    return np.array([label(value) for value in values], dtype=np.str_)
+    # Few values stand in many rows; 1 and True are equal keys, so the type is one too.
+    keys = [(type(value), value) for value in values]
+    names = {key: label(key[1]) for key in dict.fromkeys(keys)}
+    return np.array([names[key] for key in keys], dtype=np.str_)
 
 
 def _group_names(results: Results, group_by: Sequence[str]) -> NDArray[np.str_]:
@@ -197,7 +200,8 @@ def _group_names(results: Results, group_by: Sequence[str]) -> NDArray[np.str_]:
                 why="they belong to no group",
                 fix=f"leave '{name}' out of group_by, or analyze one study at a time",
             )
-    return np.array([", ".join(label(v) for v in row) for row in zip(*columns, strict=True)])
+    rows = zip(*(_labels(values).tolist() for values in columns), strict=True)
+    return np.array([", ".join(row) for row in rows])
 
 
 def _refuse_duplicates(
