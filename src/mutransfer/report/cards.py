@@ -155,10 +155,10 @@ def _gauge(report: Report, group: GroupReport) -> str:
     full = max(2 * report.threshold, 1.15 * (high if high is not None else 3 * low))
     ends = [100 * min(x / full, 1.0) for x in (low, full if high is None else high)]
     dot = "" if shares.value is None else f'<i style="left:{100 * shares.value / full:.2f}%"></i>'
+    limit = f"{100 * report.threshold / full:.2f}%"
     return (
         f'<div class="gauge" aria-hidden="true"><div class="track"><b style="left:{ends[0]:.2f}%;'
         f'width:{max(ends[1] - ends[0], 0.6):.2f}%"></b>{dot}'
-        f'<u style="left:{100 * report.threshold / full:.2f}%"></u></div>'
-        f'<span style="left:{100 * report.threshold / full:.2f}%">threshold'
-        f" {share_text(report.threshold)}</span></div>"
+        f'<u style="left:{limit}"></u></div><span style="left:clamp(3.6em,{limit},100% - 3.6em)">'
+        f"threshold {share_text(report.threshold)}</span></div>"
     )

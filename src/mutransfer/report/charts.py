@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from mutransfer.report.cards import CLASSES
-from mutransfer.report.data import carried_rate, frame_of, lines_of, points_of, tops_of, widths_of
+from mutransfer.report.data import frame_of, widths_of
 from mutransfer.report.figures import MOST_PANELS
+from mutransfer.report.specs import Spec, alone, filled, loss_rows, trend_rows
 from mutransfer.report.theme import Theme, page_theme
 from mutransfer.report.trends import best_losses, best_rates, trend_domain
 from mutransfer.report.words import LOSS_TITLE, escaped, group_title, rate_title, width_text
@@ -18,7 +19,9 @@ from mutransfer.report.words import LOSS_TITLE, escaped, group_title, rate_title
 if TYPE_CHECKING:
     from mutransfer.analysis.types import Report
 
-STILL_BYTES = 1_500_000  # of still pictures on a page; beyond it they are left out
+NUMBERS = "The table of optima has the numbers."
+MOST_STILLS = 8  # still pictures on a page: each takes a tenth of a second and up to 200 KB
+MOST_ROWS = 2000  # of a chart that gets a still picture
 STILL_WIDTH = 560  # pixels of a still picture: without scripts it cannot follow the page's width
 TOGETHER = 6  # groups in one chart against width; more get one chart each
 
@@ -29,20 +32,18 @@ class Charts:
 
     Args:
         specs: The specification of each chart, in order.
-        still_bytes: Size of the still pictures so far.
     """
 
-    specs: list[dict[str, Any]] = field(default_factory=list)
-    still_bytes: int = 0
+    specs: list[Spec] = field(default_factory=list)
 
-    def place(self, drawing: dict[str, Any], label: str) -> str:
+    def place(self, drawing: Spec, label: str) -> str:
         """Take in a chart and give the element that it will be drawn in."""
         name = f"chart-{len(self.specs)}"
         self.specs.append(drawing)
-        still = ""
-        if self.still_bytes < STILL_BYTES:
+        still = f'<p class="note">This figure is drawn by a script. {NUMBERS}</p>'
+        rows = sum(len(rows) for rows in drawing["datasets"].values())
+        if len(self.specs) <= MOST_STILLS and rows <= MOST_ROWS:
             still = still_picture(drawing, name)
-            self.still_bytes += len(still)
         return (
             f'<div class="chart" id="{name}" role="img" aria-label="{escaped(label)}">{still}</div>'
         )
@@ -66,7 +67,7 @@ def inert(data: object) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def still_picture(drawing: dict[str, Any], name: str) -> str:
+def still_picture(drawing: Spec, name: str) -> str:
     """Draw a chart as SVG for readers without scripts; its ids are its own."""
     import vl_convert
 
@@ -76,80 +77,70 @@ def still_picture(drawing: dict[str, Any], name: str) -> str:
 
 def loss_section(report: Report, charts: Charts) -> str:
     """Draw loss against rate, one panel per group on the same axes, with a legend of widths."""
-    from mutransfer.report.draw import loss_chart, spec
+    from mutransfer.report.draw import loss_template
 
-    widths, frame = widths_of(report), frame_of(report)
+    widths = widths_of(report)
     theme = page_theme(len(widths))
+    x_title = rate_title(report)
+    template = loss_template(frame_of(report), theme, x_title=x_title, size=("container", 320))
     panels = []
     for name, group in list(report.items())[:MOST_PANELS]:
-        drawing = spec(
-            loss_chart(
-                points_of(group, frame, report=report),
-                tops_of(group, frame, report=report),
-                lines_of(group, report=report),
-                carried=carried_rate(group),
-                frame=frame,
-                theme=theme,
-                x_title=rate_title(report),
-                size=("container", 320),
-            ),
-            theme,
-        )
+        drawing = alone(filled(template, loss_rows(group, report=report)), theme)
         title = group_title(report, name)
-        label = f"{title}: loss against {rate_title(report)}, one line per {report.scale}."
+        label = f"{title}: loss against {x_title}, one line per {report.scale}. {NUMBERS}"
         panels.append(
             f'<figure class="panel {CLASSES[group.verdict]}"><h3>{escaped(title)}'
-            f"<span>{group.verdict}</span></h3>"
-            f"{charts.place(drawing, f'{label} The table of optima has the numbers.')}</figure>"
+            f"<span>{group.verdict}</span></h3>{charts.place(drawing, label)}</figure>"
         )
     names = [f"{report.scale} {width_text(width)}" for width in widths]
     return legend(names, theme.widths) + _panels(panels, len(report))
 
 
-def trend_sections(report: Report, charts: Charts) -> str:
+def trend_section(report: Report, charts: Charts) -> str:
     """Draw the best rate and the loss there against width, with a legend of groups."""
-    theme = page_theme(len(widths_of(report)))
-    names = [group_title(report, name) for name in list(report)[:MOST_PANELS]]
-    colours = [theme.groups[k % len(theme.groups)] for k in range(len(names))]
-    chosen: list[tuple[int, ...]] = [tuple(range(len(names)))]
-    if len(names) > TOGETHER:
-        chosen = [(k,) for k in range(len(names))]
-    panels = [
-        _trend_panel(report, charts, what, members, theme) for members in chosen for what in _BOTH
-    ]
-    return legend(names, colours) + _panels(panels, len(report))
+    theme = page_theme(0)
+    titles = [group_title(report, name) for name in list(report)[:MOST_PANELS]]
+    colours = [theme.groups[k % len(theme.groups)] for k in range(len(titles))]
+    both = [_trend_panels(report, charts, what, titles, theme) for what in _BOTH]
+    panels = [panel for pair in zip(*both, strict=True) for panel in pair]
+    return legend(titles, colours) + _panels(panels, len(report))
 
 
 _BOTH: tuple[Literal["rate", "loss"], ...] = ("rate", "loss")
 
 
-def _trend_panel(
+def _trend_panels(
     report: Report,
     charts: Charts,
     what: Literal["rate", "loss"],
-    members: Sequence[int],
+    titles: Sequence[str],
     theme: Theme,
-) -> str:
-    """Draw some groups' best rate or best loss against width."""
-    from mutransfer.report.draw import spec, trend_chart
+) -> list[str]:
+    """Draw the best rate or the best loss against width: few groups together, many apart."""
+    from mutransfer.report.draw import trend_template
 
     trends = best_rates(report) if what == "rate" else best_losses(report)
-    title = "Best rate" if what == "rate" else "Loss at the best rate"
-    if len(members) == 1 < len(report):
-        title = f"{group_title(report, list(report)[members[0]])}: {title.lower()}"
-    chart = trend_chart(
-        [trend for trend in trends if trend.index in members],
+    template = trend_template(
+        len(titles),
+        theme,
         what=what,
         widths=widths_of(report),
         scale=report.scale,
         y_title=f"best {rate_title(report)}" if what == "rate" else LOSS_TITLE,
         domain=trend_domain(trends, what),
-        theme=theme,
         size=("container", 260),
     )
-    label = f"{title} against {report.scale}. The table of optima has the numbers."
-    place = charts.place(spec(chart, theme), label)
-    return f'<figure class="panel"><h3>{escaped(title)}</h3>{place}</figure>'
+    title = "Best rate" if what == "rate" else "Loss at the best rate"
+    members = [(title, tuple(range(len(titles))))]
+    if len(titles) > TOGETHER:
+        members = [(f"{name}: {title.lower()}", (k,)) for k, name in enumerate(titles)]
+    panels = []
+    for told, chosen in members:
+        rows = trend_rows([trend for trend in trends if trend.index in chosen])
+        label = f"{told} against {report.scale}. {NUMBERS}"
+        place = charts.place(alone(filled(template, rows), theme), label)
+        panels.append(f'<figure class="panel"><h3>{escaped(told)}</h3>{place}</figure>')
+    return panels
 
 
 def legend(names: Sequence[str], colours: Sequence[str]) -> str:

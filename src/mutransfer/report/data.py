@@ -13,10 +13,11 @@ from mutransfer.report.words import loss_text, power, width_text
 if TYPE_CHECKING:
     from mutransfer.analysis.types import Curve, GroupReport, Report
 
-MOST_POINTS = 5000  # drawn on one page in all; more cannot be told apart [assumed]
+MOST_POINTS = 3000  # drawn on one page in all; more cannot be told apart [assumed]
 FEWEST_POINTS = 16  # drawn of one curve [assumed]
 NEAR = 3.0  # octaves around a curve's best rate that the frame is chosen for [assumed]
 REACH = 2.25  # of the median excess there: a parabola shows about that many octaves [assumed]
+STEPS = 13  # points that a parabola is drawn with
 FEW_SEEDS = 8  # whose losses a tooltip lists one by one
 
 
@@ -110,6 +111,21 @@ class Line:
     high: float
     loss: float
     tried: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """One point of a fitted parabola, drawn over the rates that it was fitted to.
+
+    Args:
+        index: Which width.
+        rate: log2 of the rate.
+        loss: The parabola's loss there, in nats.
+    """
+
+    index: int
+    rate: float
+    loss: float
 
 
 def widths_of(report: Report) -> tuple[float, ...]:
@@ -217,6 +233,21 @@ def lines_of(group: GroupReport, *, report: Report) -> tuple[Line, ...]:
         where = f"{report.scale} {width_text(optimum.width)}"
         text = ranged(power(rate.value), power(low), power(high), low < high)
         found.append(Line(index[optimum.width], where, rate.value, low, high, loss, text))
+    return tuple(found)
+
+
+def parabolas_of(group: GroupReport, *, report: Report) -> tuple[Fitted, ...]:
+    """Give the fitted parabolas of one group, for the loss figure."""
+    index = {width: k for k, width in enumerate(widths_of(report))}
+    found = []
+    for curve in group.curves:
+        if curve.fit is None or curve.window is None:
+            continue
+        low = min(curve.window[0], curve.fit.log2_lr)
+        step = (max(curve.window[1], curve.fit.log2_lr) - low) / (STEPS - 1)
+        for rate in (low + k * step for k in range(STEPS)):
+            loss = _rounded(curve.fit.at(rate))
+            found.append(Fitted(index[curve.width], _rounded(rate), loss))
     return tuple(found)
 
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 import altair as alt
 
-from mutransfer.report.data import Frame, Line, Point, Top
+from mutransfer.report.data import Frame
+from mutransfer.report.specs import Spec
 from mutransfer.report.theme import Theme
-from mutransfer.report.trends import Trend
 from mutransfer.report.words import LOSS_TITLE, SUPERSCRIPT
 
-FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 DIGITS = "[" + ",".join(f"'{digit}'" for digit in SUPERSCRIPT) + "]"
 _TENS = f"(abs(datum.value) > 9 ? {DIGITS}[floor(abs(datum.value) / 10)] : '')"
 # Powers of two with raised exponents; where the grid is finer than octaves, with a caret.
@@ -34,23 +32,17 @@ CHOSEN = "highlight < 0 || highlight == datum.index"
 CROSS = "M-.8,-.8L.8,.8M.8,-.8L-.8,.8"
 SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
 
-Spec = dict[str, Any]
-Drawing = alt.LayerChart | alt.FacetChart
 Size = tuple[int | Literal["container"], int]
 
 
-def loss_chart(
-    points: Sequence[Point],
-    tops: Sequence[Top],
-    lines: Sequence[Line],
-    *,
-    carried: float | None,
+def loss_template(
     frame: Frame,
     theme: Theme,
+    *,
     x_title: str,
     size: Size,
-) -> Drawing:
-    """Draw one group's losses against the rate, one line per width."""
+) -> Spec:
+    """Draw a group's losses against the rate, one line per width; `loss_rows` fills it in."""
     x = _rate_axis(alt.X, "rate", x_title, (frame.low_rate, frame.high_rate), theme)
     y = alt.Y(
         "loss:Q",
@@ -59,14 +51,19 @@ def loss_chart(
     )
     colour = alt.Color("index:N", scale=_scale(theme.widths), legend=None)
     told = [alt.Tooltip("where:N", title="at"), alt.Tooltip("tried:N", title="rate")]
-    drawn = alt.Chart(_data(points)).encode(x=x, y=y, color=colour)
-    edge = alt.Chart(_data(tops)).encode(x=x, y=alt.Y("at:Q"), color=colour)
-    optima = alt.Chart(_data(lines)).encode(x=x, y=y, color=colour)
+    drawn = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=colour)
+    edge = alt.Chart(alt.NamedData("tops")).encode(x=x, y=alt.Y("at:Q"), color=colour)
+    fitted = alt.Chart(alt.NamedData("parabolas")).encode(x=x, y=y, color=colour)
+    optima = alt.Chart(alt.NamedData("lines")).encode(x=x, y=y, color=colour)
     best = [told[0], alt.Tooltip("tried:N", title="fitted best rate")]
     loss = alt.Tooltip("loss:Q", title="loss", format=".4f")
     hung = [*told, alt.Tooltip("text:N", title="what")]
-    layers: list[alt.Chart] = [
+    layers = [
+        alt.Chart(alt.NamedData("carried"))
+        .mark_rule(strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted)
+        .encode(x=x),
         drawn.mark_line(clip=True, strokeWidth=2).encode(detail="part:N", opacity=_faded(0.9)),
+        fitted.mark_line(clip=True, strokeWidth=1).encode(opacity=_faded(0.8)),
         drawn.mark_rule(clip=True, strokeWidth=1.5).encode(
             y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.9)
         ),
@@ -86,26 +83,21 @@ def loss_chart(
             clip=True, shape="diamond", size=120, filled=True, stroke=theme.paper, strokeWidth=1
         ).encode(opacity=_faded(1.0), tooltip=[*best, loss]),
     ]
-    if carried is not None:
-        rule = alt.Chart(alt.InlineData(values=[{"rate": carried}])).mark_rule(
-            strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted
-        )
-        layers.insert(0, rule.encode(x=x))
-    return alt.layer(*layers).properties(width=size[0], height=size[1])
+    return _plain(alt.layer(*layers).properties(width=size[0], height=size[1]))
 
 
-def trend_chart(
-    trends: Sequence[Trend],
+def trend_template(
+    num_groups: int,
+    theme: Theme,
     *,
     what: Literal["rate", "loss"],
     widths: Sequence[float],
     scale: str,
     y_title: str,
     domain: tuple[float, float],
-    theme: Theme,
     size: Size,
-) -> Drawing:
-    """Draw a number against width, one line per group."""
+) -> Spec:
+    """Draw a number against width, one line per group; `trend_rows` fills it in."""
     x = _width_axis(widths, scale)
     if what == "rate":
         y = _rate_axis(alt.Y, "value", y_title, domain, theme)
@@ -115,16 +107,15 @@ def trend_chart(
             scale=alt.Scale(domain=list(domain), nice=False, zero=False),
             axis=alt.Axis(title=y_title, tickCount=6),
         )
-    num = 1 + max((trend.index for trend in trends), default=0)
-    cycle = [theme.groups[k % len(theme.groups)] for k in range(num)]
+    cycle = [theme.groups[k % len(theme.groups)] for k in range(num_groups)]
     colour = alt.Color("index:N", scale=_scale(cycle), legend=None)
-    shape = alt.Shape("index:N", scale=_scale(shapes(num)), legend=None)
+    shape = alt.Shape("index:N", scale=_scale(shapes(num_groups)), legend=None)
     tooltip = [
         alt.Tooltip("where:N", title="at"),
         alt.Tooltip("text:N", title="best rate" if what == "rate" else "best loss"),
     ]
-    drawn = alt.Chart(_data(trends)).encode(x=x, y=y, color=colour)
-    return alt.layer(
+    drawn = alt.Chart(alt.NamedData("trends")).encode(x=x, y=y, color=colour)
+    layers = alt.layer(
         drawn.mark_line(strokeWidth=2).encode(opacity=_faded(0.8)),
         drawn.mark_rule(strokeWidth=3, strokeCap="round")
         .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.5, 0.08))
@@ -143,7 +134,8 @@ def trend_chart(
             tooltip=tooltip,
         )
         .transform_filter("datum.kind != 'fitted'"),
-    ).properties(width=size[0], height=size[1])
+    )
+    return _plain(layers.properties(width=size[0], height=size[1]))
 
 
 def legend_chart(
@@ -152,19 +144,19 @@ def legend_chart(
     *,
     theme: Theme,
     shapes: Sequence[str] = (),
-) -> Drawing:
+) -> Spec:
     """Draw a legend from data, so that labels are never part of an expression."""
     rows = [{"index": k, "label": label} for k, label in enumerate(labels)]
     y = alt.Y("index:O", axis=None)
-    drawn = alt.Chart(alt.InlineData(values=rows)).encode(y=y)
+    drawn = alt.Chart(alt.NamedData("legend")).encode(y=y)
     mark = {"shape": alt.Shape("index:N", scale=_scale(shapes), legend=None)} if shapes else {}
     dots = drawn.mark_point(filled=True, size=90, opacity=1).encode(
         x=alt.value(6), color=alt.Color("index:N", scale=_scale(colours), legend=None), **mark
     )
     names = drawn.mark_text(align="left", fontSize=12, color=theme.ink)
-    return alt.layer(dots, names.encode(x=alt.value(18), text="label:N")).properties(
-        width=110, height=20 * max(len(labels), 1)
-    )
+    both = alt.layer(dots, names.encode(x=alt.value(18), text="label:N"))
+    drawing = both.properties(width=110, height=20 * max(len(labels), 1))
+    return {**_plain(drawing), "datasets": {"legend": rows}}
 
 
 def shapes(num: int) -> list[str]:
@@ -172,48 +164,10 @@ def shapes(num: int) -> list[str]:
     return [SHAPES[k % len(SHAPES)] for k in range(num)]
 
 
-def spec(chart: Drawing | alt.HConcatChart | alt.VConcatChart, theme: Theme) -> Spec:
-    """Write a chart as a Vega-Lite specification with our look and the `highlight` signal."""
-    axis = {
-        "labelColor": theme.muted,
-        "titleColor": theme.muted,
-        "gridColor": theme.grid,
-        "domainColor": theme.grid,
-        "tickColor": theme.grid,
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": 500,
-        "titlePadding": 10,
-        "labelPadding": 5,
-        "labelOverlap": True,
-    }
-    title = {
-        "color": theme.ink,
-        "subtitleColor": theme.muted,
-        "anchor": "start",
-        "fontSize": 15,
-        "subtitleFontSize": 12,
-        "fontWeight": 600,
-        "subtitlePadding": 4,
-    }
-    written: Spec = chart.add_params(alt.param(name="highlight", value=-1)).to_dict()
-    written["config"] = {
-        "font": FONT,
-        "aria": False,
-        "background": theme.background,
-        "view": {"stroke": None},
-        "axis": axis,
-        "title": title,
-        "legend": {"labelColor": theme.ink, "titleColor": theme.muted, "labelFontSize": 12},
-    }
-    return written
-
-
-def _data(
-    rows: Sequence[Point] | Sequence[Top] | Sequence[Line] | Sequence[Trend],
-) -> alt.InlineData:
-    """Write rows as inline data."""
-    return alt.InlineData(values=[asdict(row) for row in rows])
+def _plain(drawing: alt.LayerChart | alt.FacetChart) -> Spec:
+    """Write a drawing as a specification without a look of its own."""
+    written: Spec = drawing.to_dict()
+    return {name: part for name, part in written.items() if name not in ("$schema", "config")}
 
 
 def _scale(colours: Sequence[str]) -> alt.Scale:

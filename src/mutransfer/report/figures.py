@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from mutransfer.report.data import carried_rate, frame_of, lines_of, points_of, tops_of, widths_of
+from mutransfer.report.data import frame_of, widths_of
 from mutransfer.report.files import make_folder, write_file
+from mutransfer.report.specs import Spec, filled, loss_rows, side_by_side, trend_rows
 from mutransfer.report.theme import paper_theme
 from mutransfer.report.trends import best_losses, best_rates, trend_domain
 from mutransfer.report.words import (
@@ -58,7 +59,7 @@ def write_figures(folder: str | os.PathLike[str], report: Report) -> list[Path]:
     return written
 
 
-def figure_specs(report: Report) -> dict[str, dict[str, Any]]:
+def figure_specs(report: Report) -> dict[str, Spec]:
     """Give each figure's name and its Vega-Lite specification."""
     return {
         "loss": _loss_figure(report),
@@ -77,63 +78,53 @@ def subtitle(report: Report, group: GroupReport) -> str:
     return " · ".join(parts)
 
 
-def _loss_figure(report: Report) -> dict[str, Any]:
+def _loss_figure(report: Report) -> Spec:
     """Draw every group's losses against the rate, side by side on the same axes."""
-    import altair as alt
+    from mutransfer.report.draw import legend_chart, loss_template
 
-    from mutransfer.report.draw import legend_chart, loss_chart, spec
-
-    widths, frame = widths_of(report), frame_of(report)
+    widths = widths_of(report)
     theme = paper_theme(len(widths))
+    x_title = f"log2 {rate_title(report)}"
+    template = loss_template(frame_of(report), theme, x_title=x_title, size=PANEL)
     panels = [
-        loss_chart(
-            points_of(group, frame, report=report),
-            tops_of(group, frame, report=report),
-            lines_of(group, report=report),
-            carried=carried_rate(group),
-            frame=frame,
-            theme=theme,
-            x_title=f"log2 {rate_title(report)}",
-            size=PANEL,
-        ).properties(
-            title=alt.TitleParams(
-                shortened(group_title(report, name)), subtitle=subtitle(report, group)
-            )
+        filled(
+            template,
+            loss_rows(group, report=report),
+            suffix=f"-{k}",
+            title={
+                "text": shortened(group_title(report, name)),
+                "subtitle": subtitle(report, group),
+            },
         )
-        for name, group in list(report.items())[:MOST_PANELS]
+        for k, (name, group) in enumerate(list(report.items())[:MOST_PANELS])
     ]
     labels = [f"{report.scale} {width_text(width)}" for width in widths]
-    legend = legend_chart(labels, theme.widths, theme=theme)
     rows = [panels[k : k + COLUMNS] for k in range(0, len(panels), COLUMNS)] or [[]]
-    rows[0].append(legend)
-    chart = alt.vconcat(*(alt.hconcat(*row, spacing=28) for row in rows), spacing=32)
-    return spec(chart, theme)
+    rows[0].append(legend_chart(labels, theme.widths, theme=theme))
+    return side_by_side(rows, theme)
 
 
-def _trend_figure(report: Report, what: Literal["rate", "loss"]) -> dict[str, Any]:
+def _trend_figure(report: Report, what: Literal["rate", "loss"]) -> Spec:
     """Draw the best rate, or the loss there, against width: one line per group."""
-    import altair as alt
-
-    from mutransfer.report.draw import legend_chart, shapes, spec, trend_chart
+    from mutransfer.report.draw import legend_chart, shapes, trend_template
 
     widths = widths_of(report)
     theme = paper_theme(len(widths))
     trends = best_rates(report) if what == "rate" else best_losses(report)
-    chart = trend_chart(
-        trends,
+    names = [shortened(group_title(report, name)) for name in list(report)[:MOST_PANELS]]
+    template = trend_template(
+        len(names),
+        theme,
         what=what,
         widths=widths,
         scale=report.scale,
         y_title=f"log2 of the best {tuned_title(report)}" if what == "rate" else LOSS_TITLE,
         domain=trend_domain(trends, what),
-        theme=theme,
         size=PANEL,
-    ).properties(
-        title=f"Best rate against {report.scale}"
-        if what == "rate"
-        else f"Loss at the best rate against {report.scale}"
     )
-    names = [shortened(group_title(report, name)) for name in list(report)[:MOST_PANELS]]
+    drawn = trend_rows([trend for trend in trends if trend.index < len(names)])
+    title = "Best rate" if what == "rate" else "Loss at the best rate"
+    panel = filled(template, drawn, title=f"{title} against {report.scale}")
     colours = [theme.groups[k % len(theme.groups)] for k in range(len(names))]
     legend = legend_chart(names, colours, theme=theme, shapes=shapes(len(names)))
-    return spec(alt.hconcat(chart, legend, spacing=28), theme)
+    return side_by_side([[panel, legend]], theme)

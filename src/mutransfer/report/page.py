@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mutransfer import __version__
 from mutransfer.report import tables
 from mutransfer.report.cards import cards, headline
-from mutransfer.report.charts import Charts, loss_section, trend_sections
+from mutransfer.report.charts import Charts, loss_section, trend_section
 from mutransfer.report.data import widths_of
 from mutransfer.report.figures import write_figures
 from mutransfer.report.files import write_file
@@ -134,7 +134,7 @@ def _sections(results: Results, report: Report, plans: Sequence[Plan], charts: C
             f"The best rate, and the loss there, against {scale}",
             "A level line on the left: the best rate stays. The lower line on the right: the better"
             " model, each at its own best rate.",
-            trend_sections(report, charts),
+            trend_section(report, charts),
         ),
     ]
     if compared := tables.comparisons(report):

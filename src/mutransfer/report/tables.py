@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from mutransfer.report.words import (
     loss_text,
     number,
     power,
+    rate_text,
     share_text,
     width_text,
 )
@@ -88,17 +89,18 @@ def _optimum_row(title: str, curve: Curve, optimum: Optimum) -> list[str]:
     return [
         escaped(title),
         width_text(optimum.width),
-        _with_interval(number(rate.value) if rate.value is not None else "–", rate, 3),
+        _with_interval(rate, rate_text),
         "–" if rate.value is None else number(2.0**rate.value),
         grid,
-        _with_interval(loss_text(loss.value) if loss.value is not None else "–", loss, 5),
+        _with_interval(loss, loss_text),
         escaped("; ".join(notes)),
     ]
 
 
-def _with_interval(text: str, estimate: Estimate, digits: int) -> str:
-    """Put the interval beside a value."""
-    interval = interval_text(estimate, digits)
+def _with_interval(estimate: Estimate, write: Callable[[float], str]) -> str:
+    """Write a value with its interval."""
+    text = "–" if estimate.value is None else write(estimate.value)
+    interval = interval_text(estimate, write)
     return f'{text} <span class="interval">{interval}</span>' if interval else text
 
 

@@ -21,8 +21,8 @@ VIRIDIS = (
     "#fde725",
 )
 # The part of viridis that can be seen on white, and on a dark page.
-ON_LIGHT = (0.0, 0.66)
-ON_DARK = (0.36, 0.98)
+ON_LIGHT = (0.0, 0.62)
+ON_DARK = (0.45, 1.0)
 # Told apart by colour-blind eyes too: Okabe and Ito, adjusted for contrast on either ground.
 GROUPS_ON_LIGHT = ("#0067a5", "#c94f00", "#00805d", "#a8487f", "#8a6d00", "#4b5563")
 GROUPS_ON_DARK = ("#62b5ee", "#ff9a52", "#3fc9a0", "#e59bc6", "#e3c34b", "#aab4c2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -133,7 +134,17 @@ def rate_title(report: Report) -> str:
     return tuned_title(report) + base
 
 
-def interval_text(estimate: Estimate, digits: int = 3, factor: float = 1.0) -> str:
+def rate_text(log2_value: float) -> str:
+    """Write log2 of a rate to the second decimal.
+
+    Example:
+        >>> rate_text(-4.2)
+        '−4.20'
+    """
+    return minus(f"{log2_value:.2f}")
+
+
+def interval_text(estimate: Estimate, write: Callable[[float], str] = number) -> str:
     """Write an interval in brackets, or nothing where there is none.
 
     Example:
@@ -143,6 +154,6 @@ def interval_text(estimate: Estimate, digits: int = 3, factor: float = 1.0) -> s
     """
     if estimate.low is None and estimate.high is None:
         return ""
-    low = "−∞" if estimate.low is None else number(estimate.low * factor, digits)
-    high = "∞" if estimate.high is None else number(estimate.high * factor, digits)
+    low = "−∞" if estimate.low is None else write(estimate.low)
+    high = "∞" if estimate.high is None else write(estimate.high)
     return f"[{low}, {high}]"
