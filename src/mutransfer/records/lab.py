@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 
 from mutransfer.records.base import Record
 
+NUMERICS = 1
+"""Version of the lab's arithmetic, part of every lab trial's identity. A change of the numbers
+that a trial gives raises it and goes into the changelog's *Numerics*."""
+
 
 class LabSettings(Record):
     """One training run of the reference decoder: model, parametrization, optimizer, data order.

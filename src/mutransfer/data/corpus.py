@@ -1,0 +1,127 @@
+"""This file is where text comes from: the embedded corpus, or the user's file or folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import IO
+
+from mutransfer.errors import DataError
+
+# Content hash of the shipped text, so that resuming a sweep need not unpack it.
+EMBEDDED_HASH = "cc24a5794d592a6c335a7eadf401686006b4033d766b1e97a08b62ef8d125730"
+PIECE_BYTES = 2**14
+NUL_IS_BINARY = 2**13
+
+Document = tuple[str, bytes]
+
+
+def corpus_hash(source: str | None) -> str:
+    """Give the sha256 of a text's documents, which is part of a trial's identity.
+
+    Args:
+        source: A file or folder, or None for the embedded corpus. What else is installed on
+            the machine never matters: the same study names the same trials everywhere.
+
+    Raises:
+        DataError: The text cannot be read.
+    """
+    return EMBEDDED_HASH if source is None else hashed(documents(source))
+
+
+def hashed(texts: Iterator[Document]) -> str:
+    """Hash documents with their names, which decide what is held out."""
+    digest = hashlib.sha256()
+    for name, text in texts:
+        digest.update(f"{name}\n{len(text)}\n".encode(errors="surrogateescape"))
+        digest.update(text)
+    return digest.hexdigest()
+
+
+def documents(source: str | None) -> Iterator[Document]:
+    """Give the documents of a text, in an order that does not depend on the machine.
+
+    The embedded corpus has one per address, a folder one per file, and a single file one per
+    16 kB, so that it too has a held-out part. Hidden and binary files in a folder are skipped.
+
+    Raises:
+        DataError: There is nothing to read.
+    """
+    if source is None:
+        yield from _embedded()
+        return
+    path = Path(source)
+    try:
+        if path.is_dir():
+            yield from _folder(path)
+        else:
+            with path.open("rb") as file:
+                yield from _pieces(path.name, file)
+    except OSError as problem:
+        raise DataError(
+            f"{problem.filename or path} cannot be read: {problem.strerror}",
+            why="trials are trained on this text",
+            fix="set text in [lab] to a file or folder of text, or leave it out for the "
+            "embedded one",
+        ) from None
+
+
+def is_held_out(name: str) -> bool:
+    """Tell whether a document is held out: about 1 in 20, by the hash of its name.
+
+    Example:
+        >>> sum(is_held_out(f"speech-{k}") for k in range(1000))
+        50
+    """
+    return rank(name) < 2**64 // 20
+
+
+def rank(name: str) -> int:
+    """Give a document a fixed random number."""
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def _embedded() -> Iterator[Document]:
+    """Unpack the shipped addresses."""
+    packed = (files("mutransfer.data") / "texts" / "addresses.jsonl.xz").read_bytes()
+    for line in lzma.decompress(packed).decode().splitlines():
+        entry = json.loads(line)
+        yield entry["name"], entry["text"].encode()
+
+
+def _folder(folder: Path) -> Iterator[Document]:
+    """Read a folder's text files."""
+    found = False
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in parts) or not path.is_file():
+            continue
+        text = path.read_bytes()
+        if text and b"\0" not in text[:NUL_IS_BINARY]:
+            found = True
+            yield "/".join(parts), text
+    if not found:
+        raise DataError(
+            f"{folder} holds no text file",
+            why="trials are trained on this text",
+            fix="set text in [lab] to a folder with text files, hidden and binary ones aside",
+        )
+
+
+def _pieces(name: str, file: IO[bytes]) -> Iterator[Document]:
+    """Cut a file into pieces that end with a line."""
+    number = 0
+    while piece := file.read(PIECE_BYTES):
+        if number == 0 and b"\0" in piece[:NUL_IS_BINARY]:
+            raise DataError(
+                f"{name} is not text: it has zero bytes",
+                why="trials are trained on the bytes of text",
+                fix="set text in [lab] to a text file, or to a folder of them",
+            )
+        yield f"{name}#{number}", piece + file.readline(PIECE_BYTES)
+        number += 1

