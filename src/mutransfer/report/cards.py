@@ -2,44 +2,75 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mutransfer.report.tables import table
 from mutransfer.report.words import (
     escaped,
     group_title,
     interval_text,
+    nats_text,
     number,
     power,
     share_text,
+    shortened,
+    slope_text,
     width_text,
 )
 
 if TYPE_CHECKING:
     from mutransfer.analysis.types import Estimate, GroupReport, Report
 
-MOST_CARDS = 60  # more are told by the table alone, to keep the page small
+MOST_CARDS = 6  # more groups are told in a table, so that the figures are not far down
 MARKS = {"transfers": "✓", "does not transfer": "✗", "undetermined": "?"}
+COUNTED = (
+    ("transfers", "transfer"),
+    ("does not transfer", "do not"),
+    ("undetermined", "are undetermined"),
+)
+YES_NO = {True: "yes", False: "no", None: "not known"}
+NUMBERS = ("Regret", "Drift", "Sensitivity", "Same best rate on the grid")
 CLASSES = {"transfers": "yes", "does not transfer": "no", "undetermined": "open"}
 
 
 def headline(report: Report) -> str:
-    """Say every group's verdict in one sentence, as HTML."""
+    """Say every group's verdict in one sentence, as HTML; of many groups, how many."""
+    if not report:
+        return "There is no group to judge."
+    if len(report) > MOST_CARDS:
+        counts = Counter(group.verdict for group in report.values())
+        parts = [
+            f"<b>{counts[verdict]}</b> {words}" for verdict, words in COUNTED if counts[verdict]
+        ]
+        return f"Of {len(report)} groups, {', '.join(parts)}."
     told = [
-        f"<b>{escaped(group_title(report, name))}</b> {_verdict_words(group)}"
-        for name, group in list(report.items())[:6]
+        f"<b>{escaped(shortened(group_title(report, name)))}</b> {_verdict_words(group)}"
+        for name, group in report.items()
     ]
-    if len(report) > len(told):
-        told.append(f"and {len(report) - len(told)} more below")
-    return "; ".join(told) + "." if told else "There is no group to judge."
+    return "; ".join(told) + "."
 
 
-def cards(report: Report) -> str:
-    """Write one card per group, as HTML."""
-    shown = list(report.items())[:MOST_CARDS]
-    body = "\n".join(_card(report, name, group) for name, group in shown)
-    if len(report) > len(shown):
-        body += f'<p class="note">{len(report) - len(shown)} more groups: see the table.</p>'
-    return f'<div class="cards">{body}</div>'
+def verdicts(report: Report) -> str:
+    """Write one card per group, or a table where they are many, as HTML."""
+    if len(report) <= MOST_CARDS:
+        body = "\n".join(_card(report, name, group) for name, group in report.items())
+        return f'<div class="cards">{body}</div>'
+    heads = ["Group", "Verdict", "Regret", "Drift", "Same best on the grid", "What is missing"]
+    rows = [
+        [
+            escaped(group_title(report, name)),
+            f'<span class="verdict {CLASSES[group.verdict]}">{MARKS[group.verdict]} '
+            f"{group.verdict}</span>",
+            _estimate_text(group.regret_share, share_text),
+            _estimate_text(group.drift, slope_text),
+            YES_NO[group.paper_criterion],
+            escaped(group.reason if group.verdict == "undetermined" else ""),
+        ]
+        for name, group in report.items()
+    ]
+    return table(heads, rows)
 
 
 def _verdict_words(group: GroupReport) -> str:
@@ -51,15 +82,15 @@ def _card(report: Report, name: str, group: GroupReport) -> str:
     """Write one group's card."""
     title = group_title(report, name)
     code = "" if title == name else f" <code>{escaped(name)}</code>"
-    rows = [
-        _row("Regret", _regret(group), _regret_meaning(report, group)),
-        _row("Drift", _estimate(group.drift), _drift_meaning(report, group)),
-        _row("Sensitivity", _sensitivity(group), "The drift again, leaving out one width at a time."
-             " A narrow range: no single width decides."),
-        _row("Same best rate on the grid", _criterion(group), "The simple criterion of"
-             " arXiv:2404.05728: the best of the rates tried is the same at every"
-             f" {escaped(report.scale)}."),
-    ]  # fmt: skip
+    meanings = (
+        _regret_meaning(report, group),
+        _drift_meaning(report, group),
+        "The drift again, leaving out one at a time. A narrow range: no single one decides.",
+        "The simple criterion of arXiv:2404.05728: the best of the rates tried is the same at"
+        f" every {escaped(report.scale)}.",
+    )
+    texts = (_regret(group), _drift(group), _sensitivity(group), _criterion(group))
+    rows = [_row(*row) for row in zip(NUMBERS, texts, meanings, strict=True)]
     mark, css = MARKS[group.verdict], CLASSES[group.verdict]
     return (
         f'<article class="card {css}"><h3>{escaped(title)}{code}</h3>'
@@ -79,37 +110,40 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
 
 
-def _estimate(estimate: Estimate, unit: str = "") -> str:
-    """Write a value with its interval, or with the reason why there is none."""
-    parts = []
+def _lacking(estimate: Estimate, group: GroupReport) -> str:
+    """Say why there is no value or no interval; shortly, where the verdict has said it."""
+    if estimate.undetermined is None:
+        return ""
+    text = estimate.undetermined
+    if text in group.reason:
+        text = "not known" if estimate.value is None and estimate.low is None else "no interval"
+    return f'<span class="lacking">{escaped(text)}</span>'
+
+
+def _estimate_text(estimate: Estimate, write: Callable[[float], str], unit: str = "") -> str:
+    """Write a value with its interval, or the bound that is known, as HTML."""
     if estimate.value is not None:
-        parts.append(f"<strong>{number(estimate.value)}{unit}</strong>")
-    if interval := interval_text(estimate):
-        parts.append(f'<span class="interval">{interval}</span>')
-    if estimate.value is None and not interval:
-        parts.append("<strong>not known</strong>")
-    if estimate.undetermined:
-        parts.append(f'<span class="lacking">{escaped(estimate.undetermined)}</span>')
-    return " ".join(parts)
+        interval = escaped(interval_text(estimate, write))
+        told = f' <span class="interval">{interval}</span>' if interval else ""
+        return f"<strong>{escaped(write(estimate.value))}</strong>{unit}{told}"
+    if estimate.low is not None:
+        return f"at least <strong>{escaped(write(estimate.low))}</strong>{unit}"
+    return ""
+
+
+def _drift(group: GroupReport) -> str:
+    """Write the drift with its interval, as HTML."""
+    return f"{_estimate_text(group.drift, slope_text)} {_lacking(group.drift, group)}"
 
 
 def _regret(group: GroupReport) -> str:
-    """Write the regret in nats and as a share."""
-    nats, shares = group.regret, group.regret_share
-    if nats.value is None and nats.low is not None and nats.high is None:
-        text = f"<strong>at least {number(nats.low)} nats</strong>"
-        if shares.low is not None:
-            text += f" = {share_text(shares.low)} of the loss"
-        return f'{text} <span class="lacking">{escaped(nats.undetermined or "")}</span>'
-    text = _estimate(nats, " nats")
-    if shares.value is None:
-        return text
-    ends = ""
-    if shares.low is not None and shares.high is not None:
-        ends = (
-            f' <span class="interval">[{share_text(shares.low)}, {share_text(shares.high)}]</span>'
-        )
-    return f"{text}<br><strong>{share_text(shares.value)}</strong> of the loss{ends}"
+    """Write the regret in nats and as a share, with its bounds, as HTML."""
+    lines = [
+        _estimate_text(group.regret, nats_text, " nats"),
+        _estimate_text(group.regret_share, share_text, " of the loss"),
+        _lacking(group.regret, group),
+    ]
+    return "<br>".join(line for line in lines if line)
 
 
 def _regret_meaning(report: Report, group: GroupReport) -> str:
@@ -124,8 +158,11 @@ def _drift_meaning(report: Report, group: GroupReport) -> str:
     scale = escaped(report.scale)
     if group.drift.value is None:
         return f"How the best rate moves with {scale}; zero means that it stays."
-    factor = number(2.0 ** max(min(group.drift.value, 60.0), -60.0), 2)
-    return f"Doubling the {scale} multiplies the best rate by {factor} (2^drift); zero: it stays."
+    factor = 2.0 ** max(min(group.drift.value, 60.0), -60.0)
+    factor_text = f"{factor:.2f}" if 0.1 < factor < 100 else number(factor, 2)
+    return (
+        f"Doubling the {scale} multiplies the best rate by {factor_text} (2^drift); zero: it stays."
+    )
 
 
 def _sensitivity(group: GroupReport) -> str:
@@ -134,15 +171,14 @@ def _sensitivity(group: GroupReport) -> str:
     if estimate.low is None or estimate.high is None:
         reason = estimate.undetermined or "not known"
         return f'<span class="lacking">{escaped(reason)}</span>'
-    return f"<strong>{number(estimate.low)} to {number(estimate.high)}</strong>"
+    return f"<strong>{slope_text(estimate.low)} to {slope_text(estimate.high)}</strong>"
 
 
 def _criterion(group: GroupReport) -> str:
     """Write whether the grid's best rate is the same at every width, and which they are."""
-    words = {True: "yes", False: "no", None: "not known"}[group.paper_criterion]
     rates = [o.grid_log2_lr for o in group.optimum if o.grid_log2_lr is not None]
     told = ", ".join(power(rate) for rate in rates[:8]) + (" …" if len(rates) > 8 else "")
-    return f"<strong>{words}</strong>" + (f" ({told})" if told else "")
+    return f"<strong>{YES_NO[group.paper_criterion]}</strong>" + (f" ({told})" if told else "")
 
 
 def _gauge(report: Report, group: GroupReport) -> str:

@@ -9,12 +9,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from mutransfer.report.cards import CLASSES
-from mutransfer.report.data import frame_of, widths_of
+from mutransfer.report.data import frame_of, is_dense, widths_of
 from mutransfer.report.figures import MOST_PANELS
 from mutransfer.report.specs import Spec, alone, filled, loss_rows, trend_rows
 from mutransfer.report.theme import Theme, page_theme
 from mutransfer.report.trends import best_losses, best_rates, trend_domain
-from mutransfer.report.words import LOSS_TITLE, escaped, group_title, rate_title, width_text
+from mutransfer.report.words import (
+    LOSS_TITLE,
+    escaped,
+    group_title,
+    rate_title,
+    shortened,
+    width_text,
+)
 
 if TYPE_CHECKING:
     from mutransfer.analysis.types import Report
@@ -82,7 +89,9 @@ def loss_section(report: Report, charts: Charts) -> str:
     widths = widths_of(report)
     theme = page_theme(len(widths))
     x_title = rate_title(report)
-    template = loss_template(frame_of(report), theme, x_title=x_title, size=("container", 320))
+    template = loss_template(
+        frame_of(report), theme, x_title=x_title, size=("container", 320), dense=is_dense(report)
+    )
     panels = []
     for name, group in list(report.items())[:MOST_PANELS]:
         drawing = alone(filled(template, loss_rows(group, report=report)), theme)
@@ -138,7 +147,9 @@ def _trend_panels(
     for told, chosen in members:
         rows = trend_rows([trend for trend in trends if trend.index in chosen])
         label = f"{told} against {report.scale}. {NUMBERS}"
-        place = charts.place(alone(filled(template, rows), theme), label)
+        place = '<p class="note">No optimum is known.</p>'
+        if rows["trends"]:
+            place = charts.place(alone(filled(template, rows), theme), label)
         panels.append(f'<figure class="panel"><h3>{escaped(told)}</h3>{place}</figure>')
     return panels
 
@@ -147,7 +158,7 @@ def legend(names: Sequence[str], colours: Sequence[str]) -> str:
     """Write a legend of buttons; without scripts they are only a legend."""
     buttons = "".join(
         f'<button type="button" data-index="{k}" aria-pressed="false" disabled>'
-        f'<i style="--swatch:{colour}"></i>{escaped(name)}</button>'
+        f'<i style="--swatch:{colour}"></i>{escaped(shortened(name))}</button>'
         for k, (name, colour) in enumerate(zip(names, colours, strict=True))
     )
     return f'<div class="legend" role="group" aria-label="Single out one line">{buttons}</div>'

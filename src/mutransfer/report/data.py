@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from mutransfer.analysis.types import Curve, GroupReport, Report
 
 MOST_POINTS = 3000  # drawn on one page in all; more cannot be told apart [assumed]
-FEWEST_POINTS = 16  # drawn of one curve [assumed]
+FEWEST_POINTS, MOST_OF_ONE = 16, 160  # drawn of one curve [assumed]
+MOST_TOPS = 40  # marks of one curve at the upper edge [assumed]
 NEAR = 3.0  # octaves around a curve's best rate that the frame is chosen for [assumed]
 REACH = 2.25  # of the median excess there: a parabola shows about that many octaves [assumed]
+DENSE = 40  # rates of one curve whose points would touch each other
 STEPS = 13  # points that a parabola is drawn with
 FEW_SEEDS = 8  # whose losses a tooltip lists one by one
 
@@ -30,12 +32,14 @@ class Frame:
         high_rate: log2 of the rate at the right edge.
         low_loss: Loss at the bottom, in nats.
         high_loss: Loss at the top, in nats; what is above is marked at the edge.
+        known: Whether there is any loss; without one the loss axis means nothing.
     """
 
     low_rate: float
     high_rate: float
     low_loss: float
     high_loss: float
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ def frame_of(report: Report) -> Frame:
     side = max(0.04 * (right - left), 0.15)
     bests = [min(finite) for curve in curves if (finite := _finite(curve.loss))]
     if not bests:
-        return Frame(left - side, right + side, 0.0, 1.0)
+        return Frame(left - side, right + side, 0.0, 1.0, known=False)
     lowest = min([*bests, *_optimal_losses(report)])
     excesses = [x for curve in curves for x in _excesses(curve) if x > 0]
     reach = REACH * statistics.median(excesses) if excesses else 0.0
@@ -189,10 +193,15 @@ def points_of(group: GroupReport, frame: Frame, *, report: Report) -> tuple[Poin
     )
 
 
+def is_dense(report: Report) -> bool:
+    """Say whether points stand so close that they must be small."""
+    return any(len(curve.log2_lr) > DENSE for group in report.values() for curve in group.curves)
+
+
 def tops_of(group: GroupReport, frame: Frame, *, report: Report) -> tuple[Top, ...]:
     """Give the marks at the upper edge, at most one per width and rate."""
     index = {width: k for k, width in enumerate(widths_of(report))}
-    limit = _points_per_curve(report)
+    limit = min(_points_per_curve(report), MOST_TOPS)
     marks: list[Top] = []
     height = frame.high_loss - frame.low_loss
     hanging: dict[float, int] = {}
@@ -295,7 +304,7 @@ def _seeds_text(losses: Sequence[float]) -> str:
 def _points_per_curve(report: Report) -> int:
     """Share the points that a page can hold among the curves."""
     curves = sum(len(group.curves) for group in report.values())
-    return max(FEWEST_POINTS, MOST_POINTS // max(curves, 1))
+    return min(max(FEWEST_POINTS, MOST_POINTS // max(curves, 1)), MOST_OF_ONE)
 
 
 def _thinned(curve: Curve, limit: int) -> Iterator[tuple[int, int]]:

@@ -41,13 +41,14 @@ def loss_template(
     *,
     x_title: str,
     size: Size,
+    dense: bool = False,
 ) -> Spec:
     """Draw a group's losses against the rate, one line per width; `loss_rows` fills it in."""
     x = _rate_axis(alt.X, "rate", x_title, (frame.low_rate, frame.high_rate), theme)
     y = alt.Y(
         "loss:Q",
         scale=alt.Scale(domain=[frame.low_loss, frame.high_loss], nice=False, zero=False),
-        axis=alt.Axis(title=LOSS_TITLE, tickCount=6),
+        axis=alt.Axis(title=LOSS_TITLE, tickCount=6, labels=frame.known, grid=frame.known),
     )
     colour = alt.Color("index:N", scale=_scale(theme.widths), legend=None)
     told = [alt.Tooltip("where:N", title="at"), alt.Tooltip("tried:N", title="rate")]
@@ -68,7 +69,7 @@ def loss_template(
             y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.9)
         ),
         drawn.transform_filter("datum.inside")
-        .mark_point(filled=True, size=34)
+        .mark_point(filled=True, size=9 if dense else 34)
         .encode(opacity=_faded(1.0), tooltip=[*told, loss, alt.Tooltip("seeds:N", title="seeds")]),
         edge.transform_filter("datum.kind == 'diverged'")
         .mark_point(shape=CROSS, size=90, strokeWidth=2)

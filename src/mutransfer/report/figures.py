@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mutransfer.report.data import frame_of, widths_of
+from mutransfer.report.data import frame_of, is_dense, widths_of
 from mutransfer.report.files import make_folder, write_file
 from mutransfer.report.specs import Spec, filled, loss_rows, side_by_side, trend_rows
 from mutransfer.report.theme import paper_theme
@@ -15,10 +15,10 @@ from mutransfer.report.words import (
     LOSS_TITLE,
     group_title,
     interval_text,
-    number,
     rate_title,
     share_text,
     shortened,
+    slope_text,
     tuned_title,
     width_text,
 )
@@ -74,8 +74,10 @@ def subtitle(report: Report, group: GroupReport) -> str:
     if group.regret_share.value is not None:
         parts.append(f"regret {share_text(group.regret_share.value)}")
     if group.drift.value is not None:
-        parts.append(f"drift {number(group.drift.value)} {interval_text(group.drift)}".rstrip())
-    return " · ".join(parts)
+        parts.append(
+            f"drift {slope_text(group.drift.value)} {interval_text(group.drift, slope_text)}"
+        )
+    return " · ".join(parts).rstrip()
 
 
 def _loss_figure(report: Report) -> Spec:
@@ -85,7 +87,9 @@ def _loss_figure(report: Report) -> Spec:
     widths = widths_of(report)
     theme = paper_theme(len(widths))
     x_title = f"log2 {rate_title(report)}"
-    template = loss_template(frame_of(report), theme, x_title=x_title, size=PANEL)
+    template = loss_template(
+        frame_of(report), theme, x_title=x_title, size=PANEL, dense=is_dense(report)
+    )
     panels = [
         filled(
             template,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mutransfer import __version__
 from mutransfer.report import tables
-from mutransfer.report.cards import cards, headline
+from mutransfer.report.cards import headline, verdicts
 from mutransfer.report.charts import Charts, loss_section, trend_section
 from mutransfer.report.data import widths_of
 from mutransfer.report.figures import write_figures
@@ -123,7 +123,7 @@ def _sections(results: Results, report: Report, plans: Sequence[Plan], charts: C
         " <b>undetermined</b> otherwise.",
     ]
     sections = [
-        _section("Verdict", told[0], cards(report)),
+        _section("Verdict", told[0], verdicts(report)),
         _section(
             f"Loss against {tuned}",
             f"Each line is one {scale}. If the {tuned} transfers, the diamonds stand above each"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mutransfer.rules import Plan
 
 MOST_ROWS = 2000  # of the table of optima; more would make the page too large
+MOST_COMPARED = 50  # groups
 MOST_NAMES = 12  # of versions, commits or machines
 
 
@@ -35,13 +36,17 @@ def comparisons(report: Report) -> str:
     first = report.comparisons[0]
     best = escaped(group_title(report, first.reference))
     at = f"{escaped(report.scale)} {width_text(first.width)}"
-    told = "".join(f"<li>{_compared(report, one)}</li>" for one in report.comparisons[:MOST_ROWS])
     lead = f"At {at}, each at its own best rate, <b>{best}</b> has the lowest loss."
+    if all(one.difference.value is None for one in report.comparisons):
+        lead = f"At {at} the groups cannot be compared yet."
+    told = [f"<li>{_compared(report, one)}</li>" for one in report.comparisons[:MOST_COMPARED]]
+    if len(report.comparisons) > len(told):
+        told.append(f"<li>{len(report.comparisons) - len(told)} more are not shown</li>")
     note = (
         "Two different facts: whether the best rate transfers, and how low the loss is at the"
         " best rate. A parametrization can transfer and still be worse at its own optimum."
     )
-    return f'<p class="lead">{lead}</p><ul>{told}</ul><p class="note">{note}</p>'
+    return f'<p class="lead">{lead}</p><ul>{"".join(told)}</ul><p class="note">{note}</p>'
 
 
 def _compared(report: Report, one: Comparison) -> str:

@@ -59,7 +59,7 @@ def trend_domain(trends: Sequence[Trend], what: Literal["rate", "loss"]) -> tupl
     if not trends:
         return 0.0, 1.0
     low, high = min(trend.low for trend in trends), max(trend.high for trend in trends)
-    least = 0.5 if what == "rate" else 1e-3 * max(abs(low), 1e-6)
+    least = 0.75 if what == "rate" else 1e-3 * max(abs(low), 1e-6)
     room = max(0.1 * (high - low), least)
     return low - room, high + room
 

@@ -64,14 +64,36 @@ def loss_text(value: float | None) -> str:
     return minus(f"{value:.4f}" if abs(value) < 1e4 else f"{value:.5g}")
 
 
+def nats_text(value: float) -> str:
+    """Write a cost in nats; below a ten-thousandth the digits mean nothing.
+
+    Example:
+        >>> nats_text(0.01234), nats_text(0.0), nats_text(3e-6)
+        ('0.0123', '0', '<0.0001')
+    """
+    return "<0.0001" if 0 < value < 1e-4 else number(value)
+
+
 def share_text(value: float | None) -> str:
     """Write a share as a percentage.
 
     Example:
-        >>> share_text(0.01), share_text(0.01234)
-        ('1 %', '1.23 %')
+        >>> share_text(0.01), share_text(0.01234), share_text(1e-7)
+        ('1 %', '1.23 %', '<0.001 %')
     """
-    return "?" if value is None else f"{number(100 * value)} %"
+    if value is None:
+        return "?"
+    return "<0.001 %" if 0 < value < 1e-5 else f"{number(100 * value)} %"
+
+
+def slope_text(value: float) -> str:
+    """Write a slope to the third decimal.
+
+    Example:
+        >>> slope_text(-0.9964), slope_text(0.0), slope_text(-1e-6)
+        ('−0.996', '0.000', '0.000')
+    """
+    return minus(f"{round(value, 3) + 0.0:.3f}")
 
 
 def power(log2_value: float) -> str:
