@@ -40,10 +40,8 @@ def headline(report: Report) -> str:
     if not report:
         return "There is no group to judge."
     if len(report) > MOST_CARDS:
-        counts = Counter(group.verdict for group in report.values())
-        parts = [
-            f"<b>{counts[verdict]}</b> {words}" for verdict, words in COUNTED if counts[verdict]
-        ]
+        counts = Counter[str](group.verdict for group in report.values())
+        parts = [f"<b>{counts[one]}</b> {words}" for one, words in COUNTED if counts[one]]
         return f"Of {len(report)} groups, {', '.join(parts)}."
     told = [
         f"<b>{escaped(shortened(group_title(report, name)))}</b> {_verdict_words(group)}"
@@ -116,7 +114,7 @@ def _lacking(estimate: Estimate, group: GroupReport) -> str:
         return ""
     text = estimate.undetermined
     if text in group.reason:
-        text = "not known" if estimate.value is None and estimate.low is None else "no interval"
+        text = "not known" if estimate.value is None and not estimate.low else "no interval"
     return f'<span class="lacking">{escaped(text)}</span>'
 
 
@@ -126,7 +124,7 @@ def _estimate_text(estimate: Estimate, write: Callable[[float], str], unit: str 
         interval = escaped(interval_text(estimate, write))
         told = f' <span class="interval">{interval}</span>' if interval else ""
         return f"<strong>{escaped(write(estimate.value))}</strong>{unit}{told}"
-    if estimate.low is not None:
+    if estimate.low:
         return f"at least <strong>{escaped(write(estimate.low))}</strong>{unit}"
     return ""
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -71,11 +72,9 @@ def write_report(
 
 def page(results: Results, report: Report, *, plans: Sequence[Plan] = (), title: str = "") -> str:
     """Write the whole page as text."""
-    import vl_convert
-
     charts = Charts()
     body = "\n".join(_sections(results, report, plans, charts))
-    bundle, script = vl_convert.javascript_bundle(EXPORT), _asset("page.js")
+    bundle, script = _bundle(), _asset("page.js")
     question = f"Does the best {tuned_title(report)} transfer over {report.scale}?"
     style = variables(max(len(widths_of(report)), 1)) + _asset("page.css")
     return Template(_asset("page.html")).substitute(
@@ -106,6 +105,15 @@ def policy(*scripts: str) -> str:
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+@cache
+def _bundle() -> str:
+    """Bundle Vega and its helpers: two seconds, once per process."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle(EXPORT)
+    return bundle
 
 
 def _asset(name: str) -> str:

@@ -1,0 +1,51 @@
+"""This file is results with known answers, drawn from planted curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mutransfer.analysis import Report, Results, analyze
+
+WIDTHS = (32, 64, 128)
+RATES = tuple(range(-9, 0))
+HOSTILE = "<script>alert(1)</script>' \" & \u2028 datum.loss"
+
+
+def planted(
+    groups: Sequence[str] = ("mup", "sp"),
+    *,
+    drifting: Sequence[str] = ("sp",),
+    widths: Sequence[int] = WIDTHS,
+    rates: Sequence[float] = RATES,
+    seeds: int = 2,
+    diverges_above: float = 4.2,
+) -> Results:
+    """Plant curves with the optimum at 2^-4, or one octave lower per doubling of the width.
+
+    At `diverges_above` octaves over the optimum and beyond, every seed diverges.
+    """
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[bool | int | float | str | None]] = {
+        name: [] for name in ("parametrization", "width", "lr", "seed", "loss")
+    }
+    for group in groups:
+        for k, width in enumerate(widths):
+            best = -4.0 - (k if group in drifting else 0.0)
+            for seed in range(seeds):
+                shift = rng.normal(0.0, 0.003)
+                for rate in rates:
+                    octaves = rate - best
+                    loss = 2.45 - 0.11 * k + 0.025 * octaves**2 + shift + rng.normal(0.0, 0.002)
+                    row = (group, width, 2.0**rate, seed)
+                    for name, value in zip(columns, row, strict=False):
+                        columns[name].append(value)
+                    columns["loss"].append(math.nan if octaves > diverges_above else float(loss))
+    return Results.from_columns(columns, source="planted")
+
+
+def judged(results: Results) -> Report:
+    """Analyze with as few draws as there may be."""
+    return analyze(results, group_by="parametrization", draws=1000)

@@ -1,0 +1,306 @@
+"""The page: complete, safe whatever names it shows, readable whatever is missing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import vl_convert
+from report_cases import HOSTILE, judged, planted
+
+from mutransfer.analysis import Comparison, Provenance, Report, Results
+from mutransfer.analysis.types import Estimate
+from mutransfer.errors import ResultsError
+from mutransfer.report import tables, write_report
+from mutransfer.report.cards import headline, verdicts
+from mutransfer.report.page import page
+from mutransfer.rules import Plan, Role
+from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
+
+MOST_BYTES = 5_000_000
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes, and the text of its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.scripts: list[tuple[dict[str, str], str]] = []
+        self.text: list[str] = []
+        self._script: dict[str, str] | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        plain = {name: value or "" for name, value in attrs}
+        self.found.append((tag, plain))
+        self._script = plain if tag in ("script", "style") else None
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = None
+
+    def handle_data(self, data: str) -> None:
+        if self._script is None:
+            self.text.append(data)
+        elif self.lasttag == "script":
+            self.scripts.append((self._script, data))
+
+
+@pytest.fixture(scope="module")
+def demo() -> tuple[Results, Report, str]:
+    results = planted()
+    report = judged(results)
+    return results, report, page(results, report, plans=[plan()], title="SP & µP")
+
+
+def plan() -> Plan:
+    own = OwnInit(rms=0.02, error=0.01, exponent=Fraction(0), ratio=Fraction(4))
+    four, one = Fraction(4), Fraction(1)
+    facts = [
+        ParameterFacts("embedding.weight", (256, 128), Role.INPUT, one, four, own),
+        *(
+            ParameterFacts(f"blocks.{k}.up.weight", (512, 128), Role.HIDDEN, four, four, own)
+            for k in range(3)
+        ),
+        ParameterFacts("head.weight", (256, 128), Role.OUTPUT, four, one, own),
+    ]
+    return plan_from_facts(facts, base=32, target=128)
+
+
+def shown(text: str) -> str:
+    """Give the page's words, with spaces made even."""
+    apart = text.replace("<d", " <d").replace("<h", " <h").replace("<t", " <t")
+    return " ".join("".join(Elements(apart).text).split())
+
+
+def test_the_policy_runs_these_scripts_only_and_lets_nothing_out(
+    demo: tuple[Results, Report, str],
+) -> None:
+    elements = Elements(demo[2])
+    (policy,) = [
+        attributes["content"]
+        for tag, attributes in elements.found
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    run = [text for attributes, text in elements.scripts if "type" not in attributes]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run]
+    assert len(run) == 2
+    assert policy == (
+        f"default-src 'none'; script-src 'sha256-{hashes[0]}' 'sha256-{hashes[1]}'; "
+        "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_no_element_loads_anything(demo: tuple[Results, Report, str]) -> None:
+    loading = {"src", "href", "srcset", "data", "action", "poster", "xlink:href"}
+    for tag, attributes in Elements(demo[2]).found:
+        assert tag not in {"link", "iframe", "object", "embed", "base", "img", "a"}
+        assert not loading & set(attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+    assert "url(" not in (Path(__file__).parents[2] / "src/mutransfer/report/page.css").read_text()
+
+
+def test_the_verdict_comes_first(demo: tuple[Results, Report, str]) -> None:
+    text = shown(demo[2])
+    order = ["SP & µP", "µP transfers; SP does not transfer.", "Verdict", "Regret",
+             "Loss against learning rate", "against width", "Which is better", "Optima in numbers",
+             "Plan", "Where these numbers are from", "How to read this page"]  # fmt: skip
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+    assert "What you pay at width 128 for using the best rate of width 32." in text
+    assert demo[1]["sp"].reason[1:] in text
+
+
+def test_every_specification_compiles(demo: tuple[Results, Report, str]) -> None:
+    drawings = [json.loads(text) for attributes, text in Elements(demo[2]).scripts if attributes]
+    assert len(drawings) == 4
+    for drawing in drawings:
+        assert vl_convert.vegalite_to_svg({**drawing, "width": 300}).startswith("<svg")
+
+
+def test_still_pictures_do_not_share_ids(demo: tuple[Results, Report, str]) -> None:
+    ids = [attributes["id"] for _, attributes in Elements(demo[2]).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_hostile_name_is_only_ever_text_or_data() -> None:
+    """It may be a group, the scale, the hyperparameter, the title, or where results are from."""
+    results = planted((HOSTILE, "sp"))
+    report = replace(judged(results), scale=HOSTILE, hyperparameter=HOSTILE)
+    origin = Provenance(HOSTILE, 1, hosts=(HOSTILE,), versions={HOSTILE: (HOSTILE,)})
+    text = page(replace(results, provenance=origin), report, title=HOSTILE)
+    elements = Elements(text)
+    assert len([tag for tag, _ in elements.found if tag == "script"]) == 6
+    assert "<script>alert(1)" not in text
+    for attributes, script in elements.scripts:
+        if attributes.get("type") == "application/json":
+            assert "<" not in script
+            assert "\u2028" not in script
+            assert not [e for e in expressions(json.loads(script)) if "alert(1)" in e]
+
+
+def expressions(node: object, key: str = "") -> Iterator[str]:
+    """Give whatever Vega-Lite would read as an expression or as a field's name."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name not in ("datasets", "values"):
+                yield from expressions(value, name)
+    elif isinstance(node, list):
+        for value in node:
+            yield from expressions(value, key)
+    elif isinstance(node, str) and key not in ("title", "text", "subtitle"):
+        yield node
+
+
+def test_the_control_finds_an_expression() -> None:
+    """Negative control: a name in a test, or as a field, would be noticed."""
+    assert list(expressions({"condition": {"test": "alert(1)"}, "title": "alert(1)"})) == [
+        "alert(1)"
+    ]
+
+
+def test_the_table_has_what_the_figures_show(demo: tuple[Results, Report, str]) -> None:
+    text = shown(demo[2])
+    optimum = demo[1]["mup"].optimum[2]
+    assert optimum.loss.value is not None
+    assert f"{optimum.loss.value:.4f}" in text
+    assert "2⁻⁴ (loss" in text
+
+
+def test_alike_layers_share_a_row_of_the_plan(demo: tuple[Results, Report, str]) -> None:
+    assert "blocks.*.up.weight" in demo[2]
+    assert "blocks.0.up.weight" not in demo[2]
+    assert "mup (table-3) for adamw: base width 32, target 128, width multiplier 4" in demo[2]
+
+
+def test_both_facts_are_shown_where_the_transferring_one_is_worse() -> None:
+    report = judged(planted())
+    difference = Estimate(0.0321, 0.0215, 0.0422)
+    report = replace(report, comparisons=(Comparison("mup", "sp", 128.0, difference, True),))
+    text = shown(headline(report) + tables.comparisons(report))
+    assert "µP transfers" in text
+    assert "At width 128, each at its own best rate, SP has the lowest loss." in text
+    assert "µP: 0.0321 nats worse [0.0215, 0.0422] (same seeds, compared in pairs)" in text
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        (planted(("mup",)), "µP transfers."),
+        (planted(widths=(64,)), "One width: add a larger one"),
+        (planted(seeds=1), "One seed: add seeds to get an interval."),
+        (planted(diverges_above=-99.0), "Every rate diverged at width 32: add rates below 2^-9."),
+        (planted(rates=(-9, -8, -7, -6)), "the best rate is the highest tried"),
+        (planted(rates=(-4,)), "undetermined"),
+        (planted(("x" * 300, "y" * 300)), "x" * 300),
+    ],
+    ids=["one group", "one width", "one seed", "all diverged", "edge", "one rate", "long names"],
+)
+def test_what_is_missing_is_said(results: Results, expected: str) -> None:
+    report = judged(results)
+    text = shown(headline(report) + verdicts(report) + tables.optima(report))
+    assert expected in text
+    assert "nan" not in text.lower().split()
+
+
+def test_a_page_of_nothing_but_diverged_trials_is_written() -> None:
+    results = planted(("sp",), widths=(64,), seeds=1, diverges_above=-99.0)
+    text = page(results, judged(results))
+    assert "No optimum is known." in text
+    assert "SP is undetermined." in shown(text)
+
+
+def test_twenty_groups_of_five_widths_fit_on_a_page() -> None:
+    results = planted([f"group {k}" for k in range(20)], widths=(32, 64, 128, 256, 512))
+    text = page(results, judged(results))
+    assert len(text.encode()) < MOST_BYTES
+    assert "Of 20 groups, 20 transfer." in shown(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [("runs/demo", "runs/demo"), ("'/home/someone/losses.csv'", "losses.csv")],
+)
+def test_a_page_tells_where_numbers_are_from_but_not_whose_folder(source: str, told: str) -> None:
+    origin = Provenance(
+        source, 108, unfinished=2, diverged=4, shared=18, seconds=211.0, flops=3.1e13,
+        tokens=16588800, versions={"torch": ("2.13.0",)}, commits=("a1b2c3d4e5f60718",),
+        hosts=("laptop",), finished=("2026-01-30T10:01:02Z", "2026-01-30T10:04:41Z"),
+    )  # fmt: skip
+    text = shown(tables.provenance(origin, judged(planted(("mup",)))))
+    assert f"Results {told} Trials 108 finished, 4 diverged," in text
+    assert "someone" not in text
+    for words in ("3.52 minutes", "3.1e+13 FLOPs, 16,588,800 tokens", "torch 2.13.0", "laptop",
+                  "a1b2c3d4e5f6", "2026-01-30 10:01 to 2026-01-30 10:04"):  # fmt: skip
+        assert words in text
+
+
+def test_write_report_analyzes_makes_folders_and_figures(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "folder" / "report.html"
+    written = write_report(place, results=planted(("mup",)), figures=tmp_path / "figures")
+    assert written == place
+    assert place.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert [path.name for path in place.parent.iterdir()] == ["report.html"]
+    drawn = sorted((tmp_path / "figures").iterdir())
+    assert [path.name for path in drawn] == [
+        "best-loss.png", "best-loss.svg", "best-rate.png", "best-rate.svg", "loss.png", "loss.svg",
+    ]  # fmt: skip
+    assert drawn[4].read_bytes().startswith(b"\x89PNG")
+    assert drawn[5].read_text(encoding="utf-8").startswith("<svg")
+
+
+def refusal(place: Path) -> str:
+    results = planted(("mup",))
+    with pytest.raises(ResultsError) as caught:
+        write_report(place, results=results, report=judged(results))
+    return str(caught.value)
+
+
+def test_a_folder_is_not_a_page(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == (
+        f"'{tmp_path}' is a folder\n"
+        "  why: one file is written, and never over a folder\n"
+        f"  fix: name the file: '{tmp_path / 'report.html'}'"
+    )
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert refusal(tmp_path / "file" / "report.html") == (
+        f"'{tmp_path / 'file'}' cannot be a folder: a file of that name is in the way\n"
+        "  why: the answer would be lost, or half of it would be read as the whole\n"
+        "  fix: name another folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_a_refused_write_leaves_the_old_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: OSError, told: str
+) -> None:
+    place = tmp_path / "report.html"
+    place.write_text("old")
+
+    def refuse(self: Path, content: bytes) -> int:
+        raise problem
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    assert refusal(place) == (
+        f"cannot write '{place}': {told}\n"
+        "  why: the answer would be lost, or half of it would be read as the whole\n"
+        "  fix: name a place that you may write to and that has space"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert place.read_text() == "old"
