@@ -29,11 +29,11 @@ def make_folder(place: Path) -> None:
         raise _refusal(place, refused) from None
 
 
-def write_file(place: Path, content: bytes) -> Path:
-    """Write a file in one step: a reader sees the old one or the new one.
+def make_room(place: Path) -> None:
+    """Make the folder of a file that is going to be written.
 
     Raises:
-        ResultsError: Where it cannot be written.
+        ResultsError: Where a folder stands in the file's place, or its folder cannot be made.
     """
     if place.is_dir():
         raise ResultsError(
@@ -42,6 +42,15 @@ def write_file(place: Path, content: bytes) -> Path:
             fix=f"name the file: '{place / 'report.html'}'",
         )
     make_folder(place.parent)
+
+
+def write_file(place: Path, content: bytes) -> Path:
+    """Write a file in one step: a reader sees the old one or the new one.
+
+    Raises:
+        ResultsError: Where it cannot be written.
+    """
+    make_room(place)
     part = place.with_name(f".{place.name[:100]}.{os.getpid()}.part")
     try:
         part.write_bytes(content)

@@ -18,7 +18,7 @@ from mutransfer.report.cards import headline, verdicts
 from mutransfer.report.charts import Charts, loss_section, trend_section
 from mutransfer.report.data import widths_of
 from mutransfer.report.figures import write_figures
-from mutransfer.report.files import write_file
+from mutransfer.report.files import make_room, write_file
 from mutransfer.report.theme import variables
 from mutransfer.report.words import escaped, share_text, tuned_title
 
@@ -60,6 +60,7 @@ def write_report(
         ResultsError: Where the results cannot be analyzed or the file cannot be written.
     """
     place = Path(path)
+    make_room(place)  # refuse before the work, not after
     if report is None:
         from mutransfer.analysis import analyze
 
