@@ -43,8 +43,9 @@ class TrainingBatches:
 
     def at(self, step: int) -> Bytes:
         """Give the windows of a step, of shape BW."""
-        generator = np.random.Generator(np.random.Philox(key=[self.seed, step]))
-        starts_B = generator.integers(0, len(self.tokens) - self.context, size=self.batch)
+        # Raw bits: numpy keeps them alike in all versions, the draws of a Generator it does not.
+        bits_B = np.random.Philox(key=[self.seed, step]).random_raw(self.batch)
+        starts_B = (bits_B % np.uint64(len(self.tokens) - self.context)).astype(np.int64)
         return windows(self.tokens, starts_B, self.context)
 
 

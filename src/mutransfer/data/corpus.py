@@ -15,6 +15,7 @@ from mutransfer.errors import DataError
 # Content hash of the shipped text, so that resuming a sweep need not unpack it.
 EMBEDDED_HASH = "cc24a5794d592a6c335a7eadf401686006b4033d766b1e97a08b62ef8d125730"
 PIECE_BYTES = 2**14
+WHOLE_BYTES = 2**20  # a larger file of a folder is cut, so that it may be larger than memory
 NUL_IS_BINARY = 2**13
 
 Document = tuple[str, bytes]
@@ -45,8 +46,10 @@ def hashed(texts: Iterator[Document]) -> str:
 def documents(source: str | None) -> Iterator[Document]:
     """Give the documents of a text, in an order that does not depend on the machine.
 
-    The embedded corpus has one per address, a folder one per file, and a single file one per
-    16 kB, so that it too has a held-out part. Hidden and binary files in a folder are skipped.
+    The embedded corpus has one per address, a folder one per file, and a single file, like a
+    file above 1 MiB in a folder, one per 16 kB, so that it too has a held-out part. Hidden and
+    binary files in a folder are skipped. Any other bytes are text: tokens are bytes, so no
+    encoding is assumed.
 
     Raises:
         DataError: There is nothing to read.
@@ -60,7 +63,7 @@ def documents(source: str | None) -> Iterator[Document]:
             yield from _folder(path)
         else:
             with path.open("rb") as file:
-                yield from _pieces(path.name, file)
+                yield from _pieces("", file, path=path)
     except OSError as problem:
         raise DataError(
             f"{problem.filename or path} cannot be read: {problem.strerror}",
@@ -101,10 +104,15 @@ def _folder(folder: Path) -> Iterator[Document]:
         parts = path.relative_to(folder).parts
         if any(part.startswith(".") for part in parts) or not path.is_file():
             continue
-        text = path.read_bytes()
-        if text and b"\0" not in text[:NUL_IS_BINARY]:
+        with path.open("rb") as file:
+            start = file.peek(NUL_IS_BINARY)[:NUL_IS_BINARY]
+            if not start or b"\0" in start:
+                continue
             found = True
-            yield "/".join(parts), text
+            if path.stat().st_size > WHOLE_BYTES:
+                yield from _pieces("/".join(parts), file, path=path)
+            else:
+                yield "/".join(parts), file.read()
     if not found:
         raise DataError(
             f"{folder} holds no text file",
@@ -113,13 +121,13 @@ def _folder(folder: Path) -> Iterator[Document]:
         )
 
 
-def _pieces(name: str, file: IO[bytes]) -> Iterator[Document]:
-    """Cut a file into pieces that end with a line."""
+def _pieces(name: str, file: IO[bytes], *, path: Path) -> Iterator[Document]:
+    """Cut a file into pieces that end with a line; a single file's own name does not matter."""
     number = 0
     while piece := file.read(PIECE_BYTES):
         if number == 0 and b"\0" in piece[:NUL_IS_BINARY]:
             raise DataError(
-                f"{name} is not text: it has zero bytes",
+                f"{path} is not text: it has zero bytes",
                 why="trials are trained on the bytes of text",
                 fix="set text in [lab] to a text file, or to a folder of them",
             )

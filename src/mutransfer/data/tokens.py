@@ -47,9 +47,16 @@ def tokens_of(source: str | None = None, *, digest: str | None = None) -> Tokens
     """
     digest = corpus_hash(source) if digest is None else digest
     folder = cache_folder() / digest
-    if not folder.is_dir():
-        _write(source, digest, folder)
-    return Tokens(_mapped(folder / "train.bin"), _mapped(folder / "held_out.bin"))
+    try:
+        if not folder.is_dir():
+            _write(source, digest, folder)
+        return Tokens(_mapped(folder / "train.bin"), _mapped(folder / "held_out.bin"))
+    except OSError as problem:
+        raise DataError(
+            f"cannot keep tokens in {folder.parent}: {problem.strerror}",
+            why="text is turned into tokens once and mapped into memory by every worker",
+            fix="name a folder that can be written: export MUTRANSFER_CACHE=DIR",
+        ) from None
 
 
 def cache_folder() -> Path:
@@ -71,21 +78,19 @@ def _write(source: str | None, digest: str, folder: Path) -> None:
         with (draft / "train.bin").open("wb") as train, (draft / "held_out.bin").open("wb") as held:
             for name, text in documents(source):
                 (held if name in held_out else train).write(text + SEPARATOR)
+            for part in (train, held):
+                part.flush()
+                os.fsync(part.fileno())
         if hashed(documents(source)) != digest:
             raise DataError(
-                f"{source} has changed since the study was started",
+                f"{source or 'the embedded text'} has changed since the study was started",
                 why="trials of one study are trained on one text",
                 fix="run the command again; trials of the new text are new trials",
             )
         draft.rename(folder)
-    except OSError as problem:
-        if folder.is_dir():
-            return  # another process was first
-        raise DataError(
-            f"cannot write tokens to {folder.parent}: {problem.strerror}",
-            why="text is turned into tokens once and mapped into memory by every worker",
-            fix="name a folder that can be written: export MUTRANSFER_CACHE=DIR",
-        ) from None
+    except OSError:
+        if not folder.is_dir():  # else another process was first
+            raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from mutransfer.errors import StudyError
+from mutransfer.errors import RuleError, StudyError
 from mutransfer.records import (
     CallableRunner,
     CommandRunner,
@@ -20,6 +20,7 @@ from mutransfer.records import (
     TrialSpec,
 )
 from mutransfer.records.base import explained
+from mutransfer.rules.tables import parametrization_named
 
 LARGEST_FILE = 2**20
 
@@ -103,10 +104,13 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
     problems: dict[str, StudyError] = {}
     for trial in trials:
         try:
-            lab_settings(trial)
+            parametrization_named(lab_settings(trial).parametrization)
+        except RuleError as unknown:
+            error = StudyError(f"{where}: {unknown.what}", why=unknown.why, fix=unknown.fix)
+            problems.setdefault(error.what, error)
         except ValidationError as refused:
-            error = explained(refused, LabSettings, error=StudyError, where=where)
-            problems.setdefault(error.what, error)  # type: ignore[arg-type]
+            said = explained(refused, LabSettings, error=StudyError, where=where)
+            problems.setdefault(said.what, StudyError(said.what, why=said.why, fix=said.fix))
         except ValueError as refused:
             raise StudyError(
                 f"{where}: {refused}",

@@ -170,7 +170,9 @@ class TrialStore:
     def write_study(self, study: StudySpec) -> None:
         """Keep the study, whose analysis table `mutransfer analyze` reads."""
         with writing(self.path):
-            _write_durably(self.path / "study.json", study.model_dump_json(indent=1))
+            # What was not said stays unsaid: a default is not checked as strictly as a wish.
+            text = study.model_dump_json(indent=1, exclude_unset=True)
+            _write_durably(self.path / "study.json", text)
 
     def write_csv(self, results: Iterable[TrialResult]) -> None:
         """Rebuild `results.csv`, the view for spreadsheets."""

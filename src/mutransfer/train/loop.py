@@ -17,7 +17,7 @@ from mutransfer.train.schedules import share_of_peak
 # Shape legend: B batch, T time, V vocabulary.
 
 CURVE_POINTS = 200
-READ_EVERY = 16  # steps between looks at the loss, each of which waits for the device
+READ_EVERY = 16  # steps between looks at the loss where each of them waits for an accelerator
 
 Batch = tuple[Tensor, Tensor]
 
@@ -73,6 +73,7 @@ def train(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     losses: list[float] = []
     unread: list[Tensor] = []
+    read_every = 1 if device.type == "cpu" else READ_EVERY
     for step in range(1, settings.steps + 1):
         share = share_of_peak(
             settings.schedule,
@@ -91,10 +92,10 @@ def train(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         unread.append(loss.detach())
-        if len(unread) == READ_EVERY or step == settings.steps:
+        if len(unread) == read_every or step == settings.steps:
             losses += torch.stack(unread).tolist()
             unread.clear()
-            if not all(map(math.isfinite, losses[-READ_EVERY:])):
+            if not all(map(math.isfinite, losses[-read_every:])):
                 break
     diverged_at = next((k + 1 for k, x in enumerate(losses) if not math.isfinite(x)), None)
     return Trained(

@@ -40,5 +40,5 @@ def share_of_peak(
     if schedule == "constant":
         return 1.0
     assert schedule == "wsd", schedule
-    decaying = max(1, round(cooldown * steps))
+    decaying = min(max(1, round(cooldown * steps)), steps - warmup)
     return min(1.0, (steps - step) / decaying)

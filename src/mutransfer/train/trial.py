@@ -46,7 +46,7 @@ def run_trial(
 
     Raises:
         ModelError: There is no such device.
-        DataError: The text cannot be read or is too short.
+        DataError: The text cannot be read, is too short, or is not the one the trial names.
     """
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
@@ -149,7 +149,7 @@ def checked_device(name: str) -> torch.device:
     """Refuse a device that is not there, before anything is trained."""
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # the meta device exists, but holds nothing
     except (RuntimeError, AssertionError) as problem:
         raise ModelError(
             f"no device '{name}': {str(problem).splitlines()[0]}",

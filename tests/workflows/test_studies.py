@@ -1,0 +1,159 @@
+"""From a study file to a verdict: the joined parts, at a size that takes seconds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mutransfer.analysis import analyze, load_results
+from mutransfer.errors import StudyError
+from mutransfer.records import StudySpec
+from mutransfer.records.lab import NUMERICS
+from mutransfer.rules import Plan
+from mutransfer.sweep import TrialStore, expand, lab_runner, read_study
+from mutransfer.workflows import demo_study, run_study, stored_plans, verdict_text
+from mutransfer.workflows.lab import relative_cost, same_training
+
+STUDY = """
+schema = 1
+[study]
+name = "tiny"
+[axes]
+parametrization = ["sp", "mup"]
+width = [16, 32]
+lr = [0.01, 0.02, 1e3]
+[lab]
+base_width = 16
+steps = 4
+warmup = 1
+batch = 2
+depth = 1
+context = 16
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run the tiny study once, from its file."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tiny.toml").write_text(STUDY)
+    return run_study(folder / "tiny.toml", store=folder / "store", workers=2)
+
+
+def test_base_width_trials_run_once_and_stand_in_both_groups(run) -> None:
+    assert (run.summary.total, run.summary.ran, run.summary.shared) == (12, 9, 3)
+    losses = {}
+    for result in TrialStore(run.store).results():
+        point = result.spec.axes
+        losses.setdefault((point["width"], point["lr"]), {})[point["parametrization"]] = result.loss
+    assert losses[16, 0.01]["sp"] == losses[16, 0.01]["mup"]
+    assert losses[32, 0.01]["sp"] != losses[32, 0.01]["mup"]
+
+
+def test_an_absurd_rate_diverges_and_is_done(run) -> None:
+    assert run.summary.diverged == 4
+    assert not run.summary.failed
+
+
+def test_the_store_is_read_by_the_analysis_with_the_studys_own_settings(run) -> None:
+    report = analyze(load_results(run.store))
+    assert set(report) == {"sp", "mup"}
+    assert all(group.verdict == "undetermined" for group in report.values())
+    text = verdict_text(report)
+    assert "mup: undetermined" in text
+    assert "add" in text
+
+
+def test_plans_travel_from_the_trainer_to_the_report(run) -> None:
+    plans = stored_plans(run.store)
+    assert [plan.parametrization for plan in plans] == ["mup", "sp"]
+    assert all(isinstance(plan, Plan) and plan.target == 32 for plan in plans)
+    assert plans[0]["blocks.0.mlp.up.weight"].lr_factor == 0.5
+
+
+def test_the_stored_study_is_a_study(run) -> None:
+    data = json.loads((run.store / "study.json").read_text())
+    assert StudySpec.read(data, error=StudyError, where="s").study.name == "tiny"
+
+
+def test_resuming_a_finished_study_does_not_import_torch(run, tmp_path) -> None:
+    """The budget for running the demo again is two seconds."""
+    study = run.store.parent / "tiny.toml"
+    code = (
+        "import sys; from mutransfer.workflows import run_study; "
+        f"run = run_study({str(study)!r}, store={str(run.store)!r}); "
+        "print(run.summary.done, run.summary.ran, 'torch' in sys.modules, 'altair' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["12", "0", "False", "False"]
+
+
+def lab_trials(text: str) -> list:
+    study = StudySpec.model_validate_json(text)
+    runner = lab_runner(study.lab, numerics=NUMERICS, data="0", derived=dict(study.derived))
+    return expand(study, runner)
+
+
+def test_only_the_base_width_is_shared_and_wider_trials_cost_more() -> None:
+    trials = lab_trials(
+        '{"schema": 1, "study": {"name": "s"}, "lab": {"base_width": 16}, "axes": '
+        '{"parametrization": ["sp", "mup"], "width": [16, 64], "lr": [1]}}'
+    )
+    keys = [same_training(trial) for trial in trials]
+    assert keys[0] == keys[2]
+    assert len(set(keys)) == 3
+    assert relative_cost(trials[1]) > relative_cost(trials[0])
+
+
+def test_the_demo_asks_what_its_issue_asks() -> None:
+    study = demo_study("small")
+    assert study.axes["width"] == (32, 64, 128)
+    assert study.axes["parametrization"] == ("sp", "mup")
+    assert len(study.axes["seed"]) == 2
+    assert 256 in demo_study("large").axes["width"]
+
+
+def complaint(tmp_path, text: str) -> str:
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(StudyError) as refused:
+        run_study(tmp_path / "bad.toml", store=tmp_path / "store")
+    assert not (tmp_path / "store").exists(), "nothing is made for a study that cannot run"
+    return str(refused.value).replace(str(tmp_path), "")
+
+
+def test_an_impossible_trial_is_refused_before_the_first_one_starts(tmp_path) -> None:
+    assert complaint(tmp_path, STUDY.replace("[16, 32]", "[16, 24]")) == (
+        "/bad.toml: width 24 is not a multiple of head_width 16\n"
+        "  why: a key or value that is not understood would be ignored silently\n"
+        "  fix: correct the values named above"
+    )
+    assert complaint(tmp_path, STUDY.replace("1e3", "-1")).splitlines()[0] == (
+        "/bad.toml: 'lr': input should be greater than 0 (given -1)"
+    )
+    assert complaint(tmp_path, STUDY.replace('"sp"', '"spp"')).splitlines()[0] == (
+        "/bad.toml: there is no parametrization 'spp'"
+    )
+
+
+def test_a_study_without_a_lab_is_refused(tmp_path) -> None:
+    text = STUDY.partition("[lab]")[0]
+    assert complaint(tmp_path, text) == (
+        "/bad.toml has neither [lab] nor [runner]; this version runs [lab] studies\n"
+        "  why: a sweep needs something that trains\n"
+        "  fix: add [lab] with base_width = 32, or run your own script and bring its losses as "
+        "CSV: mutransfer analyze losses.csv"
+    )
+    command = text + '[runner]\ncommand = "x {lr}"\nloss = { csv = "l.csv" }\n'
+    assert complaint(tmp_path, command).startswith("/bad.toml has a [runner]; this version runs")
+
+
+def test_a_derived_value_can_set_the_lab(tmp_path) -> None:
+    (tmp_path / "s.toml").write_text(
+        STUDY.replace("warmup = 1\n", "").replace(
+            "[lab]", '[derived]\nwarmup = "width // 16"\n[lab]'
+        )
+    )
+    study = read_study(tmp_path / "s.toml")
+    runner = lab_runner(study.lab, numerics=1, data="0", derived=dict(study.derived))
+    assert [t.values["warmup"] for t in expand(study, runner)][:4] == [1, 1, 1, 2]
