@@ -78,7 +78,7 @@ def is_held_out(name: str) -> bool:
 
     Example:
         >>> sum(is_held_out(f"speech-{k}") for k in range(1000))
-        50
+        56
     """
     return rank(name) < 2**64 // 20
 
@@ -133,3 +133,9 @@ def _pieces(name: str, file: IO[bytes], *, path: Path) -> Iterator[Document]:
             )
         yield f"{name}#{number}", piece + file.readline(PIECE_BYTES)
         number += 1
+    if number == 0:
+        raise DataError(
+            f"{path} is empty",
+            why="trials are trained on this text",
+            fix="set text in [lab] to a file with text, or leave it out for the embedded one",
+        )
