@@ -79,7 +79,10 @@ def still_picture(drawing: Spec, name: str) -> str:
     import vl_convert
 
     svg: str = vl_convert.vegalite_to_svg({**drawing, "width": STILL_WIDTH})
-    return re.sub(r"\b(clip|gradient_)(\d+)", rf"{name}-\1\2", svg)
+    # The converter counts ids on from picture to picture; a page must not depend on that.
+    ids = dict.fromkeys(re.findall(r"\bclip\d+\b", svg))
+    renamed = {old: f"{name}-clip{k}" for k, old in enumerate(ids)}
+    return re.sub(r"\bclip\d+\b", lambda found: renamed[found[0]], svg)
 
 
 def loss_section(report: Report, charts: Charts) -> str:
