@@ -94,6 +94,15 @@ def test_a_folder_gives_its_text_files_and_skips_hidden_and_binary_ones(folder: 
     ]
 
 
+def test_the_order_of_a_folder_is_by_name_however_the_disk_lists_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, listing = list(documents(str(folder))), list(folder.rglob("*"))
+    for listed in (sorted(listing), sorted(listing, reverse=True)):
+        monkeypatch.setattr(Path, "rglob", lambda self, pattern, listed=listed: iter(listed))
+        assert list(documents(str(folder))) == expected
+
+
 def test_a_large_file_in_a_folder_is_cut_so_that_memory_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / "large.txt").write_bytes(LINES * 6)
     (tmp_path / "small.txt").write_bytes(LINES)

@@ -65,9 +65,10 @@ def test_processes_that_write_at_once_publish_one_whole_folder(text: str, cache:
 
 @pytest.mark.parametrize("num_files", [2, 3])
 def test_a_few_files_still_have_a_held_out_part(tmp_path: Path, num_files: int) -> None:
+    (tmp_path / "texts").mkdir()
     for k in range(num_files):
-        (tmp_path / "texts").mkdir(exist_ok=True)
-        (tmp_path / "texts" / f"{k}.txt").write_bytes(b"%d" % k * 500)
+        assert not is_held_out(f"play-{k}.txt"), "by its hash alone, none would be"
+        (tmp_path / "texts" / f"play-{k}.txt").write_bytes(b"%d" % k * 500)
     tokens = tokens_of(str(tmp_path / "texts"))
     assert len(tokens.held_out) == 502
     assert len(tokens.train) == 502 * (num_files - 1)

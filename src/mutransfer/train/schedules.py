@@ -34,7 +34,7 @@ def share_of_peak(
         return step / warmup
     progress = (step - warmup) / (steps - warmup)
     if schedule == "linear":
-        return 1 - (1 - FLOOR) * progress
+        return FLOOR + (1 - FLOOR) * (1 - progress)
     if schedule == "cosine":
         return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
     if schedule == "constant":
