@@ -19,6 +19,13 @@ TEXT = b"".join(b"the %d lines of this text differ\n" % k for k in range(20_000)
 TOKENS = np.arange(1000, dtype=np.int64).astype(np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep away from the user's own cache."""
+    monkeypatch.setenv("MUTRANSFER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture
 def text(tmp_path: Path) -> str:
     path = tmp_path / "text.txt"
