@@ -57,8 +57,8 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    print(f"{options.trials} trials of width 64, {options.steps} steps; {options.repetitions} pairs")
-    print(f"commit {commit}, {platform.processor() or platform.machine()}, Python {platform.python_version()}\n")
+    print(f"{options.trials} trials of width 64, {options.steps} steps; {len(pairs)} pairs")
+    print(f"commit {commit}, {platform.machine()}, Python {platform.python_version()}\n")
     print("| one worker, s | two workers, s | ratio, median | ratio, range |")
     print("| --- | --- | --- | --- |")
     print(
