@@ -1,13 +1,18 @@
 """Study files: strict, all problems at once, three lines."""
 
+import json
 import os
+import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from mutransfer.errors import StudyError
 from mutransfer.records.study import powers_of_two
 from mutransfer.sweep import read_study
+
+ROOT = Path(__file__).parents[2]
 
 GOOD = """
 schema = 1
@@ -34,6 +39,17 @@ def test_a_good_study_is_read(tmp_path) -> None:
     study = read_study(tmp_path / "s.toml")
     assert study.axes == {"width": (32, 64), "lr": (2**-6, 2**-5, 2**-4)}
     assert study.num_trials == 6
+
+
+def test_the_published_schema_takes_our_studies_and_refuses_unknown_keys() -> None:
+    """Editors and other tools read docs/schemas, so it must not be stricter than the reader."""
+    schema = json.loads((ROOT / "docs/schemas/study.schema.json").read_text())
+    studies = [tomllib.loads(p.read_text()) for p in (ROOT / "src").rglob("studies/*.toml")]
+    assert len(studies) >= 2
+    for study in [*studies, tomllib.loads(GOOD)]:
+        jsonschema.validate(study, schema)
+    with pytest.raises(jsonschema.ValidationError, match="'colour' was unexpected"):
+        jsonschema.validate(tomllib.loads(GOOD) | {"colour": 1}, schema)
 
 
 def test_ranges_are_exact_powers_of_two() -> None:

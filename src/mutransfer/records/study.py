@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from mutransfer.errors import nearest
 from mutransfer.records.base import Record
@@ -81,7 +81,19 @@ def _identifier(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
-Axis = Annotated[tuple[AxisValue, ...], BeforeValidator(_axis), AfterValidator(_points)]
+SCALAR = {"type": ["number", "string", "boolean"]}
+AXIS = {
+    "anyOf": [
+        {"type": "array", "items": SCALAR, "minItems": 1},
+        {"type": "string", "description": "powers of two: '2^-12 .. 2^-4 step 1/2'"},
+    ]
+}
+Axis = Annotated[
+    tuple[AxisValue, ...],
+    BeforeValidator(_axis),
+    AfterValidator(_points),
+    WithJsonSchema(AXIS, mode="validation"),
+]
 
 
 class StudyTable(Record):

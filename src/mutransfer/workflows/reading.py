@@ -42,11 +42,13 @@ def stored_plans(path: str | Path) -> list[Plan]:
         return []
     plans: dict[str, Plan] = {}
     for trial_id in store.ids():
-        found = sorted(store.folder(trial_id).glob("attempts/*/plan.json"))
-        if found and store.is_done(trial_id):
-            plan = Plan.from_json(found[0].read_text())
-            if plan.target > plans.get(plan.parametrization, plan).target - 1:
-                plans[plan.parametrization] = plan
+        # An attempt that has no result may have left half a plan.
+        for result in sorted(store.folder(trial_id).glob("attempts/*/result.json"))[:1]:
+            if (result.parent / "plan.json").is_file():
+                plan = Plan.from_json((result.parent / "plan.json").read_text())
+                best = plans.setdefault(plan.parametrization, plan)
+                if plan.target > best.target:
+                    plans[plan.parametrization] = plan
     return [plans[name] for name in sorted(plans)]
 
 
