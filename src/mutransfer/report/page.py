@@ -21,12 +21,11 @@ from mutransfer.report.figures import write_figures
 from mutransfer.report.files import make_room, write_file
 from mutransfer.report.theme import variables
 from mutransfer.report.words import escaped, share_text, tuned_title
+from mutransfer.rules import Plan
 
 if TYPE_CHECKING:
     from mutransfer.analysis.results import Results
     from mutransfer.analysis.types import Report
-    from mutransfer.rules import Plan
-
 
 EXPORT = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle
 
@@ -36,7 +35,8 @@ def write_report(
     *,
     results: Results,
     report: Report | None = None,
-    plans: Sequence[Plan] = (),
+    plan: Plan | Sequence[Plan] = (),
+    study: str = "",
     title: str = "",
     figures: str | os.PathLike[str] | None = None,
 ) -> Path:
@@ -49,7 +49,8 @@ def write_report(
         path: The file; missing folders are made.
         results: The trials, for where the numbers are from.
         report: What `analyze` answered; made here if None.
-        plans: Plans to show beside the results.
+        plan: A plan, or several, to show beside the results.
+        study: What was asked, as text such as a study file; shown as it is.
         title: Heading of the page.
         figures: A folder for the figures as PNG and SVG too, or None.
 
@@ -65,16 +66,25 @@ def write_report(
         from mutransfer.analysis import analyze
 
         report = analyze(results)
-    written = write_file(place, page(results, report, plans=plans, title=title).encode())
+    plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
+    text = page(results, report, plans=plans, study=study, title=title)
+    written = write_file(place, text.encode())
     if figures is not None:
         write_figures(figures, report)
     return written
 
 
-def page(results: Results, report: Report, *, plans: Sequence[Plan] = (), title: str = "") -> str:
+def page(
+    results: Results,
+    report: Report,
+    *,
+    plans: Sequence[Plan] = (),
+    study: str = "",
+    title: str = "",
+) -> str:
     """Write the whole page as text."""
     charts = Charts()
-    body = "\n".join(_sections(results, report, plans, charts))
+    body = "\n".join(_sections(results, report, plans, study, charts))
     bundle, script = _bundle(), _asset("page.js")
     question = f"Does the best {tuned_title(report)} transfer over {report.scale}?"
     style = variables(max(len(widths_of(report)), 1)) + _asset("page.css")
@@ -122,7 +132,9 @@ def _asset(name: str) -> str:
     return (files("mutransfer.report") / name).read_text(encoding="utf-8")
 
 
-def _sections(results: Results, report: Report, plans: Sequence[Plan], charts: Charts) -> list[str]:
+def _sections(
+    results: Results, report: Report, plans: Sequence[Plan], study: str, charts: Charts
+) -> list[str]:
     """Write the sections in the order in which they are read."""
     scale, tuned = escaped(report.scale), escaped(tuned_title(report))
     threshold = share_text(report.threshold)
@@ -152,6 +164,9 @@ def _sections(results: Results, report: Report, plans: Sequence[Plan], charts: C
     if plans:
         note = "What each kind of parameter is multiplied by; layers alike share a row."
         sections.append(_section("Plan", note, tables.plans(plans)))
+    if study:
+        asked = '<pre class="scroll" tabindex="0" role="region" aria-label="study">'
+        sections.append(_section("The study", "", f"{asked}{escaped(study)}</pre>"))
     origin = tables.provenance(results.provenance, report)
     return [
         *sections,

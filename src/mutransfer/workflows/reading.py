@@ -58,8 +58,14 @@ def report_path(
     """Write the page for a store or a CSV file."""
     from mutransfer.report import write_report
 
+    study = Path(path) / "study.json"
     return write_report(
-        output, results=load_results(path), report=report, plans=stored_plans(path), title=title
+        output,
+        results=load_results(path),
+        report=report,
+        plan=stored_plans(path),
+        study=study.read_text(errors="replace") if study.is_file() else "",
+        title=title,
     )
 
 
