@@ -126,13 +126,23 @@ BAD = {
     "rulez": (
         'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: demo, '
         "rules, plan, sweep, analyze, report\n"
-        "  why: an option that is not understood would be ignored silently\n"
+        "  why: a command that is guessed at would do something else, silently\n"
         "  fix: see `mutransfer --help`\n"
     ),
     "demo --scale huge": (
         'UsageError: invalid value "huge" for --scale. Choose from: "small", "large"\n'
-        "  why: an option that is not understood would be ignored silently\n"
+        "  why: a command that is guessed at would do something else, silently\n"
         "  fix: see `mutransfer demo --help`\n"
+    ),
+    "sweep": (
+        'UsageError: command "sweep" parameter --study requires an argument\n'
+        "  why: a command that is guessed at would do something else, silently\n"
+        "  fix: see `mutransfer sweep --help`\n"
+    ),
+    "demo --workers -3": (
+        "UsageError: -3 workers\n"
+        "  why: trials are trained by at least one process\n"
+        "  fix: leave --workers out for one per core\n"
     ),
     "plan toy_model --base 16 --target 64": (
         "UsageError: 'toy_model' does not name a function\n"

@@ -52,13 +52,13 @@ def demo(
     """
     from mutransfer.workflows import demo_study, run_demo, verdict_text
 
-    study = demo_study(scale)
-    with sweep_progress() as progress:
-        progress.say(
-            "This trains a small transformer on the State of the Union addresses, at widths "
-            f"{', '.join(map(str, study.axes['width']))},\nwith many learning rates, under SP "
-            "and under µP: does the best rate of the smallest stay the best?"
-        )
+    widths = ", ".join(map(str, demo_study(scale).axes["width"]))
+    intro = (
+        f"This trains a small transformer on State of the Union addresses, at widths {widths},\n"
+        "with many learning rates, under SP and under µP: does the best rate of the smallest "
+        "width stay the best?\n"
+    )
+    with sweep_progress(intro) as progress:
         ended = run_demo(
             scale,
             store=output,

@@ -66,7 +66,7 @@ def _usage(error: cyclopts.CycloptsError, tokens: Sequence[str]) -> UsageError:
     )
     return UsageError(
         said[0].lower() + said[1:],
-        why="an option that is not understood would be ignored silently",
+        why="a command that is guessed at would do something else, silently",
         fix=f"see `{command}`",
     )
 

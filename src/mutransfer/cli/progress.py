@@ -20,10 +20,12 @@ class SweepProgress:
     Args:
         console: Where to write.
         bar: rich's progress display, or None where there is no terminal.
+        intro: What the trials are for, said before the first one.
     """
 
-    def __init__(self, console: Console, bar: Progress | None) -> None:
+    def __init__(self, console: Console, bar: Progress | None, intro: str = "") -> None:
         self._console = console
+        self._intro = intro
         self._bar = bar
         self._task = bar.add_task("", total=None) if bar else None
         self._total = self._seen = self._failed = self._diverged = 0
@@ -32,7 +34,7 @@ class SweepProgress:
     def on_start(self, trials: list[TrialSpec]) -> None:
         """Say how much there is to do."""
         self._total = len(trials)
-        self.say(f"{len(trials)} trials")
+        self._say(f"{self._intro}{len(trials)} trials")
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, total=len(trials))
 
@@ -51,7 +53,7 @@ class SweepProgress:
         else:
             self._console.print(Text(self._line(outcome)))
         if outcome.status == "failed":
-            self.say(f"failed: {_point(outcome.spec)}: {outcome.error.splitlines()[0]}")
+            self._say(f"failed: {_point(outcome.spec)}: {outcome.error.splitlines()[0]}")
 
     def _line(self, outcome: Outcome) -> str:
         """Describe one trial in one line."""
@@ -69,7 +71,7 @@ class SweepProgress:
         best = "  ".join(f"{w}: {loss:.3f}" for w, loss in self._best.items())
         return f"{self._failed} failed, {self._diverged} diverged  best loss {best}"
 
-    def say(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         """Print plain text above the bar."""
         self._console.print(Text(text))
 
@@ -83,11 +85,11 @@ def _point(spec: TrialSpec) -> str:
 
 
 @contextmanager
-def sweep_progress() -> Iterator[SweepProgress]:
+def sweep_progress(intro: str = "") -> Iterator[SweepProgress]:
     """Show progress while the context lasts."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if not sys.stderr.isatty():
-        yield SweepProgress(console, None)
+        yield SweepProgress(console, None, intro)
         return
     columns = (
         BarColumn(bar_width=24),
@@ -96,4 +98,4 @@ def sweep_progress() -> Iterator[SweepProgress]:
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield SweepProgress(console, bar)
+        yield SweepProgress(console, bar, intro)

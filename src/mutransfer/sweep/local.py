@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
+from mutransfer.errors import UsageError
 from mutransfer.records import TrialSpec
 from mutransfer.sweep.work import Outcome
 
@@ -27,9 +28,20 @@ class LocalExecutor:
     Args:
         workers: How many at a time; by default one per core. With one thread each, two
             processes do twice the work of one, which two threads do not.
+
+    Raises:
+        UsageError: Fewer than no workers.
     """
 
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise UsageError(
+                f"{self.workers} workers",
+                why="trials are trained by at least one process",
+                fix="leave --workers out for one per core",
+            )
 
     @property
     def num_workers(self) -> int:

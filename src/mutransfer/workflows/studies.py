@@ -102,6 +102,7 @@ def run_study(
     if not isinstance(study, StudySpec):
         folder, where = Path(study).parent, str(study)
         study = read_study(study)
+    executor = LocalExecutor(workers)
     trials, runner = lab_trials(study, where=where, folder=folder)
     home = TrialStore(store or Path("runs") / study.study.name, create=True)
     home.write_study(study)
@@ -110,7 +111,7 @@ def run_study(
         trials,
         home,
         runner=runner,
-        executor=LocalExecutor(workers),
+        executor=executor,
         same=same_training,
         cost=relative_cost,
         on_outcome=on_outcome,
