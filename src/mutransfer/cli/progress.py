@@ -28,7 +28,7 @@ class SweepProgress:
         self._intro = intro
         self._bar = bar
         self._task = bar.add_task("", total=None) if bar else None
-        self._total = self._seen = self._failed = self._diverged = 0
+        self._total = self._seen = self._before = self._failed = self._diverged = 0
         self._best: dict[object, float] = {}
 
     def on_start(self, trials: list[TrialSpec]) -> None:
@@ -41,6 +41,10 @@ class SweepProgress:
     def on_outcome(self, outcome: Outcome) -> None:
         """Count one trial."""
         self._seen += 1
+        self._before += outcome.before
+        if self._before == self._seen == self._total or (self._before and not outcome.before):
+            self._say(f"{self._before} done before")
+            self._before = 0
         result = outcome.result
         self._failed += outcome.status == "failed"
         if result is not None:
@@ -50,8 +54,8 @@ class SweepProgress:
                 self._best[width] = min(self._best.get(width, result.loss), result.loss)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=1, description=self._counts())
-        else:
-            self._console.print(Text(self._line(outcome)))
+        elif not outcome.before:
+            self._say(self._line(outcome))
         if outcome.status == "failed":
             self._say(f"failed: {_point(outcome.spec)}: {outcome.error.splitlines()[0]}")
 

@@ -78,7 +78,8 @@ def run_sweep(
     for group in groups.values():
         done = [spec for spec in group if store.is_done(spec.id)]
         for spec in done:
-            _count(summary, Outcome(spec, "done", store.result(spec.id)), on_outcome)
+            found = Outcome(spec, "done", store.result(spec.id), before=True)
+            _count(summary, found, on_outcome)
         if done and len(done) < len(group):
             _share(
                 summary,

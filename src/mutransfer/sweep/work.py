@@ -31,12 +31,14 @@ class Outcome:
         status: 'done', 'failed', or 'taken' by another driver.
         result: Its result, if it is done.
         error: The last lines, if it failed.
+        before: Whether it was done before this run.
     """
 
     spec: TrialSpec
     status: Status
     result: TrialResult | None = None
     error: str = ""
+    before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
