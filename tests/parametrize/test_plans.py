@@ -268,10 +268,34 @@ REFUSALS = {
     ),
     "two readouts": (
         lambda: make_plan(Router, base=16, target=64),
-        "RoleError: cannot tell which is the readout: 'router.weight', 'head.weight' all map a "
+        "RoleError: cannot tell which is the readout: 'router.weight', 'head.weight' map a "
         "growing axis to a fixed one\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
-        "  fix: say it: roles={'router.weight': Role.BOTTLENECK, 'head.weight': Role.OUTPUT}",
+        "  fix: say it: roles={'router.weight': Role.BOTTLENECK, 'head.weight': Role.OUTPUT} "
+        "(every head of a model is Role.OUTPUT)",
+    ),
+    "a head behind a bottleneck": (
+        lambda: make_plan(
+            lambda w: nn.Sequential(nn.Linear(8, w), nn.Linear(w, 64), nn.Linear(64, 9)),
+            base=16,
+            target=128,
+        ),
+        "RoleError: cannot tell which is the readout: '1.weight' map a growing axis to a fixed "
+        "one, and '2.weight' comes behind\n"
+        "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
+        "  fix: say it: roles={'1.weight': Role.BOTTLENECK} (every head of a model is Role.OUTPUT)",
+    ),
+    "nothing grows": (
+        lambda: make_plan(lambda w: nn.Linear(4, 4), base=16, target=64),
+        "RoleError: no parameter grows with width: 'weight', 'bias' keep their shapes\n"
+        "  why: a role is read from the axes that grow\n"
+        "  fix: let build(width) use its width",
+    ),
+    "a model, not a function": (
+        lambda: make_plan(mlp(16), base=16, target=64),
+        "ModelError: build is a model, not a function that builds one\n"
+        "  why: the plan compares the shapes of your model at several widths\n"
+        "  fix: pass a function: make_plan(lambda width: MyModel(width), ...)",
     ),
     "unused pattern": (
         lambda: make_plan(mlp, base=16, target=64, roles={"haed": Role.OUTPUT}),

@@ -51,10 +51,19 @@ class Block:
     Args:
         losses: One row per rate, one column per seed.
         seeds: Names of the seeds.
+        x: ln(rate) of each row.
     """
 
     losses: Floats
     seeds: tuple[str, ...]
+    x: Floats
+
+    def misfit(self) -> float:
+        """Sum the squares that a parabola leaves of the rate means, in units of one run."""
+        powers_K3 = np.vander(self.x - self.x.mean(), 3)
+        mean_K = self.losses.mean(axis=1)
+        left_K: Floats = mean_K - powers_K3 @ np.linalg.lstsq(powers_K3, mean_K, rcond=None)[0]
+        return float(self.losses.shape[1] * (left_K**2).sum())
 
 
 def block(cells: Cells, fit: Fit) -> Block:
@@ -64,28 +73,31 @@ def block(cells: Cells, fit: Fit) -> Block:
     rates = fit.window[count_K == count_K.max()]
     whole_S = np.asarray(cells.run[rates].all(axis=0))
     names = np.array(cells.seeds)[whole_S].tolist()
-    return Block(cells.losses[rates][:, whole_S], tuple(names))
+    return Block(cells.losses[rates][:, whole_S], tuple(names), cells.x[rates])
 
 
 def components(located: Sequence[Located]) -> Noise | None:
     """Estimate the noise from every width that has a fit and two seeds; None without.
 
-    Within a width the losses are rate means plus seed effects plus a rest. The rest has
-    (seeds - 1)(rates - 1) degrees of freedom, the seed effects have seeds - 1.
+    Within a width the losses are a parabola plus seed effects plus a rest. The rest is what
+    is left over by rate means, with (seeds - 1)(rates - 1) degrees of freedom, and what the
+    rate means leave over by the parabola, with rates - 3: a curve that is no parabola widens
+    the intervals. The seed effects have seeds - 1 degrees of freedom.
     """
-    blocks = [block(one.cells, one.fit).losses for one in located if one.fit is not None]
+    blocks = [block(one.cells, one.fit) for one in located if one.fit is not None]
     rest = between = inverse = 0.0
     df_within = df_between = 0
-    for block_KS in blocks:
+    for each in blocks:
+        block_KS = each.losses
         num_rates, num_seeds = block_KS.shape
         if num_seeds < 2:
             continue
         seed_S = block_KS.mean(axis=0)
         rest_KS = block_KS - block_KS.mean(axis=1, keepdims=True) - seed_S + block_KS.mean()
-        rest += float((rest_KS**2).sum())
+        rest += float((rest_KS**2).sum()) + each.misfit()
         between += float(((seed_S - seed_S.mean()) ** 2).sum())
         inverse += (num_seeds - 1) / num_rates
-        df_within += (num_seeds - 1) * (num_rates - 1)
+        df_within += (num_seeds - 1) * (num_rates - 1) + max(num_rates - 3, 0)
         df_between += num_seeds - 1
     if not df_within:
         return None

@@ -90,6 +90,7 @@ def read_axes(
     Raises:
         RoleError: A role that shapes and owners cannot tell, or a pattern that matches nothing.
     """
+    _refuse_constant(base, probe, target)
     told = told_roles(list(base), roles)
     sides = {n: _sides((base[n], probe[n], target[n]), n in seen_elementwise) for n in base}
     _refuse_unknown([s for n, s in sides.items() if not s.known and n not in told])
@@ -165,36 +166,56 @@ def _refuse_unknown(sides: list[Sides]) -> None:
     if not sides:
         return
     first = sides[0].parameter
-    vectors = all(len(side.parameter.shape) == 1 for side in sides)
-    watch = ", or pass example_inputs= so that a forward pass shows it" if vectors else ""
-    role = "VECTOR" if vectors else "HIDDEN"
+    hint = " (HIDDEN if both sides grow, INPUT if only fan-out does, OUTPUT if only fan-in)"
+    if all(len(side.parameter.shape) == 1 for side in sides):
+        hint = ", or pass example_inputs= so that a forward pass shows it"
+    said = ", ".join(f"{s.parameter.name!r}: Role.{_guess(s)}" for s in sides[:4])
     raise RoleError(
         f"cannot tell the role of {listed(s.parameter.name for s in sides)}: "
         f"a raw parameter of {first.kind.__name__}, shape {first.shape} at the base",
         why="whether an axis is summed over or broadcast decides its init and its rate",
-        fix=f"say it: roles={{{first.name!r}: Role.{role}}}{watch}",
+        fix=f"say it: roles={{{said}}}{hint}",
     )
 
 
-def _readout(sides: Mapping[str, Sides], told: Mapping[str, Role]) -> str | None:
-    """Find the one weight that maps a growing axis to a fixed one."""
-    candidates = [
-        name
-        for name, side in sides.items()
-        if not side.elementwise
-        and side.fan_in_scales
-        and not side.fan_out_scales
-        and name not in told
-    ]
-    if len(candidates) > 1:
-        pairs = ", ".join(f"{name!r}: Role.BOTTLENECK" for name in candidates[:-1][:3])
+def _guess(side: Sides) -> str:
+    """Suggest the role that such a raw parameter most often has."""
+    if len(side.parameter.shape) == 1:
+        return "VECTOR"
+    return "HIDDEN" if side.num_growing == 2 else "INPUT"
+
+
+def _refuse_constant(*models: Mapping[str, Owned]) -> None:
+    """Refuse a factory that does not use its width."""
+    base = models[0]
+    if base and all(base[n].shape == other[n].shape for other in models for n in base):
         raise RoleError(
-            f"cannot tell which is the readout: {listed(candidates)} all map a growing axis "
-            "to a fixed one",
-            why="a readout's init and rate shrink with width, a router's or bottleneck's do not",
-            fix=f"say it: roles={{{pairs}, {candidates[-1]!r}: Role.OUTPUT}}",
+            f"no parameter grows with width: {listed(base)} keep their shapes",
+            why="a role is read from the axes that grow",
+            fix="let build(width) use its width",
         )
-    return candidates[0] if candidates else None
+
+
+def _readout(sides: Mapping[str, Sides], told: Mapping[str, Role]) -> str | None:
+    """Find the one weight that maps a growing axis to a fixed one, with nothing behind it."""
+    matrices = [(n, s) for n, s in sides.items() if not s.elementwise and n not in told]
+    candidates = [n for n, s in matrices if s.fan_in_scales and not s.fan_out_scales]
+    if not candidates:
+        return None
+    behind = [n for n, s in matrices[[n for n, _ in matrices].index(candidates[-1]) + 1 :]]
+    behind = [n for n in behind if not (sides[n].fan_in_scales or sides[n].fan_out_scales)]
+    if len(candidates) == 1 and not behind:
+        return candidates[0]
+    *others, last = candidates
+    guessed = [f"{n!r}: Role.BOTTLENECK" for n in (candidates if behind else others)[:3]]
+    guessed += [] if behind else [f"{last!r}: Role.OUTPUT"]
+    also = f", and '{behind[-1]}' comes behind" if behind else ""
+    raise RoleError(
+        f"cannot tell which is the readout: {listed(candidates)} map a growing axis to a fixed "
+        f"one{also}",
+        why="a readout's init and rate shrink with width, a router's or bottleneck's do not",
+        fix=f"say it: roles={{{', '.join(guessed)}}} (every head of a model is Role.OUTPUT)",
+    )
 
 
 def _role(side: Sides, told: Role | None, readout: str | None) -> tuple[Role, str]:

@@ -40,6 +40,12 @@ def built(build: Build, width: int, *, meta: bool = False) -> nn.Module:
     Raises:
         ModelError: The factory raised, or did not return a module.
     """
+    if isinstance(build, nn.Module):
+        raise ModelError(
+            "build is a model, not a function that builds one",
+            why="the plan compares the shapes of your model at several widths",
+            fix="pass a function: make_plan(lambda width: MyModel(width), ...)",
+        )
     where = " on the meta device" if meta else ""
     try:
         with torch.device("meta" if meta else "cpu"):

@@ -12,6 +12,10 @@ from mutransfer.rules.plan import Plan, PlanRow
 from mutransfer.rules.symmetry import in_form
 from mutransfer.rules.tables import Parametrization, Rule, parametrization_named
 
+LEGEND = """n: how many such parameters; r_in, r_out: fan-in and fan-out over the base's; x: times.
+Multiplied are your fresh weights (init), and your rate (lr), epsilon (eps) and decay at the base
+width; decay keeps rate times decay. `explain` derives one parameter's factors."""
+
 
 def explain(subject: Plan | str, name: str | None = None, *, optimizer: str | None = None) -> str:
     """Explain a parametrization, a plan, or one parameter of a plan.
@@ -98,8 +102,9 @@ def _plan_text(plan: Plan) -> str:
         numbers = [row.init_factor, row.lr_factor, row.eps_factor, row.decay_factor]
         numbers += [row.multiplier] * has_multiplier
         ratios = [str(row.r_in), str(row.r_out)]
-        body.append([str(pattern[0]), str(len(rows)), row.role, *ratios, *map(_number, numbers)])
-    return "\n".join([*lines, *columns([heads, *body])])
+        shown = str(pattern[0]) if len(rows) > 1 else row.name
+        body.append([shown, str(len(rows)), row.role, *ratios, *map(_number, numbers)])
+    return "\n".join([*lines, *columns([heads, *body]), "", LEGEND])
 
 
 def _alike(rows: Sequence[PlanRow]) -> dict[tuple[object, ...], list[PlanRow]]:
