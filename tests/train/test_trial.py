@@ -65,8 +65,8 @@ def plain_curve(s: LabSettings) -> tuple[tuple[tuple[int, float], ...], float]:
     }[s.optimizer](model.parameters())
     curve = []
     for step in range(1, s.steps + 1):
-        rest = (s.steps - step) / (s.steps - s.warmup)
-        share = step / s.warmup if step <= s.warmup else 1e-4 + 0.9999 * rest
+        rest = (s.steps - step) / (s.steps - s.warmup_steps)
+        share = step / s.warmup_steps if step <= s.warmup_steps else 1e-4 + 0.9999 * rest
         optimizer.param_groups[0]["lr"] = s.lr * share
         windows_BW = torch.from_numpy(np.array(batches.at(step))).long()
         loss = F.cross_entropy(model(windows_BW[:, :-1]).view(-1, 256), windows_BW[:, 1:].flatten())

@@ -39,7 +39,7 @@ def read_store(store: Path) -> Results:
     """Read every finished trial of a store; all that is wrong comes in one error."""
     _check_schema(store)
     defaults = _study_defaults(store)
-    found = _read_trials(store)
+    found = _read_trials(store, _study_trials(store))
     if found.problems:
         more = f" and {len(found.problems) - 3} more" if len(found.problems) > 3 else ""
         raise ResultsError(
@@ -136,10 +136,26 @@ def _folders(store: Path) -> Iterator[os.DirEntry[str]]:
         yield from (entry for entry in entries if TRIAL.fullmatch(entry.name))
 
 
-def _read_trials(store: Path) -> _Found:
-    """Read every trial's result, noting what is wrong."""
+def _study_trials(store: Path) -> frozenset[str] | None:
+    """Name the trials of the study last run here; None for a store that does not say.
+
+    Trials of an earlier version of the study stay in the store, but answer another question.
+    """
+    try:
+        named = _load_named(store, "trials.json").get("trials")
+    except FileNotFoundError:
+        return None
+    return frozenset(map(str, named)) if isinstance(named, list) else None
+
+
+def _read_trials(store: Path, chosen: frozenset[str] | None) -> _Found:
+    """Read every result of the study, noting what is wrong."""
     found = _Found()
+    seen = 0
     for entry in _folders(store):
+        if chosen is not None and entry.name not in chosen:
+            continue
+        seen += 1
         short = f"{entry.name[:12]}…"
         if entry.is_symlink():
             found.problems.append(f"{short} is a symbolic link")
@@ -166,6 +182,7 @@ def _read_trials(store: Path) -> _Found:
             assert isinstance(result, dict)
             found.results.append(result)
     found.problems.sort()
+    found.unfinished += max(len(chosen or ()) - seen, 0)  # those that nobody has begun
     return found
 
 

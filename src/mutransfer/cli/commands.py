@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -209,14 +210,15 @@ def analyze(
     """
     from mutransfer.workflows import analyze_path, verdict_text
 
-    _, report = analyze_path(
+    found, report = analyze_path(
         results,
         scale=scale,
         hyperparameter=hyperparameter,
         group_by=None if group_by is None else _names(group_by),
         threshold=threshold,
     )
-    return Answer(verdict_text(report), report.to_json(), DONE, json)
+    text = verdict_text(report, found.provenance.unfinished)
+    return Answer(text, report.to_json(), DONE, json)
 
 
 @app.command(
@@ -249,14 +251,17 @@ def _summary(summary: SweepSummary, store: Path) -> tuple[str, dict[str, object]
     """Say what became of a sweep's trials."""
     text = f"{summary.done} of {summary.total} trials done, {summary.diverged} of them diverged"
     text += f", {summary.taken} taken by another driver" * (summary.taken > 0)
-    for trial_id, error in list(summary.failed.items())[:5]:
-        text += f"\nfailed: {trial_id[:12]}: {error.strip().splitlines()[0] if error else ''}"
+    for error, count in Counter(e.splitlines()[0] for e in summary.failed.values()).most_common(5):
+        text += f"\nfailed, {count} times: {error}"
     if summary.failed:
-        text += (
-            f"\n{len(summary.failed)} failed: run the same command to try each once more, "
-            f"or read {store}/ID/attempts/*/error.txt"
-        )
-    text += f"\nstore: {store}\nnext:  mutransfer analyze {store}"
+        text += f"\ndetails: {store}/*/attempts/*/error.txt"
+        text += "\nnext:  mend the cause and run the same command; a trial is tried twice"
+    if summary.given_up:
+        text += f"\n{summary.given_up} were tried twice; to try again: "
+        text += f"find {store} -name error.txt -delete"
+    text += f"\nstore: {store}"
+    if summary.done and not summary.failed:
+        text += f"\nnext:  mutransfer analyze {store}"
     return text, {"schema": 1, "store": str(store), **asdict(summary)}
 
 

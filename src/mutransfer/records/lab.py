@@ -60,10 +60,17 @@ class LabSettings(Record):
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
         "linear", description="decay of the rate after warmup"
     )
-    warmup: int = Field(15, ge=0, description="steps of linear warmup")
+    warmup: int | None = Field(
+        None, ge=0, description="steps of linear warmup; a tenth of all steps by default"
+    )
     cooldown: float = Field(0.2, gt=0, le=1, description="share of steps that wsd decays over")
     clip: float = Field(1.0, ge=0, description="global gradient norm limit; 0 is no clipping")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the matmuls")
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps of linear warmup."""
+        return self.steps // 10 if self.warmup is None else self.warmup
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -76,6 +83,6 @@ class LabSettings(Record):
                 )
         if self.head_width % 2:
             raise ValueError(f"head_width {self.head_width} is odd, rotary positions need pairs")
-        if self.warmup >= self.steps:
+        if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup {self.warmup} leaves none of {self.steps} steps at the peak")
         return self

@@ -34,6 +34,7 @@ class SweepSummary:
         shared: Trials that this run took from an identical one.
         diverged: Trials with a result that diverged.
         taken: Trials that another driver works on.
+        given_up: Failed trials that were not tried, having failed twice before.
         failed: Errors of trials without a result, by trial id.
     """
 
@@ -43,6 +44,7 @@ class SweepSummary:
     shared: int = 0
     diverged: int = 0
     taken: int = 0
+    given_up: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -96,8 +98,8 @@ def run_sweep(
         if len(errors) < ATTEMPTS:
             runnable.append(spec)
         else:
-            error = errors[-1].strip().splitlines()[-1] if errors[-1].strip() else ""
-            _count(summary, Outcome(spec, "failed", error=error), on_outcome)
+            summary.given_up += 1
+            _count(summary, Outcome(spec, "failed", error=_told(errors[-1])), on_outcome)
     runnable.sort(key=cost, reverse=True)
     for outcome in executor.run(runnable, Work(store.path, runner)):
         summary.ran += outcome.status == "done"
@@ -106,6 +108,12 @@ def run_sweep(
             _share(summary, store, outcome, groups[same(outcome.spec)], on_outcome)
     store.write_csv(store.result(spec.id) for spec in trials if store.is_done(spec.id))
     return summary
+
+
+def _told(error: str) -> str:
+    """Give the line of a failed attempt that says what happened."""
+    lines = error.strip().splitlines() or [""]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def _share(

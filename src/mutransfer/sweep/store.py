@@ -24,8 +24,8 @@ MEASURES = ("loss", "diverged_at", "seconds", "tokens", "flops", "shared_from")
 class TrialStore:
     """A directory of trials that anything can read and several drivers may share.
 
-    Layout: `store.json {schema}`, `study.json` (the study last run here), `results.csv` (a view),
-    and per trial a folder named by its id with `spec.json`, `claims/`, `attempts/<uuid>/`
+    Layout: `store.json {schema}`, `study.json` and `trials.json` (the study last run here, its
+    trials' ids), `results.csv` (a view), and per trial a folder named by its id with `spec.json`, `claims/`, `attempts/<uuid>/`
     and, once done, `result.json`. Results are published by hard link: the first wins.
 
     Args:
@@ -167,9 +167,15 @@ class TrialStore:
         """Read every result."""
         return (self.result(trial_id) for trial_id in self.ids() if self.is_done(trial_id))
 
-    def write_study(self, study: StudySpec) -> None:
-        """Keep the study, whose analysis table `mutransfer analyze` reads."""
+    def write_study(self, study: StudySpec, trials: Iterable[TrialSpec]) -> None:
+        """Keep the study, whose analysis table `mutransfer analyze` reads, and its trials' names.
+
+        A store may hold trials of an earlier version of a study; they are kept, not analyzed.
+        """
         with writing(self.path):
+            ids = [trial.id for trial in trials]
+            named = json.dumps({"schema": SCHEMA, "trials": ids}, indent=0)
+            _write_durably(self.path / "trials.json", named)
             # What was not said stays unsaid: a default is not checked as strictly as a wish.
             text = study.model_dump_json(indent=1, exclude_unset=True)
             _write_durably(self.path / "study.json", text)

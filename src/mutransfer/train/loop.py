@@ -79,7 +79,7 @@ def train(
             settings.schedule,
             step,
             steps=settings.steps,
-            warmup=settings.warmup,
+            warmup=settings.warmup_steps,
             cooldown=settings.cooldown,
         )
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):

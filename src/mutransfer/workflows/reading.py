@@ -76,14 +76,15 @@ def figures_path(path: str | Path, folder: str | Path) -> list[Path]:
     return write_figures(folder, analyze(load_results(path)))
 
 
-def verdict_text(report: Report) -> str:
+def verdict_text(report: Report, unfinished: int = 0) -> str:
     """Say each group's verdict, the numbers beside it, and who is better at its own optimum."""
-    blocks = [_group_text(group, report) for group in report.values()]
+    blocks = [f"{unfinished} trials are unfinished"] if unfinished else []
+    blocks += [_group_text(group, report) for group in report.values()]
     for c in report.comparisons:
-        blocks.append(
-            f"at its own best rate, {c.group} is {_estimate(c.difference)} nats above "
-            f"{c.reference} at {report.scale} {c.width:g}"
-        )
+        found = f"is {_estimate(c.difference)} nats worse than {c.reference}"
+        if c.difference.value is None:
+            found = f"cannot be compared with {c.reference}: {c.difference.undetermined}"
+        blocks.append(f"at its own best rate, {c.group} {found} at {report.scale} {c.width:g}")
     return "\n\n".join(blocks)
 
 
@@ -95,19 +96,22 @@ def _group_text(group: GroupReport, report: Report) -> str:
         for o in group.optimum
     )
     paper = {True: "yes", False: "no", None: "not available"}[group.paper_criterion]
-    return "\n".join(
-        [
-            f"{group.name}: {group.verdict}",
-            f"  {group.reason}",
-            f"  regret          {_estimate(group.regret)} nats, "
-            f"{_estimate(group.regret_share.times(100))} % of the best loss "
-            f"(threshold {100 * report.threshold:g} %)",
-            f"  drift           {_estimate(group.drift)} octaves of "
-            f"{report.hyperparameter} per octave of {report.scale}",
-            f"  best {report.hyperparameter:<10} {best}",
-            f"  same grid point {paper}",
-        ]
-    )
+    regret = "not available"
+    if group.regret.value is not None or group.regret.low is not None:
+        shares = _estimate(group.regret_share.times(100))
+        regret = f"{_estimate(group.regret)} nats, {shares} % of the best loss"
+    diverged = sum(sum(curve.num_diverged) for curve in group.curves)
+    lines = [
+        f"{group.name}: {group.verdict}",
+        f"  {group.reason}",
+        f"  regret          {regret} (threshold {100 * report.threshold:g} %)",
+        f"  grid regret     {_estimate(group.grid_regret)} nats, between rates that were tried",
+        f"  drift           {_estimate(group.drift)} octaves of "
+        f"{report.hyperparameter} per octave of {report.scale}",
+        f"  best {report.hyperparameter:<10} {best}",
+        f"  same best rate on the grid: {paper}",
+    ]
+    return "\n".join([*lines, f"  diverged runs   {diverged}"] if diverged else lines)
 
 
 def _estimate(estimate: Estimate) -> str:

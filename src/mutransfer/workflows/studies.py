@@ -105,7 +105,7 @@ def run_study(
     executor = LocalExecutor(workers)
     trials, runner = lab_trials(study, where=where, folder=folder)
     home = TrialStore(store or Path("runs") / study.study.name, create=True)
-    home.write_study(study)
+    home.write_study(study, trials)
     on_start(trials)
     summary = run_sweep(
         trials,
