@@ -13,8 +13,8 @@ from mutransfer.cli.commands import app
 FLAGS = {
     "analyze": "results scale hyperparameter group_by threshold json",
     "demo": "scale output workers json",
-    "plan": "build base target probe parametrization optimizer form parameter output json",
-    "report": "results output figures json",
+    "plan": "build base target probe parametrization optimizer form roles parameter output json",
+    "report": "results output figures scale hyperparameter group_by threshold json",
     "rules": "name optimizer json",
     "sweep": "study store workers dry_run json",
 }
@@ -92,6 +92,12 @@ def test_a_plan_is_printed_saved_and_derived(run, tmp_path) -> None:
     assert Plan.from_json((tmp_path / "plan.json").read_text())["1.weight"].lr_factor == 0.25
     _, derived, _ = run("plan toy_model:build --base 16 --target 64 --parameter 2.weight")
     assert "role      output" in derived
+
+
+def test_roles_are_told_on_the_command_line(run) -> None:
+    line = "plan toy_model:build --base 16 --target 64 --parameter 2.weight --roles"
+    assert "role      bottleneck: as told" in run(f"{line} 2.weight=bottleneck")[1]
+    assert run(f"{line} 2.weight=botleneck")[2].startswith("RoleError: roles={'2.weight'")
 
 
 def test_analyze_says_verdict_and_numbers(run) -> None:
@@ -173,7 +179,7 @@ BAD = {
     "sweep no.toml": (
         "StudyError: no.toml cannot be read: No such file or directory\n"
         "  why: a study file says which trials answer the question\n"
-        "  fix: name a study file; `mutransfer sweep --help` shows one\n"
+        "  fix: name a study file; the README shows one\n"
     ),
 }
 

@@ -154,7 +154,7 @@ CASES = {
         b"#" * (2**20 + 1),
         "/study.toml is larger than 1048576 bytes\n"
         "  why: a study file says which trials answer the question\n"
-        "  fix: name a study file; `mutransfer sweep --help` shows one",
+        "  fix: name a study file; the README shows one",
     ),
 }
 
@@ -176,7 +176,7 @@ def test_missing_files_and_folders(tmp_path) -> None:
         assert str(refused.value) == (
             f"{path} cannot be read: {reason}\n"
             "  why: a study file says which trials answer the question\n"
-            "  fix: name a study file; `mutransfer sweep --help` shows one"
+            "  fix: name a study file; the README shows one"
         )
 
 

@@ -77,6 +77,19 @@ def test_the_stored_study_is_a_study(run) -> None:
     assert StudySpec.read(data, error=StudyError, where="s").study.name == "tiny"
 
 
+def test_an_edited_study_keeps_its_store_and_is_analyzed_alone(tmp_path) -> None:
+    """Old trials answer another question: they stay, and are not mixed with the new ones."""
+    text = STUDY.replace('["sp", "mup"]', '["mup"]')
+    for steps, finished in ((3, 6), (4, 12), (3, 12)):
+        (tmp_path / "s.toml").write_text(text.replace("steps = 4", f"steps = {steps}"))
+        run = run_study(tmp_path / "s.toml", store=tmp_path / "store", workers=1)
+        assert len(list(TrialStore(run.store).results())) == finished
+        results = load_results(run.store)
+        assert len(results) == 6
+        assert results.provenance.unfinished == 0
+    assert run.summary.ran == 0
+
+
 def test_resuming_a_finished_study_does_not_import_torch(run, tmp_path) -> None:
     """The budget for running the demo again is two seconds."""
     study = run.store.parent / "tiny.toml"

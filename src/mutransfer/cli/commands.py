@@ -6,7 +6,7 @@ import json as json_module
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import App, Parameter
 
@@ -15,6 +15,9 @@ from mutransfer.cli.answer import DONE, FAILED_TRIALS, Answer
 from mutransfer.cli.progress import sweep_progress
 from mutransfer.errors import UsageError
 from mutransfer.sweep import SweepSummary
+
+if TYPE_CHECKING:
+    from mutransfer.rules import Role
 
 app = App(
     name="mutransfer",
@@ -107,6 +110,7 @@ def plan(
     parametrization: str = "mup",
     optimizer: str = "adamw",
     form: str = "table-3",
+    roles: str | None = None,
     parameter: str | None = None,
     output: Output = None,
     json: Json = False,
@@ -121,6 +125,7 @@ def plan(
         parametrization: mup, sp or none.
         optimizer: adamw, adam, lion or sgd.
         form: table-3 (no forward multipliers) or table-8.
+        roles: Roles that shapes cannot tell, as 'REGEX=ROLE,REGEX=ROLE'.
         parameter: Derive one parameter's factors instead.
         output: Save the plan as JSON.
         json: Print one JSON document and nothing else.
@@ -137,6 +142,7 @@ def plan(
         parametrization=parametrization,
         optimizer=optimizer,
         form=form,
+        roles=_roles(roles or ""),
     )
     if output is not None:
         _write(output, made.to_json())
@@ -227,21 +233,41 @@ def analyze(
     )
 )
 def report(
-    results: Path, *, output: Output = None, figures: Path | None = None, json: Json = False
+    results: Path,
+    *,
+    output: Output = None,
+    figures: Path | None = None,
+    scale: str | None = None,
+    hyperparameter: str | None = None,
+    group_by: str | None = None,
+    threshold: float | None = None,
+    json: Json = False,
 ) -> Answer:
     """Write one self-contained page: verdicts, curves, plan, provenance.
 
     Args:
         results: A trial store, or a CSV file.
         output: The page; report.html in the store, or here for a CSV file.
-        figures: A folder for the figures alone, as PNG and SVG.
+        figures: A folder for the figures as PNG and SVG too.
+        scale: As for analyze.
+        hyperparameter: As for analyze.
+        group_by: As for analyze.
+        threshold: As for analyze.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.workflows import figures_path, report_path
+    from mutransfer.report import write_figures
+    from mutransfer.workflows import analyze_path, report_path
 
     place = output or (results / "report.html" if results.is_dir() else Path("report.html"))
-    page = report_path(results, place)
-    drawn = [] if figures is None else figures_path(results, figures)
+    found, answered = analyze_path(
+        results,
+        scale=scale,
+        hyperparameter=hyperparameter,
+        group_by=None if group_by is None else _names(group_by),
+        threshold=threshold,
+    )
+    page = report_path(results, place, results=found, report=answered)
+    drawn = [] if figures is None else write_figures(figures, answered)
     text = "\n".join(map(str, [page, *drawn]))
     data = {"schema": 1, "report": str(page), "figures": [str(path) for path in drawn]}
     return Answer(text, data, DONE, json)
@@ -273,6 +299,12 @@ def _status(summary: SweepSummary) -> int:
 def _names(text: str) -> tuple[str, ...]:
     """Split a list with commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _roles(text: str) -> dict[str, Role]:
+    """Read 'router.weight=bottleneck,head.weight=output'; make_plan checks the rest."""
+    pairs = (pair.rpartition("=") for pair in _names(text))
+    return {pattern: cast("Role", role.lower()) for pattern, _, role in pairs}
 
 
 def _write(path: Path, text: str) -> None:

@@ -28,6 +28,9 @@ def param_groups(
 ) -> list[dict[str, Any]]:
     """Give an optimizer its parameter groups: few, each parameter in exactly one.
 
+    Give decay, epsilon and betas here: a group's own values win over what is passed to the
+    optimizer, which would not be scaled.
+
     Args:
         model: The model that the plan was made for; wrapped and compiled ones too.
         plan: From `make_plan`.

@@ -41,14 +41,14 @@ def read_study(path: str | Path) -> StudySpec:
             raise StudyError(
                 f"{path} is larger than {LARGEST_FILE} bytes",
                 why=why,
-                fix="name a study file; `mutransfer sweep --help` shows one",
+                fix="name a study file; the README shows one",
             )
         data = tomllib.loads(path.read_bytes().decode())
     except OSError as problem:
         raise StudyError(
             f"{path} cannot be read: {problem.strerror}",
             why=why,
-            fix="name a study file; `mutransfer sweep --help` shows one",
+            fix="name a study file; the README shows one",
         ) from None
     except UnicodeDecodeError as problem:
         raise StudyError(

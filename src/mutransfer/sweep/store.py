@@ -25,8 +25,9 @@ class TrialStore:
     """A directory of trials that anything can read and several drivers may share.
 
     Layout: `store.json {schema}`, `study.json` and `trials.json` (the study last run here, its
-    trials' ids), `results.csv` (a view), and per trial a folder named by its id with `spec.json`, `claims/`, `attempts/<uuid>/`
-    and, once done, `result.json`. Results are published by hard link: the first wins.
+    trials' ids), `results.csv` (a view), and per trial a folder named by its id with
+    `spec.json`, `claims/`, `attempts/<uuid>/` and, once done, `result.json`. Results are
+    published by hard link: the first wins.
 
     Args:
         path: The directory; made if it is absent and `create` is true.

@@ -4,7 +4,6 @@ from mutransfer.workflows.demo import Demo, demo_study, run_demo
 from mutransfer.workflows.models import build_named
 from mutransfer.workflows.reading import (
     analyze_path,
-    figures_path,
     report_path,
     stored_plans,
     verdict_text,
@@ -17,7 +16,6 @@ __all__ = [
     "analyze_path",
     "build_named",
     "demo_study",
-    "figures_path",
     "list_trials",
     "report_path",
     "run_demo",

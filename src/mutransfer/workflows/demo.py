@@ -50,8 +50,10 @@ def run_demo(
     run = run_study(study, store=store, workers=workers, on_start=on_start, on_outcome=on_outcome)
     if run.summary.done < run.summary.total:
         return Demo(run, None, None)
-    _, report = analyze_path(run.store)
+    results, report = analyze_path(run.store)
     page = run.store / "report.html"
     if run.summary.ran or run.summary.shared or not page.exists():
-        report_path(run.store, page, report=report, title="The demo: SP against µP")
+        report_path(
+            run.store, page, results=results, report=report, title="The demo: SP against µP"
+        )
     return Demo(run, report, page)

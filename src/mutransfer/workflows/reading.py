@@ -53,27 +53,25 @@ def stored_plans(path: str | Path) -> list[Plan]:
 
 
 def report_path(
-    path: str | Path, output: str | Path, *, report: Report | None = None, title: str = ""
+    path: str | Path,
+    output: str | Path,
+    *,
+    results: Results,
+    report: Report,
+    title: str = "",
 ) -> Path:
-    """Write the page for a store or a CSV file."""
+    """Write the page for a store or a CSV file that was analyzed."""
     from mutransfer.report import write_report
 
     study = Path(path) / "study.json"
     return write_report(
         output,
-        results=load_results(path),
+        results=results,
         report=report,
         plan=stored_plans(path),
         study=study.read_text(errors="replace") if study.is_file() else "",
         title=title,
     )
-
-
-def figures_path(path: str | Path, folder: str | Path) -> list[Path]:
-    """Write the figures alone, as PNG and SVG."""
-    from mutransfer.report import write_figures
-
-    return write_figures(folder, analyze(load_results(path)))
 
 
 def verdict_text(report: Report, unfinished: int = 0) -> str:
@@ -120,7 +118,8 @@ def _estimate(estimate: Estimate) -> str:
         bounds = [f"at least {estimate.low:.3g}"] if estimate.low is not None else []
         return "; ".join([*bounds, estimate.undetermined or "not available"])
     if estimate.low is None and estimate.high is None:
-        return f"{estimate.value:.3g} (no interval: {estimate.undetermined})"
+        why = f" (no interval: {estimate.undetermined})" if estimate.undetermined else ""
+        return f"{estimate.value:.3g}{why}"
     low = "?" if estimate.low is None else f"{estimate.low:.3g}"
     high = "?" if estimate.high is None else f"{estimate.high:.3g}"
     return f"{estimate.value:.3g} [{low}, {high}]"
