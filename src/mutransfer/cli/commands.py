@@ -49,7 +49,7 @@ def demo(
     """See µ-Transfer happen: the best learning rate under SP and under µP as width grows.
 
     Args:
-        scale: small: widths 32 to 128, minutes; large: to 256, finer and longer, an hour or more.
+        scale: small: widths 32 to 128, minutes; large: to 256, finer and longer, about two hours.
         output: The trial store; runs/demo by default.
         workers: Processes, one thread each; one per core by default.
         json: Print one JSON document and nothing else.
