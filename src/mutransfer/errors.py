@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -69,6 +70,10 @@ class StoreError(MutransferError):
     """A trial store cannot be read or written."""
 
 
+class TrialError(MutransferError):
+    """A training run ended without a loss."""
+
+
 class ResultsError(MutransferError):
     """Results that cannot be analyzed."""
 
@@ -83,6 +88,19 @@ class ModelError(MutransferError):
 
 class UsageError(MutransferError):
     """A command line that cannot be carried out."""
+
+
+def plain(text: str) -> str:
+    """Show control characters instead of obeying them: names and logs are never commands.
+
+    Example:
+        >>> len(plain("red" + chr(27) + "[31m"))  # the escape is shown by four letters
+        11
+    """
+    hidden = ("Cc", "Cf", "Cs")
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in hidden else ascii(c)[1:-1] for c in text
+    )
 
 
 def listed(names: Iterable[object], limit: int = 5) -> str:

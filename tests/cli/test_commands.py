@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mutransfer.cli import main as entry
-from mutransfer.cli.commands import app
+from mutransfer.cli.app import app
 
 FLAGS = {
     "analyze": "results scale hyperparameter group_by threshold json",
@@ -16,7 +16,7 @@ FLAGS = {
     "plan": "build base target probe parametrization optimizer form roles parameter output json",
     "report": "results output figures scale hyperparameter group_by threshold json",
     "rules": "name optimizer json",
-    "sweep": "study store workers dry_run json",
+    "sweep": "study store workers only retry_failed dry_run status json",
 }
 
 MODEL = """
@@ -130,8 +130,8 @@ def test_json_has_no_nan(run, tmp_path) -> None:
 
 BAD = {
     "rulez": (
-        'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: demo, '
-        "rules, plan, sweep, analyze, report\n"
+        'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: sweep, '
+        "demo, rules, plan, analyze, report\n"
         "  why: a command that is guessed at would do something else, silently\n"
         "  fix: see `mutransfer --help`\n"
     ),
@@ -141,14 +141,14 @@ BAD = {
         "  fix: see `mutransfer demo --help`\n"
     ),
     "sweep": (
-        'UsageError: command "sweep" parameter --study requires an argument\n'
-        "  why: a command that is guessed at would do something else, silently\n"
-        "  fix: see `mutransfer sweep --help`\n"
+        "UsageError: no study is named\n"
+        "  why: a study file says which trials to run\n"
+        "  fix: mutransfer sweep study.toml, or mutransfer sweep --status runs/NAME\n"
     ),
     "demo --workers -3": (
         "UsageError: -3 workers\n"
         "  why: trials are trained by at least one process\n"
-        "  fix: leave --workers out for one per core\n"
+        "  fix: write --workers 4, or --workers auto for one per GPU or core\n"
     ),
     "plan toy_model --base 16 --target 64": (
         "UsageError: 'toy_model' does not name a function\n"

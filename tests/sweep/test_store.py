@@ -9,7 +9,8 @@ from runners import Valley, trials
 
 from mutransfer.errors import StoreError
 from mutransfer.sweep import TrialStore
-from mutransfer.sweep.claims import take
+from mutransfer.sweep.claims import look, take
+from mutransfer.sweep.store import csv_row
 from mutransfer.sweep.work import Work
 
 
@@ -50,20 +51,56 @@ def test_a_dead_owner_is_taken_over_and_a_living_one_is_not(tmp_path) -> None:
     assert take(tmp_path).path.name == "2.json"
 
 
-@pytest.mark.parametrize(("age", "free"), [(5, False), (1000, True)])
-def test_another_host_is_judged_by_its_heartbeat(tmp_path, age, free) -> None:
-    claim = take(tmp_path, host="elsewhere")
-    stat = claim.path.stat()
-    os.utime(claim.path, (stat.st_atime - age, stat.st_mtime - age))
-    assert (take(tmp_path) is not None) == free
+def elsewhere(claim) -> None:
+    """Make a claim one of another host, of which only heartbeats tell."""
+    owner = json.loads(claim.path.read_text()) | {"place": "elsewhere 1 2"}
+    claim.path.write_text(json.dumps(owner))
 
 
-def test_a_torn_claim_is_respected_while_young(tmp_path) -> None:
+def test_a_claim_from_another_place_is_taken_over_only_if_it_was_watched_in_vain(tmp_path) -> None:
     claim = take(tmp_path)
-    claim.path.write_text('{"host": "h')
+    elsewhere(claim)
+    os.utime(claim.path, (0, 0))  # no clock decides: another host's may be years away
+    mark = look(tmp_path)
+    assert (mark.alive, mark.owner) == (None, f"elsewhere, process {os.getpid()}")
     assert take(tmp_path) is None
-    os.utime(claim.path, (0, 0))
-    assert take(tmp_path) is not None
+    os.utime(claim.path)
+    assert take(tmp_path, dead=mark) is None, "it has beaten since"
+    assert take(tmp_path, dead=look(tmp_path)).path.name == "2.json"
+
+
+def test_a_claim_of_the_same_host_in_another_container_is_not_judged_by_its_number(
+    tmp_path,
+) -> None:
+    claim = take(tmp_path)
+    owner = json.loads(claim.path.read_text())
+    host, boot, namespace = owner["place"].split()
+    for place in (f"{host} {boot} pid:[1]", f"{host} another-boot {namespace}"):
+        claim.path.write_text(json.dumps(owner | {"place": place, "started": "1"}))
+        assert look(tmp_path).alive is None
+        assert take(tmp_path) is None
+
+
+@pytest.mark.parametrize("torn", ["", '{"place": "h', "[]", '{"place": "h", "pid": "x"}'])
+def test_a_torn_claim_is_watched_like_one_from_elsewhere(tmp_path, torn) -> None:
+    claim = take(tmp_path)
+    claim.path.write_text(torn)
+    assert take(tmp_path) is None
+    assert take(tmp_path, dead=look(tmp_path)) is not None
+
+
+def test_a_trial_that_was_published_while_we_looked_is_not_run_again(store, monkeypatch) -> None:
+    spec = trials()[0]
+    looked = []
+
+    def is_done(trial_id: str) -> bool:
+        looked.append(trial_id)
+        return len(looked) > 1  # its owner publishes and releases right after the first look
+
+    monkeypatch.setattr(TrialStore, "is_done", lambda self, trial_id: is_done(trial_id))
+    assert store.claim(spec) is None
+    monkeypatch.undo()
+    assert store.owner(spec.id) is None, "and the claim is given back"
 
 
 def test_the_first_result_wins(store) -> None:
@@ -86,7 +123,7 @@ def test_a_shared_result_says_where_it_is_from(store) -> None:
 def test_the_csv_view_has_a_line_per_result(store) -> None:
     for spec in trials():
         Work(store.path, Valley())(spec)
-    store.write_csv(store.results())
+    store.write_csv([csv_row(result) for result in store.results()])
     rows = list(csv.DictReader((store.path / "results.csv").open()))
     assert sorted((row["width"], row["lr"]) for row in rows) == [
         ("32", "0.25"), ("32", "0.5"), ("64", "0.25"), ("64", "0.5")
@@ -140,23 +177,31 @@ def test_a_result_in_the_wrong_folder_is_noticed(store) -> None:
     )
 
 
-def test_a_torn_result_is_noticed(store) -> None:
+@pytest.mark.parametrize("torn", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 100_000])
+def test_a_torn_result_is_noticed(store, torn) -> None:
     spec = trials()[0]
     Work(store.path, Valley())(spec)
-    path = store.folder(spec.id) / "result.json"
-    path.write_text(path.read_text()[:40])
-    assert complaint(lambda: store.result(spec.id)).startswith(f"{path} cannot be read: ")
+    path = store.path / spec.id / "result.json"
+    path.write_bytes(torn)
+    what, why, fix = complaint(lambda: store.result(spec.id)).splitlines()
+    assert what.startswith(f"{path}: ")
+    assert why == "  why: a key or value that is not understood would be ignored silently"
+    assert fix == f"  fix: remove it and run the study again: rm {path}"
+    assert complaint(lambda: list(store.known([spec]))).splitlines()[2] == fix
 
 
-def test_links_are_refused(store, tmp_path) -> None:
+@pytest.mark.parametrize("part", ["", "result.json"])
+def test_links_are_refused(store, tmp_path, part) -> None:
     spec = trials()[0]
-    (store.path / spec.id).symlink_to(tmp_path)
-    folder = store.path / spec.id
-    assert complaint(lambda: Work(store.path, Valley())(spec)) == (
-        f"{folder} is or holds a symbolic link\n"
-        "  why: a link may lead out of the store\n"
-        f"  fix: remove it: rm {folder}"
-    )
+    link = store.path / spec.id / part
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "secret")
+    for call in (lambda: store.result(spec.id), lambda: list(store.known([spec]))):
+        assert complaint(call) == (
+            f"{link} is a symbolic link\n"
+            "  why: a link may lead out of the store\n"
+            f"  fix: remove it: rm {link}"
+        )
 
 
 def test_a_full_disk_is_said_in_three_lines(store, monkeypatch) -> None:
@@ -167,7 +212,8 @@ def test_a_full_disk_is_said_in_three_lines(store, monkeypatch) -> None:
     spec = trials()[0]
     path = store.path / spec.id / "result.json"
     assert complaint(lambda: Work(store.path, Valley())(spec)) == (
-        f"cannot write {path}: No space left on device\n"
+        f"cannot write {path}: No space left on device, where a trial that ended with loss 2.25 "
+        "belongs\n"
         "  why: a result that is not on disk would be lost; what is published stays\n"
         "  fix: make room or set the permissions, then run the same command again"
     )

@@ -149,16 +149,17 @@ def test_an_impossible_trial_is_refused_before_the_first_one_starts(tmp_path) ->
     )
 
 
-def test_a_study_without_a_lab_is_refused(tmp_path) -> None:
+def test_a_study_needs_exactly_one_thing_that_trains(tmp_path) -> None:
     text = STUDY.partition("[lab]")[0]
     assert complaint(tmp_path, text) == (
-        "/bad.toml has neither [lab] nor [runner]; this version runs [lab] studies\n"
-        "  why: a sweep needs something that trains\n"
-        "  fix: add [lab] with base_width = 32, or run your own script and bring its losses as "
-        "CSV: mutransfer analyze losses.csv"
+        "/bad.toml has neither [lab] nor [runner]\n"
+        "  why: a trial is trained by one thing: the lab, a command, or a Python function\n"
+        "  fix: add [lab] for the built-in trainer, [runner] for your own command, or call "
+        "run_study(study, runner=function)"
     )
-    command = text + '[runner]\ncommand = "x {lr}"\nloss = { csv = "l.csv" }\n'
-    assert complaint(tmp_path, command).startswith("/bad.toml has a [runner]; this version runs")
+    (tmp_path / "lab.toml").write_text(STUDY)
+    with pytest.raises(StudyError, match=r"has \[lab\] and runner="):
+        run_study(tmp_path / "lab.toml", runner=len)
 
 
 def test_a_derived_value_can_set_the_lab(tmp_path) -> None:

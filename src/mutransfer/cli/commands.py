@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import json as json_module
-from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-from cyclopts import App, Parameter
-
-from mutransfer import __version__
-from mutransfer.cli.answer import DONE, FAILED_TRIALS, Answer
+from mutransfer.cli.answer import DONE, Answer
+from mutransfer.cli.app import Json, Output, app, examples, names
 from mutransfer.cli.progress import sweep_progress
+from mutransfer.cli.stopping import stopping
+from mutransfer.cli.sweeping import Workers, summary, summary_status
 from mutransfer.errors import UsageError
-from mutransfer.sweep import SweepSummary
 
 if TYPE_CHECKING:
     from mutransfer.rules import Role
 
-app = App(
-    name="mutransfer",
-    help="Tune small, train large, and know beforehand whether it will work.",
-    help_epilogue="Start with `mutransfer demo`. Every command takes --json and --debug.",
-    version=__version__,
-    suppress_keyboard_interrupt=False,
-)
 
-Json = Annotated[bool, Parameter(negative="", help="print one JSON document and nothing else")]
-Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
-
-
-def _examples(*lines: str) -> str:
-    """Lay examples out under a command's help."""
-    return "Examples:\n\n" + "\n\n".join(f"    {line}" for line in lines)
-
-
-@app.command(
-    help_epilogue=_examples("mutransfer demo", "mutransfer demo --scale large -o runs/big")
-)
+@app.command(help_epilogue=examples("mutransfer demo", "mutransfer demo --scale large -o runs/big"))
 def demo(
     *,
     scale: Literal["small", "large"] = "small",
     output: Output = None,
-    workers: int = 0,
+    workers: Workers = "auto",
     json: Json = False,
 ) -> Answer:
     """See µ-Transfer happen: the best learning rate under SP and under µP as width grows.
@@ -51,7 +30,7 @@ def demo(
     Args:
         scale: small: widths 32 to 128, minutes; large: to 256, finer and longer, about two hours.
         output: The trial store; runs/demo by default.
-        workers: Processes, one thread each; one per core by default.
+        workers: Processes, one thread each; 'auto' is one per core.
         json: Print one JSON document and nothing else.
     """
     from mutransfer.workflows import demo_study, run_demo, verdict_text
@@ -62,24 +41,23 @@ def demo(
         "with many learning rates, under SP and under µP: does the best rate of the smallest "
         "width stay the best?\n"
     )
-    with sweep_progress(intro) as progress:
+    with stopping() as stop, sweep_progress(intro) as progress:
         ended = run_demo(
             scale,
             store=output,
             workers=workers,
+            stop=stop,
             on_start=progress.on_start,
             on_outcome=progress.on_outcome,
         )
-    text, data = _summary(ended.run.summary, ended.run.store)
+    text, data = summary(ended.run.summary, ended.run.store)
     if ended.report is not None and ended.page is not None:
         text = f"{verdict_text(ended.report)}\n\nreport: {ended.page}\nstore:  {ended.run.store}"
         data |= {"report": str(ended.page), "analysis": ended.report.to_json()}
-    return Answer(text, data, _status(ended.run.summary), json)
+    return Answer(text, data, summary_status(ended.run.summary), json)
 
 
-@app.command(
-    help_epilogue=_examples("mutransfer rules mup", "mutransfer rules mup --optimizer sgd")
-)
+@app.command(help_epilogue=examples("mutransfer rules mup", "mutransfer rules mup --optimizer sgd"))
 def rules(name: str | None = None, *, optimizer: str | None = None, json: Json = False) -> Answer:
     """Print a parametrization's table with its source.
 
@@ -96,7 +74,7 @@ def rules(name: str | None = None, *, optimizer: str | None = None, json: Json =
 
 
 @app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         "mutransfer plan my_model:build --base 256 --target 4096",
         "mutransfer plan my_model:build --base 256 --target 4096 --parameter head.weight",
     )
@@ -150,48 +128,7 @@ def plan(
 
 
 @app.command(
-    help_epilogue=_examples("mutransfer sweep study.toml", "mutransfer sweep study.toml --dry-run")
-)
-def sweep(
-    study: Path,
-    *,
-    store: Path | None = None,
-    workers: int = 0,
-    dry_run: Annotated[bool, Parameter(negative="")] = False,
-    json: Json = False,
-) -> Answer:
-    """Run a study file's trials on this machine; run it again and it resumes.
-
-    Args:
-        study: A TOML file: axes, and [lab] settings.
-        store: Where results go; runs/NAME by default.
-        workers: Processes, one thread each; one per core by default.
-        dry_run: List the trials and run nothing.
-        json: Print one JSON document and nothing else.
-    """
-    from mutransfer.sweep import read_study
-    from mutransfer.workflows import list_trials, run_study
-
-    if dry_run:
-        trials = list_trials(read_study(study), where=str(study), folder=study.parent)
-        lines = [f"{t.id[:12]}  {json_module.dumps(t.axes)}" for t in trials]
-        listed = [{"id": t.id, "axes": t.axes} for t in trials]
-        text = "\n".join([*lines, f"{len(trials)} trials"])
-        return Answer(text, {"schema": 1, "trials": listed}, DONE, json)
-    with sweep_progress() as progress:
-        run = run_study(
-            study,
-            store=store,
-            workers=workers,
-            on_start=progress.on_start,
-            on_outcome=progress.on_outcome,
-        )
-    text, data = _summary(run.summary, run.store)
-    return Answer(text, data, _status(run.summary), json)
-
-
-@app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         "mutransfer analyze runs/demo", "mutransfer analyze losses.csv --threshold 0.005"
     )
 )
@@ -220,7 +157,7 @@ def analyze(
         results,
         scale=scale,
         hyperparameter=hyperparameter,
-        group_by=None if group_by is None else _names(group_by),
+        group_by=None if group_by is None else names(group_by),
         threshold=threshold,
     )
     text = verdict_text(report, found.provenance.unfinished)
@@ -228,7 +165,7 @@ def analyze(
 
 
 @app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         "mutransfer report runs/demo", "mutransfer report losses.csv -o page.html"
     )
 )
@@ -263,7 +200,7 @@ def report(
         results,
         scale=scale,
         hyperparameter=hyperparameter,
-        group_by=None if group_by is None else _names(group_by),
+        group_by=None if group_by is None else names(group_by),
         threshold=threshold,
     )
     page = report_path(results, place, results=found, report=answered)
@@ -273,37 +210,9 @@ def report(
     return Answer(text, data, DONE, json)
 
 
-def _summary(summary: SweepSummary, store: Path) -> tuple[str, dict[str, object]]:
-    """Say what became of a sweep's trials."""
-    text = f"{summary.done} of {summary.total} trials done, {summary.diverged} of them diverged"
-    text += f", {summary.taken} taken by another driver" * (summary.taken > 0)
-    for error, count in Counter(e.splitlines()[0] for e in summary.failed.values()).most_common(5):
-        text += f"\nfailed, {count} times: {error}"
-    if summary.failed:
-        text += f"\ndetails: {store}/*/attempts/*/error.txt"
-        text += "\nnext:  mend the cause and run the same command; a trial is tried twice"
-    if summary.given_up:
-        text += f"\n{summary.given_up} were tried twice; to try again: "
-        text += f"find {store} -name error.txt -delete"
-    text += f"\nstore: {store}"
-    if summary.done and not summary.failed:
-        text += f"\nnext:  mutransfer analyze {store}"
-    return text, {"schema": 1, "store": str(store), **asdict(summary)}
-
-
-def _status(summary: SweepSummary) -> int:
-    """Say with the exit status whether trials failed."""
-    return FAILED_TRIALS if summary.failed else DONE
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Split a list with commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _roles(text: str) -> dict[str, Role]:
     """Read 'router.weight=bottleneck,head.weight=output'; make_plan checks the rest."""
-    pairs = (pair.rpartition("=") for pair in _names(text))
+    pairs = (pair.rpartition("=") for pair in names(text))
     return {pattern: cast("Role", role.lower()) for pattern, _, role in pairs}
 
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import cyclopts
 
+from mutransfer.cli import commands, sweeping  # noqa: F401 - they fill the application
 from mutransfer.cli.answer import INTERRUPTED, OUR_BUG, WRONG_INPUT, Answer
-from mutransfer.cli.commands import app
-from mutransfer.errors import MutransferError, UsageError
+from mutransfer.cli.app import app
+from mutransfer.errors import MutransferError, UsageError, plain
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,7 +52,11 @@ def _answered(tokens: list[str]) -> int:
     """Carry the command out and print its answer."""
     answer = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     if isinstance(answer, Answer):
-        text = json.dumps(answer.data, indent=1, allow_nan=False) if answer.json else answer.text
+        text = (
+            json.dumps(answer.data, indent=1, allow_nan=False)
+            if answer.json
+            else plain(answer.text)
+        )
         print(text, flush=True)
         return answer.status
     return 0  # --help and --version have printed
@@ -75,4 +80,4 @@ def _complain(error: MutransferError, debug: bool) -> None:
     """Print an error's three lines, and its traceback if asked for."""
     if debug:
         traceback.print_exc()
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    print(plain(f"{type(error).__name__}: {error}"), file=sys.stderr)

@@ -1,9 +1,9 @@
 """Records: what is written to disk and passed between floors; frozen, validated, content-hashed."""
 
+from mutransfer.records.command import CommandTable
 from mutransfer.records.lab import LabSettings
 from mutransfer.records.study import (
     AnalysisTable,
-    CommandTable,
     LabTable,
     SearchTable,
     StudySpec,

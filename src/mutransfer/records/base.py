@@ -37,15 +37,25 @@ class Record(BaseModel):
         """Validate untrusted data; every problem comes in one error of three lines."""
         try:
             # JSON mode: lists may become tuples, but '1' never becomes 1.
-            return cls.model_validate_json(json.dumps(data, allow_nan=True))
-        except ValidationError as refused:
-            raise explained(refused, cls, error=error, where=where) from None
+            text = json.dumps(data, allow_nan=True)
         except (TypeError, ValueError) as refused:
             raise error(
                 f"{where} is not plain data: {refused}",
                 why="records are JSON: text, numbers, lists and tables",
                 fix="write dates and other values as text",
             ) from None
+        return cls.read_json(text, error=error, where=where)
+
+    @classmethod
+    def read_json(
+        cls, text: str | bytes, *, error: type[MutransferError], where: str, fix: str = ""
+    ) -> Self:
+        """Validate untrusted JSON; every problem comes in one error of three lines."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as refused:
+            said = explained(refused, cls, error=error, where=where)
+            raise error(said.what, why=said.why, fix=fix or said.fix) from None
 
 
 def explained(

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from mutransfer.errors import nearest
 from mutransfer.records.base import Record
+from mutransfer.records.command import CommandTable
 from mutransfer.records.derive import names_in
 from mutransfer.records.lab import LabSettings
 from mutransfer.records.trial import AxisValue
@@ -102,46 +103,6 @@ class StudyTable(Record):
     name: Name
 
 
-class LossSource(Record):
-    """Where a command leaves its loss: one of csv, json, jsonl, regex or env."""
-
-    csv: str | None = None
-    json_file: str | None = Field(None, alias="json")
-    jsonl: str | None = None
-    regex: str | None = None
-    env: str | None = None
-    column: str | None = None
-    key: str | None = None
-    reduce: Literal["last", "min", "mean"] = "last"
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        """Insist on exactly one place to read from."""
-        given = [s for s in (self.csv, self.json_file, self.jsonl, self.regex, self.env) if s]
-        if len(given) != 1:
-            raise ValueError("name exactly one of csv, json, jsonl, regex, env")
-        return self
-
-
-class Diverged(Record):
-    """What a command does when it diverges: prints something, or exits with a status."""
-
-    regex: str | None = None
-    exit: int | None = None
-
-
-class CommandTable(Record):
-    """`[runner]`: any program that trains once and leaves a loss behind."""
-
-    command: str
-    cwd: str = "."
-    env: dict[str, str] = Field(default_factory=dict)
-    loss: LossSource
-    diverged: Diverged | None = None
-    timeout: str | None = None
-    retries: int = Field(1, ge=0)
-
-
 class LabTable(Record):
     """`[lab]`: the built-in trainer. Any `LabSettings` key may stand here or be an axis."""
 
@@ -220,6 +181,9 @@ class StudySpec(Record):
             if name not in self.axes and "group_by" in self.analysis.model_fields_set:
                 problems.append(f"analysis.group_by names '{name}', which is no axis")
         problems += self._derived_problems()
+        if self.runner is not None and not problems:
+            uses = {name: names_in(text) for name, text in self.derived.items()}
+            problems += self.runner.problems(self.axes, uses)
         if self.lab is not None:
             problems += self._lab_problems(self.lab)
         if problems:

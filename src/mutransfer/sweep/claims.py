@@ -4,30 +4,75 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mutransfer.sweep.processes import place, started
+
 HEARTBEAT_SECONDS = 10.0
-# Silent for this long on another host: dead [assumed: several heartbeats and a slow file server].
-STALE_SECONDS = 120.0
+# A claim from another place is dead if it does not beat while it is watched for so long. No
+# clock is compared with another [assumed: several heartbeats and a slow file server].
+STALE_SECONDS = 60.0
 
 
-def take(folder: Path, host: str | None = None) -> Claim | None:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one sees of a claim; two equal marks some time apart are a missing heartbeat.
+
+    Args:
+        number: The claim's number.
+        beat: Time of its last heartbeat by the file server's clock, nanoseconds.
+        owner: Where its owner runs, and its process number.
+        alive: Whether it is; None where only watching can tell.
+    """
+
+    number: int
+    beat: int
+    owner: str
+    alive: bool | None
+
+
+def look(folder: Path) -> Mark | None:
+    """See a trial's claim; None if nobody has it."""
+    claims = folder / "claims"
+    return _seen(claims, _latest(claims))
+
+
+def _seen(claims: Path, number: int) -> Mark | None:
+    """See one claim; None if it was released, or is none."""
+    path = claims / f"{number}.json"
+    if not number or path.with_suffix(".released").exists():
+        return None
+    try:
+        with path.open() as file:  # opening asks the file server, a stat may be remembered
+            beat = os.fstat(file.fileno()).st_mtime_ns
+            owner = json.loads(file.read())
+        where, pid, since = str(owner["place"]), int(owner["pid"]), owner["started"]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Just created and not yet written, or torn by a crash.
+        return Mark(number, _beat(path), "unknown", None)
+    alive = started(pid) == since if where == place() else None
+    return Mark(number, beat, f"{where.partition(' ')[0]}, process {pid}", alive)
+
+
+def take(folder: Path, dead: Mark | None = None) -> Claim | None:
     """Claim a trial, or give None because somebody works on it.
 
     Claims are files `claims/<k>.json`. Only the highest counts; it is taken over by creating
     the next one exclusively, so of two that try, one fails, and nothing is ever deleted.
+
+    Args:
+        folder: The trial's.
+        dead: A claim that was watched in vain, which may be taken over if it is still the same.
     """
     claims = folder / "claims"
     claims.mkdir(exist_ok=True)
-    numbers = [int(p.stem) for p in claims.glob("*.json") if p.stem.isdecimal()]
-    latest = max(numbers, default=0)
-    if latest and _alive(claims / f"{latest}.json"):
+    latest = _latest(claims)
+    mark = _seen(claims, latest)
+    if mark is not None and mark.alive is not False and mark != dead:
         return None
     path = claims / f"{latest + 1}.json"
     try:
@@ -35,9 +80,8 @@ def take(folder: Path, host: str | None = None) -> Claim | None:
     except FileExistsError:
         return None
     pid = os.getpid()
-    owner = {"host": host or socket.gethostname(), "pid": pid, "started": _started(pid)}
     with os.fdopen(handle, "w") as file:
-        file.write(json.dumps(owner))
+        file.write(json.dumps({"place": place(), "pid": pid, "started": started(pid)}))
     return Claim(path)
 
 
@@ -63,8 +107,14 @@ class Claim:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        released = self.path.with_suffix(".released")
-        released.touch()
+        self.release()
+
+    def release(self) -> None:
+        """Let others have the trial; without this file they would find the owner dead."""
+        try:
+            self.path.with_suffix(".released").touch()
+        except OSError:
+            return  # a full disk or a store that is gone; our end says the same
 
     def _beat(self) -> None:
         """Touch the claim until the context ends."""
@@ -72,52 +122,22 @@ class Claim:
             try:
                 os.utime(self.path)
             except OSError:
-                return  # the store is gone; publishing will say so
+                continue  # the file server may come back; if not, publishing will say so
 
 
-def _alive(path: Path) -> bool:
-    """Tell whether a claim's owner still works on it."""
-    if path.with_suffix(".released").exists():
-        return False
+def _latest(claims: Path) -> int:
+    """Give the number of the claim that counts, 0 if there is none."""
     try:
-        age = time.time() - path.stat().st_mtime
-        owner = json.loads(path.read_text())
-        host, pid, started = owner["host"], int(owner["pid"]), owner["started"]
-    except (OSError, ValueError, KeyError, TypeError):
-        # Just created and not yet written, or torn by a crash.
-        return _young(path)
-    if host == socket.gethostname():
-        return bool(_started(pid) == started)
-    return age < STALE_SECONDS
+        names = os.listdir(claims)
+    except FileNotFoundError:
+        return 0
+    numbers = [n.removesuffix(".json") for n in names if n.endswith(".json")]
+    return max((int(n) for n in numbers if n.isdecimal() and len(n) < 19), default=0)
 
 
-def _young(path: Path) -> bool:
-    """Tell whether a file was touched lately."""
+def _beat(path: Path) -> int:
+    """Give a file's time, 0 if it is gone."""
     try:
-        return time.time() - path.stat().st_mtime < STALE_SECONDS
+        return path.stat().st_mtime_ns
     except OSError:
-        return False
-
-
-def _started(pid: int) -> str | None:
-    """Give a process's start time, since a pid is reused; None if there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        if os.path.isdir("/proc/self"):
-            return None
-        return _exists(pid)
-    fields = stat.rpartition(")")[2].split()
-    # A zombie has finished, whoever has not yet collected it.
-    return None if fields[0] == "Z" else fields[19]
-
-
-def _exists(pid: int) -> str | None:
-    """Tell whether a process exists where there is no /proc."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return "running"
+        return 0

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mutransfer.records import TrialSpec
-from mutransfer.sweep.store import TrialStore
-from mutransfer.sweep.work import Outcome, Runner, Work
+from mutransfer.records import TrialResult, TrialSpec
+from mutransfer.sweep.claims import STALE_SECONDS, Mark
+from mutransfer.sweep.store import TrialStore, csv_row
+from mutransfer.sweep.work import Do, Outcome, Runner, Work
 
-ATTEMPTS = 2  # a failed trial is tried once more, at the next run
+RUNS = 2  # a trial that failed in one run is tried again in the next, and then given up
+LOOK_SECONDS = 1.0
 
 
 class Executor(Protocol):
-    """Where trials run. The contract: every trial yields one outcome, in any order."""
+    """Where trials run.
+
+    The contract: every trial yields one last outcome, in any order, and may yield 'running' when
+    it starts. Once `stop` is set no trial is started, and those that run are waited for. The
+    generator is closed when its reader has had enough: whatever runs then is ended.
+    """
 
     def run(
-        self, trials: Sequence[TrialSpec], work: Callable[[TrialSpec], Outcome]
-    ) -> Iterator[Outcome]:
-        """Run `work` on every trial and yield outcomes as they come."""
+        self, trials: Sequence[TrialSpec], work: Do, stop: threading.Event
+    ) -> Generator[Outcome, None, None]:
+        """Do `work` on every trial and yield outcomes as they come."""
         ...
 
 
@@ -34,7 +44,8 @@ class SweepSummary:
         shared: Trials that this run took from an identical one.
         diverged: Trials with a result that diverged.
         taken: Trials that another driver works on.
-        given_up: Failed trials that were not tried, having failed twice before.
+        given_up: Failed trials that were not tried, having failed in two runs before.
+        stopped: Whether the run was stopped before its end.
         failed: Errors of trials without a result, by trial id.
     """
 
@@ -45,6 +56,7 @@ class SweepSummary:
     diverged: int = 0
     taken: int = 0
     given_up: int = 0
+    stopped: bool = False
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -54,8 +66,12 @@ def run_sweep(
     *,
     runner: Runner,
     executor: Executor,
+    check: Callable[[TrialSpec], None] = lambda spec: None,
     same: Callable[[TrialSpec], str] = lambda spec: spec.id,
     cost: Callable[[TrialSpec], float] = lambda spec: 0.0,
+    retries: int = 0,
+    retry_failed: bool = False,
+    stop: threading.Event | None = None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> SweepSummary:
     """Run every trial that has no result yet; run it again and it resumes.
@@ -65,81 +81,156 @@ def run_sweep(
         store: Where results go.
         runner: What trains.
         executor: Where it trains.
+        check: Called with the first trial that is to run; raises what would fail them all.
         same: Trials with equal keys are the same training run, which is done once.
         cost: Costly trials start first, so that workers end together.
+        retries: Times a failed trial is tried again in this run.
+        retry_failed: Try failed trials however often they failed in former runs.
+        stop: Once it is set no trial is started; those that run are waited for.
         on_outcome: Called with every outcome, and first with those that stood in the store.
 
     Raises:
         StoreError: The store cannot be read or written.
     """
-    summary = SweepSummary(len(trials))
-    groups: dict[str, list[TrialSpec]] = {}
-    for spec in trials:
-        groups.setdefault(same(spec), []).append(spec)
-    pending = []
-    for group in groups.values():
-        done = [spec for spec in group if store.is_done(spec.id)]
-        for spec in done:
-            found = Outcome(spec, "done", store.result(spec.id), before=True)
-            _count(summary, found, on_outcome)
-        if done and len(done) < len(group):
-            _share(
-                summary,
-                store,
-                Outcome(done[0], "done", store.result(done[0].id)),
-                group,
-                on_outcome,
-            )
-        elif not done:
-            pending.append(group[0])
-    runnable = []
+    sweep = _Sweep(store, same, on_outcome, SweepSummary(len(trials)))
+    pending = sweep.look_up(trials)
+    left = {}
     for spec in pending:
         errors = store.failures(spec.id)
-        if len(errors) < ATTEMPTS:
-            runnable.append(spec)
-        else:
-            summary.given_up += 1
-            _count(summary, Outcome(spec, "failed", error=_told(errors[-1])), on_outcome)
-    runnable.sort(key=cost, reverse=True)
-    for outcome in executor.run(runnable, Work(store.path, runner)):
-        summary.ran += outcome.status == "done"
-        _count(summary, outcome, on_outcome)
+        left[spec.id] = 1 + retries
+        if not retry_failed:
+            left[spec.id] = min(1 + retries, RUNS * (1 + retries) - len(errors))
+        if left[spec.id] <= 0:
+            sweep.summary.given_up += 1
+            sweep.count(Outcome(spec, "failed", error=told(errors[-1])))
+    stop = stop or threading.Event()
+    pending = sorted((s for s in pending if left[s.id] > 0), key=cost, reverse=True)
+    if pending:
+        check(pending[0])
+    dead: dict[str, Mark] = {}
+    while pending:
+        again, taken = [], []
+        work = Work(store.path, runner, dead)
+        with closing(executor.run(pending, work, stop)) as outcomes:
+            for outcome in outcomes:
+                if outcome.status == "taken":
+                    taken.append(outcome.spec)
+                elif outcome.status == "failed":
+                    sweep.keep_failure(outcome)
+                    left[outcome.spec.id] -= 1
+                    retried = left[outcome.spec.id] > 0 and not stop.is_set()
+                    again.append(outcome.spec) if retried else sweep.count(outcome)
+                else:
+                    sweep.count(outcome)
+        if stop.is_set():
+            sweep.summary.stopped = True
+            again = []
+        free, dead = sweep.watch(taken, stop)
+        pending = [*again, *free]
+    sweep.write_csv(trials)
+    return sweep.summary
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """A run of a study: what it has found out so far."""
+
+    store: TrialStore
+    same: Callable[[TrialSpec], str]
+    on_outcome: Callable[[Outcome], None]
+    summary: SweepSummary
+    rows: dict[str, dict[str, object]] = field(default_factory=dict)
+    groups: dict[str, list[TrialSpec]] = field(default_factory=dict)
+
+    def look_up(self, trials: Iterable[TrialSpec]) -> list[TrialSpec]:
+        """Count what is done, share it, and give one trial of each group that is not."""
+        found: dict[str, list[TrialResult]] = {}
+        for spec, result in self.store.known(trials):
+            key = self.same(spec)
+            self.groups.setdefault(key, []).append(spec)
+            if result is not None:
+                found.setdefault(key, [])[:] = [result]
+                self._count_done(Outcome(spec, "done", result, before=True))
+        for key, (result,) in found.items():
+            self._share(result, self.groups[key])
+        return [group[0] for key, group in self.groups.items() if key not in found]
+
+    def count(self, outcome: Outcome) -> None:
+        """Add an outcome to the totals, pass it on, and share its result."""
         if outcome.status == "done":
-            _share(summary, store, outcome, groups[same(outcome.spec)], on_outcome)
-    store.write_csv(store.result(spec.id) for spec in trials if store.is_done(spec.id))
-    return summary
+            assert outcome.result is not None
+            self.summary.ran += outcome.attempt is not None
+            self._count_done(outcome)
+            self._share(outcome.result, self.groups[self.same(outcome.spec)])
+            return
+        if outcome.status == "failed":
+            self.summary.failed[outcome.spec.id] = outcome.error
+        self.on_outcome(outcome)
+
+    def keep_failure(self, outcome: Outcome) -> None:
+        """Write down what a worker that died could not."""
+        if outcome.attempt is not None and not (outcome.attempt / "error.txt").exists():
+            self.store.fail(outcome.attempt, outcome.error)
+
+    def watch(
+        self, taken: Sequence[TrialSpec], stop: threading.Event
+    ) -> tuple[list[TrialSpec], dict[str, Mark]]:
+        """Tell others' trials: done by now, under way, or left by a driver that is gone.
+
+        Returns:
+            The trials that are free, and the claims on them that were watched in vain. The
+            others are counted.
+        """
+        free, dead = [], {}
+        seen = {spec.id: self.store.owner(spec.id) for spec in taken}
+        deadline = time.monotonic() + STALE_SECONDS
+        unsure, waiting = list(taken), False
+        while unsure:
+            for spec in list(unsure):
+                before, now = seen[spec.id], self.store.owner(spec.id)
+                silent = now is not None and now == before and time.monotonic() > deadline
+                if self.store.is_done(spec.id):
+                    self.count(Outcome(spec, "done", self.store.result(spec.id)))
+                elif not stop.is_set() and (now is None or silent or now.alive is False):
+                    free.append(spec)
+                    if now is not None:
+                        dead[spec.id] = now
+                elif stop.is_set() or now is None or now.alive or now != before:
+                    self.summary.taken += 1
+                    self.on_outcome(Outcome(spec, "taken"))
+                else:
+                    if not waiting:
+                        self.on_outcome(Outcome(spec, "waiting", error=now.owner))
+                    continue
+                unsure.remove(spec)
+            waiting = True
+            if unsure:
+                stop.wait(LOOK_SECONDS)
+        return free, dead
+
+    def write_csv(self, trials: Iterable[TrialSpec]) -> None:
+        """Write the view for spreadsheets, in the order of the study."""
+        self.store.write_csv([self.rows[spec.id] for spec in trials if spec.id in self.rows])
+
+    def _count_done(self, outcome: Outcome) -> None:
+        """Add a result to the totals and pass it on."""
+        assert outcome.result is not None
+        self.summary.done += 1
+        self.summary.diverged += outcome.result.diverged_at is not None
+        self.rows[outcome.spec.id] = csv_row(outcome.result)
+        self.on_outcome(outcome)
+
+    def _share(self, result: TrialResult, group: Sequence[TrialSpec]) -> None:
+        """Give a result to the other trials that are the same training run."""
+        for spec in group:
+            if spec.id not in self.rows:
+                if not self.store.is_done(spec.id):
+                    self.store.share(result, spec)
+                    self.summary.shared += 1
+                self._count_done(Outcome(spec, "done", self.store.result(spec.id)))
 
 
-def _told(error: str) -> str:
+def told(error: str) -> str:
     """Give the line of a failed attempt that says what happened."""
     lines = error.strip().splitlines() or [""]
-    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
-
-
-def _share(
-    summary: SweepSummary,
-    store: TrialStore,
-    outcome: Outcome,
-    group: Sequence[TrialSpec],
-    on_outcome: Callable[[Outcome], None],
-) -> None:
-    """Give a result to the other trials that are the same training run."""
-    assert outcome.result is not None
-    for spec in group:
-        if not store.is_done(spec.id):
-            store.share(outcome.result, spec)
-            summary.shared += 1
-            _count(summary, Outcome(spec, "done", store.result(spec.id)), on_outcome)
-
-
-def _count(summary: SweepSummary, outcome: Outcome, on_outcome: Callable[[Outcome], None]) -> None:
-    """Add an outcome to the totals and pass it on."""
-    if outcome.status == "done":
-        assert outcome.result is not None
-        summary.done += 1
-        summary.diverged += outcome.result.diverged_at is not None
-    elif outcome.status == "taken":
-        summary.taken += 1
-    else:
-        summary.failed[outcome.spec.id] = outcome.error
-    on_outcome(outcome)
+    return lines[-1] if lines[0].startswith("Traceback") else error.strip()

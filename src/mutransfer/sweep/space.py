@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from mutransfer.errors import RuleError, StudyError
+from mutransfer.errors import RuleError, StudyError, listed, nearest
 from mutransfer.records import (
+    AxisValue,
     CallableRunner,
     CommandRunner,
     LabRunner,
@@ -133,3 +135,46 @@ def _joined(problems: Iterable[str], where: str) -> str:
     texts = [text.removeprefix(f"{where}: ") for text in problems]
     more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
     return f"{where}: " + "; ".join(texts[:3]) + more
+
+
+def selected(
+    study: StudySpec, trials: Sequence[TrialSpec], only: Mapping[str, object]
+) -> list[TrialSpec]:
+    """Choose the trials at some points of some axes.
+
+    Args:
+        study: The study.
+        trials: All of its trials.
+        only: A value or a list of values by axis; a text such as '2^-6' stands for its number.
+
+    Raises:
+        StudyError: There is no such axis, or no such point on it.
+    """
+    chosen = {}
+    for name, asked in only.items():
+        if name not in study.axes:
+            raise StudyError(
+                f"there is no axis '{name}'",
+                why="a choice that means nothing would run every trial",
+                fix=nearest(name, study.axes),
+            )
+        points = {point: _texts(point) for point in study.axes[name]}
+        wanted = asked if isinstance(asked, list | tuple | set | range) else [asked]
+        chosen[name] = [p for w in wanted for p, texts in points.items() if str(w) in texts]
+        if missing := [w for w in wanted if not any(str(w) in t for t in points.values())]:
+            raise StudyError(
+                f"axis '{name}' has no point {listed(missing)}",
+                why="a choice that means nothing would run other trials than you want",
+                fix=f"choose from {listed((t[0] for t in points.values()), limit=20)}",
+            )
+    return [t for t in trials if all(t.axes[name] in points for name, points in chosen.items())]
+
+
+def _texts(point: AxisValue) -> list[str]:
+    """Give the ways to write a point."""
+    texts = [str(point)]
+    if isinstance(point, int | float) and not isinstance(point, bool):
+        texts += [str(float(point)), f"{point:g}"]
+        if point > 0:
+            texts.append(f"2^{math.log2(point):g}")
+    return texts

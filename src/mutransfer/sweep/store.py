@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import re
+import shlex
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from mutransfer.errors import StoreError
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
-from mutransfer.sweep.claims import Claim, take
+from mutransfer.sweep.claims import Claim, Mark, look, take
+from mutransfer.sweep.processes import end_group
 
 SCHEMA = 1
 TRIAL_ID = re.compile(r"[0-9a-f]{64}")
 MEASURES = ("loss", "diverged_at", "seconds", "tokens", "flops", "shared_from")
+LAST = (*MEASURES, "id")
+RESERVE, RESERVED_BYTES = ".reserve", 2**18
 
 
 class TrialStore:
@@ -43,7 +48,7 @@ class TrialStore:
             if create and not self.path.exists():
                 self.path.mkdir(parents=True)
             if create and self.path.is_dir() and not any(self.path.iterdir()):
-                _write_durably(self.path / "store.json", json.dumps({"schema": SCHEMA}))
+                _write_whole(self.path / "store.json", json.dumps({"schema": SCHEMA}))
         self._check()
 
     def _check(self) -> None:
@@ -78,39 +83,60 @@ class TrialStore:
         """
         assert TRIAL_ID.fullmatch(trial_id), trial_id
         folder = self.path / trial_id
-        if folder.is_symlink() or (folder / "result.json").is_symlink():
-            raise StoreError(
-                f"{folder} is or holds a symbolic link",
-                why="a link may lead out of the store",
-                fix=f"remove it: rm {folder}",
-            )
+        if folder.is_symlink():
+            raise _linked(folder)
         return folder
 
     def is_done(self, trial_id: str) -> bool:
         """Tell whether a trial has a result."""
-        return (self.folder(trial_id) / "result.json").is_file()
+        return os.path.lexists(self.folder(trial_id) / "result.json")
 
-    def claim(self, spec: TrialSpec) -> Claim | None:
-        """Claim a trial for this process; None if it is done or somebody else's."""
+    def claim(self, spec: TrialSpec, dead: Mark | None = None) -> Claim | None:
+        """Claim a trial for this process; None if it is done or somebody else's.
+
+        Args:
+            spec: The trial.
+            dead: Another's claim that was watched in vain.
+        """
         folder = self.folder(spec.id)
         with writing(folder):
             folder.mkdir(exist_ok=True)
             if not (folder / "spec.json").exists():
-                _write_durably(folder / "spec.json", spec.model_dump_json(indent=1))
-            return None if self.is_done(spec.id) else take(folder)
+                _write_whole(folder / "spec.json", spec.model_dump_json(indent=1))
+            claim = None if self.is_done(spec.id) else take(folder, dead)
+        if claim is not None and self.is_done(spec.id):
+            claim.release()  # its former owner published after we looked
+            return None
+        return claim
+
+    def owner(self, trial_id: str) -> Mark | None:
+        """See who works on a trial, if anybody."""
+        return look(self.folder(trial_id))
 
     def new_attempt(self, trial_id: str) -> Path:
-        """Make the folder in which one attempt works: its `trial_dir`."""
-        attempt = self.folder(trial_id) / "attempts" / uuid.uuid4().hex
-        with writing(attempt):
-            attempt.mkdir(parents=True)
+        """Make the folder in which one attempt works: its `trial_dir`.
+
+        What former attempts left running here is ended. Room for the result is set aside, so
+        that a disk that is full by then costs no finished training.
+        """
+        attempts = self.folder(trial_id) / "attempts"
+        with writing(attempts):
+            attempts.mkdir(exist_ok=True)
+            for former in attempts.iterdir():
+                end_group(former)
+                (former / RESERVE).unlink(missing_ok=True)
+            attempt = attempts / uuid.uuid4().hex
+            attempt.mkdir()
+            with (attempt / RESERVE).open("wb") as file:
+                file.write(bytes(RESERVED_BYTES))
         return attempt
 
     def publish(self, result: TrialResult, attempt: Path) -> None:
         """Make a result visible, whole or not at all; if another was first, theirs stands."""
         draft, final = attempt / "result.json", self.folder(result.id) / "result.json"
         with writing(final):
-            _write_durably(draft, result.model_dump_json(indent=1))
+            (attempt / RESERVE).unlink(missing_ok=True)
+            _write_whole(draft, result.model_dump_json(indent=1))
             try:
                 os.link(draft, final)
             except FileExistsError:
@@ -122,19 +148,20 @@ class TrialStore:
         folder = self.folder(spec.id)
         with writing(folder):
             folder.mkdir(exist_ok=True)
-            _write_durably(folder / "spec.json", spec.model_dump_json(indent=1))
+            _write_whole(folder / "spec.json", spec.model_dump_json(indent=1))
         copied = {"id": spec.id, "spec": spec, "shared_from": result.shared_from or result.id}
         self.publish(result.model_copy(update=copied), self.new_attempt(spec.id))
 
     def fail(self, attempt: Path, error: str) -> None:
         """Keep what a failed attempt said."""
         with writing(attempt):
+            (attempt / RESERVE).unlink(missing_ok=True)
             (attempt / "error.txt").write_text(error)
 
     def failures(self, trial_id: str) -> list[str]:
-        """Give what each failed attempt of a trial said."""
-        attempts = self.folder(trial_id) / "attempts"
-        return [p.read_text(errors="replace") for p in sorted(attempts.glob("*/error.txt"))]
+        """Give what the failed attempts of a trial said, the oldest first."""
+        found = (self.folder(trial_id) / "attempts").glob("*/error.txt")
+        return [p.read_text(errors="replace") for p in sorted(found, key=_age)]
 
     def result(self, trial_id: str) -> TrialResult:
         """Read one result back, its identity checked.
@@ -143,30 +170,70 @@ class TrialStore:
             StoreError: It is damaged, or stands in the wrong folder.
         """
         path = self.folder(trial_id) / "result.json"
+        found = self._read(path)
+        if found is None:
+            raise _unreadable(path, "No such file or directory")
+        return _checked(found, trial_id, path)
+
+    def known(self, trials: Iterable[TrialSpec]) -> Iterator[tuple[TrialSpec, TrialResult | None]]:
+        """Look up many trials, each with its result if it is done, in one pass over the store."""
+        present = set(self.ids())
+        for spec in trials:
+            path = self.path / spec.id / "result.json"
+            found = self._read(path) if spec.id in present else None
+            if found is not None and not (found.id == spec.id and found.spec == spec):
+                found = _checked(found, spec.id, path)
+            yield spec, found
+
+    def _read(self, path: Path) -> TrialResult | None:
+        """Read a result without following a link; None if there is none."""
         try:
-            data = json.loads(path.read_bytes())
-        except (OSError, ValueError) as problem:
-            raise StoreError(
-                f"{path} cannot be read: {problem}",
-                why="a damaged result would change the answer",
-                fix=f"remove it and run the study again: rm {path}",
-            ) from None
-        result = TrialResult.read(data, error=StoreError, where=str(path))
-        if not result.id == result.spec.id == trial_id:
-            raise StoreError(
-                f"{path} holds the result of another trial, {result.spec.id[:12]}…",
-                why="a moved or edited result would change the answer",
-                fix=f"remove it and run the study again: rm {path}",
-            )
-        return result
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            if problem.errno == errno.ELOOP:
+                raise _linked(path) from None
+            raise _unreadable(path, problem.strerror or str(problem)) from None
+        try:
+            with os.fdopen(handle, "rb") as file:
+                data = file.read()
+        except OSError as problem:
+            raise _unreadable(path, problem.strerror or str(problem)) from None
+        return TrialResult.read_json(data, error=StoreError, where=str(path), fix=_again(path))
 
     def ids(self) -> list[str]:
         """Name every trial that has a folder."""
-        return sorted(p.name for p in self.path.iterdir() if TRIAL_ID.fullmatch(p.name))
+        with os.scandir(self.path) as entries:
+            named = [entry for entry in entries if TRIAL_ID.fullmatch(entry.name)]
+        for entry in named:
+            if entry.is_symlink():
+                raise _linked(self.path / entry.name)
+        return sorted(entry.name for entry in named)
 
     def results(self) -> Iterator[TrialResult]:
         """Read every result."""
         return (self.result(trial_id) for trial_id in self.ids() if self.is_done(trial_id))
+
+    def study_trials(self) -> list[str]:
+        """Name the trials of the study last run here.
+
+        Raises:
+            StoreError: No study was run here, or its list is damaged.
+        """
+        path = self.path / "trials.json"
+        try:
+            named = json.loads(path.read_bytes())["trials"]
+            if all(TRIAL_ID.fullmatch(name) for name in named):
+                return list(named)
+            problem: object = "it holds something else"
+        except (OSError, ValueError, KeyError, TypeError) as refused:
+            problem = refused
+        raise StoreError(
+            f"{path} does not name the study's trials: {problem}",
+            why="what is unfinished cannot be told without it",
+            fix="run the study again: mutransfer sweep STUDY.toml",
+        )
 
     def write_study(self, study: StudySpec, trials: Iterable[TrialSpec]) -> None:
         """Keep the study, whose analysis table `mutransfer analyze` reads, and its trials' names.
@@ -176,24 +243,26 @@ class TrialStore:
         with writing(self.path):
             ids = [trial.id for trial in trials]
             named = json.dumps({"schema": SCHEMA, "trials": ids}, indent=0)
-            _write_durably(self.path / "trials.json", named)
+            _write_whole(self.path / "trials.json", named)
             # What was not said stays unsaid: a default is not checked as strictly as a wish.
             text = study.model_dump_json(indent=1, exclude_unset=True)
-            _write_durably(self.path / "study.json", text)
+            _write_whole(self.path / "study.json", text)
 
-    def write_csv(self, results: Iterable[TrialResult]) -> None:
-        """Rebuild `results.csv`, the view for spreadsheets."""
-        rows = [
-            {**r.spec.values, **{m: getattr(r, m) for m in MEASURES}, "id": r.id} for r in results
-        ]
-        names = list(dict.fromkeys(name for row in rows for name in row if name not in MEASURES))
-        names.remove("id") if "id" in names else None
+    def write_csv(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Rebuild `results.csv`, the view for spreadsheets, from `csv_row`s."""
+        names = list(dict.fromkeys(name for row in rows for name in row if name not in LAST))
         text = io.StringIO()
-        writer = csv.DictWriter(text, [*names, *MEASURES, "id"], lineterminator="\n")
+        writer = csv.DictWriter(text, [*names, *LAST], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         with writing(self.path):
-            _write_durably(self.path / "results.csv", text.getvalue())
+            _write_whole(self.path / "results.csv", text.getvalue())
+
+
+def csv_row(result: TrialResult) -> dict[str, object]:
+    """Give a result's line of `results.csv`."""
+    measured = {name: getattr(result, name) for name in MEASURES}
+    return {**result.spec.values, **measured, "id": result.id}
 
 
 @contextmanager
@@ -209,7 +278,46 @@ def writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _write_durably(path: Path, text: str) -> None:
+def _checked(result: TrialResult, trial_id: str, path: Path) -> TrialResult:
+    """Refuse a result that is another trial's."""
+    if not result.id == result.spec.id == trial_id:
+        raise StoreError(
+            f"{path} holds the result of another trial, {result.spec.id[:12]}…",
+            why="a moved or edited result would change the answer",
+            fix=_again(path),
+        )
+    return result
+
+
+def _unreadable(path: Path, problem: str) -> StoreError:
+    """Say that a result is damaged."""
+    return StoreError(
+        f"{path} cannot be read: {problem}",
+        why="a damaged result would change the answer",
+        fix=_again(path),
+    )
+
+
+def _linked(path: Path) -> StoreError:
+    """Say that a link stands in a store."""
+    return StoreError(
+        f"{path} is a symbolic link",
+        why="a link may lead out of the store",
+        fix=f"remove it: rm {shlex.quote(str(path))}",
+    )
+
+
+def _again(path: Path) -> str:
+    """Say how to get a result anew."""
+    return f"remove it and run the study again: rm {shlex.quote(str(path))}"
+
+
+def _age(path: Path) -> float:
+    """Sort files by time."""
+    return path.stat().st_mtime
+
+
+def _write_whole(path: Path, text: str) -> None:
     """Write a file so that it is whole, or absent, whatever happens."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from mutransfer.errors import MutransferError
+from mutransfer.errors import MutransferError, StoreError
 from mutransfer.records import TrialResult, TrialSpec
+from mutransfer.sweep.claims import Claim, Mark
 from mutransfer.sweep.store import TrialStore
 
-Status = Literal["done", "failed", "taken"]
+Status = Literal["waiting", "running", "done", "failed", "taken"]
 
 
 class Runner(Protocol):
@@ -28,10 +30,12 @@ class Outcome:
 
     Args:
         spec: The trial.
-        status: 'done', 'failed', or 'taken' by another driver.
+        status: 'running' when it starts, 'waiting' while its owner on another host is watched;
+            at last 'done', 'failed', or 'taken' by another driver.
         result: Its result, if it is done.
-        error: The last lines, if it failed.
+        error: What was said, if it failed; who owns it, while that is watched.
         before: Whether it was done before this run.
+        attempt: The folder in which it was tried, if it was.
     """
 
     spec: TrialSpec
@@ -39,6 +43,11 @@ class Outcome:
     result: TrialResult | None = None
     error: str = ""
     before: bool = False
+    attempt: Path | None = None
+
+
+Started = Callable[[Claim, Path], None]
+Do = Callable[[TrialSpec, Started], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +57,44 @@ class Work:
     Args:
         store: The store's directory.
         runner: What trains.
+        dead: Claims of others that were watched in vain, by trial id.
     """
 
     store: Path
     runner: Runner
+    dead: Mapping[str, Mark] = field(default_factory=dict)
 
-    def __call__(self, spec: TrialSpec) -> Outcome:
-        """Run a trial unless it is done or taken; a failure is recorded, not raised."""
+    def __call__(self, spec: TrialSpec, started: Started = lambda claim, attempt: None) -> Outcome:
+        """Run a trial unless it is done or taken; a failure is recorded, not raised.
+
+        Args:
+            spec: The trial.
+            started: Called before training, with what must be cleared up if this process dies.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+        """
         store = TrialStore(self.store)
-        claim = store.claim(spec)
+        claim = store.claim(spec, self.dead.get(spec.id))
         if claim is None:
             done = store.is_done(spec.id)
             return Outcome(spec, "done", store.result(spec.id)) if done else Outcome(spec, "taken")
         with claim:
             attempt = store.new_attempt(spec.id)
+            started(claim, attempt)
             try:
                 result = self.runner(spec, attempt)
-            except Exception as problem:
+            except StoreError:
+                raise
+            except (Exception, SystemExit) as problem:
                 told = isinstance(problem, MutransferError)
-                text = f"{type(problem).__name__}: {problem}"
-                store.fail(attempt, text if told else f"{traceback.format_exc()}")
-                return Outcome(spec, "failed", error=text)
-            store.publish(result, attempt)
+                text = str(problem) if told else f"{type(problem).__name__}: {problem}"
+                store.fail(attempt, text if told else traceback.format_exc())
+                return Outcome(spec, "failed", error=text, attempt=attempt)
+            try:
+                store.publish(result, attempt)
+            except StoreError as problem:
+                what = f"{problem.what}, where a trial that ended with loss {result.loss} belongs"
+                raise StoreError(what, why=problem.why, fix=problem.fix) from None
             # Another driver may have been first: what is published counts.
-            return Outcome(spec, "done", store.result(spec.id))
+            return Outcome(spec, "done", store.result(spec.id), attempt=attempt)

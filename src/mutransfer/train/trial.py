@@ -20,6 +20,7 @@ from mutransfer.errors import ModelError
 from mutransfer.models import Decoder, DecoderShape, num_parameters, training_flops
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
+from mutransfer.records.provenance import checkout_commit
 from mutransfer.rules import Plan
 from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.train.loop import held_out_loss, train
@@ -85,8 +86,23 @@ def run_trial(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         host=socket.gethostname(),
         versions=package_versions(),
-        commit=source_commit(),
+        commit=checkout_commit(Path(mutransfer.__file__).parents[1]),
     )
+
+
+def check_possible(spec: TrialSpec, *, text: str | None, device: str) -> None:
+    """Find out before the first trial what would fail them all: the device and the text.
+
+    Raises:
+        ModelError: There is no such device.
+        DataError: The text cannot be read, is too short, or is not the one the trial names.
+    """
+    assert isinstance(spec.runner, LabRunner), spec.runner.kind
+    settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
+    checked_device(device)
+    tokens = tokens_of(text, digest=spec.runner.data)
+    TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
+    HeldOut(tokens.held_out, settings.context)
 
 
 def decoder(settings: LabSettings, width: int) -> Decoder:
@@ -168,19 +184,3 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def source_commit() -> str | None:
-    """Give the commit of the source checkout that runs, if it is one."""
-    git = Path(mutransfer.__file__).parents[2] / ".git"
-    try:
-        head = (git / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return head
-        reference = head.removeprefix("ref: ")
-        if (git / reference).exists():
-            return (git / reference).read_text().strip()
-        packed = (git / "packed-refs").read_text().splitlines()
-        return next((line.split()[0] for line in packed if line.endswith(reference)), None)
-    except OSError:
-        return None

@@ -8,15 +8,16 @@ from mutransfer.workflows.reading import (
     stored_plans,
     verdict_text,
 )
-from mutransfer.workflows.studies import StudyRun, list_trials, run_study
+from mutransfer.workflows.studies import Prepared, StudyRun, prepare, run_study
 
 __all__ = [
     "Demo",
+    "Prepared",
     "StudyRun",
     "analyze_path",
     "build_named",
     "demo_study",
-    "list_trials",
+    "prepare",
     "report_path",
     "run_demo",
     "run_study",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Literal
 
 from mutransfer.analysis import Report
 from mutransfer.records import StudySpec, TrialSpec
@@ -41,13 +43,16 @@ def run_demo(
     scale: str,
     *,
     store: Path | None = None,
-    workers: int = 0,
+    workers: int | Literal["auto"] = "auto",
+    stop: threading.Event | None = None,
     on_start: Callable[[list[TrialSpec]], None] = lambda trials: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Demo:
     """Run the demo's trials, analyze them, write the page; what is done is not done again."""
     study = demo_study(scale)
-    run = run_study(study, store=store, workers=workers, on_start=on_start, on_outcome=on_outcome)
+    run = run_study(
+        study, store=store, workers=workers, stop=stop, on_start=on_start, on_outcome=on_outcome
+    )
     if run.summary.done < run.summary.total:
         return Demo(run, None, None)
     results, report = analyze_path(run.store)

@@ -28,6 +28,16 @@ class LabRun:
 
         return run_trial(spec, text=self.text, device=self.device, trial_dir=trial_dir)
 
+    def check(self, spec: TrialSpec) -> None:
+        """Find out before the first trial what would fail them all.
+
+        torch is loaded for a text or device of the user's only: the rest is known to be there.
+        """
+        if self.text is not None or self.device != "cpu":
+            from mutransfer.train.trial import check_possible
+
+            check_possible(spec, text=self.text, device=self.device)
+
 
 def same_training(spec: TrialSpec) -> str:
     """Give equal keys to trials that are one training run.

@@ -103,13 +103,20 @@ def _group_text(group: GroupReport, report: Report) -> str:
         f"{group.name}: {group.verdict}",
         f"  {group.reason}",
         f"  regret          {regret} (threshold {100 * report.threshold:g} %)",
-        f"  grid regret     {_estimate(group.grid_regret)} nats, between rates that were tried",
+        f"  grid regret     {_between_tried(group.grid_regret)}",
         f"  drift           {_estimate(group.drift)} octaves of "
         f"{report.hyperparameter} per octave of {report.scale}",
         f"  best {report.hyperparameter:<10} {best}",
         f"  same best rate on the grid: {paper}",
     ]
     return "\n".join([*lines, f"  diverged runs   {diverged}"] if diverged else lines)
+
+
+def _between_tried(regret: Estimate) -> str:
+    """Print the regret between rates that were tried."""
+    if regret.value is None:
+        return _estimate(regret)
+    return f"{_estimate(regret)} nats, between rates that were tried"
 
 
 def _estimate(estimate: Estimate) -> str:

@@ -1,16 +1,22 @@
-"""This file is `run_study`: from a study file to finished trials."""
+"""This file is `run_study`: from a study to finished trials, whatever trains them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from mutransfer.data.corpus import corpus_hash
 from mutransfer.errors import StudyError
-from mutransfer.records import StudySpec, TrialSpec
+from mutransfer.records import CallableRunner, CommandRunner, StudySpec, TrialSpec
 from mutransfer.records.lab import NUMERICS
+from mutransfer.records.provenance import checkout_commit
 from mutransfer.sweep import (
+    CommandRun,
+    Executor,
+    FunctionRun,
     LocalExecutor,
     Outcome,
     SweepSummary,
@@ -20,8 +26,11 @@ from mutransfer.sweep import (
     lab_runner,
     read_study,
     run_sweep,
+    selected,
 )
 from mutransfer.workflows.lab import LabRun, relative_cost, same_training
+
+StudySource = str | Path | Mapping[str, Any] | StudySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class StudyRun:
     """A study's trials after a run.
 
     Args:
-        store: The directory that holds them.
+        store: The directory that holds them; `load_results` reads it.
         summary: How many are done, diverged, failed.
     """
 
@@ -37,83 +46,163 @@ class StudyRun:
     summary: SweepSummary
 
 
-def lab_trials(study: StudySpec, *, where: str, folder: Path) -> tuple[list[TrialSpec], LabRun]:
-    """List a lab study's trials and say what trains them.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A study that is ready to run: its trials, and what trains them.
 
     Args:
-        study: A study with a `[lab]` table.
-        where: The file's name, for errors.
-        folder: The file's folder, to which a relative `text` refers.
+        study: The study.
+        trials: All of its trials.
+        runner: What trains.
+        options: What else the driver must know: checks, sharing, order, retries.
+    """
+
+    study: StudySpec
+    trials: list[TrialSpec]
+    runner: LabRun | CommandRun | FunctionRun
+    options: dict[str, Any]
+
+    @property
+    def default_store(self) -> Path:
+        """Where its results go if nothing else is said."""
+        return Path("runs") / self.study.study.name
+
+
+def prepare(source: StudySource, runner: Callable[..., Any] | None = None) -> Prepared:
+    """Read a study and list its trials, without running anything.
+
+    Args:
+        source: A study file, its content as a mapping, or a validated study.
+        runner: A function that trains; only for a study with neither `[lab]` nor `[runner]`.
 
     Raises:
-        StudyError: The study has no `[lab]`, or a trial that cannot be.
-        DataError: Its text cannot be read.
+        StudyError: The study is wrong, or a trial of it cannot be.
+        DataError: The lab's text cannot be read.
     """
-    if study.lab is None:
-        said = "has a [runner]" if study.runner else "has neither [lab] nor [runner]"
+    folder, where = Path(), "this study"
+    if isinstance(source, StudySpec):
+        study = source
+    elif isinstance(source, Mapping):
+        study = StudySpec.read(dict(source), error=StudyError, where=where)
+    else:
+        folder, where = Path(source).parent, str(source)
+        study = read_study(source)
+    trainers = {"[lab]": study.lab, "[runner]": study.runner, "runner=": runner}
+    named = [name for name, given in trainers.items() if given is not None]
+    if len(named) != 1:
         raise StudyError(
-            f"{where} {said}; this version runs [lab] studies",
-            why="a sweep needs something that trains",
-            fix="add [lab] with base_width = 32, or run your own script and bring its losses as "
-            "CSV: mutransfer analyze losses.csv",
+            f"{where} has {' and '.join(named) or 'neither [lab] nor [runner]'}",
+            why="a trial is trained by one thing: the lab, a command, or a Python function",
+            fix="add [lab] for the built-in trainer, [runner] for your own command, or call "
+            "run_study(study, runner=function)",
         )
-    text = None if study.lab.text is None else str((folder / study.lab.text).resolve())
-    runner = lab_runner(
-        study.lab, numerics=NUMERICS, data=corpus_hash(text), derived=dict(study.derived)
-    )
-    trials = expand(study, runner)
-    check_lab_trials(trials, where=where)
-    return trials, LabRun(text, study.lab.device)
-
-
-def list_trials(study: StudySpec, *, where: str, folder: Path) -> list[TrialSpec]:
-    """List a study's trials without running anything."""
-    return lab_trials(study, where=where, folder=folder)[0]
+    if study.lab is not None:
+        return _lab(study, where, folder)
+    derived = dict(study.derived)
+    if study.runner is not None:
+        cwd = (folder / study.runner.cwd).resolve()
+        command = CommandRun(study.runner, cwd, checkout_commit(cwd))
+        known = CommandRunner(command=study.runner.command, derived=derived)
+        trials = expand(study, known)
+        options = {"check": command.check, "retries": study.runner.retries}
+        return Prepared(study, _derivable(trials, where), command, options)
+    assert runner is not None
+    function = FunctionRun(runner)
+    trials = expand(study, CallableRunner(name=function.name, derived=derived))
+    return Prepared(study, _derivable(trials, where), function, {"check": function.check})
 
 
 def run_study(
-    study: str | Path | StudySpec,
+    study: StudySource,
     *,
+    runner: Callable[..., Any] | None = None,
     store: str | Path | None = None,
-    workers: int = 0,
+    executor: Executor | Literal["local"] = "local",
+    workers: int | Literal["auto"] = "auto",
+    only: Mapping[str, object] | None = None,
+    retry_failed: bool = False,
+    stop: threading.Event | None = None,
     on_start: Callable[[list[TrialSpec]], None] = lambda trials: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> StudyRun:
-    """Run a study's trials on this machine; run it again and it resumes.
+    """Run a study's trials; run it again and it resumes.
+
+    Trials run in processes of their own, so that one that dies costs nothing else. In a notebook or
+    a script no `if __name__ == "__main__"` is needed.
 
     Args:
-        study: A study file, or a validated study.
+        study: A study file, its content as a mapping, or a validated study.
+        runner: A Python function that trains once and returns the loss (nats per token). It gets
+            every axis and derived value by name, and `trial_dir` if it has such a parameter.
+            Instead of the loss it may return a mapping with 'loss' and, if it likes, 'curve',
+            'tokens', 'flops', 'parameters', 'diverged_at'. A loss that is not finite is a diverged
+            trial. Results are kept under the function's name: an edited function needs a new
+            store.
         store: Where results go; `runs/<name>` by default.
-        workers: Processes, one thread each; one per core by default.
-        on_start: Called with all trials before the first one starts.
-        on_outcome: Called with each trial's outcome, those already in the store first.
+        executor: Where trials run: 'local', or an object with the same contract.
+        workers: Processes of the local executor, one thread each; 'auto' is one per GPU or core.
+        only: Run these trials only, for example {"width": [64, 128]}.
+        retry_failed: Try failed trials however often they failed in former runs.
+        stop: Once this event is set no trial is started, and those that run are waited for.
+        on_start: Called with all trials to run before the first one starts.
+        on_outcome: Called with each trial's outcomes, those already in the store first.
 
     Raises:
         StudyError: The study is wrong.
         StoreError: The store cannot be read or written.
-        DataError: The training text cannot be read.
+        DataError: The lab's text cannot be read.
 
     Example:
-        >>> run = run_study("study.toml")  # doctest: +SKIP
-        >>> run.summary.done, run.store  # doctest: +SKIP
-        (12, PosixPath('runs/my-study'))
+        >>> axes = {"width": [8, 16], "lr": [1, 2]}
+        >>> study = {"schema": 1, "study": {"name": "quadratic"}, "axes": axes}
+        >>> def train(width, lr):
+        ...     return 2.0 + (lr - 1) ** 2 / width
+        >>> run = run_study(study, runner=train, store=getfixture("tmp_path"))
+        >>> run.summary.done, run.summary.failed
+        (4, {})
     """
-    folder, where = Path(), "this study"
-    if not isinstance(study, StudySpec):
-        folder, where = Path(study).parent, str(study)
-        study = read_study(study)
-    executor = LocalExecutor(workers)
-    trials, runner = lab_trials(study, where=where, folder=folder)
-    home = TrialStore(store or Path("runs") / study.study.name, create=True)
-    home.write_study(study, trials)
-    on_start(trials)
+    ready = prepare(study, runner)
+    chosen = selected(ready.study, ready.trials, only or {})
+    place = LocalExecutor(workers) if executor == "local" else executor
+    home = TrialStore(store or ready.default_store, create=True)
+    home.write_study(ready.study, ready.trials)
+    on_start(chosen)
     summary = run_sweep(
-        trials,
+        chosen,
         home,
-        runner=runner,
-        executor=executor,
-        same=same_training,
-        cost=relative_cost,
+        runner=ready.runner,
+        executor=place,
+        retry_failed=retry_failed,
+        stop=stop,
         on_outcome=on_outcome,
+        **ready.options,
     )
     return StudyRun(home.path, summary)
+
+
+def _lab(study: StudySpec, where: str, folder: Path) -> Prepared:
+    """Prepare a study of the built-in trainer."""
+    assert study.lab is not None
+    text = None if study.lab.text is None else str((folder / study.lab.text).resolve())
+    known = lab_runner(
+        study.lab, numerics=NUMERICS, data=corpus_hash(text), derived=dict(study.derived)
+    )
+    trials = expand(study, known)
+    check_lab_trials(trials, where=where)
+    run = LabRun(text, study.lab.device)
+    options = {"check": run.check, "same": same_training, "cost": relative_cost}
+    return Prepared(study, trials, run, options)
+
+
+def _derivable(trials: Sequence[TrialSpec], where: str) -> list[TrialSpec]:
+    """Insist that every derived value is a number at every point of the grid."""
+    for trial in trials:
+        try:
+            _ = trial.values
+        except ValueError as problem:
+            raise StudyError(
+                f"{where}: {problem}",
+                why="a derived value must be a number at every point of the grid",
+                fix="correct [derived] or the axes it uses",
+            ) from None
+    return list(trials)

@@ -1,0 +1,203 @@
+"""This file is `mutransfer sweep`: run a study, look at its store, say what became of it."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from mutransfer.cli.answer import DONE, FAILED_TRIALS, INTERRUPTED, Answer
+from mutransfer.cli.app import Json, Switch, app, examples, names
+from mutransfer.cli.progress import point_text, sweep_progress
+from mutransfer.cli.stopping import stopping
+from mutransfer.errors import UsageError
+from mutransfer.sweep import CommandRun, SweepSummary
+from mutransfer.sweep.status import StoreStatus, store_status
+
+if TYPE_CHECKING:
+    from mutransfer.workflows import Prepared
+
+Workers = int | Literal["auto"]
+
+
+@app.command(
+    help_epilogue=examples(
+        "mutransfer sweep study.toml --dry-run",
+        "mutransfer sweep study.toml --only width=64,128 --workers 4",
+        "mutransfer sweep --status runs/my-study",
+    )
+)
+def sweep(
+    study: Path | None = None,
+    *,
+    store: Path | None = None,
+    workers: Workers = "auto",
+    only: Annotated[list[str] | None, Parameter(negative="")] = None,
+    retry_failed: Switch = False,
+    dry_run: Switch = False,
+    status: Path | None = None,
+    json: Json = False,
+) -> Answer:
+    """Run a study file's trials on this machine; run it again and it resumes.
+
+    Ctrl-C lets running trials end, a second one gives them up; nothing that was finished is lost.
+
+    Args:
+        study: A TOML file: axes, and [lab] settings or a [runner] command.
+        store: Where results go; runs/NAME by default.
+        workers: Processes, one thread each; 'auto' is one per GPU or else per core.
+        only: Run these trials only: --only width=64,128 --only seed=0.
+        retry_failed: Try failed trials again, however often they failed.
+        dry_run: List the trials, show the first command, and run nothing.
+        status: Look at this store instead, also while a sweep runs.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.workflows import run_study
+
+    if status is not None:
+        _alone(study, store, only, retry_failed, dry_run)
+        found = store_status(status)
+        return Answer(_status_text(found), _status_data(found), DONE, json)
+    if study is None:
+        raise UsageError(
+            "no study is named",
+            why="a study file says which trials to run",
+            fix="mutransfer sweep study.toml, or mutransfer sweep --status runs/NAME",
+        )
+    chosen = _chosen(only or [])
+    if dry_run:
+        return _listed(study, store, chosen, json)
+    with stopping() as stop, sweep_progress() as progress:
+        run = run_study(
+            study,
+            store=store,
+            workers=workers,
+            only=chosen,
+            retry_failed=retry_failed,
+            stop=stop,
+            on_start=progress.on_start,
+            on_outcome=progress.on_outcome,
+        )
+    text, data = summary(run.summary, run.store)
+    return Answer(text, data, summary_status(run.summary), json)
+
+
+def summary(found: SweepSummary, store: Path) -> tuple[str, dict[str, object]]:
+    """Say what became of a sweep's trials."""
+    text = f"{found.done} of {found.total} trials done, {found.diverged} of them diverged"
+    text += f", {found.taken} taken by another driver" * (found.taken > 0)
+    text += _failures(found.failed.values())
+    if found.failed:
+        text += f"\nlogs:  {store}/*/attempts/*/ (error.txt, stdout.txt, stderr.txt)"
+        text += "\nnext:  mend the cause and run the same command"
+    if found.given_up:
+        text += f"\n{found.given_up} failed in two runs and were left alone; to try them: "
+        text += "--retry-failed"
+    text += f"\nstore: {store}"
+    if found.stopped:
+        text += "\nstopped: what was finished is kept; the same command goes on"
+    elif found.done and not found.failed:
+        text += f"\nnext:  mutransfer analyze {store}"
+    return text, {"schema": 1, "store": str(store), **asdict(found)}
+
+
+def summary_status(found: SweepSummary) -> int:
+    """Say with the exit status whether the sweep was stopped, or trials failed."""
+    if found.stopped:
+        return INTERRUPTED
+    return FAILED_TRIALS if found.failed else DONE
+
+
+def _failures(errors: Collection[str]) -> str:
+    """Group failures by their first line, and show the last lines of the most common."""
+    common = Counter(error.splitlines()[0] for error in errors).most_common(5)
+    text = ""
+    for first, count in common:
+        text += f"\nfailed, {count} times: {first}"
+    if common:
+        shown = next(e for e in errors if e.splitlines()[0] == common[0][0])
+        text += "".join(f"\n{line}" for line in shown.splitlines()[1:])
+    return text
+
+
+def _listed(study: Path, store: Path | None, chosen: Mapping[str, object], json: bool) -> Answer:
+    """List a study's trials, and show the first command as it would be run."""
+    from mutransfer.sweep import selected
+    from mutransfer.workflows import prepare
+
+    ready = prepare(study)
+    trials = selected(ready.study, ready.trials, chosen)
+    lines = [f"{t.id[:12]}  {point_text(t.axes)}" for t in trials]
+    data: dict[str, Any] = {"trials": [{"id": t.id, "axes": t.axes} for t in trials]}
+    lines.append(f"{len(trials)} trials")
+    first = _first_command(ready, store)
+    if first is not None:
+        lines.append(f"the first command:\n{first}")
+        data["first_command"] = first
+    return Answer("\n".join(lines), {"schema": 1, **data}, DONE, json)
+
+
+def _first_command(ready: Prepared, store: Path | None) -> str | None:
+    """Substitute the first trial's command; None for the built-in trainer."""
+    if not isinstance(ready.runner, CommandRun):
+        return None
+    trial = ready.trials[0]
+    ready.runner.check(trial)
+    folder = (store or ready.default_store) / trial.id / "attempts" / "NEW"
+    return ready.runner.shown(trial, folder)
+
+
+def _chosen(only: Sequence[str]) -> dict[str, list[str]]:
+    """Read ['width=64,128', 'seed=0']."""
+    chosen: dict[str, list[str]] = {}
+    for text in only:
+        name, equals, points = text.partition("=")
+        if not (equals and names(points)):
+            raise UsageError(
+                f"--only {text} names no points",
+                why="a choice that means nothing would run every trial",
+                fix="write --only width=64,128",
+            )
+        chosen.setdefault(name.strip(), []).extend(names(points))
+    return chosen
+
+
+def _alone(*others: object) -> None:
+    """Refuse --status together with what it would ignore."""
+    if any(others):
+        raise UsageError(
+            "--status stands alone: it looks at a store and runs nothing",
+            why="the other arguments would be ignored",
+            fix="mutransfer sweep --status runs/NAME",
+        )
+
+
+def _status_text(found: StoreStatus) -> str:
+    """Say what a store holds now."""
+    lines = [
+        f"{found.done} of {found.total} trials done, {found.diverged} of them diverged; "
+        f"{len(found.running)} running, {len(found.failed)} failed, {found.unstarted} to do"
+    ]
+    lines += [
+        f"running: {point_text(found.points[trial])}  ({owner})"
+        for trial, owner in list(found.running.items())[:20]
+    ]
+    if len(found.running) > 20:
+        lines.append(f"… and {len(found.running) - 20} more")
+    lines += [
+        f"best loss at {size}: {loss:.4f}  ({point_text(point)})"
+        for size, (loss, point) in found.best.items()
+    ]
+    return "\n".join(lines) + _failures(found.failed.values())
+
+
+def _status_data(found: StoreStatus) -> dict[str, object]:
+    """Give the same for programs."""
+    best = {size: {"loss": loss, "axes": point} for size, (loss, point) in found.best.items()}
+    data = asdict(found) | {"store": str(found.store), "best": best, "unstarted": found.unstarted}
+    return {"schema": 1, **json_module.loads(json_module.dumps(data))}

@@ -1,0 +1,168 @@
+"""This file is reading a program's loss from what it left behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from mutransfer.errors import TrialError
+from mutransfer.records.command import LossSource
+
+STDOUT = "stdout.txt"
+ENV_FILE = "loss"  # the file whose path `loss.env` holds
+LARGEST_JSON = 2**28
+
+
+def read_loss(source: LossSource, attempt: Path) -> float:
+    """Read the loss of a finished program; NaN and infinity are what a diverged one left.
+
+    Args:
+        source: Where the study says it is.
+        attempt: The attempt's folder.
+
+    Raises:
+        TrialError: It is not there, or no number.
+    """
+    if source.csv is not None:
+        path, found = attempt / source.csv, _from_csv
+    elif source.jsonl is not None:
+        path, found = attempt / source.jsonl, _from_jsonl
+    elif source.json_file is not None:
+        path, found = attempt / source.json_file, _from_json
+    elif source.regex is not None:
+        path, found = attempt / STDOUT, _from_lines
+    else:
+        path, found = attempt / ENV_FILE, _from_json
+    with _opened(path, attempt) as file:
+        values = list(found(file, source))
+    if not values:
+        raise _missing(path, _sought(source))
+    if source.reduce == "min":
+        return min((v for v in values if math.isfinite(v)), default=math.nan)
+    return values[-1] if source.reduce == "last" else sum(values) / len(values)
+
+
+def _sought(source: LossSource) -> str:
+    """Name what was looked for."""
+    if source.csv is not None:
+        return f"no number in column '{source.column or 'loss'}'"
+    if source.regex is not None:
+        return f"no line matches '{source.regex}'"
+    return f"no '{source.key or 'loss'}'"
+
+
+def _from_csv(file: IO[str], source: LossSource) -> Iterator[float]:
+    """Read a column; empty cells are evaluations that were not made."""
+    column, header = source.column or "loss", file.readline()
+    separators = [s for s in ",;\t" if column in next(csv.reader([header], delimiter=s), [])]
+    if not separators:
+        raise _missing(Path(file.name), f"no column '{column}' in its header {header.strip()!r}")
+    names = next(csv.reader([header], delimiter=separators[0]))
+    place = names.index(column)
+    for number, row in enumerate(csv.reader(file, delimiter=separators[0]), start=2):
+        # A row that a killed program did not finish has fewer cells.
+        if len(row) > place and row[place].strip():
+            yield _number(row[place], file, number)
+
+
+def _from_jsonl(file: IO[str], source: LossSource) -> Iterator[float]:
+    """Read a key of every line that has it."""
+    for number, line in enumerate(file, start=1):
+        try:
+            data = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError):
+            if not line.endswith("\n"):
+                return  # the last line of a program that was cut off
+            raise _missing(Path(file.name), f"line {number} is not JSON") from None
+        yield from _under(data, source, file, number)
+
+
+def _from_json(file: IO[str], source: LossSource) -> Iterator[float]:
+    """Read a number, or a key of an object."""
+    if os.fstat(file.fileno()).st_size > LARGEST_JSON:
+        raise _missing(Path(file.name), f"it is larger than {LARGEST_JSON} bytes")
+    text = file.read()
+    if source.env is not None and source.key is None:
+        with suppress(ValueError):
+            yield float(text)
+            return
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _missing(Path(file.name), "it is not JSON") from None
+    yield from _under(data, source, file, 1)
+
+
+def _from_lines(file: IO[str], source: LossSource) -> Iterator[float]:
+    """Search every line."""
+    assert source.regex is not None
+    pattern = re.compile(source.regex)
+    for number, line in enumerate(file, start=1):
+        if match := pattern.search(line):
+            yield _number(match[pattern.groups], file, number)
+
+
+def _under(data: object, source: LossSource, file: IO[str], line: int) -> Iterator[float]:
+    """Follow a dotted key; the whole key may be one name."""
+    key = source.key or "loss"
+    if isinstance(data, dict) and key in data:
+        yield _number(data[key], file, line)
+        return
+    for part in key.split("."):
+        if not isinstance(data, dict) or part not in data:
+            return
+        data = data[part]
+    yield _number(data, file, line)
+
+
+def _number(value: object, file: IO[str], line: int) -> float:
+    """Read a number; null is what JSON writers make of NaN."""
+    if value is None:
+        return math.nan
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        shown = repr(value)[:40]
+        raise _missing(Path(file.name), f"line {line} has {shown}, which is no number") from None
+
+
+@contextmanager
+def _opened(path: Path, attempt: Path) -> Iterator[IO[str]]:
+    """Open a file that lies inside the attempt's folder, links followed."""
+    if not path.resolve().is_relative_to(attempt.resolve()):
+        raise _missing(path, "it lies outside the trial's folder")
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), errors="replace", newline="") as file:
+            yield file
+    except OSError as problem:
+        raise _missing(path, problem.strerror or str(problem)) from None
+    except csv.Error as problem:
+        raise _missing(path, str(problem)) from None
+
+
+def _missing(path: Path, problem: str) -> TrialError:
+    """Say that a program ended well but left no loss."""
+    return TrialError(
+        f"no loss in {path.name}: {problem}",
+        why="a trial without a loss answers nothing",
+        fix="compare [runner] loss with what the program writes; see its stdout.txt and stderr.txt",
+    )
+
+
+def matches(pattern: str, paths: Iterable[Path]) -> bool:
+    """Search every line of some files."""
+    compiled = re.compile(pattern)
+    for path in paths:
+        with path.open(errors="replace") as file:
+            if any(compiled.search(line) for line in file):
+                return True
+    return False
