@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -132,8 +131,3 @@ def canonical_json(data: object) -> str:
         ensure_ascii=True,
         allow_nan=False,
     )
-
-
-def content_hash(data: object) -> str:
-    """Give the sha256 of the canonical JSON, in hexadecimal."""
-    return hashlib.sha256(canonical_json(data).encode()).hexdigest()

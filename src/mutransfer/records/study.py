@@ -55,15 +55,13 @@ def _points(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
     """Refuse an empty axis and a point that stands twice."""
     if not values:
         raise ValueError("an axis needs at least one value")
-    twice = [v for k, v in enumerate(values) if any(_same(v, other) for other in values[:k])]
-    if twice:
-        raise ValueError(f"{twice[0]!r} stands twice")
+    seen: set[tuple[bool, AxisValue]] = set()
+    for value in values:
+        point = (isinstance(value, bool), value)  # True is not 1
+        if point in seen:
+            raise ValueError(f"{value!r} stands twice")
+        seen.add(point)
     return values
-
-
-def _same(one: AxisValue, other: AxisValue) -> bool:
-    """Compare without taking True for 1."""
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def _name(text: str) -> str:

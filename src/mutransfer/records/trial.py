@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mutransfer.records.base import Record, content_hash, plain_number
+from mutransfer.records.base import Record, canonical_json, plain_number
 from mutransfer.records.derive import derive
 
 
@@ -22,7 +24,18 @@ AxisValue = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 """A point on an axis. 1 and 1.0 are the same point; NaN is refused."""
 
 
-class LabRunner(Record):
+class _Runner(Record):
+    """What all runners share."""
+
+    kind: str
+
+    @cached_property
+    def canonical(self) -> str:
+        """Its part of the canonical JSON of a trial; many trials have one runner."""
+        return canonical_json({"kind": self.kind, **self.changed()})
+
+
+class LabRunner(_Runner):
     """The built-in trainer. `settings` holds what differs from `LabSettings`' frozen defaults."""
 
     kind: Literal["lab"] = "lab"
@@ -32,7 +45,7 @@ class LabRunner(Record):
     derived: dict[str, str] = Field(default_factory=dict)
 
 
-class CommandRunner(Record):
+class CommandRunner(_Runner):
     """Any program: the command before substitution."""
 
     kind: Literal["command"] = "command"
@@ -40,7 +53,7 @@ class CommandRunner(Record):
     derived: dict[str, str] = Field(default_factory=dict)
 
 
-class CallableRunner(Record):
+class CallableRunner(_Runner):
     """A Python function, by name."""
 
     kind: Literal["callable"] = "callable"
@@ -68,13 +81,9 @@ class TrialSpec(Record):
     @cached_property
     def id(self) -> str:
         """The sha256 of the canonical JSON: the name of the trial's folder."""
-        return content_hash(
-            {
-                "schema": self.schema_version,
-                "runner": {"kind": self.runner.kind, **self.runner.changed()},
-                "axes": self.axes,
-            }
-        )
+        axes = json.dumps(self.axes, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = f'{{"axes":{axes},"runner":{self.runner.canonical},"schema":{self.schema_version}}}'
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def values(self) -> dict[str, AxisValue]:

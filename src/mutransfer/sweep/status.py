@@ -89,7 +89,6 @@ def _count_result(status: StoreStatus, store: TrialStore, trial_id: str, scale: 
 def _point(path: Path) -> dict[str, Any]:
     """Read a trial's axes."""
     try:
-        data = path.read_bytes()
-    except OSError:
-        return {}
-    return dict(TrialSpec.read_json(data, error=StoreError, where=str(path)).axes)
+        return dict(TrialSpec.read_json(path.read_bytes(), error=StoreError, where="").axes)
+    except (OSError, StoreError):
+        return {}  # not yet written, or lost in a power cut; results have their own copy

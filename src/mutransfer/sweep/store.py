@@ -102,7 +102,8 @@ class TrialStore:
         with writing(folder):
             folder.mkdir(exist_ok=True)
             if not (folder / "spec.json").exists():
-                _write_whole(folder / "spec.json", spec.model_dump_json(indent=1))
+                # Only people and `--status` read it: it need not survive a power cut.
+                _write_whole(folder / "spec.json", spec.model_dump_json(indent=1), durably=False)
             claim = None if self.is_done(spec.id) else take(folder, dead)
         if claim is not None and self.is_done(spec.id):
             claim.release()  # its former owner published after we looked
@@ -136,7 +137,10 @@ class TrialStore:
         draft, final = attempt / "result.json", self.folder(result.id) / "result.json"
         with writing(final):
             (attempt / RESERVE).unlink(missing_ok=True)
-            _write_whole(draft, result.model_dump_json(indent=1))
+            with draft.open("w") as file:
+                file.write(result.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
             try:
                 os.link(draft, final)
             except FileExistsError:
@@ -170,7 +174,7 @@ class TrialStore:
             StoreError: It is damaged, or stands in the wrong folder.
         """
         path = self.folder(trial_id) / "result.json"
-        found = self._read(path)
+        found = self._read(str(path))
         if found is None:
             raise _unreadable(path, "No such file or directory")
         return _checked(found, trial_id, path)
@@ -179,13 +183,13 @@ class TrialStore:
         """Look up many trials, each with its result if it is done, in one pass over the store."""
         present = set(self.ids())
         for spec in trials:
-            path = self.path / spec.id / "result.json"
+            path = f"{self.path}/{spec.id}/result.json"
             found = self._read(path) if spec.id in present else None
             if found is not None and not (found.id == spec.id and found.spec == spec):
-                found = _checked(found, spec.id, path)
+                found = _checked(found, spec.id, Path(path))
             yield spec, found
 
-    def _read(self, path: Path) -> TrialResult | None:
+    def _read(self, path: str) -> TrialResult | None:
         """Read a result without following a link; None if there is none."""
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -193,14 +197,14 @@ class TrialStore:
             return None
         except OSError as problem:
             if problem.errno == errno.ELOOP:
-                raise _linked(path) from None
-            raise _unreadable(path, problem.strerror or str(problem)) from None
+                raise _linked(Path(path)) from None
+            raise _unreadable(Path(path), problem.strerror or str(problem)) from None
         try:
             with os.fdopen(handle, "rb") as file:
                 data = file.read()
         except OSError as problem:
-            raise _unreadable(path, problem.strerror or str(problem)) from None
-        return TrialResult.read_json(data, error=StoreError, where=str(path), fix=_again(path))
+            raise _unreadable(Path(path), problem.strerror or str(problem)) from None
+        return TrialResult.read_json(data, error=StoreError, where=path, fix=_again(path))
 
     def ids(self) -> list[str]:
         """Name every trial that has a folder."""
@@ -307,7 +311,7 @@ def _linked(path: Path) -> StoreError:
     )
 
 
-def _again(path: Path) -> str:
+def _again(path: str | Path) -> str:
     """Say how to get a result anew."""
     return f"remove it and run the study again: rm {shlex.quote(str(path))}"
 
@@ -317,14 +321,15 @@ def _age(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is whole, or absent, whatever happens."""
+def _write_whole(path: Path, text: str, *, durably: bool = True) -> None:
+    """Write a file so that it is whole, or absent, whatever happens to this process."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("w") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if durably:
+                os.fsync(file.fileno())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
