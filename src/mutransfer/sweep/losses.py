@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -40,10 +40,19 @@ def read_loss(source: LossSource, attempt: Path) -> float:
         path, found = attempt / STDOUT, _from_lines
     else:
         path, found = attempt / ENV_FILE, _from_json
-    with _opened(path, attempt) as file:
-        values = list(found(file, source))
-    if not values:
-        raise _missing(path, _sought(source))
+    try:
+        with _opened(path, attempt) as file:
+            values = list(found(file, source))
+        if not values:
+            raise ValueError(_sought(source))
+    except (OSError, ValueError, csv.Error) as problem:
+        what = problem.strerror if isinstance(problem, OSError) else problem
+        raise TrialError(
+            f"no loss in {path.name}: {what}",
+            why="a trial without a loss answers nothing",
+            fix="compare [runner] loss with what the program writes; see its stdout.txt and "
+            "stderr.txt",
+        ) from None
     if source.reduce == "min":
         return min((v for v in values if math.isfinite(v)), default=math.nan)
     return values[-1] if source.reduce == "last" else sum(values) / len(values)
@@ -63,7 +72,7 @@ def _from_csv(file: IO[str], source: LossSource) -> Iterator[float]:
     column, header = source.column or "loss", file.readline()
     separators = [s for s in ",;\t" if column in next(csv.reader([header], delimiter=s), [])]
     if not separators:
-        raise _missing(Path(file.name), f"no column '{column}' in its header {header.strip()!r}")
+        raise ValueError(f"no column '{column}' in its header {header.strip()!r}")
     names = next(csv.reader([header], delimiter=separators[0]))
     place = names.index(column)
     for number, row in enumerate(csv.reader(file, delimiter=separators[0]), start=2):
@@ -80,14 +89,14 @@ def _from_jsonl(file: IO[str], source: LossSource) -> Iterator[float]:
         except (ValueError, RecursionError):
             if not line.endswith("\n"):
                 return  # the last line of a program that was cut off
-            raise _missing(Path(file.name), f"line {number} is not JSON") from None
+            raise ValueError(f"line {number} is not JSON") from None
         yield from _under(data, source, file, number)
 
 
 def _from_json(file: IO[str], source: LossSource) -> Iterator[float]:
     """Read a number, or a key of an object."""
     if os.fstat(file.fileno()).st_size > LARGEST_JSON:
-        raise _missing(Path(file.name), f"it is larger than {LARGEST_JSON} bytes")
+        raise ValueError(f"it is larger than {LARGEST_JSON} bytes")
     text = file.read()
     if source.env is not None and source.key is None:
         with suppress(ValueError):
@@ -96,7 +105,7 @@ def _from_json(file: IO[str], source: LossSource) -> Iterator[float]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise _missing(Path(file.name), "it is not JSON") from None
+        raise ValueError("it is not JSON") from None
     yield from _under(data, source, file, 1)
 
 
@@ -132,30 +141,14 @@ def _number(value: object, file: IO[str], line: int) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         shown = repr(value)[:40]
-        raise _missing(Path(file.name), f"line {line} has {shown}, which is no number") from None
+        raise ValueError(f"line {line} has {shown}, which is no number") from None
 
 
-@contextmanager
-def _opened(path: Path, attempt: Path) -> Iterator[IO[str]]:
+def _opened(path: Path, attempt: Path) -> IO[str]:
     """Open a file that lies inside the attempt's folder, links followed."""
     if not path.resolve().is_relative_to(attempt.resolve()):
-        raise _missing(path, "it lies outside the trial's folder")
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), errors="replace", newline="") as file:
-            yield file
-    except OSError as problem:
-        raise _missing(path, problem.strerror or str(problem)) from None
-    except csv.Error as problem:
-        raise _missing(path, str(problem)) from None
-
-
-def _missing(path: Path, problem: str) -> TrialError:
-    """Say that a program ended well but left no loss."""
-    return TrialError(
-        f"no loss in {path.name}: {problem}",
-        why="a trial without a loss answers nothing",
-        fix="compare [runner] loss with what the program writes; see its stdout.txt and stderr.txt",
-    )
+        raise ValueError("it lies outside the trial's folder")
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), errors="replace", newline="")
 
 
 def matches(pattern: str, paths: Iterable[Path]) -> bool:
