@@ -6,6 +6,8 @@ import math
 import platform
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +29,18 @@ from mutransfer.train.loop import held_out_loss, train
 from mutransfer.train.optimizers import OPTIMIZERS
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: the bits must not depend on the machine, nor on who else works."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def run_trial(
     spec: TrialSpec,
     *,

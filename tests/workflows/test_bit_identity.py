@@ -1,0 +1,67 @@
+"""The same trial gives the same bits, whatever the executor, the worker count or the order."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import mutransfer.train.trial
+from mutransfer.data.corpus import EMBEDDED_HASH
+from mutransfer.records import LabRunner, TrialSpec
+from mutransfer.records.lab import NUMERICS
+from mutransfer.sweep import LocalExecutor, TrialStore, run_sweep
+from mutransfer.workflows.lab import LabRun
+
+SMALL = {"base_width": 16, "steps": 8, "batch": 4, "context": 32, "depth": 1}
+POINTS = [
+    {"parametrization": "mup", "width": 64, "lr": 2**-6},
+    {"parametrization": "sp", "width": 48, "lr": 2**-6, "seed": 3},
+    {"parametrization": "mup", "width": 96, "lr": 2**-5, "schedule": "cosine"},
+    {"parametrization": "mup", "width": 32, "lr": 2**-8, "optimizer": "lion"},
+    {"parametrization": "none", "width": 128, "lr": 2**-4, "optimizer": "sgd"},
+    {"parametrization": "mup", "width": 256, "lr": 2**-6, "seed": 1},
+]
+
+
+def trials() -> list[TrialSpec]:
+    runner = LabRunner(numerics=NUMERICS, data=EMBEDDED_HASH, settings=SMALL)
+    return [TrialSpec(runner=runner, axes=point) for point in POINTS]
+
+
+class InProcess:
+    """Trials one after another, in this process with all of its threads."""
+
+    def run(self, trials, work, stop):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        yield from map(work, trials)
+        assert torch.get_num_threads() == 2, "a trial leaves the threads of its process alone"
+        torch.set_num_threads(threads)
+
+
+def curves(tmp_path: Path, executor, specs: list[TrialSpec]) -> dict[str, tuple]:
+    store = TrialStore(tmp_path, create=True)
+    summary = run_sweep(specs, store, runner=LabRun(None, "cpu"), executor=executor)
+    assert summary.done == len(specs), summary.failed
+    return {r.id: (r.loss, r.untrained_loss, r.curve) for r in store.results()}
+
+
+def test_a_trial_computes_with_one_thread_however_many_there_are(monkeypatch, tmp_path) -> None:
+    seen = []
+
+    def watched(*arguments):
+        seen.append(torch.get_num_threads())
+        return train(*arguments)
+
+    train = mutransfer.train.trial.train
+    monkeypatch.setattr(mutransfer.train.trial, "train", watched)
+    curves(tmp_path, InProcess(), trials()[:1])
+    assert seen == [1]
+
+
+@pytest.mark.slow
+def test_curves_do_not_depend_on_who_trains_them(tmp_path) -> None:
+    alone = curves(tmp_path / "a", LocalExecutor(1), trials())
+    assert len({curve for *_, curve in alone.values()}) == len(POINTS)
+    assert curves(tmp_path / "b", LocalExecutor(2), trials()[::-1]) == alone
+    assert curves(tmp_path / "c", InProcess(), trials()) == alone
