@@ -19,7 +19,7 @@ from mutransfer.records import CommandTable, TrialResult, TrialSpec
 from mutransfer.records.command import filled, seconds
 from mutransfer.sweep.devices import device
 from mutransfer.sweep.losses import ENV_FILE, STDOUT, matches, read_loss
-from mutransfer.sweep.processes import end_group, place, start
+from mutransfer.sweep.processes import end_group, place, start, unless_closing
 
 STDERR = "stderr.txt"
 TAIL_LINES = 5
@@ -133,6 +133,7 @@ class CommandRun:
         finally:
             end_group(trial_dir)
             process.wait()
+            unless_closing()
 
     def _judged(self, status: int, trial_dir: Path) -> tuple[float, bool]:
         """Tell loss and divergence from what the program left; raise where it failed."""

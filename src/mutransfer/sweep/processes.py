@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from typing import IO
 
 END_SECONDS = 3.0  # between asking a group to end and killing it
 NOTE = "process.json"
+_closing = threading.Event()
 
 
 @cache
@@ -109,6 +111,19 @@ def end_group(attempt: Path, patience: float = END_SECONDS) -> None:
     while _anyone(group) and time.monotonic() < deadline:
         time.sleep(0.05)
     _signalled(os.killpg, group, signal.SIGKILL)
+
+
+def close(attempt: Path | None) -> None:
+    """End what an attempt started because this process ends too, in another thread than its own."""
+    _closing.set()
+    if attempt is not None:
+        end_group(attempt)
+
+
+def unless_closing() -> None:
+    """Return, or never if `close` ended the program, whose end is no result, and no failure."""
+    if _closing.is_set():
+        threading.Event().wait()
 
 
 def _anyone(group: int) -> bool:

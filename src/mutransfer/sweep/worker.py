@@ -15,7 +15,7 @@ from pathlib import Path
 from mutransfer.errors import StoreError, UsageError
 from mutransfer.records import TrialSpec
 from mutransfer.sweep.claims import Claim
-from mutransfer.sweep.processes import end_group
+from mutransfer.sweep.processes import close
 from mutransfer.sweep.work import Do, Outcome
 
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
@@ -108,8 +108,7 @@ def _end_with_driver(handle: int, current: _Current) -> None:
     while not any(event & select.POLLHUP for _, event in poll.poll()):
         pass
     claim, attempt = current.claim, current.attempt
-    if attempt is not None:
-        end_group(attempt)
+    close(attempt)
     if claim is not None:
         claim.release()
     os._exit(0)
