@@ -1,8 +1,10 @@
-"""This file measures a sweep on two workers against the same trials one after another.
+"""This file measures what a sweep costs beside the training itself.
 
-    python benchmarks/sweep.py
+    python benchmarks/sweep.py [overhead] [resume] [workers] [commands]
 
-Each repetition runs both, in turn, into fresh stores; medians and ratios are printed.
+overhead: the driver's part of 10,000 trials that do nothing. resume: looking through a store of 100,000
+finished trials. workers: real trials on two workers against one. commands: a script under the
+command runner against a bash loop over the same script. All by default.
 """
 
 from __future__ import annotations
@@ -11,60 +13,134 @@ import argparse
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from mutransfer.records import StudySpec
-from mutransfer.workflows import run_study
+import mutransfer as mt
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "nanogpt_style" / "train.py"
 
 
-def study(trials: int, steps: int) -> StudySpec:
-    """Ask for equal trials of a few seconds each."""
-    axes = {"width": (64,), "lr": (2**-5,), "seed": tuple(range(trials))}
-    lab = {"base_width": 32, "steps": steps}
-    return StudySpec.model_validate(
-        {
-            "schema": 1,
-            "study": {"name": "benchmark"},
-            "axes": axes,
-            "lab": lab,
-            "analysis": {"group_by": ("seed",)},
-        }
-    )
+def seconds(call: Callable[[], object]) -> float:
+    """Time a call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
 
 
-def seconds(spec: StudySpec, workers: int) -> float:
-    """Time one sweep into a fresh store, process start and torch import included."""
+def study(axes: dict[str, list[float]], **tables: object) -> dict[str, object]:
+    """Ask for one trial at every point of two axes."""
+    names = list(axes)
+    analysis = {"scale": names[0], "hyperparameter": names[1]}
+    return {
+        "schema": 1,
+        "study": {"name": "benchmark"},
+        "axes": axes,
+        "analysis": analysis,
+    } | tables
+
+
+def nothing(width: int, lr: int) -> float:
+    """Train nothing."""
+    return 1.0
+
+
+def overhead(trials: int) -> None:
+    """Time trials that do nothing, on one worker and on one per core."""
+    grid = study({"width": [1], "lr": list(range(trials))})
+    print("| trials | workers | ms per trial |\n| --- | --- | --- |")
+    for workers in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            took = seconds(
+                lambda: mt.run_study(grid, runner=nothing, store=f"{folder}/s", workers=workers)  # noqa: B023
+            )
+        print(f"| {trials:,} | {workers} | {1000 * took / trials:.2f} |", flush=True)
+
+
+def resume(trials: int) -> None:
+    """Time a second run of a finished study: nothing is to be done but to see that."""
+    grid = study({"width": list(range(100)), "lr": list(range(trials // 100))})
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        run = run_study(spec, store=Path(folder) / "store", workers=workers)
-        assert run.summary.ran == spec.num_trials, run.summary
-        return time.perf_counter() - started
+        mt.run_study(grid, runner=nothing, store=f"{folder}/s")
+        again = [
+            seconds(lambda: mt.run_study(grid, runner=nothing, store=f"{folder}/s"))
+            for _ in range(3)
+        ]
+    print("| trials in the store | resume, s, median of 3 |\n| --- | --- |")
+    print(f"| {trials:,} | {statistics.median(again):.1f} |", flush=True)
+
+
+def workers(trials: int, repetitions: int = 3) -> None:
+    """Time real trials on two workers against one, process start and torch import included."""
+    lab = {"base_width": 32, "steps": 100}
+    grid = study({"width": [64], "lr": [2**-5], "seed": list(range(trials))}, lab=lab)
+
+    def run(number: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            return seconds(lambda: mt.run_study(grid, store=f"{folder}/s", workers=number))
+
+    pairs = [(run(1), run(2)) for _ in range(repetitions)]
+    _compare("one worker, s", "two workers, s", pairs)
+
+
+def commands(trials: int, repetitions: int = 3) -> None:
+    """Time a script under the command runner, two at a time, against a bash loop over it."""
+    options = "--n_embd=32 --max_iters=60 --out_dir="
+    runner = {
+        "command": f"{{python}} {SCRIPT} --learning_rate={{lr}} --seed={{width}} {options}{{trial_dir}}",
+        "loss": {"csv": "log.csv", "column": "val_loss"},
+    }
+    grid = study({"width": list(range(trials)), "lr": [2**-8]}, runner=runner)
+    line = f"{sys.executable} {SCRIPT} --learning_rate={2**-8} --seed=$k {options}"
+
+    def swept(number: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            return seconds(lambda: mt.run_study(grid, store=f"{folder}/s", workers=number))
+
+    def looped(threads: str) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            loop = (
+                f"{threads} for k in $(seq 0 {trials - 1}); do {line}{folder}/$k >/dev/null; done"
+            )
+            return seconds(lambda: subprocess.run(["bash", "-ec", loop], check=True))
+
+    print("\nbash loop, one thread, against one worker")
+    one = "export OMP_NUM_THREADS=1;"
+    _compare("loop, s", "sweep, s", [(looped(one), swept(1)) for _ in range(repetitions)])
+    print("\nbash loop with the script's default threads, against two workers")
+    _compare("loop, s", "sweep, s", [(looped(""), swept(2)) for _ in range(repetitions)])
+
+
+def _compare(first: str, second: str, pairs: list[tuple[float, float]]) -> None:
+    """Print medians and the ratios of pairs that were measured in turn."""
+    one, two = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratios = [a / b for a, b in pairs]
+    print(f"| {first} | {second} | ratio, median | ratio, range |\n| --- | --- | --- | --- |")
+    median, low, high = statistics.median(ratios), min(ratios), max(ratios)
+    print(f"| {one:.1f} | {two:.1f} | {median:.2f} | {low:.2f}–{high:.2f} |", flush=True)
 
 
 def main() -> None:
-    """Run the comparison and print a table."""
+    """Run what is asked for."""
+    parts = {
+        "overhead": lambda: overhead(10_000),
+        "resume": lambda: resume(100_000),
+        "workers": lambda: workers(12),
+        "commands": lambda: commands(8),
+    }
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--repetitions", type=int, default=3)
-    options = parser.parse_args()
-    spec = study(options.trials, options.steps)
-    pairs = [(seconds(spec, 1), seconds(spec, 2)) for _ in range(options.repetitions)]
-    one, two = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratios = [a / b for a, b in pairs]
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
+    asked = parser.parse_args().parts or list(parts)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    print(f"{options.trials} trials of width 64, {options.steps} steps; {len(pairs)} pairs")
-    print(f"commit {commit}, {platform.machine()}, Python {platform.python_version()}\n")
-    print("| one worker, s | two workers, s | ratio, median | ratio, range |")
-    print("| --- | --- | --- | --- |")
-    print(
-        f"| {one:.1f} | {two:.1f} | {statistics.median(ratios):.2f} | "
-        f"{min(ratios):.2f}–{max(ratios):.2f} |"
-    )
+    print(f"commit {commit}, {platform.machine()}, Python {platform.python_version()}")
+    for name in asked:
+        print(f"\n## {name}\n")
+        parts[name]()
 
 
 if __name__ == "__main__":

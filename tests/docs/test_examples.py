@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mutransfer.cli.commands import app
+from mutransfer.sweep import TrialStore, read_study
+from mutransfer.workflows import prepare, run_study
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,6 +27,28 @@ def blocks(language: str) -> list:
 def test_python_blocks_run(block, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "<example>", "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("toml") if "schema = 1" in b.values[0]])
+def test_study_files_are_valid(block, tmp_path) -> None:
+    (tmp_path / "study.toml").write_text(block)
+    read_study(tmp_path / "study.toml")
+
+
+def test_the_example_of_a_stranger_s_script_is_ready_to_run() -> None:
+    ready = prepare(ROOT / "examples/nanogpt_style/study.toml")
+    assert len(ready.trials) == 30
+    ready.runner.check(ready.trials[0])
+    assert "mutransfer" not in (ROOT / "examples/nanogpt_style/train.py").read_text()
+
+
+@pytest.mark.slow
+def test_a_stranger_s_script_is_swept(tmp_path) -> None:
+    only = {"width": 32, "lr": ["2^-8", "2^-6"], "seed": 0}
+    study = ROOT / "examples/nanogpt_style/study.toml"
+    run = run_study(study, store=tmp_path / "store", only=only)
+    losses = {r.spec.axes["lr"]: r.loss for r in TrialStore(run.store).results()}
+    assert 2 < losses[2**-8] < losses[2**-6] < 4
 
 
 def commands() -> list[str]:

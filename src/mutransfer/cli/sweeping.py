@@ -16,6 +16,7 @@ from mutransfer.cli.app import Json, Switch, app, examples, names
 from mutransfer.cli.progress import point_text, sweep_progress
 from mutransfer.cli.stopping import stopping
 from mutransfer.errors import UsageError
+from mutransfer.records import TrialSpec
 from mutransfer.sweep import CommandRun, SweepSummary
 from mutransfer.sweep.status import StoreStatus, store_status
 
@@ -135,18 +136,17 @@ def _listed(study: Path, store: Path | None, chosen: Mapping[str, object], json:
     lines = [f"{t.id[:12]}  {point_text(t.axes)}" for t in trials]
     data: dict[str, Any] = {"trials": [{"id": t.id, "axes": t.axes} for t in trials]}
     lines.append(f"{len(trials)} trials")
-    first = _first_command(ready, store)
+    first = _command_text(ready, trials[0], store)
     if first is not None:
         lines.append(f"the first command:\n{first}")
         data["first_command"] = first
     return Answer("\n".join(lines), {"schema": 1, **data}, DONE, json)
 
 
-def _first_command(ready: Prepared, store: Path | None) -> str | None:
-    """Substitute the first trial's command; None for the built-in trainer."""
+def _command_text(ready: Prepared, trial: TrialSpec, store: Path | None) -> str | None:
+    """Substitute a trial's command; None where no command trains."""
     if not isinstance(ready.runner, CommandRun):
         return None
-    trial = ready.trials[0]
     ready.runner.check(trial)
     folder = (store or ready.default_store) / trial.id / "attempts" / "NEW"
     return ready.runner.shown(trial, folder)

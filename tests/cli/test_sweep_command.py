@@ -1,0 +1,156 @@
+"""`mutransfer sweep` from outside: list, run, look, choose, try again, stop."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mutransfer.cli import main as entry
+
+STUDY = """
+schema = 1
+[study]
+name = "s"
+[axes]
+width = [8, 16]
+lr = [0.25, 0.5]
+[runner]
+command = "{python} train.py {width} {lr}"
+loss = { regex = "loss (.*)" }
+"""
+
+TRAIN = """
+import os, sys, time
+width, lr = sys.argv[1:]
+if os.path.exists("slow"):
+    time.sleep(float(open("slow").read()))
+if lr == "0.5" and not os.path.exists("mended"):
+    raise ValueError("bad \\x1b[31mrate")
+print("loss", 2 + float(lr) / int(width))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "train.py").write_text(TRAIN)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys, folder):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            entry(["sweep", *arguments])
+        return (ended.value.code, *capsys.readouterr())
+
+    return call
+
+
+def test_a_dry_run_lists_the_trials_and_shows_the_first_command(run, folder) -> None:
+    status, out, _ = run("study.toml", "--dry-run")
+    lines = out.splitlines()
+    assert (status, lines[4:6]) == (0, ["4 trials", "the first command:"])
+    assert lines[0].endswith("  width=8 lr=0.25")
+    assert lines[6] == f"{sys.executable} train.py 8 0.25"
+    assert not (folder / "runs").exists()
+    data = json.loads(run("study.toml", "--dry-run", "--only", "width=16", "--json")[1])
+    assert [trial["axes"]["width"] for trial in data["trials"]] == [16, 16]
+    assert data["first_command"] == f"{sys.executable} train.py 16 0.25"
+
+
+def test_failures_are_told_tried_once_more_and_then_only_when_asked(run, folder) -> None:
+    status, out, err = run("study.toml", "--workers", "1")
+    assert status == 4
+    assert err.splitlines()[:2] == ["4 trials", "[1/4] width=8 lr=0.25  loss 2.0312, " + err.split(
+        "loss 2.0312, ")[1].splitlines()[0]]  # fmt: skip
+    assert out.splitlines()[:2] == [
+        "2 of 4 trials done, 0 of them diverged",
+        r"failed, 2 times: exit status 1: ValueError: bad \x1b[31mrate",
+    ]
+    assert "    | Traceback (most recent call last):" in out
+    assert "\x1b" not in out + err
+    assert run("study.toml")[0] == 4
+    status, out, _ = run("study.toml")
+    assert "2 failed in two runs and were left alone; to try them: --retry-failed" in out
+    (folder / "mended").touch()
+    assert run("study.toml")[0] == 4, "left alone, mended or not"
+    status, out, _ = run("study.toml", "--retry-failed")
+    assert (status, out.splitlines()[0]) == (0, "4 of 4 trials done, 0 of them diverged")
+
+
+def test_some_points_are_chosen(run, folder) -> None:
+    assert run("study.toml", "--only", "lr=2^-2", "--only", "width=8,16")[0] == 0
+    assert run("study.toml", "--only", "lr=9")[::2] == (
+        2,
+        "StudyError: axis 'lr' has no point '9'\n"
+        "  why: a choice that means nothing would run other trials than you want\n"
+        "  fix: choose from '0.25', '0.5'\n",
+    )
+    assert run("study.toml", "--only", "lr")[2].startswith("UsageError: --only lr names no points")
+
+
+def test_the_status_of_a_store_is_told_while_others_work_on_it(run, folder) -> None:
+    run("study.toml", "--only", "lr=0.25", "--only", "width=8")
+    run("study.toml", "--only", "lr=0.5", "--only", "width=8")
+    (folder / "slow").write_text("20")
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "mutransfer.cli", "sweep", "study.toml", "--only", "width=16",
+         "--workers", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            status, out, _ = run("--status", "runs/s")
+            if "running: " in out:
+                break
+            time.sleep(0.2)
+        assert (status, out.splitlines()[0]) == (
+            0, "1 of 4 trials done, 0 of them diverged; 1 running, 1 failed, 1 to do"
+        )  # fmt: skip
+        assert "running: width=16 lr=0.25  (" in out
+        assert "best loss at 8: 2.0312  (width=8 lr=0.25)" in out
+        data = json.loads(run("--status", "runs/s", "--json")[1])
+        assert (data["total"], data["unstarted"], len(data["running"])) == (4, 1, 1)
+        assert list(data["best"]) == ["8"]
+    finally:
+        driver.send_signal(signal.SIGTERM)
+        said = driver.communicate(timeout=15)[1]
+    assert driver.returncode == 130
+    assert "terminated: trials that run have 4 s to end" in said
+    assert "0 running, 1 failed, 2 to do" in run("--status", "runs/s")[1]
+
+
+def test_status_stands_alone_and_needs_a_store(run, folder) -> None:
+    assert run("study.toml", "--status", "runs/s")[2].startswith("UsageError: --status stands")
+    assert run("--status", "runs/s")[2].splitlines()[0] == (
+        "StoreError: runs/s is not a trial store: store.json: No such file or directory"
+    )
+
+
+def test_a_program_that_is_not_there_fails_no_trial(run, folder) -> None:
+    (folder / "study.toml").write_text(STUDY.replace("{python}", "pyhton"))
+    assert run("study.toml")[::2] == (
+        2,
+        "4 trials\n"
+        "StudyError: runner.command starts 'pyhton', which is no program here\n"
+        "  why: every trial would fail\n"
+        "  fix: write {python} for this Python, or the program's full path\n",
+    )
+
+
+def test_the_environment_of_the_user_reaches_the_program(run, folder, monkeypatch) -> None:
+    code = "import os; print('threads', os.environ['OMP_NUM_THREADS']); print('loss 1')"
+    (folder / "train.py").write_text(code)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    run("study.toml", "--only", "width=8")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    run("study.toml", "--only", "width=16")
+    logs = [path.read_text().split()[1] for path in folder.glob("runs/s/*/attempts/*/stdout.txt")]
+    assert sorted(logs) == ["1", "1", "3", "3"]
+    assert os.environ["OMP_NUM_THREADS"] == "3"
