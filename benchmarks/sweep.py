@@ -2,9 +2,9 @@
 
     python benchmarks/sweep.py [overhead] [resume] [workers] [commands]
 
-overhead: the driver's part of 10,000 trials that do nothing. resume: looking through a store of 100,000
-finished trials. workers: real trials on two workers against one. commands: a script under the
-command runner against a bash loop over the same script. All by default.
+overhead: the driver's part of 10,000 trials that do nothing. resume: looking through a store of
+100,000 finished trials. workers: real trials on two workers against one. commands: a script under
+the command runner against a bash loop over the same script. All by default.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def seconds(call: Callable[[], object]) -> float:
 def study(axes: dict[str, list[float]], **tables: object) -> dict[str, object]:
     """Ask for one trial at every point of two axes."""
     names = list(axes)
-    analysis = {"scale": names[0], "hyperparameter": names[1]}
+    analysis = {"scale": names[0], "hyperparameter": names[-1]}
     return {
         "schema": 1,
         "study": {"name": "benchmark"},
@@ -88,13 +88,13 @@ def workers(trials: int, repetitions: int = 3) -> None:
 
 def commands(trials: int, repetitions: int = 3) -> None:
     """Time a script under the command runner, two at a time, against a bash loop over it."""
-    options = "--n_embd=32 --max_iters=60 --out_dir="
+    options = f"{SCRIPT} --learning_rate={2**-8} --n_embd=32 --max_iters=60"
     runner = {
-        "command": f"{{python}} {SCRIPT} --learning_rate={{lr}} --seed={{width}} {options}{{trial_dir}}",
+        "command": f"{{python}} {options} --seed={{seed}} --out_dir={{trial_dir}}",
         "loss": {"csv": "log.csv", "column": "val_loss"},
     }
-    grid = study({"width": list(range(trials)), "lr": [2**-8]}, runner=runner)
-    line = f"{sys.executable} {SCRIPT} --learning_rate={2**-8} --seed=$k {options}"
+    grid = study({"seed": list(range(trials))}, runner=runner)
+    line = f"{sys.executable} {options} --seed=$k --out_dir="
 
     def swept(number: int) -> float:
         with tempfile.TemporaryDirectory() as folder:

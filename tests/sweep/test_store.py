@@ -205,8 +205,12 @@ def test_links_are_refused(store, tmp_path, part) -> None:
 
 
 def test_a_full_disk_is_said_in_three_lines(store, monkeypatch) -> None:
-    def full(*args):
-        raise OSError(28, "No space left on device")
+    link = os.link
+
+    def full(draft, final):
+        if final.name == "result.json":
+            raise OSError(28, "No space left on device")
+        link(draft, final)
 
     monkeypatch.setattr(os, "link", full)
     spec = trials()[0]

@@ -19,7 +19,7 @@ from mutransfer.records import CommandTable, TrialResult, TrialSpec
 from mutransfer.records.command import filled, seconds
 from mutransfer.sweep.devices import device
 from mutransfer.sweep.losses import ENV_FILE, STDOUT, matches, read_loss
-from mutransfer.sweep.processes import end_group, place, start, unless_closing
+from mutransfer.sweep.processes import Interrupted, end_group, place, start, was_ended
 
 STDERR = "stderr.txt"
 TAIL_LINES = 5
@@ -45,6 +45,7 @@ class CommandRun:
 
         Raises:
             TrialError: It could not start, took too long, failed, or left no loss.
+            Interrupted: It was ended, by us or by the cluster.
         """
         began = time.perf_counter()
         status = self._run(spec, trial_dir)
@@ -123,7 +124,7 @@ class CommandRun:
                 fix="correct [runner] command, or make the program executable",
             ) from None
         try:
-            return process.wait(limit)
+            status = process.wait(limit)
         except subprocess.TimeoutExpired:
             raise TrialError(
                 f"ran longer than {self.table.timeout}",
@@ -133,7 +134,9 @@ class CommandRun:
         finally:
             end_group(trial_dir)
             process.wait()
-            unless_closing()
+        if was_ended(status):
+            raise Interrupted
+        return status
 
     def _judged(self, status: int, trial_dir: Path) -> tuple[float, bool]:
         """Tell loss and divergence from what the program left; raise where it failed."""

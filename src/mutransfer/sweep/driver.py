@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mutransfer.records import TrialResult, TrialSpec
@@ -120,6 +120,9 @@ def run_sweep(
                     left[outcome.spec.id] -= 1
                     retried = left[outcome.spec.id] > 0 and not stop.is_set()
                     again.append(outcome.spec) if retried else sweep.count(outcome)
+                elif outcome.status == "interrupted" and not stop.is_set():
+                    error = "ended by SIGTERM, which did not reach this sweep"
+                    sweep.count(replace(outcome, status="failed", error=error))
                 else:
                     sweep.count(outcome)
         if stop.is_set():

@@ -15,11 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 END_SECONDS = 3.0  # between asking a group to end and killing it
 NOTE = "process.json"
-_closing = threading.Event()
+_closing, _terminated = threading.Event(), threading.Event()
+
+
+class Interrupted(Exception):  # noqa: N818 - like KeyboardInterrupt, it is no error
+    """A trial was ended from outside: it has not failed, and is still to be done."""
 
 
 @cache
@@ -120,10 +125,16 @@ def close(attempt: Path | None) -> None:
         end_group(attempt)
 
 
-def unless_closing() -> None:
-    """Return, or never if `close` ended the program, whose end is no result, and no failure."""
-    if _closing.is_set():
-        threading.Event().wait()
+def terminated(number: int, frame: FrameType | None) -> None:
+    """Note that everything here was sent SIGTERM, as clusters do when they want a machine back."""
+    _terminated.set()
+
+
+def was_ended(status: int) -> bool:
+    """Tell whether a program's end was ours, or the cluster's: no result then, and no failure."""
+    by_term = status in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    # The program may have had its signal a moment before this process.
+    return _closing.is_set() or (by_term and _terminated.wait(0.2))
 
 
 def _anyone(group: int) -> bool:

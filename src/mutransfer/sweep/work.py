@@ -11,9 +11,10 @@ from typing import Literal, Protocol
 from mutransfer.errors import MutransferError, StoreError
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.sweep.claims import Claim, Mark
+from mutransfer.sweep.processes import Interrupted
 from mutransfer.sweep.store import TrialStore
 
-Status = Literal["waiting", "running", "done", "failed", "taken"]
+Status = Literal["waiting", "running", "done", "failed", "taken", "interrupted"]
 
 
 class Runner(Protocol):
@@ -31,7 +32,7 @@ class Outcome:
     Args:
         spec: The trial.
         status: 'running' when it starts, 'waiting' while its owner on another host is watched;
-            at last 'done', 'failed', or 'taken' by another driver.
+            at last 'done', 'failed', 'taken' by another driver, or 'interrupted' from outside.
         result: Its result, if it is done.
         error: What was said, if it failed; who owns it, while that is watched.
         before: Whether it was done before this run.
@@ -86,6 +87,8 @@ class Work:
                 result = self.runner(spec, attempt)
             except StoreError:
                 raise
+            except Interrupted:
+                return Outcome(spec, "interrupted", attempt=attempt)
             except (Exception, SystemExit) as problem:
                 told = isinstance(problem, MutransferError)
                 text = str(problem) if told else f"{type(problem).__name__}: {problem}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from mutransfer.errors import StoreError, UsageError
 from mutransfer.records import TrialSpec
 from mutransfer.sweep.claims import Claim
-from mutransfer.sweep.processes import close
+from mutransfer.sweep.processes import close, terminated
 from mutransfer.sweep.work import Do, Outcome
 
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
@@ -48,7 +48,7 @@ def serve(handle: int) -> None:
     driver = Connection(handle)
     current = _Current()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, terminated)
     threading.Thread(target=_end_with_driver, args=(handle, current), daemon=True).start()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
