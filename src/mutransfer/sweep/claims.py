@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+import uuid
 from dataclasses import dataclass, field
+from os import link
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -52,7 +54,7 @@ def _seen(claims: Path, number: int) -> Mark | None:
             owner = json.loads(file.read())
         where, pid, since = str(owner["place"]), int(owner["pid"]), owner["started"]
     except (OSError, ValueError, KeyError, TypeError):
-        # Just created and not yet written, or torn by a crash.
+        # Torn when its host lost power.
         return Mark(number, _beat(path), "unknown", None)
     alive = started(pid) == since if where == place() else None
     return Mark(number, beat, f"{where.partition(' ')[0]}, process {pid}", alive)
@@ -74,14 +76,16 @@ def take(folder: Path, dead: Mark | None = None) -> Claim | None:
     mark = _seen(claims, latest)
     if mark is not None and mark.alive is not False and mark != dead:
         return None
-    path = claims / f"{latest + 1}.json"
+    path, draft = claims / f"{latest + 1}.json", claims / f".{uuid.uuid4().hex}"
+    pid = os.getpid()
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        # Whole or not at all: a claim that names nobody would have to be watched.
+        draft.write_text(json.dumps({"place": place(), "pid": pid, "started": started(pid)}))
+        link(draft, path)
     except FileExistsError:
         return None
-    pid = os.getpid()
-    with os.fdopen(handle, "w") as file:
-        file.write(json.dumps({"place": place(), "pid": pid, "started": started(pid)}))
+    finally:
+        draft.unlink(missing_ok=True)
     return Claim(path)
 
 
