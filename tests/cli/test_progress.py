@@ -1,8 +1,10 @@
 """Progress in a log file: a line per trial of this run, one line for those done before."""
 
 import io
+from pathlib import Path
 
 from rich.console import Console
+from rich.progress import Progress
 
 from mutransfer.cli.progress import SweepProgress
 from mutransfer.records import CallableRunner, TrialResult, TrialSpec
@@ -48,3 +50,27 @@ def test_a_finished_study_says_so_once() -> None:
         "2 trials",
         "2 done before",
     ]
+
+
+def test_on_a_terminal_the_bar_counts_and_estimates() -> None:
+    """Two took 3 s each, two are left, and two run at once."""
+    console = Console(file=io.StringIO(), force_terminal=True)
+    bar = Progress(console=console)
+    progress = SweepProgress(console, bar)
+    attempt = Path("attempt")
+    progress.on_start([outcome(lr).spec for lr in (1, 2, 3, 4, 5)])
+    for lr in (1, 2):
+        progress.on_outcome(outcome(lr, "running"))
+    progress.on_outcome(outcome(1, measured={"diverged_at": 7}, attempt=attempt))
+    progress.on_outcome(outcome(2, "failed", error="boom"))
+    progress.on_outcome(outcome(3, measured={"loss": 2.25}, attempt=attempt))
+    progress.on_outcome(outcome(4, "running"))
+    (task,) = bar.tasks
+    assert (task.completed, task.total) == (3, 5)
+    assert task.description == ("1 running, 1 failed, 1 diverged, 3 s left\nbest loss  8: 2.250")
+
+
+def test_a_claim_from_elsewhere_is_said_while_it_is_watched() -> None:
+    assert shown(outcome(1.0, "waiting", error="node7, process 12"))[-1] == (
+        "width=8 lr=1 note=[red]x is claimed by node7, process 12: waiting for a sign of life"
+    )

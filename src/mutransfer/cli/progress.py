@@ -32,6 +32,7 @@ class SweepProgress:
         self._task = bar.add_task("", total=None) if bar else None
         self._total = self._seen = self._before = self._failed = self._diverged = 0
         self._running: set[str] = set()
+        self._at_once = 1
         self._best: dict[object, float] = {}
         self._left: Counter[object] = Counter()
         self._took: defaultdict[object, list[float]] = defaultdict(list)
@@ -51,6 +52,7 @@ class SweepProgress:
             self._say(f"{point} is claimed by {outcome.error}: waiting for a sign of life")
         elif outcome.status == "running":
             self._running.add(outcome.spec.id)
+            self._at_once = max(self._at_once, len(self._running))
         else:
             self._count(outcome)
         if self._bar is not None and self._task is not None:
@@ -103,7 +105,7 @@ class SweepProgress:
         best = "  ".join(
             f"{size}: {loss:.3f}" for size, loss in sorted(self._best.items(), key=_order)
         )
-        return ", ".join(said) + (f"  best loss {best}" if best else "")
+        return ", ".join(said) + (f"\nbest loss  {best}" if best else "")
 
     def _seconds_left(self) -> float | None:
         """Estimate from trials of the same size, or else from all; None before the first ended."""
@@ -114,7 +116,7 @@ class SweepProgress:
         for size, count in self._left.items():
             took = self._took.get(size) or every
             total += max(count, 0) * sum(took) / len(took)
-        return total / max(1, len(self._running))
+        return total / self._at_once
 
     def _say(self, text: str) -> None:
         """Print plain text above the bar."""
@@ -155,7 +157,7 @@ def sweep_progress(intro: str = "") -> Iterator[SweepProgress]:
         yield SweepProgress(console, None, intro)
         return
     columns = (
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TextColumn("{task.description}", markup=False),
     )
