@@ -84,7 +84,7 @@ class SweepProgress:
     def _line(self, outcome: Outcome) -> str:
         """Describe one trial in one line."""
         result, digits = outcome.result, len(str(self._total))
-        said = {"failed": "failed", "taken": "another driver works on it"}.get(outcome.status, "")
+        said = "another driver works on it" if outcome.status == "taken" else outcome.status
         if result is not None:
             said = "loss not finite" if result.loss is None else f"loss {result.loss:.4f}"
             if result.diverged_at is not None:

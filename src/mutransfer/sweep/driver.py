@@ -125,12 +125,11 @@ def run_sweep(
                     sweep.count(replace(outcome, status="failed", error=error))
                 else:
                     sweep.count(outcome)
-        if stop.is_set():
-            sweep.summary.stopped = True
-            again = []
         free, dead = sweep.watch(taken, stop)
-        pending = [*again, *free]
+        pending = [] if stop.is_set() else [*again, *free]
     sweep.write_csv(trials)
+    ended = sweep.summary.done + sweep.summary.taken + len(sweep.summary.failed)
+    sweep.summary.stopped = ended < len(trials)
     return sweep.summary
 
 
