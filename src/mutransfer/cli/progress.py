@@ -84,7 +84,9 @@ class SweepProgress:
     def _line(self, outcome: Outcome) -> str:
         """Describe one trial in one line."""
         result, digits = outcome.result, len(str(self._total))
-        said = "another driver works on it" if outcome.status == "taken" else outcome.status
+        said: str = outcome.status
+        if outcome.status == "taken":
+            said = "another driver works on it"
         if result is not None:
             said = "loss not finite" if result.loss is None else f"loss {result.loss:.4f}"
             if result.diverged_at is not None:
