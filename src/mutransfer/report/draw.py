@@ -63,7 +63,7 @@ def loss_template(
         alt.Chart(alt.NamedData("carried"))
         .mark_rule(strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted)
         .encode(x=x),
-        drawn.mark_line(clip=True, strokeWidth=2).encode(detail="part:N", opacity=_faded(0.9)),
+        drawn.mark_line(clip=True, strokeWidth=2).encode(detail="part:N", opacity=_faded(1.0)),
         fitted.mark_line(clip=True, strokeWidth=1).encode(opacity=_faded(0.8)),
         drawn.mark_rule(clip=True, strokeWidth=1.5).encode(
             y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.9)
@@ -117,7 +117,7 @@ def trend_template(
     ]
     drawn = alt.Chart(alt.NamedData("trends")).encode(x=x, y=y, color=colour)
     layers = alt.layer(
-        drawn.mark_line(strokeWidth=2).encode(opacity=_faded(0.8)),
+        drawn.mark_line(strokeWidth=2).encode(opacity=_faded(1.0)),
         drawn.mark_rule(strokeWidth=3, strokeCap="round")
         .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.5, 0.08))
         .transform_filter("datum.low < datum.high"),
@@ -130,7 +130,7 @@ def trend_template(
                 "datum.kind == 'low'", alt.value("triangle-down"), alt.value("triangle-up")
             )
             if what == "rate"
-            else alt.value("circle"),
+            else shape,
             opacity=_faded(1.0),
             tooltip=tooltip,
         )
@@ -161,8 +161,13 @@ def legend_chart(
 
 
 def shapes(num: int) -> list[str]:
-    """Give each group its symbol."""
-    return [SHAPES[k % len(SHAPES)] for k in range(num)]
+    """Give each group its symbol; with its colour, no other group's before the 37th.
+
+    Example:
+        >>> shapes(7)[0], shapes(7)[6]
+        ('circle', 'square')
+    """
+    return [SHAPES[(k + k // len(SHAPES)) % len(SHAPES)] for k in range(num)]
 
 
 def _plain(drawing: alt.LayerChart | alt.FacetChart) -> Spec:

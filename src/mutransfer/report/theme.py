@@ -20,12 +20,12 @@ VIRIDIS = (
     "#bddf26",
     "#fde725",
 )
-# The part of viridis that can be seen on white, and on a dark page.
-ON_LIGHT = (0.0, 0.62)
-ON_DARK = (0.45, 1.0)
-# Told apart by colour-blind eyes too: Okabe and Ito, adjusted for contrast on either ground.
-GROUPS_ON_LIGHT = ("#0067a5", "#c94f00", "#00805d", "#a8487f", "#8a6d00", "#4b5563")
-GROUPS_ON_DARK = ("#62b5ee", "#ff9a52", "#3fc9a0", "#e59bc6", "#e3c34b", "#aab4c2")
+# The part of viridis that stands out by 3:1 on white, and on a dark page.
+ON_LIGHT = (0.0, 0.58)
+ON_DARK = (0.4, 0.9)
+# The hues of Okabe and Ito; lightness moved until colour-blind eyes tell any two apart.
+GROUPS_ON_LIGHT = ("#0265d5", "#d56423", "#047f59", "#a94980", "#735501", "#424852")
+GROUPS_ON_DARK = ("#169ffe", "#df8d55", "#30d4a6", "#e0b7ee", "#e9c73c", "#a6acb5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def variables(num_widths: int) -> str:
 
     Example:
         >>> print(variables(1).splitlines()[0])
-        :root{--width-0:#440154;--group-0:#0067a5;--group-1:#c94f00;--group-2:#00805d;...}
+        :root{--width-0:#440154;--group-0:#0265d5;--group-1:#d56423;--group-2:#047f59;...}
     """
     light = _declarations(ramp(num_widths, ON_LIGHT), GROUPS_ON_LIGHT)
     dark = _declarations(ramp(num_widths, ON_DARK), GROUPS_ON_DARK)
