@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NUMBERS = "The table of optima has the numbers."
 MOST_STILLS = 8  # still pictures on a page: each takes a tenth of a second and up to 200 KB
 MOST_ROWS = 2000  # of a chart that gets a still picture
-STILL_WIDTH = 560  # pixels of a still picture: without scripts it cannot follow the page's width
+STILL_WIDTH = 290  # pixels of a still picture: it is stretched, and its text must not shrink
 TOGETHER = 6  # groups in one chart against width; more get one chart each
 
 
@@ -110,12 +110,14 @@ def loss_section(report: Report, charts: Charts) -> str:
 
 def trend_section(report: Report, charts: Charts) -> str:
     """Draw the best rate and the loss there against width, with a legend of groups."""
+    from mutransfer.report.draw import shapes
+
     theme = page_theme(0)
     titles = [group_title(report, name) for name in list(report)[:MOST_PANELS]]
     colours = [theme.groups[k % len(theme.groups)] for k in range(len(titles))]
     both = [_trend_panels(report, charts, what, titles, theme) for what in _BOTH]
     panels = [panel for pair in zip(*both, strict=True) for panel in pair]
-    return legend(titles, colours) + _panels(panels, len(report))
+    return legend(titles, colours, shapes(len(titles))) + _panels(panels, len(report))
 
 
 _BOTH: tuple[Literal["rate", "loss"], ...] = ("rate", "loss")
@@ -157,12 +159,13 @@ def _trend_panels(
     return panels
 
 
-def legend(names: Sequence[str], colours: Sequence[str]) -> str:
+def legend(names: Sequence[str], colours: Sequence[str], shapes: Sequence[str] = ()) -> str:
     """Write a legend of buttons; without scripts they are only a legend."""
+    drawn = shapes or ["circle"] * len(names)
     buttons = "".join(
         f'<button type="button" data-index="{k}" aria-pressed="false" disabled>'
-        f'<i style="--swatch:{colour}"></i>{escaped(shortened(name))}</button>'
-        for k, (name, colour) in enumerate(zip(names, colours, strict=True))
+        f'<i class="{shape}" style="--swatch:{colour}"></i>{escaped(shortened(name))}</button>'
+        for k, (name, colour, shape) in enumerate(zip(names, colours, drawn, strict=True))
     )
     return f'<div class="legend" role="group" aria-label="Single out one line">{buttons}</div>'
 

@@ -96,7 +96,8 @@ def look(theme: Theme) -> Spec:
     """Give fonts, sizes and colours of whatever is no mark."""
     return {
         "font": FONT,
-        "aria": False,
+        "aria": False,  # the page names each chart as a whole; marks are no pictures of their own
+        "mark": {"aria": False},
         "background": theme.background,
         "view": {"stroke": None},
         "axis": {
@@ -109,6 +110,7 @@ def look(theme: Theme) -> Spec:
             "titleFontSize": 12,
             "titleFontWeight": 500,
             "titlePadding": 10,
+            "titleLimit": 250,  # the shortest axis, of a trend on a telephone
             "labelPadding": 5,
             "labelOverlap": True,
         },
