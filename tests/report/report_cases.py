@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from mutransfer.analysis import Report, Results, analyze
+from mutransfer.rules import Plan, Role
+from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 
 WIDTHS = (32, 64, 128)
 RATES = tuple(range(-9, 0))
@@ -49,3 +52,18 @@ def planted(
 def judged(results: Results) -> Report:
     """Analyze with as few draws as there may be."""
     return analyze(results, group_by="parametrization", draws=1000)
+
+
+def plan() -> Plan:
+    """Plan a small model four times as wide as its base."""
+    own = OwnInit(rms=0.02, error=0.01, exponent=Fraction(0), ratio=Fraction(4))
+    four, one = Fraction(4), Fraction(1)
+    facts = [
+        ParameterFacts("embedding.weight", (256, 128), Role.INPUT, one, four, own),
+        *(
+            ParameterFacts(f"blocks.{k}.up.weight", (512, 128), Role.HIDDEN, four, four, own)
+            for k in range(3)
+        ),
+        ParameterFacts("head.weight", (256, 128), Role.OUTPUT, four, one, own),
+    ]
+    return plan_from_facts(facts, base=32, target=128)

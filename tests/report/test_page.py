@@ -7,13 +7,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import vl_convert
-from report_cases import HOSTILE, judged, planted
+from report_cases import HOSTILE, judged, plan, planted
 
 from mutransfer.analysis import Comparison, Provenance, Report, Results
 from mutransfer.analysis.types import Estimate
@@ -21,8 +20,6 @@ from mutransfer.errors import ResultsError
 from mutransfer.report import tables, write_report
 from mutransfer.report.cards import headline, verdicts
 from mutransfer.report.page import page
-from mutransfer.rules import Plan, Role
-from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 
 MOST_BYTES = 5_000_000
 
@@ -58,20 +55,6 @@ def demo() -> tuple[Results, Report, str]:
     results = planted()
     report = judged(results)
     return results, report, page(results, report, plans=[plan()], title="SP & µP")
-
-
-def plan() -> Plan:
-    own = OwnInit(rms=0.02, error=0.01, exponent=Fraction(0), ratio=Fraction(4))
-    four, one = Fraction(4), Fraction(1)
-    facts = [
-        ParameterFacts("embedding.weight", (256, 128), Role.INPUT, one, four, own),
-        *(
-            ParameterFacts(f"blocks.{k}.up.weight", (512, 128), Role.HIDDEN, four, four, own)
-            for k in range(3)
-        ),
-        ParameterFacts("head.weight", (256, 128), Role.OUTPUT, four, one, own),
-    ]
-    return plan_from_facts(facts, base=32, target=128)
 
 
 def shown(text: str) -> str:

@@ -1,41 +1,53 @@
-"""The page in a real browser: it draws, it answers clicks, it asks the network for nothing."""
+"""The page in a real browser: it draws, it answers, it asks the network for nothing."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_cases import HOSTILE, judged, planted
+from report_cases import HOSTILE
 
-from mutransfer.report import write_report
+from mutransfer.analysis import Report
+from mutransfer.report.words import power
 
 pytestmark = pytest.mark.slow
 
 WIDTHS = [1400, 400]
+KEYS = ("Enter", "Space", "Space", "Enter")
+FADED = "document.querySelectorAll('.chart.drawn path[opacity=\"0.12\"]').length"
+AXES = """chart => [...chart.querySelectorAll('.role-axis')].map(axis => {
+  const ticks = axis.querySelectorAll('.role-axis-tick line');
+  return [...axis.querySelectorAll('.role-axis-label text')].map((label, k) => {
+    const box = ticks[k].getBoundingClientRect();
+    return [label.textContent, box.x + box.width / 2, box.y + box.height / 2];
+  });
+}).filter(axis => axis.length)"""
+ROWS = "table => [...table.rows].map(row => [...row.cells].map(cell => cell.textContent))"
+STOPS = """[...document.querySelectorAll('a[href], button, input, summary, [tabindex]')].map(
+  (stop, k) => {
+    stop.dataset.stop = k;
+    const box = stop.getBoundingClientRect();
+    return [box.y + scrollY, box.x];
+  })"""
+FOCUSED = """(() => {
+  const stop = document.activeElement, style = getComputedStyle(stop);
+  const box = stop.getBoundingClientRect();
+  return {
+    stop: stop === document.body ? null : Number(stop.dataset.stop),
+    ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+    seen: box.bottom > 0 && box.top < innerHeight,
+  };
+})()"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install it")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("needs Chromium on the PATH")
-    with driver.sync_playwright() as started:
-        running = started.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield running
-        running.close()
-
-
-@pytest.fixture(scope="module")
-def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    results = planted(("mup", "sp", HOSTILE))
-    place = tmp_path_factory.mktemp("page") / "report.html"
-    return write_report(place, results=results, report=judged(results), title=HOSTILE)
+def until(tab: Any, true: str) -> None:
+    """Wait for a condition: the page's policy forbids a browser's own waiting for code."""
+    for _ in range(100):
+        if tab.evaluate(true):
+            return
+        tab.wait_for_timeout(50)
+    pytest.fail(f"never came true: {true}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -59,15 +71,13 @@ def test_the_page_draws_and_answers(
     for box in tab.locator(".chart.drawn svg").all():
         assert box.bounding_box()["width"] <= tab.evaluate("innerWidth")
 
-    faded = "document.querySelectorAll('.chart.drawn path[opacity=\"0.12\"]').length"
     button = tab.locator("section .legend button").nth(1)
-    assert tab.evaluate(faded) == 0
-    button.focus()
-    tab.keyboard.press("Enter")
-    tab.wait_for_function(f"{faded} > 0")
+    assert tab.evaluate(FADED) == 0
+    button.click()
+    until(tab, f"{FADED} > 0")
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
-    tab.wait_for_function(f"{faded} == 0")
+    until(tab, f"{FADED} == 0")
     assert button.get_attribute("aria-pressed") == "false"
 
     assert said == []
@@ -75,9 +85,124 @@ def test_the_page_draws_and_answers(
     context.close()
 
 
-def test_without_scripts_there_are_still_pictures(browser: Any, report_file: Path) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    tab = context.new_page()
-    tab.goto(report_file.as_uri())
+def test_without_scripts_there_are_still_pictures(opened: Any, report_file: Path) -> None:
+    tab = opened(report_file, 1400, "light", scripts=False)
     assert tab.locator(".chart svg").count() == 5
-    context.close()
+
+
+def hover(tab: Any, chart: Any, rate: float, loss: float) -> None:
+    """Move the mouse to where the axes say that this is."""
+    chart.scroll_into_view_if_needed()
+    axes = [{label: (x, y) for label, x, y in axis} for axis in chart.evaluate(AXES)]
+    across, up = sorted(axes, key=lambda axis: len({y for _, y in axis.values()}))
+    left, right = across[power(-9)][0], across[power(-1)][0]
+    (low, (_, bottom)), *_, (high, (_, top)) = sorted((float(at), p) for at, p in up.items())
+    tab.mouse.move(
+        left + (right - left) * (rate + 9) / 8,
+        bottom + (top - bottom) * (loss - low) / (high - low),
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_point_tells_its_numbers_where_it_can_be_read(
+    opened: Any, hostile_file: Path, report: Report, width: int, scheme: str
+) -> None:
+    tab = opened(hostile_file, width, scheme)
+    said: list[str] = []
+    tab.on("dialog", lambda dialog: said.append("a dialog: a script of a name ran"))
+    order = list(report)
+    for group, which, k in (("mup", 0, 8), ("mup", 1, 2), ("sp", 2, 7), (HOSTILE, 1, 7)):
+        curve = report[group].curves[which]
+        rate, loss, seeds = curve.log2_lr[k], curve.loss[k], curve.seed_losses[k]
+        hover(tab, tab.locator(".chart.drawn").nth(order.index(group)), rate, loss)
+        tip = tab.locator("#vg-tooltip-element.visible")
+        tip.wait_for()
+        assert tip.locator("table").evaluate(ROWS) == [
+            ["at", f"{HOSTILE} {curve.width:.0f}"],
+            ["rate", power(rate)],
+            ["loss", f"{loss:.4f}"],
+            ["seeds", ", ".join(f"{one:.4f}" for one in seeds)],
+        ]
+        inside = {element.lower() for element in tip.evaluate(
+            "tip => [...tip.querySelectorAll('*')].map(element => element.tagName)")}  # fmt: skip
+        assert inside == {"table", "tbody", "tr", "td"}
+        box = tip.bounding_box()
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= 900
+        tab.mouse.move(1, 1)
+        tip.wait_for(state="detached")
+    assert said == []
+
+
+def test_a_diverged_rate_and_a_fitted_optimum_tell_theirs(
+    opened: Any, report_file: Path, report: Report
+) -> None:
+    tab = opened(report_file, 1400, "light")
+    chart = tab.locator(".chart.drawn").nth(list(report).index("sp"))
+    tip = tab.locator("#vg-tooltip-element.visible table")
+    optimum = report["sp"].optimum[2]
+    rate, loss = optimum.log2_lr, optimum.loss.value
+    assert rate.value is not None
+    assert rate.low is not None
+    assert rate.high is not None
+    assert loss is not None
+    hover(tab, chart, rate.value, loss)
+    tip.wait_for()
+    assert tip.evaluate(ROWS) == [
+        ["at", "width 128"],
+        ["fitted best rate", f"{power(rate.value)} [{power(rate.low)}, {power(rate.high)}]"],
+        ["loss", f"{loss:.4f}"],
+    ]
+    assert report["sp"].curves[2].num_diverged[8] == 2
+    for mark in chart.locator(".role-mark.mark-symbol path").all():
+        box = mark.bounding_box()
+        tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        if "2 of 2 diverged" in tip.evaluate_all("all => all.map(e => e.textContent).join()"):
+            break
+    else:
+        pytest.fail("no mark tells that a rate diverged")
+    assert tip.evaluate(ROWS) == [
+        ["at", "width 128"], ["rate", power(-1)], ["what", "2 of 2 diverged"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_keyboard_reaches_everything_in_reading_order(
+    opened: Any, report_file: Path, width: int, scheme: str
+) -> None:
+    tab = opened(report_file, width, scheme)
+    places = tab.evaluate(STOPS)
+    assert len(places) == 9  # two legends of three, the table, the plan, the study
+    assert places == sorted(places)
+    reached = {"ring": True, "seen": True}
+    for stop in range(9):
+        tab.keyboard.press("Tab")
+        assert tab.evaluate(FOCUSED) == {"stop": stop, **reached}
+    tab.keyboard.press("Tab")
+    assert tab.evaluate(FOCUSED)["stop"] is None  # the page lets go
+    for stop in reversed(range(9)):
+        tab.keyboard.press("Shift+Tab")
+        assert tab.evaluate(FOCUSED) == {"stop": stop, **reached}
+
+
+def test_a_legend_answers_enter_and_space_and_a_table_the_arrows(
+    opened: Any, report_file: Path
+) -> None:
+    tab = opened(report_file, 400, "light")
+    stops = tab.evaluate(STOPS)
+    for stop in range(len(stops)):
+        tab.keyboard.press("Tab")
+        here = tab.locator(f"[data-stop='{stop}']")
+        if stop < 6:
+            for key, pressed in zip(KEYS, (True, False, True, False), strict=True):
+                tab.keyboard.press(key)
+                until(tab, f"{FADED} {'>' if pressed else '=='} 0")
+                assert here.get_attribute("aria-pressed") == str(pressed).lower()
+        else:
+            assert here.evaluate("box => box.scrollLeft") == 0
+            tab.keyboard.press("ArrowRight")
+            until(tab, f"document.querySelector('[data-stop=\"{stop}\"]').scrollLeft > 0")

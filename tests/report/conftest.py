@@ -1,0 +1,82 @@
+"""A browser, and pages opened in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_cases import HOSTILE, judged, plan, planted
+
+from mutransfer.analysis import Report
+from mutransfer.report import write_report
+
+Opener = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install it")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs Chromium on the PATH")
+    with driver.sync_playwright() as started:
+        running = started.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    """Three groups, one with a hostile name."""
+    return judged(planted(("mup", "sp", HOSTILE)))
+
+
+@pytest.fixture(scope="session")
+def report_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(report, tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="session")
+def hostile_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same page over a scale with a hostile name."""
+    return written(replace(report, scale=HOSTILE), tmp_path_factory.mktemp("hostile"))
+
+
+def written(report: Report, folder: Path) -> Path:
+    """Write a page with every kind of section."""
+    results = planted(("mup", "sp", HOSTILE))
+    place = folder / "report.html"
+    study = "widths: [32, 64, 128]\n" + "comment: " + "long " * 60
+    return write_report(
+        place, results=results, report=report, title=HOSTILE, plan=plan(), study=study
+    )
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Opener]:
+    """Open a file in a window of its own, drawn if scripts run."""
+    contexts = []
+
+    def open_(file: Path, width: int, scheme: str, *, scripts: bool = True) -> Any:
+        contexts.append(
+            browser.new_context(
+                viewport={"width": width, "height": 900},
+                color_scheme=scheme,
+                java_script_enabled=scripts,
+            )
+        )
+        tab = contexts[-1].new_page()
+        tab.goto(file.as_uri())
+        if scripts:
+            tab.wait_for_selector("html[data-ready=true]", timeout=30_000)
+        return tab
+
+    yield open_
+    for context in contexts:
+        context.close()

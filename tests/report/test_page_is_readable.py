@@ -1,0 +1,135 @@
+"""The page can be read: large enough, nothing cut or covered, no serious fault for axe-core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SMALLEST = 11  # pixels on the screen, after a drawing was scaled
+# Every line of text that is shown: its words, its size, its box, and by what it is cut.
+TEXTS = """(() => {
+  const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walk.nextNode());) {
+    const parent = node.parentElement;
+    const style = getComputedStyle(parent), drawing = parent.closest('svg');
+    if (!node.data.trim() || parent.closest('script, style') || style.opacity === '0') continue;
+    const matrix = drawing && parent.getScreenCTM();
+    const scale = matrix ? Math.hypot(matrix.a, matrix.b) : 1;
+    let cut = false;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const boxes = [...range.getClientRects()].filter(box => box.width > 0 && box.height > 0);
+    for (let outer = parent; outer; outer = outer.parentElement) {
+      if (outer.matches('.scroll')) { cut = null; break; }
+      const clip = outer === document.documentElement
+        || getComputedStyle(outer).overflowX !== 'visible';
+      const edge = outer.getBoundingClientRect();
+      if (clip) cut ||= boxes.some(box => box.left < edge.left - 1 || box.right > edge.right + 1
+        || (outer === drawing && (box.top < edge.top - 1 || box.bottom > edge.bottom + 1)));
+    }
+    found.push({
+      text: node.data.trim().slice(0, 40),
+      size: parseFloat(style.fontSize) * scale,
+      cut: cut === true,
+      boxes: boxes.map(box => [box.left, box.top, box.right, box.bottom]),
+    });
+  }
+  return found;
+})()"""
+
+
+def faults(tab: Any, width: int) -> list[str]:
+    """Say what is too small, cut, covered or wider than the window."""
+    texts = tab.evaluate(TEXTS)
+    assert len(texts) > 150
+    found = [f"small: {one['text']} {one['size']:.1f}" for one in texts if one["size"] < SMALLEST]
+    found += [f"cut: {one['text']}" for one in texts if one["cut"]]
+    boxes = [(box, k) for k, one in enumerate(texts) for box in one["boxes"]]
+    boxes.sort(key=lambda pair: pair[0][1])
+    for at, (one, k) in enumerate(boxes):
+        for other, j in boxes[at + 1 :]:
+            if other[1] > one[3] - 3:
+                break
+            if j != k and min(one[2], other[2]) - max(one[0], other[0]) > 3:
+                found.append(f"covered: {texts[k]['text']} / {texts[j]['text']}")
+    if (wide := tab.evaluate("document.documentElement.scrollWidth")) > width:
+        found.append(f"wide: {wide}")
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_all_text_is_large_enough_and_neither_cut_nor_covered(
+    opened: Any, report_file: Path, hostile_file: Path, width: int, scheme: str
+) -> None:
+    for file in (report_file, hostile_file):
+        assert faults(opened(file, width, scheme), width) == []
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_still_pictures_are_as_readable(opened: Any, report_file: Path, width: int) -> None:
+    """Without scripts a picture is scaled to the window, and its text with it."""
+    tab = opened(report_file, width, "light", scripts=False)
+    assert faults(tab, width) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "fault"),
+    [
+        ("text { font-size: 9px }", "small"),
+        (".panel h3 { white-space: nowrap; overflow: hidden; width: 90px }", "cut"),
+        (".note { height: 5px }", "covered"),
+        (".panels { width: 500px }", "wide"),
+    ],
+)
+def test_the_control_finds_a_page_that_is_hard_to_read(
+    opened: Any, report_file: Path, broken: str, fault: str
+) -> None:
+    tab = opened(report_file, 400, "light")
+    tab.add_style_tag(content=broken)
+    assert [one for one in faults(tab, 400) if one.startswith(fault)]
+
+
+def serious(tab: Any, part: str = "") -> list[str]:
+    """Say what axe-core finds that shuts somebody out."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
+    answer = axe.Axe().run(tab, context=part or None)
+    assert len(answer.response["passes"]) > (0 if part else 10)
+    return [
+        f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'] for node in one['nodes']]}"
+        for one in answer.response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_axe_finds_no_serious_fault(
+    opened: Any, report_file: Path, width: int, scheme: str
+) -> None:
+    tab = opened(report_file, width, scheme)
+    assert serious(tab) == []
+    tab.locator(".legend button").first.click()
+    assert serious(tab, ".legend") == []
+    tab.locator(".chart .role-mark.mark-symbol path").first.hover(force=True)
+    tab.locator("#vg-tooltip-element.visible").wait_for()
+    assert serious(tab, "#vg-tooltip-element") == []
+
+
+def test_axe_finds_no_serious_fault_without_scripts(opened: Any, report_file: Path) -> None:
+    """Axe is a script: it reads the still page's elements in a window where scripts run."""
+    still = opened(report_file, 400, "light", scripts=False).content()
+    tab = opened(report_file, 400, "light")
+    tab.evaluate("page => { document.body.innerHTML = page }", still)
+    assert tab.locator(".chart svg").count() == 5
+    assert serious(tab) == []
+
+
+def test_the_control_finds_a_serious_fault(opened: Any, report_file: Path) -> None:
+    tab = opened(report_file, 1400, "light")
+    tab.evaluate("document.querySelector('.headline').style.color = '#bbbbbb'")
+    assert [one for one in serious(tab) if one.startswith("color-contrast (serious)")]
