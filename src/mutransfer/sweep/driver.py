@@ -207,7 +207,7 @@ class _Sweep:
                 unsure.remove(spec)
             waiting = True
             if unsure:
-                stop.wait(LOOK_SECONDS)
+                time.sleep(LOOK_SECONDS)  # in stop.wait, a signal whose handler sets it may hang
         return free, dead
 
     def write_csv(self, trials: Iterable[TrialSpec]) -> None:
