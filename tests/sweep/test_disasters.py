@@ -1,0 +1,396 @@
+"""Disasters that a store meets: full and read-only disks, wrong clocks, torn files, other versions.
+
+What is killed and interrupted is in `tests/acceptance`.
+"""
+
+import errno
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from runners import Valley, trials
+
+from mutransfer.cli import main
+from mutransfer.errors import StoreError
+from mutransfer.records import TrialResult, TrialSpec
+from mutransfer.sweep import LocalExecutor, TrialStore, driver, run_sweep
+from mutransfer.sweep.claims import Claim, look, take
+from mutransfer.sweep.store import RESERVED_BYTES
+from mutransfer.sweep.work import Work
+
+
+class InProcess:
+    """One after another, here."""
+
+    def run(self, trials, work, stop) -> Iterator:
+        for spec in trials:
+            if not stop.is_set():
+                yield work(spec)
+
+
+def sweep(store: TrialStore, runner, specs=None, executor=None, **options):
+    """Run four trials, or others, in this process, or elsewhere."""
+    specs = trials() if specs is None else specs
+    return run_sweep(specs, store, runner=runner, executor=executor or InProcess(), **options)
+
+
+def three_lines(call: Callable[[], object]) -> list[str]:
+    """Give the lines of a refusal, which are three."""
+    with pytest.raises(StoreError) as refused:
+        call()
+    lines = str(refused.value).splitlines()
+    assert [line[:7] for line in lines[1:]] == ["  why: ", "  fix: "]
+    return lines
+
+
+def done(store: TrialStore) -> set[str]:
+    """Name the trials that have a result."""
+    return {trial for trial in store.ids() if store.is_done(trial)}
+
+
+@pytest.fixture
+def store(tmp_path) -> TrialStore:
+    """Give an empty store."""
+    return TrialStore(tmp_path / "runs", create=True)
+
+
+# A disk that is full.
+
+
+@contextmanager
+def mounted(folder: Path, *words: str) -> Iterator[Path]:
+    """Mount something for a while; skip where that is not permitted."""
+    folder.mkdir(exist_ok=True)
+    try:
+        subprocess.run(["mount", *words, str(folder)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as problem:
+        pytest.skip(f"nothing can be mounted here: {problem}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """Give a disk of 4 MiB."""
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as folder:
+        yield folder
+
+
+def fill(path: Path) -> None:
+    """Write a file until the disk is full."""
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    assert path.stat().st_size
+
+
+@dataclass(frozen=True)
+class Fills:
+    """The first trial fills the disk, the next one is under way while others are refused."""
+
+    disk: Path
+    log: Path
+    seconds: float = 0.0
+
+    def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
+        with self.log.open("a") as log:
+            log.write(f"{spec.id}\n")
+        if spec == trials()[0]:
+            time.sleep(self.seconds / 2)
+            fill(self.disk / "filler")
+        elif spec == trials()[1]:
+            time.sleep(2 * self.seconds)
+        return TrialResult(id=spec.id, spec=spec, loss=2.0, seconds=0.0, finished="now")
+
+
+@pytest.mark.slow
+def test_what_trains_on_a_disk_that_fills_up_is_kept_and_the_rest_waits_for_room(
+    small_disk, tmp_path
+) -> None:
+    """Two trials run when the disk fills: both are published, from room that was set aside."""
+    store, log = TrialStore(small_disk / "runs", create=True), tmp_path / "log"
+    runner, specs = Fills(small_disk, log, seconds=1.0), trials()
+    lines = three_lines(lambda: sweep(store, runner, executor=LocalExecutor(2)))
+    assert lines[0].startswith(f"cannot write {store.path}/")
+    assert lines[0].endswith(": No space left on device")
+    assert lines[2] == "  fix: make room or set the permissions, then run the same command again"
+    assert done(store) == {specs[0].id, specs[1].id}
+    assert all(store.owner(spec.id) is None for spec in specs[:2])
+    (small_disk / "filler").unlink()
+    began = time.monotonic()
+    summary = sweep(store, runner, executor=LocalExecutor(2))
+    assert time.monotonic() - began < 20, "no claim had to be watched"
+    assert (summary.done, summary.ran, summary.failed) == (4, 2, {})
+    assert sorted(log.read_text().split()) == sorted(spec.id for spec in specs)
+
+
+def test_a_full_disk_leaves_no_claim_that_must_be_watched(small_disk) -> None:
+    store, spec = TrialStore(small_disk / "runs", create=True), trials()[0]
+    store.claim(spec).release()
+    fill(small_disk / "filler")
+    lines = three_lines(lambda: store.claim(spec))
+    assert lines[0] == f"cannot write {store.folder(spec.id)}: No space left on device"
+    (small_disk / "filler").unlink()
+    assert store.owner(spec.id) is None
+    assert store.claim(spec) is not None
+
+
+def test_what_is_set_aside_is_given_back(store) -> None:
+    """A gap that any machine shows: while the disk is full, only that room can be written to."""
+    specs, full = trials(), threading.Event()
+    opened = Path.open
+
+    def on_a_full_disk(path: Path, mode: str = "r", *how: object, **more: object):
+        has_room = path.parent.parent.name == "attempts" and not (path.parent / ".reserve").exists()
+        if full.is_set() and mode[0] == "w" and not has_room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, mode, *how, **more)
+
+    def runner(spec: TrialSpec, trial_dir: Path) -> TrialResult:
+        assert (trial_dir / ".reserve").stat().st_size == RESERVED_BYTES
+        full.set()
+        return Valley()(spec, trial_dir)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", on_a_full_disk)
+        lines = three_lines(lambda: sweep(store, runner))
+    assert lines[0] == f"cannot write {store.folder(specs[1].id)}: No space left on device"
+    assert done(store) == {specs[0].id}
+    assert sweep(store, Valley()).ran == 3
+    calls = (store.path / "calls.log").read_text().splitlines()
+    assert sorted(line.split()[0] for line in calls) == sorted(spec.id for spec in specs)
+
+
+# A store that cannot be written.
+
+STUDY = """
+schema = 1
+[study]
+name = "echo"
+[axes]
+width = [32, 64]
+lr = {lrs}
+[runner]
+command = "echo loss={{lr}}{{width}}"
+loss = {{ regex = "loss=(.*)" }}
+"""
+
+
+def cli(capsys, *words: object) -> tuple[int, str, str]:
+    """Run a command line here; give its status and what it said."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+def study_file(folder: Path, lrs: list[float]) -> Path:
+    """Write a study of programs that cost nothing."""
+    path = folder / f"echo{len(lrs)}.toml"
+    path.write_text(STUDY.format(lrs=lrs))
+    return path
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Make a folder read-only, for root too, for a while."""
+    if os.geteuid():
+        everything = [folder, *folder.rglob("*")]
+        for path in everything:
+            path.chmod(path.stat().st_mode & ~0o222)
+        try:
+            yield
+        finally:
+            for path in everything:
+                path.chmod(path.stat().st_mode | 0o200)
+    else:
+        with mounted(folder, "--bind", str(folder)):
+            subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+            yield
+
+
+@pytest.mark.slow
+def test_a_read_only_store_is_read_and_refuses_to_be_written(tmp_path, capsys) -> None:
+    store = tmp_path / "runs"
+    study, more = study_file(tmp_path, [0.25, 0.5]), study_file(tmp_path, [0.25, 0.5, 1.0])
+    assert cli(capsys, "sweep", study, "--store", store, "--workers", 1)[0] == 0
+    with read_only(store):
+        status, said, _ = cli(capsys, "sweep", "--status", store)
+        assert (status, said.splitlines()[0][:21]) == (0, "4 of 4 trials done, 0")
+        status, said, _ = cli(capsys, "analyze", store)
+        assert status == 0
+        assert "lr" in said
+        for file in (study, more):
+            status, said, complaint = cli(capsys, "sweep", file, "--store", store)
+            lines = complaint.splitlines()
+            assert (status, said, len(lines)) == (2, "", 3)
+            assert lines[0].startswith(f"StoreError: cannot write {store}: ")
+    status, said, _ = cli(capsys, "sweep", more, "--store", store, "--workers", 1)
+    assert (status, said.splitlines()[0][:18]) == (0, "6 of 6 trials done")
+
+
+# Clocks that jump.
+
+PAST, FUTURE = 0, 4102444800  # 1970 and 2100
+
+
+@pytest.fixture
+def hurry(monkeypatch) -> None:
+    """Judge silence after half a second."""
+    monkeypatch.setattr(driver, "STALE_SECONDS", 0.6)
+    monkeypatch.setattr(driver, "LOOK_SECONDS", 0.05)
+
+
+def held_elsewhere(store: TrialStore, spec: TrialSpec) -> Claim:
+    """Have a trial claimed by another host."""
+    claim = store.claim(spec)
+    owner = json.loads(claim.path.read_text()) | {"place": "elsewhere 1 2"}
+    claim.path.write_text(json.dumps(owner))
+    return claim
+
+
+@contextmanager
+def later(act: Callable[[], object], seconds: float = 0.3) -> Iterator[None]:
+    """Do something after a moment."""
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    yield
+    timer.join()
+
+
+@pytest.mark.parametrize("when", [PAST, FUTURE])
+def test_no_clock_makes_a_living_owner_dead_or_a_dead_one_living(tmp_path, when) -> None:
+    claim = take(tmp_path)
+    os.utime(claim.path, (when, when))
+    assert look(tmp_path).alive
+    assert take(tmp_path) is None
+    owner = json.loads(claim.path.read_text())
+    claim.path.write_text(json.dumps(owner | {"started": "1"}))
+    os.utime(claim.path, (when, when))
+    assert take(tmp_path).path.name == "2.json"
+
+
+@pytest.mark.parametrize(("before", "beat"), [(PAST, PAST + 9), (FUTURE, PAST), (PAST, FUTURE)])
+def test_a_host_whose_clock_jumps_keeps_its_trial_while_it_beats(
+    store, hurry, before, beat
+) -> None:
+    spec, seen = trials()[0], []
+    claim = held_elsewhere(store, spec)
+    os.utime(claim.path, (before, before))
+    with later(lambda: os.utime(claim.path, (beat, beat))):
+        summary = sweep(store, Valley(), [spec], on_outcome=lambda o: seen.append(o.status))
+    assert (summary.taken, summary.done, seen) == (1, 0, ["waiting", "taken"])
+    assert store.owner(spec.id).number == 1
+
+
+@pytest.mark.parametrize("when", [PAST, FUTURE])
+def test_a_host_that_is_silent_is_followed_whatever_its_clock_said(store, hurry, when) -> None:
+    spec = trials()[0]
+    claim = held_elsewhere(store, spec)
+    os.utime(claim.path, (when, when))
+    began = time.monotonic()
+    summary = sweep(store, Valley(), [spec])
+    assert (summary.ran, summary.taken) == (1, 0)
+    assert time.monotonic() - began > 0.5, "it was watched before"
+    assert sorted(p.name for p in claim.path.parent.glob("*.json")) == ["1.json", "2.json"]
+
+
+class SetBySignals(threading.Event):
+    """Its lock must not be held where a signal's handler may set it: that would hang for ever."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        raise AssertionError("a signal now would hang")
+
+
+def test_a_trial_that_another_host_gives_back_is_run_at_once(store, hurry, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "STALE_SECONDS", 60.0)
+    spec = trials()[0]
+    with later(held_elsewhere(store, spec).release):
+        assert sweep(store, Valley(), [spec], stop=SetBySignals()).ran == 1
+
+
+def test_a_trial_that_another_host_finishes_is_done(store, hurry, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "STALE_SECONDS", 60.0)
+    spec = trials()[0]
+    held_elsewhere(store, spec)
+    theirs = Valley()(spec, store.new_attempt(spec.id))
+    began = time.monotonic()
+    with later(lambda: store.publish(theirs, store.new_attempt(spec.id))):
+        summary = sweep(store, Valley(), [spec])
+    assert time.monotonic() - began < 30, "nobody waited for its claim"
+    assert (summary.done, summary.ran, summary.taken) == (1, 0, 0)
+
+
+# Files that are torn, and versions that meet.
+
+
+def test_a_truncated_result_is_told_and_costs_no_other_trial(store) -> None:
+    specs = trials()
+    sweep(store, Valley())
+    whole = {spec.id: (store.folder(spec.id) / "result.json").read_bytes() for spec in specs}
+    path = store.folder(specs[1].id) / "result.json"
+    os.truncate(path, len(whole[specs[1].id]) // 2)
+    lines = three_lines(lambda: sweep(store, Valley()))
+    assert lines[0].startswith(f"{path}: ")
+    assert lines[2] == f"  fix: remove it and run the study again: rm {path}"
+    path.unlink()
+    assert sweep(store, Valley()).ran == 1
+    for spec in (specs[0], *specs[2:]):
+        assert (store.folder(spec.id) / "result.json").read_bytes() == whole[spec.id]
+
+
+def test_of_two_that_publish_the_first_wins_and_both_report_it(store) -> None:
+    """An owner that was silent for too long comes back when another has published."""
+    spec = trials()[0]
+
+    def slow(spec: TrialSpec, trial_dir: Path) -> TrialResult:
+        mine = Valley()(spec, trial_dir)
+        store.publish(mine.model_copy(update={"loss": 7.0}), store.new_attempt(spec.id))
+        return mine
+
+    outcome = Work(store.path, slow)(spec)
+    assert (outcome.status, outcome.result.loss) == ("done", 7.0)
+    assert store.result(spec.id).loss == 7.0
+
+
+@pytest.mark.slow
+def test_an_edited_command_is_another_trial_and_the_old_ones_stay(tmp_path, capsys) -> None:
+    store, study = tmp_path / "runs", study_file(tmp_path, [0.25, 0.5])
+    before = study.read_text()
+    command = ("sweep", study, "--store", store, "--workers", 1, "--json")
+    assert cli(capsys, *command)[0] == 0
+    first = done(TrialStore(store))
+    study.write_text(before.replace("echo loss", "echo a loss"))
+    assert json.loads(cli(capsys, *command)[1])["ran"] == 4
+    both = done(TrialStore(store))
+    assert len(both) == 8
+    assert first < both
+    study.write_text(before)
+    assert json.loads(cli(capsys, *command)[1])["ran"] == 0
+
+
+@pytest.mark.parametrize("command", ["sweep", "--status", "analyze", "report"])
+def test_every_command_refuses_a_store_of_a_newer_version(store, tmp_path, capsys, command) -> None:
+    (store.path / "store.json").write_text('{"schema": 2}')
+    words = {
+        "sweep": ["sweep", study_file(tmp_path, [1.0]), "--store", store.path],
+        "--status": ["sweep", "--status", store.path],
+        "analyze": ["analyze", store.path],
+        "report": ["report", store.path],
+    }
+    status, said, complaint = cli(capsys, *words[command])
+    assert (status, said) == (2, "")
+    what, *others = complaint.splitlines()
+    assert what.endswith(" has schema 2, this version reads 1")
+    assert others[0].startswith("  why: ")
+    assert others[1].endswith("upgrade mutransfer")
+    assert [path.name for path in store.path.iterdir()] == ["store.json"], "nothing was written"
