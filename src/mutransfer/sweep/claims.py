@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import uuid
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from os import link
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mutransfer.sweep.files import opened_inside, unlinked
 from mutransfer.sweep.processes import place, started
 
 HEARTBEAT_SECONDS = 10.0
@@ -39,7 +43,7 @@ class Mark:
 
 def look(folder: Path) -> Mark | None:
     """See a trial's claim; None if nobody has it."""
-    claims = folder / "claims"
+    claims = unlinked(folder / "claims")
     return _seen(claims, _latest(claims))
 
 
@@ -49,14 +53,14 @@ def _seen(claims: Path, number: int) -> Mark | None:
     if not number or path.with_suffix(".released").exists():
         return None
     try:
-        with path.open() as file:  # opening asks the file server, a stat may be remembered
+        with opened_inside(path) as file:  # opening asks the file server, a stat may be remembered
             beat = os.fstat(file.fileno()).st_mtime_ns
             owner = json.loads(file.read())
         where, pid, since = str(owner["place"]), int(owner["pid"]), owner["started"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         # Torn when its host lost power.
         return Mark(number, _beat(path), "unknown", None)
-    alive = started(pid) == since if where == place() else None
+    alive = since is not None and started(pid) == since if where == place() else None
     return Mark(number, beat, f"{where.partition(' ')[0]}, process {pid}", alive)
 
 
@@ -70,7 +74,7 @@ def take(folder: Path, dead: Mark | None = None) -> Claim | None:
         folder: The trial's.
         dead: A claim that was watched in vain, which may be taken over if it is still the same.
     """
-    claims = folder / "claims"
+    claims = unlinked(folder / "claims")
     claims.mkdir(exist_ok=True)
     latest = _latest(claims)
     mark = _seen(claims, latest)
@@ -89,17 +93,14 @@ def take(folder: Path, dead: Mark | None = None) -> Claim | None:
     return Claim(path)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A trial that is ours while the context lasts; its file's time is the heartbeat."""
 
     path: Path
-    _over: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
+        _beating().add(self.path)
         return self
 
     def __exit__(
@@ -108,9 +109,7 @@ class Claim:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        _beating().discard(self.path)
         self.release()
 
     def release(self) -> None:
@@ -120,23 +119,32 @@ class Claim:
         except OSError:
             return  # a full disk or a store that is gone; our end says the same
 
-    def _beat(self) -> None:
-        """Touch the claim until the context ends."""
-        while not self._over.wait(HEARTBEAT_SECONDS):
-            try:
-                os.utime(self.path)
-            except OSError:
-                continue  # the file server may come back; if not, publishing will say so
+
+@cache
+def _beating() -> set[Path]:
+    """Give the claims that a thread of this process touches again and again."""
+    claims: set[Path] = set()
+
+    def beat() -> None:
+        while True:
+            time.sleep(HEARTBEAT_SECONDS)
+            for path in tuple(claims):
+                # The file server may come back; if not, publishing will say so.
+                with suppress(OSError):
+                    os.utime(path)
+
+    threading.Thread(target=beat, daemon=True).start()
+    return claims
 
 
 def _latest(claims: Path) -> int:
     """Give the number of the claim that counts, 0 if there is none."""
     try:
         names = os.listdir(claims)
-    except FileNotFoundError:
-        return 0
+    except OSError:
+        return 0  # there is none yet, or what is there is no folder: then it cannot be made
     numbers = [n.removesuffix(".json") for n in names if n.endswith(".json")]
-    return max((int(n) for n in numbers if n.isdecimal() and len(n) < 19), default=0)
+    return max((int(n) for n in numbers if n.isdecimal()), default=0)
 
 
 def _beat(path: Path) -> int:
