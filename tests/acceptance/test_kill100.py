@@ -13,8 +13,8 @@ pytestmark = [
 
 
 def test_nothing_is_lost_and_nothing_repeated() -> None:
-    """Twelve rounds at random moments; the seed is in the output."""
+    """Ten rounds at random moments; the seed is in the output."""
     script = Path(__file__).with_name("kill100.py")
-    ended = subprocess.run([sys.executable, script, "12"], capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, script, "10"], capture_output=True, text=True)
     assert ended.stdout.splitlines()[-1:] == ["0 lost, 0 repeated"], ended.stdout + ended.stderr
     assert ended.returncode == 0

@@ -46,8 +46,9 @@ class TrialStore:
         self.path = Path(path)
         with writing(self.path):
             if create and not self.path.exists():
-                self.path.mkdir(parents=True)
-            if create and self.path.is_dir() and not any(self.path.iterdir()):
+                self.path.mkdir(parents=True, exist_ok=True)
+            # Of drivers that start together, one sees the others' drafts.
+            if create and self.path.is_dir() and all(map(_is_draft, self.path.iterdir())):
                 _write_whole(self.path / "store.json", json.dumps({"schema": SCHEMA}))
         self._check()
 
@@ -314,6 +315,11 @@ def _linked(path: Path) -> StoreError:
 def _again(path: str | Path) -> str:
     """Say how to get a result anew."""
     return f"remove it and run the study again: rm {shlex.quote(str(path))}"
+
+
+def _is_draft(path: Path) -> bool:
+    """Tell whether a file is what is written before it becomes a store's head."""
+    return path.name.startswith(".store.json.")
 
 
 def _age(path: Path) -> float:
