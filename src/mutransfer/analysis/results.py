@@ -191,6 +191,12 @@ def load_results(path: str | os.PathLike[str]) -> Results:
             why="results that cannot be read would be missing from the answer",
             fix=f"ask its owner, or: chmod -R u+rX '{place}'",
         ) from None
+    except OSError as refused:
+        raise ResultsError(
+            f"'{refused.filename or place}' cannot be read: {refused.strerror}",
+            why="results that cannot be read would be missing from the answer",
+            fix="give the folder of a trial store, or a CSV file with columns width, lr, loss",
+        ) from None
     raise ResultsError(
         f"'{place}' is neither a folder nor a file" if exists else f"there is no '{place}'",
         why="results are read from a trial store or from a CSV file",

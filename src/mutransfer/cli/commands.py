@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -195,7 +196,7 @@ def report(
     from mutransfer.report import write_figures
     from mutransfer.workflows import analyze_path, report_path
 
-    place = output or (results / "report.html" if results.is_dir() else Path("report.html"))
+    place = output or (results / "report.html" if os.path.isdir(results) else Path("report.html"))
     found, answered = analyze_path(
         results,
         scale=scale,

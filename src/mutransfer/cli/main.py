@@ -80,4 +80,6 @@ def _complain(error: MutransferError, debug: bool) -> None:
     """Print an error's three lines, and its traceback if asked for."""
     if debug:
         traceback.print_exc()
-    print(plain(f"{type(error).__name__}: {error}"), file=sys.stderr)
+    lines = f"{type(error).__name__}: {error.what}", f"  why: {error.why}", f"  fix: {error.fix}"
+    # A name with a line break in it must not pass for our advice.
+    print(plain("\n".join(line.replace("\n", "\\n") for line in lines)), file=sys.stderr)
