@@ -37,7 +37,7 @@ class Record(BaseModel):
         try:
             # JSON mode: lists may become tuples, but '1' never becomes 1.
             text = json.dumps(data, allow_nan=True)
-        except (TypeError, ValueError) as refused:
+        except (TypeError, ValueError, RecursionError) as refused:
             raise error(
                 f"{where} is not plain data: {refused}",
                 why="records are JSON: text, numbers, lists and tables",

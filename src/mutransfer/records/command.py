@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal, Self
@@ -19,6 +20,7 @@ _BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*([smhd])\s*")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_DAYS = 365
+LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes; systems refuse longer names, and twice the path
 
 
 def placeholders(text: str) -> set[str]:
@@ -98,6 +100,14 @@ def _command(text: str) -> str:
     return text
 
 
+def _path(path: str) -> str:
+    """Accept a path that the system can look for."""
+    names = [len(name.encode()) for name in path.split("/")]
+    if "\0" in path or max(names) > LONGEST_NAME or sum(names) > LONGEST_PATH:
+        raise ValueError(f"'{path[:60]}' is no path")
+    return path
+
+
 def _inside(path: str) -> str:
     """Accept a path that stays inside the trial's folder, on any system."""
     parts = {*PurePosixPath(path).parts, *PureWindowsPath(path).parts}
@@ -110,8 +120,10 @@ def _inside(path: str) -> str:
 def _regex(pattern: str) -> str:
     """Accept a regular expression."""
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as problem:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)  # another Python would read it otherwise
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError, FutureWarning) as problem:
         raise ValueError(f"'{pattern[:60]}' is no regular expression: {problem}") from None
     return pattern
 
@@ -123,6 +135,7 @@ def _variable(name: str) -> str:
     return name
 
 
+PathText = Annotated[str, AfterValidator(_path)]
 Inside = Annotated[str, AfterValidator(_inside)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Variable = Annotated[str, AfterValidator(_variable)]
@@ -181,7 +194,7 @@ class CommandTable(Record):
     command: Annotated[str, AfterValidator(_command)] = Field(
         description="split into arguments first, then {name} is filled in; no shell runs it"
     )
-    cwd: str = Field(".", description="where it runs; relative to the study file's folder")
+    cwd: PathText = Field(".", description="where it runs; relative to the study file's folder")
     env: dict[Variable, Template] = Field(
         default_factory=dict, description="added to the environment; {name} is filled in"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from mutransfer.errors import nearest
 from mutransfer.records.base import Record
-from mutransfer.records.command import CommandTable
+from mutransfer.records.command import CommandTable, PathText
 from mutransfer.records.derive import names_in
 from mutransfer.records.lab import LabSettings
 from mutransfer.records.trial import AxisValue
@@ -18,7 +19,7 @@ MAX_TRIALS = 10**6
 
 _POWERS = re.compile(
     r"\s*2\s*\^\s*(?P<low>-?\d+(?:\.\d+)?)\s*\.\.\s*2\s*\^\s*(?P<high>-?\d+(?:\.\d+)?)"
-    r"(?:\s*,?\s*step\s+(?P<num>\d+)(?:\s*/\s*(?P<den>\d+))?)?\s*"
+    r"(?:\s*,?\s*step\s+(?P<num>\d{1,9})(?:\s*/\s*(?P<den>\d{1,9}))?)?\s*"
 )
 
 
@@ -64,6 +65,13 @@ def _points(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
     return values
 
 
+def _is_point(value: object) -> bool:
+    """Tell whether a value can stand on an axis."""
+    return isinstance(value, bool | int | str) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
+
+
 def _name(text: str) -> str:
     """Accept a name that is safe as a folder."""
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", text):
@@ -107,7 +115,9 @@ class LabTable(Record):
     model_config = Record.model_config | {"extra": "allow"}
 
     device: str = Field("cpu", description="'cpu', 'cuda' or 'cuda:1'; not part of the identity")
-    text: str | None = Field(None, description="file or folder of text; the embedded one if absent")
+    text: PathText | None = Field(
+        None, description="file or folder of text; the embedded one if absent"
+    )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -116,11 +126,14 @@ class LabTable(Record):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        """Refuse a key that no trial has."""
+        """Refuse a key that no trial has, and a value that no trial can have."""
         unknown = sorted(set(self.settings) - set(LabSettings.model_fields))
         if unknown:
             names = {*LabSettings.model_fields, "device", "text"}
             raise ValueError("; ".join(f"unknown key '{k}', {nearest(k, names)}" for k in unknown))
+        odd = [k for k, v in self.settings.items() if not _is_point(v)]
+        if odd:
+            raise ValueError(f"'{odd[0]}' is one number, text, true or false; several are an axis")
         return self
 
 

@@ -39,13 +39,15 @@ def read_study(path: str | Path) -> StudySpec:
     path = Path(path)
     why = "a study file says which trials answer the question"
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
             raise StudyError(
                 f"{path} is larger than {LARGEST_FILE} bytes",
                 why=why,
                 fix="name a study file; the README shows one",
             )
-        data = tomllib.loads(path.read_bytes().decode())
+        data = tomllib.loads(content.decode())
     except OSError as problem:
         raise StudyError(
             f"{path} cannot be read: {problem.strerror}",
@@ -56,7 +58,7 @@ def read_study(path: str | Path) -> StudySpec:
         raise StudyError(
             f"{path} is not UTF-8 text (byte {problem.start})", why=why, fix="save it as UTF-8"
         ) from None
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # too many digits, too deep a table
         raise StudyError(
             f"{path} is not TOML: {problem}", why=why, fix="correct the line named above"
         ) from None
