@@ -154,7 +154,14 @@ class Plan:
             if schema == SCHEMA:
                 rows = tuple(_row_from_data(row) for row in data["rows"])
                 return cls(**{name: data[name] for name in _HEAD}, rows=rows)
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as problem:
+        except (
+            LookupError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            RecursionError,
+        ) as problem:
             raise CoverageError(
                 f"this is not a plan: {type(problem).__name__}: {problem}",
                 why="a plan that is guessed at would train with the wrong rates",

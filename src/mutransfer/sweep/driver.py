@@ -235,4 +235,6 @@ class _Sweep:
 def told(error: str) -> str:
     """Give the line of a failed attempt that says what happened."""
     lines = error.strip().splitlines() or [""]
-    return lines[-1] if lines[0].startswith("Traceback") else error.strip()
+    if lines[0].startswith("Traceback"):
+        return lines[-1]
+    return error.strip() or "it left an empty error"

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from mutransfer.sweep.files import read_inside
+
 END_SECONDS = 3.0  # between asking a group to end and killing it
 NOTE = "process.json"
 _closing, _terminated = threading.Event(), threading.Event()
@@ -103,12 +105,12 @@ def end_group(attempt: Path, patience: float = END_SECONDS) -> None:
     A note from another place, or of a number that another process has by now, is left alone.
     """
     try:
-        note = json.loads((attempt / NOTE).read_bytes())
+        note = json.loads(read_inside(attempt / NOTE))
         group, since = int(note["pid"]), note["started"]
         elsewhere = note["place"] != place()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return
-    if elsewhere or group <= 1 or started(group) not in (since, None):
+    if elsewhere or not 1 < group < 2**31 or started(group) not in (since, None):
         return
     if not _signalled(os.killpg, group, signal.SIGTERM):
         return

@@ -11,6 +11,7 @@ from mutransfer.errors import StoreError
 from mutransfer.records import TrialSpec
 from mutransfer.sweep.claims import STALE_SECONDS
 from mutransfer.sweep.driver import told
+from mutransfer.sweep.files import read_inside
 from mutransfer.sweep.store import TrialStore, csv_row
 
 
@@ -89,6 +90,6 @@ def _count_result(status: StoreStatus, store: TrialStore, trial_id: str, scale: 
 def _point(path: Path) -> dict[str, Any]:
     """Read a trial's axes."""
     try:
-        return dict(TrialSpec.read_json(path.read_bytes(), error=StoreError, where="").axes)
+        return dict(TrialSpec.read_json(read_inside(path), error=StoreError, where="").axes)
     except (OSError, StoreError):
         return {}  # not yet written, or lost in a power cut; results have their own copy

@@ -11,12 +11,13 @@ import re
 import shlex
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mutransfer.errors import StoreError
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
 from mutransfer.sweep.claims import Claim, Mark, look, take
+from mutransfer.sweep.files import linked, read_inside, unlinked
 from mutransfer.sweep.processes import end_group
 
 SCHEMA = 1
@@ -56,14 +57,14 @@ class TrialStore:
         """Refuse a directory that is not a store of this version."""
         head = self.path / "store.json"
         try:
-            schema = json.loads(head.read_text())["schema"]
+            schema = json.loads(read_inside(head))["schema"]
         except OSError as problem:
             raise StoreError(
                 f"{self.path} is not a trial store: store.json: {problem.strerror}",
                 why="results are only read from, and written to, a folder made for them",
                 fix="name a folder that `mutransfer sweep` made, or a new one",
             ) from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise StoreError(
                 f"{head} is damaged",
                 why="without its version the store cannot be read safely",
@@ -83,10 +84,7 @@ class TrialStore:
             StoreError: It is a symbolic link, which may lead out of the store.
         """
         assert TRIAL_ID.fullmatch(trial_id), trial_id
-        folder = self.path / trial_id
-        if folder.is_symlink():
-            raise _linked(folder)
-        return folder
+        return unlinked(self.path / trial_id)
 
     def is_done(self, trial_id: str) -> bool:
         """Tell whether a trial has a result."""
@@ -121,11 +119,11 @@ class TrialStore:
         What former attempts left running here is ended. Room for the result is set aside, so
         that a disk that is full by then costs no finished training.
         """
-        attempts = self.folder(trial_id) / "attempts"
+        attempts = unlinked(self.folder(trial_id) / "attempts")
         with writing(attempts):
             attempts.mkdir(exist_ok=True)
             for former in attempts.iterdir():
-                end_group(former)
+                end_group(unlinked(former))
                 (former / RESERVE).unlink(missing_ok=True)
             attempt = attempts / uuid.uuid4().hex
             attempt.mkdir()
@@ -165,8 +163,13 @@ class TrialStore:
 
     def failures(self, trial_id: str) -> list[str]:
         """Give what the failed attempts of a trial said, the oldest first."""
-        found = (self.folder(trial_id) / "attempts").glob("*/error.txt")
-        return [p.read_text(errors="replace") for p in sorted(found, key=_age)]
+        attempts = unlinked(self.folder(trial_id) / "attempts")
+        found, said = attempts.glob("*/error.txt"), []
+        for path in sorted(found, key=_age):
+            unlinked(path.parent)
+            with suppress(OSError):  # a link or a folder, which no attempt left
+                said.append(read_inside(path).decode(errors="replace"))
+        return said
 
     def result(self, trial_id: str) -> TrialResult:
         """Read one result back, its identity checked.
@@ -193,17 +196,12 @@ class TrialStore:
     def _read(self, path: str) -> TrialResult | None:
         """Read a result without following a link; None if there is none."""
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            data = read_inside(path)
         except FileNotFoundError:
             return None
         except OSError as problem:
             if problem.errno == errno.ELOOP:
-                raise _linked(Path(path)) from None
-            raise _unreadable(Path(path), problem.strerror or str(problem)) from None
-        try:
-            with os.fdopen(handle, "rb") as file:
-                data = file.read()
-        except OSError as problem:
+                raise linked(Path(path)) from None
             raise _unreadable(Path(path), problem.strerror or str(problem)) from None
         return TrialResult.read_json(data, error=StoreError, where=path, fix=_again(path))
 
@@ -213,7 +211,7 @@ class TrialStore:
             named = [entry for entry in entries if TRIAL_ID.fullmatch(entry.name)]
         for entry in named:
             if entry.is_symlink():
-                raise _linked(self.path / entry.name)
+                raise linked(self.path / entry.name)
         return sorted(entry.name for entry in named)
 
     def results(self) -> Iterator[TrialResult]:
@@ -228,11 +226,11 @@ class TrialStore:
         """
         path = self.path / "trials.json"
         try:
-            named = json.loads(path.read_bytes())["trials"]
+            named = json.loads(read_inside(path))["trials"]
             if all(TRIAL_ID.fullmatch(name) for name in named):
                 return list(named)
             problem: object = "it holds something else"
-        except (OSError, ValueError, KeyError, TypeError) as refused:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as refused:
             problem = refused
         raise StoreError(
             f"{path} does not name the study's trials: {problem}",
@@ -291,6 +289,10 @@ def _checked(result: TrialResult, trial_id: str, path: Path) -> TrialResult:
             why="a moved or edited result would change the answer",
             fix=_again(path),
         )
+    try:
+        _ = result.spec.values
+    except ValueError as problem:
+        raise _unreadable(path, str(problem)) from None
     return result
 
 
@@ -300,15 +302,6 @@ def _unreadable(path: Path, problem: str) -> StoreError:
         f"{path} cannot be read: {problem}",
         why="a damaged result would change the answer",
         fix=_again(path),
-    )
-
-
-def _linked(path: Path) -> StoreError:
-    """Say that a link stands in a store."""
-    return StoreError(
-        f"{path} is a symbolic link",
-        why="a link may lead out of the store",
-        fix=f"remove it: rm {shlex.quote(str(path))}",
     )
 
 
@@ -324,7 +317,7 @@ def _is_draft(path: Path) -> bool:
 
 def _age(path: Path) -> float:
     """Sort files by time."""
-    return path.stat().st_mtime
+    return path.lstat().st_mtime
 
 
 def _write_whole(path: Path, text: str, *, durably: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def stored_plans(path: str | Path) -> list[Plan]:
     for trial_id in store.ids():
         # An attempt that has no result may have left half a plan.
         for result in sorted(store.folder(trial_id).glob("attempts/*/result.json"))[:1]:
-            if (result.parent / "plan.json").is_file():
-                plan = Plan.from_json((result.parent / "plan.json").read_text())
+            written = result.parent / "plan.json"
+            if written.is_file() and not any(map(os.path.islink, [written, *written.parents[:2]])):
+                plan = Plan.from_json(written.read_text(errors="replace"))
                 best = plans.setdefault(plan.parametrization, plan)
                 if plan.target > best.target:
                     plans[plan.parametrization] = plan
