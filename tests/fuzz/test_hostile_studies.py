@@ -1,0 +1,136 @@
+"""Whatever stands in a study file, its trials are listed or it is refused; nothing of it runs."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from hostile import as_toml, fuzz, mutated, spoiled
+from hypothesis import strategies as st
+from shares import cases
+from watched import case_folder, command
+
+from mutransfer.errors import StudyError
+from mutransfer.sweep import read_study
+
+HEAD = {"schema": 1, "study": {"name": "s"}}
+AXES = {"width": [64, 128], "lr": [0.25, 0.5]}
+RUNNER = {
+    "command": "{python} train.py {seed} {parametrization} --lr={lr} --h={heads} --out={trial_dir}",
+    "cwd": ".",
+    "env": {"A": "{lr}"},
+    "loss": {"csv": "log.csv", "column": "loss", "reduce": "last"},
+    "diverged": {"regex": "nan", "exit": 3},
+    "timeout": "2h",
+    "retries": 1,
+}
+PLAIN = {"command": "sh -c 'touch ran' {lr} {width}", "loss": {"regex": "loss ([0-9.]+)"}}
+STUDIES = [
+    {
+        **HEAD,
+        "axes": {**AXES, "parametrization": ["sp", "mup"], "seed": [0, 1]},
+        "derived": {"heads": "width // 64"},
+        "runner": RUNNER,
+        "search": {"strategy": "grid"},
+        "analysis": {
+            "scale": "width",
+            "hyperparameter": "lr",
+            "group_by": ["parametrization"],
+            "threshold": 0.01,
+        },
+    },
+    {**HEAD, "axes": {**AXES, "lr": "2^-6 .. 2^-2 step 1/2"}, "runner": PLAIN},
+    {
+        **HEAD,
+        "axes": {**AXES, "seed": [0]},
+        "derived": {"min": "lr / 10"},
+        "runner": {"command": "{python} t.py {width} {min} {seed}", "loss": {"env": "LOSS"}},
+    },
+    {
+        **HEAD,
+        "axes": AXES,
+        "lab": {"base_width": 64, "steps": 10, "depth": 1, "text": "words.txt", "device": "cpu"},
+        "derived": {"seed": "width // 64"},
+    },
+]
+
+files = spoiled(mutated(STUDIES).map(as_toml))
+flags = st.sampled_from(
+    [[], [], ["--json"], ["--only", "width=64"], ["--only", "lr=x"], ["--store", "../s"]]
+)
+
+
+@cases("studies")
+def test_a_study_is_listed_or_refused(cases) -> None:
+    fuzz(cases, st.tuples(files, flags), _list)
+
+
+def _list(case: tuple[bytes, list[str]]) -> None:
+    content, chosen = case
+    with case_folder() as here:
+        (here / "s.toml").write_bytes(content)
+        (here / "words.txt").write_text("some words\n" * 50)
+        command(here, "sweep", "s.toml", "--dry-run", *chosen)
+        assert sorted(path.name for path in here.iterdir()) == ["s.toml", "words.txt"]
+
+
+@pytest.mark.parametrize("number", range(len(STUDIES)))
+def test_what_is_spoiled_is_a_good_study(number) -> None:
+    with case_folder() as here:
+        (here / "s.toml").write_bytes(as_toml(STUDIES[number]))
+        (here / "words.txt").write_text("some words\n" * 50)
+        assert "width=128" in command(here, "sweep", "s.toml", "--dry-run").out
+
+
+DIGITS = "1" * 5000
+REFUSED = {
+    "a number of 5000 digits": (f"a = {DIGITS}", "s.toml is not TOML: Exceeds the limit"),
+    "a list in a list in a list": ("a = " + "[" * 5000, "s.toml is not TOML: maximum recursion"),
+    "a table in a table in a table": ("a" + ".a" * 5000 + " = 1", "s.toml is not plain data: max"),
+    "too large a file": (" " * (2**20 + 1), "s.toml is larger than 1048576 bytes"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_toml_beyond_measure_is_refused(tmp_path, what) -> None:
+    text, said = REFUSED[what]
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(StudyError) as refused:
+        read_study(tmp_path / "s.toml")
+    assert said in refused.value.what
+
+
+def test_an_endless_study_is_read_as_far_as_studies_go() -> None:
+    with pytest.raises(StudyError, match="/dev/zero is larger than 1048576 bytes"):
+        read_study("/dev/zero")
+
+
+SPOILED = {
+    "a nested set": (0, ("runner", "diverged", "regex"), "[[a]", "Possible nested set"),
+    "a step of nothing": (
+        0,
+        ("axes", "lr"),
+        "2^0 .. 2^1 step 1/" + "9" * 400,
+        "neither a list",
+    ),
+    "an odd number": (0, ("derived", "heads"), "1if 2else 3", "has more than + - * /"),
+    "a folder with a zero byte": (0, ("runner", "cwd"), "a\x00b", "is no path"),
+    "a folder with a long name": (0, ("runner", "cwd"), "x" * 300, "is no path"),
+    "a folder far away": (0, ("runner", "cwd"), "x/" * 2500, "is no path"),
+    "a text with a zero byte": (3, ("lab", "text"), "\x00", "is no path"),
+    "several values in [lab]": (3, ("lab", "steps"), [1, 2], "'steps' is one number, text"),
+    "no number in [lab]": (3, ("lab", "steps"), float("nan"), "'steps' is one number, text"),
+    "lines of our own": (0, ("study", "x\n  fix: rm"), 1, "unknown key 'study.x\\n  fix: rm'"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_a_study_that_once_broke_us_is_refused(what) -> None:
+    number, way, value, reason = SPOILED[what]
+    study = copy.deepcopy(STUDIES[number])
+    study[way[0]] = {**study[way[0]], way[1]: {"regex": value} if way[2:] else value}
+    with case_folder() as here:
+        (here / "s.toml").write_bytes(as_toml(study))
+        said = command(here, "sweep", "s.toml", "--dry-run")
+        assert said.status == 2
+        assert reason in said.err.splitlines()[0]
