@@ -268,6 +268,17 @@ def test_a_link_in_a_trial_leads_nowhere() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_claim_is_given_back_through_no_link() -> None:
+    with case_folder() as here:
+        store = stored(here)
+        failed = next(store.glob("*/attempts/*/error.txt")).parents[2]
+        out = here.parents[2] / "out"
+        (failed / "claims" / "2.released").symlink_to(out / "new")
+        assert resumed(here).status == 0
+        assert not (out / "new").exists()
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("number", [10**18 - 1, 10**18, 10**40])
 def test_a_claim_with_a_large_number_is_passed_by(number) -> None:
     for times in range(2):
