@@ -114,7 +114,9 @@ def _check_schema(store: Path) -> None:
         raise ResultsError(
             f"'{store}' has schema {json.dumps(schema)}, this version reads {SCHEMA}",
             why="fields of another schema may mean something else",
-            fix="upgrade mutransfer" if newer else f'store.json must be {{"schema": {SCHEMA}}}',
+            fix="pip install --upgrade mutransfer"
+            if newer
+            else f'store.json must be {{"schema": {SCHEMA}}}',
         )
 
 

@@ -46,15 +46,12 @@ class Record(BaseModel):
         return cls.read_json(text, error=error, where=where)
 
     @classmethod
-    def read_json(
-        cls, text: str | bytes, *, error: type[MutransferError], where: str, fix: str = ""
-    ) -> Self:
+    def read_json(cls, text: str | bytes, *, error: type[MutransferError], where: str) -> Self:
         """Validate untrusted JSON; every problem comes in one error of three lines."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as refused:
-            said = explained(refused, cls, error=error, where=where)
-            raise error(said.what, why=said.why, fix=fix or said.fix) from None
+            raise explained(refused, cls, error=error, where=where) from None
 
 
 def explained(

@@ -15,9 +15,11 @@ from mutransfer.records.derive import derive
 
 def _scalar(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON value
     """Coerce an axis value to its canonical form, or say that it is none."""
-    if not isinstance(value, bool | int | float | str):
+    if isinstance(value, float):
+        return plain_number(value)
+    if not isinstance(value, int | str):  # True and False are int
         raise ValueError("a point on an axis is a number, a text, true or false")
-    return plain_number(value)
+    return value
 
 
 AxisValue = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
@@ -88,7 +90,8 @@ class TrialSpec(Record):
     @property
     def values(self) -> dict[str, AxisValue]:
         """The point on every axis, and what is derived from it."""
-        return {**self.axes, **derive(self.runner.derived, self.axes)}
+        derived = self.runner.derived
+        return {**self.axes, **derive(derived, self.axes)} if derived else dict(self.axes)
 
 
 class TrialResult(Record):

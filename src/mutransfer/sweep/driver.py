@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from mutransfer.errors import StoreError
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.sweep.claims import STALE_SECONDS, Mark
 from mutransfer.sweep.store import TrialStore, csv_row
@@ -170,9 +171,10 @@ class _Sweep:
         self.on_outcome(outcome)
 
     def keep_failure(self, outcome: Outcome) -> None:
-        """Write down what a worker that died could not."""
+        """Write down what a worker that died could not; on a full disk the summary says it."""
         if outcome.attempt is not None and not (outcome.attempt / "error.txt").exists():
-            self.store.fail(outcome.attempt, outcome.error)
+            with suppress(StoreError):
+                self.store.fail(outcome.attempt, outcome.error)
 
     def watch(
         self, taken: Sequence[TrialSpec], stop: threading.Event

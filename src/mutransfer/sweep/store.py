@@ -14,8 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from mutransfer.errors import StoreError
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
+from mutransfer.records.base import explained
 from mutransfer.sweep.claims import Claim, Mark, look, take
 from mutransfer.sweep.files import linked, read_inside, unlinked
 from mutransfer.sweep.processes import end_group
@@ -189,7 +192,9 @@ class TrialStore:
         for spec in trials:
             path = f"{self.path}/{spec.id}/result.json"
             found = self._read(path) if spec.id in present else None
-            if found is not None and not (found.id == spec.id and found.spec == spec):
+            if found is not None and (found.id, found.spec.axes, found.spec.runner) != (
+                (spec.id, spec.axes, spec.runner)
+            ):
                 found = _checked(found, spec.id, Path(path))
             yield spec, found
 
@@ -203,7 +208,11 @@ class TrialStore:
             if problem.errno == errno.ELOOP:
                 raise linked(Path(path)) from None
             raise _unreadable(Path(path), problem.strerror or str(problem)) from None
-        return TrialResult.read_json(data, error=StoreError, where=path, fix=_again(path))
+        try:
+            return TrialResult.model_validate_json(data)
+        except ValidationError as refused:
+            said = explained(refused, TrialResult, error=StoreError, where=path)
+            raise StoreError(said.what, why=said.why, fix=_again(path)) from None
 
     def ids(self) -> list[str]:
         """Name every trial that has a folder."""
