@@ -72,7 +72,11 @@ def test_a_folder_that_is_no_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "what", "fix"),
     [
-        ('{"schema": 2}', "' has schema 2, this version reads 1", "upgrade mutransfer"),
+        (
+            '{"schema": 2}',
+            "' has schema 2, this version reads 1",
+            "pip install --upgrade mutransfer",
+        ),
         ("{}", "' has schema null, this version reads 1", 'store.json must be {"schema": 1}'),
     ],
 )

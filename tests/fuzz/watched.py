@@ -43,11 +43,13 @@ COMPILERS = {
     "attr._make",
     "collections",
     "dataclasses",
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
     "inspect",
+    "jinja2.environment",  # altair's own templates
     "typing",
     "typing_extensions",
 }
-COMPILERS |= {"importlib._bootstrap", "importlib._bootstrap_external", "typing_extensions"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 

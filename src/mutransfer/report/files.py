@@ -35,7 +35,7 @@ def make_room(place: Path) -> None:
     Raises:
         ResultsError: Where a folder stands in the file's place, or its folder cannot be made.
     """
-    if place.is_dir():
+    if os.path.isdir(place):  # a name too long is nowhere, and refused when it is written
         raise ResultsError(
             f"'{place}' is a folder",
             why="one file is written, and never over a folder",
