@@ -104,7 +104,7 @@ def chosen(choices: list[Any]) -> st.SearchStrategy[Any]:
 
 texts = st.one_of(chosen(TEXTS), st.text(max_size=12))
 numbers = st.one_of(chosen(NUMBERS), st.integers(), st.floats())
-scalars = st.one_of(texts, numbers, st.none())
+scalars = st.one_of(texts, numbers, st.none(), chosen(LONE))
 values = st.one_of(
     scalars,
     st.lists(scalars, max_size=4),
