@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hostile import chosen, fuzz, spoiled, texts
 from hypothesis import strategies as st
 from shares import cases
@@ -81,3 +82,13 @@ def _analyze(case: tuple[bytes, list[list[str]]]) -> None:
     with case_folder() as here:
         (here / "t.csv").write_bytes(content)
         command(here, "analyze", "t.csv", *itertools.chain(*said))
+
+
+@pytest.mark.parametrize("loss", ["-1.7e308", "1.7e308", "-inf", "1e101"])
+def test_a_loss_beyond_all_measure_is_a_diverged_run(loss) -> None:
+    rows = [f"{w},{lr},{2 + (lr - 0.2) ** 2}" for w in (64, 128) for lr in (0.125, 0.25, 0.5)]
+    with case_folder() as here:
+        (here / "t.csv").write_text("\n".join(["width,lr,loss", *rows, f"128,1,{loss}"]))
+        said = command(here, "analyze", "t.csv")
+        assert said.status == 0
+        assert "diverged runs   1" in said.out

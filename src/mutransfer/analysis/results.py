@@ -18,6 +18,7 @@ Cell = bool | int | float | str | None
 
 # Columns that are outcomes; every other column is an axis.
 OUTCOMES = ("loss", "diverged_at")
+LARGEST_LOSS = 1e100  # beyond, nothing was learned, and squares would overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Results:
     ) -> Results:
         """Take columns: `loss`, optionally `diverged_at`, and the axes.
 
-        A loss that is None, NaN or infinite, and any `diverged_at`, is a diverged trial.
+        A loss that is None, NaN or beyond 1e100, and any `diverged_at`, is a diverged trial.
 
         Raises:
             ResultsError: Without `loss`, without rows, with columns of unequal length, or
@@ -141,6 +142,8 @@ def _losses(values: Sequence[Cell], source: str) -> Floats:
             try:
                 loss[row] = float(value)
             except OverflowError:
+                loss[row] = math.inf
+            if abs(loss[row]) > LARGEST_LOSS:
                 loss[row] = math.inf
     if wrong:
         raise ResultsError(

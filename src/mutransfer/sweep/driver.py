@@ -12,7 +12,7 @@ from typing import Protocol
 from mutransfer.errors import StoreError
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.sweep.claims import STALE_SECONDS, Mark
-from mutransfer.sweep.store import TrialStore, csv_row
+from mutransfer.sweep.store import TrialStore, csv_row, told
 from mutransfer.sweep.work import Do, Outcome, Runner, Work
 
 RUNS = 2  # a trial that failed in one run is tried again in the next, and then given up
@@ -94,18 +94,9 @@ def run_sweep(
         StoreError: The store cannot be read or written.
     """
     sweep = _Sweep(store, same, on_outcome, SweepSummary(len(trials)))
-    pending = sweep.look_up(trials)
-    left = {}
-    for spec in pending:
-        errors = store.failures(spec.id)
-        left[spec.id] = 1 + retries
-        if not retry_failed:
-            left[spec.id] = min(1 + retries, RUNS * (1 + retries) - len(errors))
-        if left[spec.id] <= 0:
-            sweep.summary.given_up += 1
-            sweep.count(Outcome(spec, "failed", error=told(errors[-1])))
     stop = stop or threading.Event()
-    pending = sorted((s for s in pending if left[s.id] > 0), key=cost, reverse=True)
+    left = sweep.tries(sweep.look_up(trials), retries, retry_failed)
+    pending = sorted((spec for spec in trials if spec.id in left), key=cost, reverse=True)
     if pending:
         check(pending[0])
     dead: dict[str, Mark] = {}
@@ -157,6 +148,20 @@ class _Sweep:
         for key, (result,) in found.items():
             self._share(result, self.groups[key])
         return [group[0] for key, group in self.groups.items() if key not in found]
+
+    def tries(
+        self, pending: Sequence[TrialSpec], retries: int, retry_failed: bool
+    ) -> dict[str, int]:
+        """Tell how often each trial may be tried in this run; count those that are given up."""
+        left = {}
+        for spec in pending:
+            errors = [] if retry_failed else self.store.failures(spec.id)
+            if len(errors) < RUNS * (1 + retries):
+                left[spec.id] = min(1 + retries, RUNS * (1 + retries) - len(errors))
+            else:
+                self.summary.given_up += 1
+                self.count(Outcome(spec, "failed", error=told(errors[-1])))
+        return left
 
     def count(self, outcome: Outcome) -> None:
         """Add an outcome to the totals, pass it on, and share its result."""
@@ -232,11 +237,3 @@ class _Sweep:
                     self.store.share(result, spec)
                     self.summary.shared += 1
                 self._count_done(Outcome(spec, "done", self.store.result(spec.id)))
-
-
-def told(error: str) -> str:
-    """Give the line of a failed attempt that says what happened."""
-    lines = error.strip().splitlines() or [""]
-    if lines[0].startswith("Traceback"):
-        return lines[-1]
-    return error.strip() or "it left an empty error"

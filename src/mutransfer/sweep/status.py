@@ -10,9 +10,8 @@ from typing import Any
 from mutransfer.errors import StoreError
 from mutransfer.records import TrialSpec
 from mutransfer.sweep.claims import STALE_SECONDS
-from mutransfer.sweep.driver import told
 from mutransfer.sweep.files import read_inside
-from mutransfer.sweep.store import TrialStore, csv_row
+from mutransfer.sweep.store import TrialStore, csv_row, told
 
 
 @dataclass(slots=True)

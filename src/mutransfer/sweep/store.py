@@ -277,6 +277,14 @@ def csv_row(result: TrialResult) -> dict[str, object]:
     return {**result.spec.values, **measured, "id": result.id}
 
 
+def told(error: str) -> str:
+    """Give the line of a failed attempt that says what happened."""
+    lines = error.strip().splitlines() or [""]
+    if lines[0].startswith("Traceback"):
+        return lines[-1]
+    return error.strip() or "it left an empty error"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the file system's refusals into our three lines."""
