@@ -8,7 +8,7 @@ READY := .venv/.ready
 help:
 	@echo "make demo       set up, then the main job: SP against µP on real text (minutes)"
 	@echo "make test       set up, then lint, types, import contracts, tests, examples, wheel"
-	@echo "make test-slow  tests that train for long, kill processes or drive a browser"
+	@echo "make test-slow  tests that train for long, kill processes, drive a browser, try 10,000 inputs"
 	@echo "make test-all   both"
 	@echo "make docs       write the generated pages anew: docs/rules.md, docs/schemas"
 	@echo "make browser    install Chromium from Debian's packages, for the browser test"
@@ -35,7 +35,7 @@ test: $(READY)
 	sh tests/wheel.sh $(BIN)/python
 
 test-slow: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow
 
 test-all: test test-slow
 
