@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hostile import as_json, chosen, fuzz, texts
+from hostile import LONE, as_json, chosen, fuzz, texts
 from hypothesis import strategies as st
 from shares import cases
 from test_hostile_stores import documents, stored
@@ -31,6 +31,7 @@ MARKUP = [
     "\u202e\u2066<b>",
     "{{datum.x}}",
     "datum['x']; alert(1)",
+    *LONE,
 ]
 markup = st.one_of(chosen(MARKUP), chosen(MARKUP), texts.filter(lambda t: len(t) < 300))
 

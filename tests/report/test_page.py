@@ -290,3 +290,12 @@ def test_a_refused_write_leaves_the_old_page(
     )
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert place.read_text() == "old"
+
+
+def test_half_a_pair_of_surrogates_is_shown_as_a_question_mark(tmp_path: Path) -> None:
+    """JSON can name what UTF-8 cannot write."""
+    results = planted(("sp",))
+    place = write_report(
+        tmp_path / "p.html", results=results, report=judged(results), title="\ud800x"
+    )
+    assert "<h1>?x" in place.read_text()

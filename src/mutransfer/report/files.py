@@ -53,7 +53,9 @@ def write_file(place: Path, content: bytes) -> Path:
     make_room(place)
     part = place.with_name(f".{place.name[:100]}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:  # never through a link that waits here
+            file.write(content)
         part.replace(place)
     except OSError as refused:
         with contextlib.suppress(OSError):

@@ -68,7 +68,8 @@ def write_report(
         report = analyze(results)
     plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
     text = page(results, report, plans=plans, study=study, title=title)
-    written = write_file(place, text.encode())
+    # JSON can name what UTF-8 cannot write: half of a pair of surrogates.
+    written = write_file(place, text.encode(errors="replace"))
     if figures is not None:
         write_figures(figures, report)
     return written

@@ -1,0 +1,32 @@
+"""The commit of a checkout: read from its files, and only if it is one."""
+
+import subprocess
+
+from mutransfer.records.provenance import checkout_commit
+
+SHA = "0123456789abcdef" * 2 + "01234567"
+
+
+def test_it_agrees_with_git_loose_packed_and_detached(tmp_path) -> None:
+    def git(*arguments: str) -> str:
+        line = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.check_output(line, cwd=tmp_path, text=True).strip()
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    (tmp_path / "src" / "deep").mkdir(parents=True)
+    for prepare in ([], ["pack-refs", "--all"], ["checkout", "-q", "--detach"]):
+        git(*prepare) if prepare else None
+        assert checkout_commit(tmp_path / "src" / "deep") == git("rev-parse", "HEAD")
+
+
+def test_outside_of_a_checkout_there_is_none(tmp_path) -> None:
+    assert checkout_commit(tmp_path) is None
+
+
+def test_what_is_no_commit_is_not_recorded(tmp_path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "secret").write_text("password")
+    for head, found in ((SHA, SHA), ("password", None), ("ref: ../secret", None), ("ref: x", None)):
+        (tmp_path / ".git" / "HEAD").write_text(head + "\n")
+        assert checkout_commit(tmp_path) == found
