@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -55,13 +57,14 @@ def run(capsys, folder):
 def test_a_dry_run_lists_the_trials_and_shows_the_first_command(run, folder) -> None:
     status, out, _ = run("study.toml", "--dry-run")
     lines = out.splitlines()
-    assert (status, lines[4:6]) == (0, ["4 trials", "the first command:"])
+    assert (status, lines[4:6]) == (0, ["4 trials, 0 of them done", "the first command:"])
     assert lines[0].endswith("  width=8 lr=0.25")
-    assert lines[6] == f"{sys.executable} train.py 8 0.25"
+    place = Path(tempfile.gettempdir(), "mutransfer-s")
+    assert lines[6] == f"mkdir -p {place} && {sys.executable} train.py 8 0.25"
     assert not (folder / "runs").exists()
     data = json.loads(run("study.toml", "--dry-run", "--only", "width=16", "--json")[1])
     assert [trial["axes"]["width"] for trial in data["trials"]] == [16, 16]
-    assert data["first_command"] == f"{sys.executable} train.py 16 0.25"
+    assert data["first_command"].endswith(f"{sys.executable} train.py 16 0.25")
 
 
 def test_failures_are_told_tried_once_more_and_then_only_when_asked(run, folder) -> None:
@@ -69,15 +72,17 @@ def test_failures_are_told_tried_once_more_and_then_only_when_asked(run, folder)
     assert status == 4
     assert err.splitlines()[:2] == ["4 trials", "[1/4] width=8 lr=0.25  loss 2.0312, " + err.split(
         "loss 2.0312, ")[1].splitlines()[0]]  # fmt: skip
-    assert out.splitlines()[:2] == [
+    assert out.splitlines()[:3] == [
         "2 of 4 trials done, 0 of them diverged",
         r"failed, 2 times: exit status 1: ValueError: bad \x1b[31mrate",
+        "    at width=8 lr=0.5; width=16 lr=0.5",
     ]
     assert "    | Traceback (most recent call last):" in out
     assert "\x1b" not in out + err
     assert run("study.toml")[0] == 4
     status, out, _ = run("study.toml")
-    assert "2 failed in two runs and were left alone; to try them: --retry-failed" in out
+    assert "2 failed in two runs and were not tried: --retry-failed does" in out
+    assert "next:" not in out
     (folder / "mended").touch()
     assert run("study.toml")[0] == 4, "left alone, mended or not"
     status, out, _ = run("study.toml", "--retry-failed")
@@ -137,11 +142,19 @@ def test_a_program_that_is_not_there_fails_no_trial(run, folder) -> None:
     (folder / "study.toml").write_text(STUDY.replace("{python}", "pyhton"))
     assert run("study.toml")[::2] == (
         2,
-        "4 trials\n"
         "StudyError: runner.command starts 'pyhton', which is no program here\n"
         "  why: every trial would fail\n"
         "  fix: write {python} for this Python, or the program's full path\n",
     )
+
+
+def test_an_edited_command_says_what_it_leaves_aside(run, folder) -> None:
+    run("study.toml", "--only", "lr=0.25")
+    assert "4 trials, 2 of them done" in run("study.toml", "--dry-run")[1]
+    (folder / "study.toml").write_text(STUDY.replace("train.py {width}", "-u train.py {width}"))
+    assert "4 trials, 0 of them done" in run("study.toml", "--dry-run")[1]
+    out = run("study.toml", "--only", "lr=0.25")[1]
+    assert "2 trials of another command or other axes are kept aside" in out
 
 
 def test_the_environment_of_the_user_reaches_the_program(run, folder, monkeypatch) -> None:
@@ -154,3 +167,16 @@ def test_the_environment_of_the_user_reaches_the_program(run, folder, monkeypatc
     logs = [path.read_text().split()[1] for path in folder.glob("runs/s/*/attempts/*/stdout.txt")]
     assert sorted(logs) == ["1", "1", "3", "3"]
     assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_a_study_that_sought_its_loss_in_the_wrong_place_is_mended_without_training(
+    run, folder
+) -> None:
+    (folder / "mended").touch()
+    (folder / "train.py").write_text(TRAIN + "open('starts', 'a').write('x')\n")
+    (folder / "study.toml").write_text(STUDY.replace("loss (.*)", "lost (.*)"))
+    assert run("study.toml")[0] == 4
+    assert (folder / "starts").read_text() == "xxxx"
+    (folder / "study.toml").write_text(STUDY)
+    assert run("study.toml")[0] == 0
+    assert (folder / "starts").read_text() == "xxxx"

@@ -8,7 +8,7 @@ from mutransfer.records.command import filled, placeholders
 
 
 def study(**runner) -> dict:
-    given = {"command": "train --lr={lr} --w={width}", "loss": {"regex": "loss ([0-9.]+)"}}
+    given = {"command": "train --lr={lr} --w={width}", "loss": {"regex": r"loss (\S+)"}}
     return {
         "schema": 1,
         "study": {"name": "s"},
@@ -24,7 +24,7 @@ def complaint(data: dict) -> str:
 
 
 def test_arguments_are_split_before_substitution_so_no_value_can_add_one() -> None:
-    table = CommandTable(command="run '{name}' -x={name}", loss={"regex": "x"})
+    table = CommandTable(command="run '{name}' -x={name}", loss={"regex": "(.*)"})
     assert table.arguments == ["run", "{name}", "-x={name}"]
     hostile = "a b; rm -rf / $(x) `y` {width} {{"
     assert [filled(a, {"name": hostile}) for a in table.arguments] == [
@@ -75,7 +75,7 @@ BAD = {
         "'runner.loss': name exactly one of csv, json, jsonl, regex, env",
     ),
     "a setting without effect": (
-        {"loss": {"regex": "x", "column": "loss"}},
+        {"loss": {"regex": "(.*)", "column": "loss"}},
         "'runner.loss': 'column' belongs to csv; elsewhere it is 'key'",
     ),
     "a regex that is none": (
@@ -85,7 +85,21 @@ BAD = {
     ),
     "a regex with two groups": (
         {"loss": {"regex": "(a)(b)"}},
-        "'runner.loss': the regex has several groups; put only the number in ( )",
+        "'runner.loss': put the number of '(a)(b)', and only it, in ( )",
+    ),
+    "a regex without a group": (
+        {"loss": {"regex": "loss"}},
+        "'runner.loss': put the number of 'loss', and only it, in ( )",
+    ),
+    "a regex that overlooks divergence": (
+        {"loss": {"regex": r"loss (?:is )?\(?([0-9.e-]+)"}},
+        r"'runner.loss': the ( ) of 'loss (?:is )?\(?([0-9.e-]+)' does not take 'nan': such a loss "
+        r"would be overlooked, or cut short; write (\S+)",
+    ),
+    "a regex that cuts small losses short": (
+        {"loss": {"regex": r"[(] (?P<loss>nan|\d+\.\d+)"}},
+        r"'runner.loss': the ( ) of '[(] (?P<loss>nan|\d+\.\d+)' does not take '1.5e-05': such a "
+        r"loss would be overlooked, or cut short; write (\S+)",
     ),
     "a timeout without a unit": (
         {"timeout": "90"},

@@ -109,7 +109,8 @@ CASES = {
     ),
     "analysis of nothing": (
         GOOD + '[analysis]\nscale = "depth"',
-        "/study.toml: analysis.scale is 'depth', which is no axis\n"
+        "/study.toml: analysis.scale is 'depth', which is no axis: name one, as in "
+        '[analysis] scale = "width"\n'
         "  why: a key or value that is not understood would be ignored silently\n"
         "  fix: correct the values named above",
     ),

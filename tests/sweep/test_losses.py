@@ -21,15 +21,16 @@ FOUND = {
     "tabs and Windows lines": ({"csv": "f"}, "a\tloss\r\n1\t2.5\r\n", 2.5),
     "a row cut off": ({"csv": "f"}, "a,loss\n1,2.5\n2", 2.5),
     "not a number, which is divergence": ({"csv": "f"}, "loss\n2.5\nnan\n", math.nan),
-    "a least beside it": ({"csv": "f", "reduce": "min"}, "loss\n2.5\nnan\n-inf\n", 2.5),
+    "a least in spite of it": ({"csv": "f", "reduce": "min"}, "loss\n2.5\nnan\n-inf\n3\n", 2.5),
+    "a least of a run that ended so": ({"csv": "f", "reduce": "min"}, "loss\n2\nnan\n", math.nan),
     "a key of each line": ({"jsonl": "f", "key": "val.loss"}, JSONL, 3.0),
     "a name with a dot": ({"jsonl": "f", "key": "val.loss"}, '{"val.loss": 1}\n', 1.0),
     "a line cut off": ({"jsonl": "f"}, '{"loss": 2.5}\n{"lo', 2.5),
     "null for NaN": ({"json": "f"}, '{"loss": null}', math.nan),
     "NaN in JSON": ({"json": "f"}, '{"loss": NaN, "info": "nan"}', math.nan),
     "a number as text": ({"json": "f"}, '{"loss": "2.5"}', 2.5),
-    "a group": ({"regex": r"val ([\d.]+)"}, "val 9\nx\nstep 2: val 2.5, 1 s\n", 2.5),
-    "a match without a group": ({"regex": r"[\d.]+$"}, "loss: 2.5", 2.5),
+    "a group": ({"regex": r"val (\S+)"}, "val 9\nx\nstep 2: val 2.5, 1 s\n", 2.5),
+    "a group that is divergence": ({"regex": r"val (\S+)"}, "val 9\nval nan\n", math.nan),
     "a bare number": ({"env": "RESULT"}, "2.5\n", 2.5),
     "a bare nan": ({"env": "RESULT"}, "nan", math.nan),
     "an object": ({"env": "RESULT", "key": "x"}, '{"x": 2.5}', 2.5),
@@ -56,6 +57,7 @@ MISSING = {
     "an empty file": ({"csv": "f"}, "", "no column 'loss' in its header ''"),
     "a torn line in the middle": ({"jsonl": "f"}, '{"l\n{"loss": 1}\n', "line 1 is not JSON"),
     "no such key": ({"json": "f", "key": "a.b"}, '{"a": 1}', "no 'a.b'"),
+    "no such key in any line": ({"jsonl": "f"}, '{"a": 1}\n{"b": 2}', "its lines have 'a', 'b'"),
     "true": ({"json": "f"}, '{"loss": true}', "line 1 has True, which is no number"),
     "no JSON": ({"json": "f"}, "<html>", "it is not JSON"),
     "no match": ({"regex": "loss=(.*)"}, "bye\n", "no line matches 'loss=(.*)'"),
@@ -77,6 +79,11 @@ def test_what_is_missing_is_said(tmp_path, case) -> None:
 def test_a_file_that_is_not_there(tmp_path) -> None:
     with pytest.raises(TrialError, match=r"no loss in f: No such file or directory"):
         read_loss(LossSource(csv="f"), tmp_path)
+
+
+def test_a_file_that_the_program_was_to_write(tmp_path) -> None:
+    with pytest.raises(TrialError, match=r"no loss in the file that \$RESULT names: No such file"):
+        read_loss(LossSource(env="RESULT"), tmp_path)
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path) -> None:

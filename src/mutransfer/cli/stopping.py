@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 # After SIGTERM running trials may end; then they are given up. Clusters kill after some 10 s or
@@ -36,12 +36,14 @@ def stopping() -> Iterator[threading.Event]:
         if number == signal.SIGALRM:
             raise KeyboardInterrupt
         stop.set()
-        os.write(2, TERMINATED.encode())
+        with suppress(OSError):
+            os.write(2, TERMINATED.encode())
         signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
     handlers = {
         signal.SIGINT: interrupted,
         signal.SIGTERM: terminated,
+        signal.SIGHUP: terminated,
         signal.SIGALRM: terminated,
     }
     former = {number: signal.signal(number, handler) for number, handler in handlers.items()}

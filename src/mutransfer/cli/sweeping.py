@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json as json_module
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +18,7 @@ from mutransfer.cli.progress import point_text, sweep_progress
 from mutransfer.cli.stopping import stopping
 from mutransfer.errors import UsageError
 from mutransfer.records import TrialSpec
-from mutransfer.sweep import CommandRun, SweepSummary
+from mutransfer.sweep import CommandRun, SweepSummary, TrialStore
 from mutransfer.sweep.status import StoreStatus, store_status
 
 if TYPE_CHECKING:
@@ -89,22 +90,27 @@ def sweep(
 
 
 def summary(found: SweepSummary, store: Path) -> tuple[str, dict[str, object]]:
-    """Say what became of a sweep's trials."""
-    text = f"{found.done} of {found.total} trials done, {found.diverged} of them diverged"
-    text += f", {found.taken} taken by another driver" * (found.taken > 0)
-    text += _failures(found.failed.values())
+    """Say what became of a sweep's trials, and what to do next."""
+    lines = [f"{found.done} of {found.total} trials done, {found.diverged} of them diverged"]
+    lines += _failures(found.failed, found.points)
     if found.failed:
-        text += f"\nlogs:  {store}/*/attempts/*/ (error.txt, stdout.txt, stderr.txt)"
-        text += "\nnext:  mend the cause and run the same command"
+        lines.append(f"logs:  {store}/*/attempts/*/ (error.txt, stdout.txt, stderr.txt)")
+    if len(found.failed) > found.given_up:
+        lines.append("next:  mend the cause and run the same command")
     if found.given_up:
-        text += f"\n{found.given_up} failed in two runs and were left alone; to try them: "
-        text += "--retry-failed"
-    text += f"\nstore: {store}"
+        lines.append(f"{found.given_up} failed in two runs and were not tried: --retry-failed does")
+    if found.aside:
+        lines.append(f"{found.aside} trials of another command or other axes are kept aside")
+    lines.append(f"store: {store}")
     if found.stopped:
-        text += "\nstopped: what was finished is kept; the same command goes on"
+        lines.append("stopped: what was finished is kept; the same command goes on")
+    elif found.taken:
+        lines.append(
+            f"{found.taken} are still with another driver: mutransfer sweep --status {store}"
+        )
     elif found.done and not found.failed:
-        text += f"\nnext:  mutransfer analyze {store}"
-    return text, {"schema": 1, "store": str(store), **asdict(found)}
+        lines.append(f"next:  mutransfer analyze {store}")
+    return "\n".join(lines), {"schema": 1, "store": str(store), **asdict(found)}
 
 
 def summary_status(found: SweepSummary) -> int:
@@ -114,16 +120,20 @@ def summary_status(found: SweepSummary) -> int:
     return FAILED_TRIALS if found.failed else DONE
 
 
-def _failures(errors: Collection[str]) -> str:
-    """Group failures by their first line, and show the last lines of the most common."""
-    common = Counter(error.splitlines()[0] for error in errors).most_common(5)
-    text = ""
-    for first, count in common:
-        text += f"\nfailed, {count} times: {first}"
-    if common:
-        shown = next(e for e in errors if e.splitlines()[0] == common[0][0])
-        text += "".join(f"\n{line}" for line in shown.splitlines()[1:])
-    return text
+def _failures(errors: Mapping[str, str], points: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Group failures by their first line, say where, and show the most common one's last lines."""
+    groups: dict[str, list[str]] = {}
+    for trial, error in errors.items():
+        groups.setdefault(error.splitlines()[0], []).append(trial)
+    common = sorted(groups.items(), key=lambda group: -len(group[1]))[:5]
+    lines = []
+    for number, (first, trials) in enumerate(common):
+        places = "; ".join(point_text(points.get(trial, {})) for trial in trials[:3])
+        more = f"; and {len(trials) - 3} more" if len(trials) > 3 else ""
+        lines += [f"failed, {len(trials)} times: {first}", f"    at {places}{more}"]
+        if number == 0:
+            lines += errors[trials[0]].splitlines()[1:]
+    return lines
 
 
 def _listed(study: Path, store: Path | None, chosen: Mapping[str, object], json: bool) -> Answer:
@@ -135,21 +145,31 @@ def _listed(study: Path, store: Path | None, chosen: Mapping[str, object], json:
     trials = selected(ready.study, ready.trials, chosen)
     lines = [f"{t.id[:12]}  {point_text(t.axes)}" for t in trials]
     data: dict[str, Any] = {"trials": [{"id": t.id, "axes": t.axes} for t in trials]}
-    lines.append(f"{len(trials)} trials")
-    first = _command_text(ready, trials[0], store)
+    done = _num_done(store or ready.default_store, trials)
+    lines.append(f"{len(trials)} trials, {done} of them done")
+    data["done"] = done
+    first = _command_text(ready, trials[0])
     if first is not None:
         lines.append(f"the first command:\n{first}")
         data["first_command"] = first
     return Answer("\n".join(lines), {"schema": 1, **data}, DONE, json)
 
 
-def _command_text(ready: Prepared, trial: TrialSpec, store: Path | None) -> str | None:
-    """Substitute a trial's command; None where no command trains."""
+def _num_done(store: Path, trials: Sequence[TrialSpec]) -> int:
+    """Count trials that need not run; a store that is not there yet has none."""
+    if not store.exists():
+        return 0
+    return sum(result is not None for _, result in TrialStore(store).known(trials))
+
+
+def _command_text(ready: Prepared, trial: TrialSpec) -> str | None:
+    """Write a trial's command so that it can be tried by hand; None where no command trains."""
     if not isinstance(ready.runner, CommandRun):
         return None
     ready.runner.check(trial)
-    folder = (store or ready.default_store) / trial.id / "attempts" / "NEW"
-    return ready.runner.shown(trial, folder)
+    # Not in the store: what is tried by hand must not pass for a trial.
+    folder = Path(tempfile.gettempdir(), f"mutransfer-{ready.study.study.name}")
+    return f"mkdir -p {shlex.quote(str(folder))} && {ready.runner.shown(trial, folder)}"
 
 
 def _chosen(only: Sequence[str]) -> dict[str, list[str]]:
@@ -193,7 +213,7 @@ def _status_text(found: StoreStatus) -> str:
         f"best loss at {size}: {loss:.4f}  ({point_text(point)})"
         for size, (loss, point) in found.best.items()
     ]
-    return "\n".join(lines) + _failures(found.failed.values())
+    return "\n".join([*lines, *_failures(found.failed, found.points)])
 
 
 def _status_data(found: StoreStatus) -> dict[str, object]:

@@ -11,9 +11,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mutransfer.errors import nearest
+from mutransfer.errors import listed, nearest
 from mutransfer.records.base import Record, plain_number
 
+ODD_NUMBERS = ("nan", "1.5e-05")  # what a diverged run prints, and a very good one
 BUILT_IN = ("device", "python", "trial_dir")
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
@@ -128,6 +129,34 @@ def _regex(pattern: str) -> str:
     return pattern
 
 
+def _group_takes(pattern: str, text: str) -> bool:
+    """Tell whether the only group of a pattern can be a text."""
+    escaped, in_class, opened = False, False, -1
+    depth = start = 0
+    for place, letter in enumerate(pattern):
+        if escaped:
+            escaped = False
+        elif letter == "\\":
+            escaped = True
+        elif in_class:
+            in_class = letter != "]"
+        elif letter == "[":
+            in_class = True
+        elif letter == "(":
+            depth += 1
+            if pattern[place + 1 : place + 2] != "?" or pattern[place + 1 : place + 4] == "?P<":
+                opened, start = depth, place + 1
+        elif letter == ")":
+            if depth == opened:
+                inside = re.sub(r"^\?P<\w+>", "", pattern[start:place])
+                try:
+                    return re.fullmatch(inside, text, re.IGNORECASE) is not None
+                except re.error:
+                    return True  # it leans on what stands outside
+            depth -= 1
+    return True
+
+
 def _variable(name: str) -> str:
     """Accept the name of an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
@@ -149,7 +178,8 @@ class LossSource(Record):
     json_file: Inside | None = Field(None, alias="json", description="file in the trial's folder")
     jsonl: Inside | None = Field(None, description="file with one JSON object per line")
     regex: Regex | None = Field(
-        None, description="searched in each line of stdout; its group, or the match, is the loss"
+        None,
+        description="searched in each line of stdout; its ( ) is the loss, as in 'loss (\\S+)'",
     )
     env: Variable | None = Field(
         None, description="variable that names the file to write: a number, or JSON with `key`"
@@ -169,8 +199,15 @@ class LossSource(Record):
             raise ValueError("'column' belongs to csv; elsewhere it is 'key'")
         if self.key is not None and given[0] in ("csv", "regex"):
             raise ValueError(f"'key' has no effect on {given[0]}")
-        if self.regex is not None and re.compile(self.regex).groups > 1:
-            raise ValueError("the regex has several groups; put only the number in ( )")
+        if self.regex is not None:
+            if re.compile(self.regex).groups != 1:
+                raise ValueError(f"put the number of '{self.regex}', and only it, in ( )")
+            missed = [text for text in ODD_NUMBERS if not _group_takes(self.regex, text)]
+            if missed:
+                raise ValueError(
+                    f"the ( ) of '{self.regex}' does not take {listed(missed)}: such a loss would "
+                    r"be overlooked, or cut short; write (\S+)"
+                )
         return self
 
 

@@ -187,7 +187,10 @@ class StudySpec(Record):
         for key in ("scale", "hyperparameter"):
             name = getattr(self.analysis, key)
             if name not in self.axes:
-                problems.append(f"analysis.{key} is '{name}', which is no axis")
+                problems.append(
+                    f"analysis.{key} is '{name}', which is no axis: name one, as in "
+                    f'[analysis] {key} = "{self._numeric_axis()}"'
+                )
         for name in self.analysis.group_by:
             if name not in self.axes and "group_by" in self.analysis.model_fields_set:
                 problems.append(f"analysis.group_by names '{name}', which is no axis")
@@ -200,6 +203,18 @@ class StudySpec(Record):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _numeric_axis(self) -> str:
+        """Guess which axis could be meant: the first of several numbers."""
+        named = (self.analysis.scale, self.analysis.hyperparameter, "seed")
+        return next(
+            (
+                name
+                for name, values in self.axes.items()
+                if name not in named and all(isinstance(v, int | float) for v in values)
+            ),
+            next(iter(self.axes)),
+        )
 
     def _derived_problems(self) -> list[str]:
         """Check that every derived value is arithmetic over axes and earlier derived values."""

@@ -2,6 +2,7 @@
 
 from mutransfer.sweep.command import CommandRun
 from mutransfer.sweep.driver import Executor, SweepSummary, run_sweep
+from mutransfer.sweep.fingerprint import check_function
 from mutransfer.sweep.function import FunctionRun
 from mutransfer.sweep.local import LocalExecutor
 from mutransfer.sweep.space import check_lab_trials, expand, lab_runner, read_study, selected
@@ -17,6 +18,7 @@ __all__ = [
     "Runner",
     "SweepSummary",
     "TrialStore",
+    "check_function",
     "check_lab_trials",
     "expand",
     "lab_runner",

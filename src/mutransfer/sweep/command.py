@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shlex
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +20,12 @@ from mutransfer.errors import StudyError, TrialError
 from mutransfer.records import CommandTable, TrialResult, TrialSpec
 from mutransfer.records.command import filled, seconds
 from mutransfer.sweep.devices import device
+from mutransfer.sweep.files import read_inside
 from mutransfer.sweep.losses import ENV_FILE, STDOUT, matches, read_loss
 from mutransfer.sweep.processes import Interrupted, end_group, place, start, was_ended
 
 STDERR = "stderr.txt"
+ENDED = "ended.json"  # exit status and seconds of a program that came to its end
 TAIL_LINES = 5
 TAIL_BYTES = 2**14
 
@@ -47,15 +51,26 @@ class CommandRun:
             TrialError: It could not start, took too long, failed, or left no loss.
             Interrupted: It was ended, by us or by the cluster.
         """
+        for former in _former_attempts(trial_dir):
+            # A study that sought its loss in the wrong place, and was mended, trains nothing anew.
+            with suppress(OSError, ValueError, KeyError, TypeError, TrialError):
+                ended = json.loads(read_inside(former / ENDED))
+                return self._result(spec, former, int(ended["status"]), float(ended["seconds"]))
         began = time.perf_counter()
         status = self._run(spec, trial_dir)
-        loss, diverged = self._judged(status, trial_dir)
+        took = time.perf_counter() - began
+        (trial_dir / ENDED).write_text(json.dumps({"status": status, "seconds": took}))
+        return self._result(spec, trial_dir, status, took)
+
+    def _result(self, spec: TrialSpec, folder: Path, status: int, took: float) -> TrialResult:
+        """Read what a program that ended has left."""
+        loss, diverged = self._judged(status, folder)
         return TrialResult(
             id=spec.id,
             spec=spec,
             loss=loss if math.isfinite(loss) else None,
             diverged_at=0 if diverged else None,
-            seconds=time.perf_counter() - began,
+            seconds=took,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             host=place().partition(" ")[0],
             commit=self.commit,
@@ -159,6 +174,12 @@ class CommandRun:
                 return math.nan, True
             raise
         return loss, diverged or not math.isfinite(loss)
+
+
+def _former_attempts(trial_dir: Path) -> list[Path]:
+    """Name the other attempts of a trial, in a store."""
+    folder = trial_dir.parent
+    return sorted(folder.iterdir()) if folder.name == "attempts" else []
 
 
 def _logs(trial_dir: Path) -> list[Path]:

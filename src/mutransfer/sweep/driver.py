@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mutransfer.errors import StoreError
-from mutransfer.records import TrialResult, TrialSpec
+from mutransfer.records import AxisValue, TrialResult, TrialSpec
 from mutransfer.sweep.claims import STALE_SECONDS, Mark
 from mutransfer.sweep.store import TrialStore, csv_row, told
 from mutransfer.sweep.work import Do, Outcome, Runner, Work
@@ -47,7 +47,9 @@ class SweepSummary:
         taken: Trials that another driver works on.
         given_up: Failed trials that were not tried, having failed in two runs before.
         stopped: Whether the run was stopped before its end.
+        aside: Folders of other trials in the store: of another command, or of former axes.
         failed: Errors of trials without a result, by trial id.
+        points: The axes of failed trials, by trial id.
     """
 
     total: int
@@ -58,7 +60,9 @@ class SweepSummary:
     taken: int = 0
     given_up: int = 0
     stopped: bool = False
+    aside: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    points: dict[str, dict[str, AxisValue]] = field(default_factory=dict)
 
 
 def run_sweep(
@@ -173,6 +177,7 @@ class _Sweep:
             return
         if outcome.status == "failed":
             self.summary.failed[outcome.spec.id] = outcome.error
+            self.summary.points[outcome.spec.id] = dict(outcome.spec.axes)
         self.on_outcome(outcome)
 
     def keep_failure(self, outcome: Outcome) -> None:

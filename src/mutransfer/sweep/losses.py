@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from mutransfer.errors import TrialError
+from mutransfer.errors import TrialError, listed
 from mutransfer.records.command import LossSource
 
 STDOUT = "stdout.txt"
@@ -47,15 +47,18 @@ def read_loss(source: LossSource, attempt: Path) -> float:
             raise ValueError(_sought(source))
     except (OSError, ValueError, csv.Error) as problem:
         what = problem.strerror if isinstance(problem, OSError) else problem
+        name = path.name if source.env is None else f"the file that ${source.env} names"
         raise TrialError(
-            f"no loss in {path.name}: {what}",
+            f"no loss in {name}: {what}",
             why="a trial without a loss answers nothing",
             fix="compare [runner] loss with what the program writes; see its stdout.txt and "
             "stderr.txt",
         ) from None
+    if source.reduce == "last" or not math.isfinite(values[-1]):
+        return values[-1]  # a run that ends without a loss has diverged, whatever it once had
     if source.reduce == "min":
-        return min((v for v in values if math.isfinite(v)), default=math.nan)
-    return values[-1] if source.reduce == "last" else sum(values) / len(values)
+        return min(v for v in values if math.isfinite(v))
+    return sum(values) / len(values)
 
 
 def _sought(source: LossSource) -> str:
@@ -83,6 +86,7 @@ def _from_csv(file: IO[str], source: LossSource) -> Iterator[float]:
 
 def _from_jsonl(file: IO[str], source: LossSource) -> Iterator[float]:
     """Read a key of every line that has it."""
+    found, keys = False, dict[str, None]()
     for number, line in enumerate(file, start=1):
         try:
             data = json.loads(line) if line.strip() else None
@@ -90,7 +94,13 @@ def _from_jsonl(file: IO[str], source: LossSource) -> Iterator[float]:
             if not line.endswith("\n"):
                 return  # the last line of a program that was cut off
             raise ValueError(f"line {number} is not JSON") from None
-        yield from _under(data, source, file, number)
+        for value in _under(data, source, file, number):
+            found = True
+            yield value
+        if not found and isinstance(data, dict) and len(keys) < 20:
+            keys.update(dict.fromkeys(data))
+    if keys and not found:
+        raise ValueError(f"no '{source.key or 'loss'}', its lines have {listed(keys, limit=10)}")
 
 
 def _from_json(file: IO[str], source: LossSource) -> Iterator[float]:
@@ -115,7 +125,7 @@ def _from_lines(file: IO[str], source: LossSource) -> Iterator[float]:
     pattern = re.compile(source.regex)
     for number, line in enumerate(file, start=1):
         if match := pattern.search(line):
-            yield _number(match[pattern.groups], file, number)
+            yield _number((match[1] or "").rstrip(",;"), file, number)
 
 
 def _under(data: object, source: LossSource, file: IO[str], line: int) -> Iterator[float]:

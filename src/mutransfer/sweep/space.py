@@ -176,7 +176,7 @@ def _texts(point: AxisValue) -> list[str]:
     """Give the ways to write a point."""
     texts = [str(point)]
     if isinstance(point, int | float) and not isinstance(point, bool):
-        texts += [str(float(point)), f"{point:g}"]
+        texts += [str(float(point)), f"{point:g}", f"{point:.4g}"]  # as it is listed, too
         if point > 0:
             texts.append(f"2^{math.log2(point):g}")
     return texts

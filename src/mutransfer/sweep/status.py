@@ -44,7 +44,7 @@ class StoreStatus:
         return self.total - self.done - len(self.running) - len(self.failed)
 
 
-def store_status(path: str | Path, *, scale: str = "width") -> StoreStatus:
+def store_status(path: str | Path) -> StoreStatus:
     """Look at every trial of the study last run in a store.
 
     Raises:
@@ -52,7 +52,7 @@ def store_status(path: str | Path, *, scale: str = "width") -> StoreStatus:
     """
     store = TrialStore(path)
     named = store.study_trials()
-    status = StoreStatus(store.path, len(named))
+    status, scale = StoreStatus(store.path, len(named)), store.study_scale()
     present = set(store.ids())
     for trial_id in named:
         if trial_id not in present:

@@ -260,6 +260,12 @@ class TrialStore:
             text = study.model_dump_json(indent=1, exclude_unset=True)
             _write_whole(self.path / "study.json", text)
 
+    def study_scale(self) -> str:
+        """Name what grows in the study last run here; 'width' where it does not say."""
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            return str(json.loads(read_inside(self.path / "study.json"))["analysis"]["scale"])
+        return "width"
+
     def write_csv(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Rebuild `results.csv`, the view for spreadsheets, from `csv_row`s."""
         names = list(dict.fromkeys(name for row in rows for name in row if name not in LAST))

@@ -21,6 +21,7 @@ from mutransfer.sweep import (
     Outcome,
     SweepSummary,
     TrialStore,
+    check_function,
     check_lab_trials,
     expand,
     lab_runner,
@@ -136,8 +137,8 @@ def run_study(
             every axis and derived value by name, and `trial_dir` if it has such a parameter.
             Instead of the loss it may return a mapping with 'loss' and, if it likes, 'curve',
             'tokens', 'flops', 'parameters', 'diverged_at'. A loss that is not finite is a diverged
-            trial. Results are kept under the function's name: an edited function needs a new
-            store.
+            trial. Results are kept under the function's name; an edited function is refused the
+            results of its former version.
         store: Where results go; `runs/<name>` by default.
         executor: Where trials run: 'local', or an object with the same contract.
         workers: Processes of the local executor, one thread each; 'auto' is one per GPU or core.
@@ -164,7 +165,18 @@ def run_study(
     ready = prepare(study, runner)
     chosen = selected(ready.study, ready.trials, only or {})
     place = LocalExecutor(workers) if executor == "local" else executor
-    home = TrialStore(store or ready.default_store, create=True)
+    where = Path(store or ready.default_store)
+    if chosen and not where.exists():
+        ready.options["check"](chosen[0])  # nothing is made for a study that cannot run
+    home = TrialStore(where, create=True)
+    aside = len(set(home.ids()) - {trial.id for trial in ready.trials})
+    if isinstance(ready.runner, FunctionRun):
+        check_function(
+            ready.runner.function,
+            ready.runner.name,
+            home.path,
+            done=lambda: sum(home.is_done(trial.id) for trial in ready.trials),
+        )
     home.write_study(ready.study, ready.trials)
     on_start(chosen)
     summary = run_sweep(
@@ -177,6 +189,7 @@ def run_study(
         on_outcome=on_outcome,
         **ready.options,
     )
+    summary.aside = aside
     return StudyRun(home.path, summary)
 
 
