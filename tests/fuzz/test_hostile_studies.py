@@ -24,7 +24,7 @@ RUNNER = {
     "timeout": "2h",
     "retries": 1,
 }
-PLAIN = {"command": "sh -c 'touch ran' {lr} {width}", "loss": {"regex": "loss ([0-9.]+)"}}
+PLAIN = {"command": "sh -c 'touch ran' {lr} {width}", "loss": {"regex": r"loss (\S+)"}}
 STUDIES = [
     {
         **HEAD,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import vl_convert
@@ -279,15 +280,20 @@ def test_a_refused_write_leaves_the_old_page(
     place = tmp_path / "report.html"
     place.write_text("old")
 
-    def refuse(self: Path, content: bytes) -> int:
-        raise problem
+    really = Path.open
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    def refuse(self: Path, mode: str = "r", **options: Any) -> Any:
+        if mode == "xb":
+            raise problem
+        return really(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
     assert refusal(place) == (
         f"cannot write '{place}': {told}\n"
         "  why: the answer would be lost, or half of it would be read as the whole\n"
         "  fix: name a place that you may write to and that has space"
     )
+    monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert place.read_text() == "old"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -157,7 +158,7 @@ def _listed(study: Path, store: Path | None, chosen: Mapping[str, object], json:
 
 def _num_done(store: Path, trials: Sequence[TrialSpec]) -> int:
     """Count trials that need not run; a store that is not there yet has none."""
-    if not store.exists():
+    if not os.path.exists(store):
         return 0
     return sum(result is not None for _, result in TrialStore(store).known(trials))
 

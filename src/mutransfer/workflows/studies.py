@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ def run_study(
     chosen = selected(ready.study, ready.trials, only or {})
     place = LocalExecutor(workers) if executor == "local" else executor
     where = Path(store or ready.default_store)
-    if chosen and not where.exists():
+    if chosen and not os.path.exists(where):
         ready.options["check"](chosen[0])  # nothing is made for a study that cannot run
     home = TrialStore(where, create=True)
     aside = len(set(home.ids()) - {trial.id for trial in ready.trials})
