@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mutransfer.errors import StudyError
+from mutransfer.sweep.files import read_inside, write_whole, writing
 
 NOTE = "functions.json"
 PLAIN = (bool, int, float, str, bytes, type(None))
@@ -44,12 +45,13 @@ def check_function(
 
     Raises:
         StudyError: The store's results are another version's.
+        StoreError: The version cannot be written down.
     """
     note = store / NOTE
     try:
-        known = json.loads(note.read_bytes())
+        known = json.loads(read_inside(note))
         former = str(known.get(name, ""))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         known, former = {}, ""
     now = fingerprint(function)
     if former == now:
@@ -62,7 +64,8 @@ def check_function(
             fix=f"give it a store of its own: store='{store}-2'; if the change does not matter: "
             f"rm {note}",
         )
-    note.write_text(json.dumps({**known, name: now}))
+    with writing(note):
+        write_whole(note, json.dumps({**known, name: now}))
 
 
 def _told(thing: object, seen: set[int]) -> object:

@@ -11,7 +11,7 @@ import re
 import shlex
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,7 +20,7 @@ from mutransfer.errors import StoreError
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
 from mutransfer.records.base import explained
 from mutransfer.sweep.claims import Claim, Mark, look, take
-from mutransfer.sweep.files import linked, read_inside, unlinked
+from mutransfer.sweep.files import linked, read_inside, unlinked, write_whole, writing
 from mutransfer.sweep.processes import end_group
 
 SCHEMA = 1
@@ -53,7 +53,7 @@ class TrialStore:
                 self.path.mkdir(parents=True, exist_ok=True)
             # Of drivers that start together, one sees the others' drafts.
             if create and self.path.is_dir() and all(map(_is_draft, self.path.iterdir())):
-                _write_whole(self.path / "store.json", json.dumps({"schema": SCHEMA}))
+                write_whole(self.path / "store.json", json.dumps({"schema": SCHEMA}))
         self._check()
 
     def _check(self) -> None:
@@ -105,7 +105,7 @@ class TrialStore:
             folder.mkdir(exist_ok=True)
             if not (folder / "spec.json").exists():
                 # Only people and `--status` read it: it need not survive a power cut.
-                _write_whole(folder / "spec.json", spec.model_dump_json(indent=1), durably=False)
+                write_whole(folder / "spec.json", spec.model_dump_json(indent=1), durably=False)
             claim = None if self.is_done(spec.id) else take(folder, dead)
         if claim is not None and self.is_done(spec.id):
             claim.release()  # its former owner published after we looked
@@ -154,7 +154,7 @@ class TrialStore:
         folder = self.folder(spec.id)
         with writing(folder):
             folder.mkdir(exist_ok=True)
-            _write_whole(folder / "spec.json", spec.model_dump_json(indent=1))
+            write_whole(folder / "spec.json", spec.model_dump_json(indent=1))
         copied = {"id": spec.id, "spec": spec, "shared_from": result.shared_from or result.id}
         self.publish(result.model_copy(update=copied), self.new_attempt(spec.id))
 
@@ -255,10 +255,10 @@ class TrialStore:
         with writing(self.path):
             ids = [trial.id for trial in trials]
             named = json.dumps({"schema": SCHEMA, "trials": ids}, indent=0)
-            _write_whole(self.path / "trials.json", named)
+            write_whole(self.path / "trials.json", named)
             # What was not said stays unsaid: a default is not checked as strictly as a wish.
             text = study.model_dump_json(indent=1, exclude_unset=True)
-            _write_whole(self.path / "study.json", text)
+            write_whole(self.path / "study.json", text)
 
     def study_scale(self) -> str:
         """Name what grows in the study last run here; 'width' where it does not say."""
@@ -274,7 +274,7 @@ class TrialStore:
         writer.writeheader()
         writer.writerows(rows)
         with writing(self.path):
-            _write_whole(self.path / "results.csv", text.getvalue())
+            write_whole(self.path / "results.csv", text.getvalue())
 
 
 def csv_row(result: TrialResult) -> dict[str, object]:
@@ -289,19 +289,6 @@ def told(error: str) -> str:
     if lines[0].startswith("Traceback"):
         return lines[-1]
     return error.strip() or "it left an empty error"
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the file system's refusals into our three lines."""
-    try:
-        yield
-    except OSError as problem:
-        raise StoreError(
-            f"cannot write {path}: {problem.strerror or problem}",
-            why="a result that is not on disk would be lost; what is published stays",
-            fix="make room or set the permissions, then run the same command again",
-        ) from None
 
 
 def _checked(result: TrialResult, trial_id: str, path: Path) -> TrialResult:
@@ -341,20 +328,6 @@ def _is_draft(path: Path) -> bool:
 def _age(path: Path) -> float:
     """Sort files by time."""
     return path.lstat().st_mtime
-
-
-def _write_whole(path: Path, text: str, *, durably: bool = True) -> None:
-    """Write a file so that it is whole, or absent, whatever happens to this process."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("w") as file:
-            file.write(text)
-            file.flush()
-            if durably:
-                os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
