@@ -54,12 +54,14 @@ def overhead(trials: int) -> None:
     """Time trials that do nothing, on one worker and on one per core."""
     grid = study({"width": [1], "lr": list(range(trials))})
     print("| trials | workers | ms per trial |\n| --- | --- | --- |")
-    for workers in (1, 2):
+
+    def run(number: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            took = seconds(
-                lambda: mt.run_study(grid, runner=nothing, store=f"{folder}/s", workers=workers)  # noqa: B023
-            )
-        print(f"| {trials:,} | {workers} | {1000 * took / trials:.2f} |", flush=True)
+            store = f"{folder}/s"
+            return seconds(lambda: mt.run_study(grid, runner=nothing, store=store, workers=number))
+
+    for number in (1, 2):
+        print(f"| {trials:,} | {number} | {1000 * run(number) / trials:.2f} |", flush=True)
 
 
 def resume(trials: int) -> None:

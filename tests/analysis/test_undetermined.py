@@ -12,7 +12,7 @@ from mutransfer.analysis import GroupReport, Results, analyze
 def noisy(drift: float = 0.0, log2_best: float = -6.2, **more: object) -> Results:
     settings: dict[str, object] = {"seeds": 3, "sd_within": 0.01, "sd_seed": 0.03}
     loss = quadratic(drift=drift, log2_best=log2_best)
-    return surface(loss, rng=np.random.default_rng(3), **(settings | more))  # type: ignore[arg-type]
+    return surface(loss, rng=np.random.default_rng(3), **(settings | more))
 
 
 QUIET = {"sd_within": 0.001, "sd_seed": 0.003}

@@ -12,7 +12,7 @@ from shares import cases
 from test_hostile_studies import STUDIES
 from watched import case_folder, command
 
-from mutransfer import parametrize  # noqa: F401
+from mutransfer import parametrize  # noqa: F401 - as torch: its own compiling is no offence
 
 COMMANDS = ["rules", "plan", "analyze", "report", "sweep", "demo", "check", "--help", "--version"]
 FLAGS = [

@@ -213,7 +213,7 @@ def test_twenty_groups_of_five_widths_fit_on_a_page() -> None:
 
 @pytest.mark.parametrize(
     ("source", "told"),
-    [("runs/demo", "runs/demo"), ("'/home/someone/losses.csv'", "losses.csv")],
+    [("runs/demo", "runs/demo"), ("'/data/someone/losses.csv'", "losses.csv")],
 )
 def test_a_page_tells_where_numbers_are_from_but_not_whose_folder(source: str, told: str) -> None:
     origin = Provenance(

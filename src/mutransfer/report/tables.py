@@ -175,7 +175,7 @@ def source_name(source: str) -> str:
     """Name the source; of an absolute path only its end, for a page may be shown to others.
 
     Example:
-        >>> source_name("'runs/demo'"), source_name("/home/me/losses.csv")
+        >>> source_name("'runs/demo'"), source_name("/data/losses.csv")
         ('runs/demo', 'losses.csv')
     """
     plain = source.strip("'")

@@ -146,10 +146,10 @@ def _number(value: object, file: IO[str], line: int) -> float:
     if value is None:
         return math.nan
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError
+        return float(value)
+    except (ValueError, OverflowError):
         shown = repr(value)[:40]
         raise ValueError(f"line {line} has {shown}, which is no number") from None
 
