@@ -1,27 +1,42 @@
 """Transfer analysis from results alone: curves, optima, drift, regret, verdict. No torch."""
 
+from mutransfer.analysis.answers import Comparison, GroupReport, Report
+from mutransfer.analysis.predict import predict
+from mutransfer.analysis.quantities import (
+    Band,
+    CarriedRegret,
+    FastTransfer,
+    FitErrors,
+    Laws,
+    Prediction,
+    RateLaw,
+    Scaling,
+    WidthEstimate,
+)
 from mutransfer.analysis.report import analyze
 from mutransfer.analysis.results import Provenance, Results, load_results
-from mutransfer.analysis.types import (
-    Comparison,
-    Curve,
-    Estimate,
-    GroupReport,
-    Optimum,
-    Quadratic,
-    Report,
-)
+from mutransfer.analysis.types import Curve, Estimate, Optimum, Quadratic
 
 __all__ = [
+    "Band",
+    "CarriedRegret",
     "Comparison",
     "Curve",
     "Estimate",
+    "FastTransfer",
+    "FitErrors",
     "GroupReport",
+    "Laws",
     "Optimum",
+    "Prediction",
     "Provenance",
     "Quadratic",
+    "RateLaw",
     "Report",
     "Results",
+    "Scaling",
+    "WidthEstimate",
     "analyze",
     "load_results",
+    "predict",
 ]

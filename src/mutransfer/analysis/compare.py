@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mutransfer.analysis.answers import Comparison
 from mutransfer.analysis.fit import Located
+from mutransfer.analysis.group import Fitted, refused
+from mutransfer.analysis.intervals import central
 from mutransfer.analysis.noise import block, draw
-from mutransfer.analysis.transfer import Fitted, central, refused
-from mutransfer.analysis.types import Comparison, Estimate, Floats
+from mutransfer.analysis.types import Estimate, Floats
 from mutransfer.analysis.wording import Words
 
 # Shape legend: S seeds, D draws.

@@ -100,8 +100,8 @@ class Located:
         return float(self.fit.loss(self.fit.coefficients, np.array(self.x)))
 
 
-def locate(cells: Cells, words: Words) -> Located:
-    """Find the optimum of one width by a quadratic on the rates near the grid's best."""
+def locate(cells: Cells, words: Words, half: float = WINDOW) -> Located:
+    """Find the optimum of one width by a quadratic on the rates within `half` of the best."""
     best, last = cells.grid_argmin, len(cells.log2_lr) - 1
     where, log2_lr_R = words.at(cells.width), cells.log2_lr
     if best is None:
@@ -118,7 +118,7 @@ def locate(cells: Cells, words: Words) -> Located:
             f"add {words.values} {side} {rate(log2_lr_R[best])}"
         )
         return Located(cells, best, edge, None, reason)
-    window_K, note = _window(cells, best)
+    window_K, note = _window(cells, best, half)
     if len(window_K) < POINTS:
         reason = (
             f"fewer than three rates did not diverge {where}: "
@@ -129,12 +129,12 @@ def locate(cells: Cells, words: Words) -> Located:
     return Located(cells, best, None, *_trusted(fit, cells, best, words))
 
 
-def _window(cells: Cells, best: int) -> tuple[NDArray[np.intp], str | None]:
+def _window(cells: Cells, best: int, half: float) -> tuple[NDArray[np.intp], str | None]:
     """Choose the rates near the best one, on both sides of it where that is possible."""
     x_R = cells.x
     usable = np.flatnonzero(cells.usable)
     distance = np.abs(x_R[usable] - x_R[best])
-    chosen = set(usable[distance <= WINDOW + TOLERANCE].tolist())
+    chosen = set(usable[distance <= half + TOLERANCE].tolist())
     note = None
     for beside, found in ((best - 1, min(chosen)), (best + 1, max(chosen))):
         # The next rate on either side brackets the minimum, however far it is.

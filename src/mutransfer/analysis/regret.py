@@ -53,7 +53,8 @@ def carried(
         inside_D = np.zeros(len(x_D), dtype=np.bool_)
         quadratic_D = np.full(len(x_D), np.nan)
     known_D = _known(target, x_D) & ~inside_D
-    smooth_D = _interpolated(cells.x[usable], mean_DR[:, usable], x_D)
+    smooth_D = np.full(len(x_D), np.nan)  # only where it is asked for: it is slow
+    smooth_D[known_D] = _interpolated(cells.x[usable], mean_DR[known_D][:, usable], x_D[known_D])
     least_D = _least(target, x_D, mean_DR, best_x, best_D)
     loss_D = np.where(inside_D, quadratic_D, np.where(known_D, smooth_D, least_D))
     straight_D = _straight(cells.x[usable], mean_DR[:, usable], x_D)
@@ -86,7 +87,7 @@ def _known(target: Located, x_D: Floats) -> Bools:
 
 def _interpolated(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
     """Interpolate each draw's curve at that draw's own ln(rate); linear with two points."""
-    if len(x_F) < 2:
+    if len(x_F) < 2 or not len(x_D):
         return np.full(len(x_D), np.nan)
     pieces_4FD = PchipInterpolator(x_F, mean_DF, axis=1).c
     piece_D = np.clip(np.searchsorted(x_F, x_D) - 1, 0, len(x_F) - 2)
@@ -207,3 +208,24 @@ def grid_regret(source: Located, target: Located, words: Words) -> Estimate:
         reason = f"{rate(log2_lr)} diverged {where}"
         return Estimate(None, low, None, f"{reason}: only a lower bound can be known")
     return Estimate(float(cells.mean[same[0]]) - best)
+
+
+def share_of(regret: Estimate, target: Located, words: Words) -> Estimate:
+    """Give a regret as a share of the best loss at the target."""
+    best = _best_loss(target)
+    if best is not None and best > 0:
+        return regret.times(1 / best)
+    return Estimate(
+        undetermined=regret.undetermined
+        or f"the loss is not positive {words.at(target.cells.width)}, so a share of it has no "
+        "meaning: analyze a positive loss"
+    )
+
+
+def _best_loss(target: Located) -> float | None:
+    """Give the best loss at the largest width; on the edge, the grid's is an upper bound."""
+    if target.fit is not None:
+        return target.loss
+    if target.argmin is None:
+        return None
+    return float(target.cells.mean[target.argmin])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from mutransfer.analysis.answers import Report
 from mutransfer.analysis.compare import compare
-from mutransfer.analysis.grid import cells_by_group
+from mutransfer.analysis.fit import WINDOW
+from mutransfer.analysis.group import Question, fitted_groups
+from mutransfer.analysis.reference import asymptotic_gaps
 from mutransfer.analysis.results import Results
-from mutransfer.analysis.transfer import fit_group, report_group
-from mutransfer.analysis.types import Report
+from mutransfer.analysis.scaling import optima
+from mutransfer.analysis.transfer import report_group
 from mutransfer.analysis.wording import Words
 from mutransfer.errors import ResultsError
 
@@ -22,6 +26,8 @@ def analyze(
     hyperparameter: str | None = None,
     group_by: str | Sequence[str] | None = None,
     threshold: float | None = None,
+    reference: str | None = None,
+    window: float = WINDOW,
     draws: int = 2000,
     seed: int = 0,
 ) -> Report:
@@ -36,6 +42,8 @@ def analyze(
         hyperparameter: The column that is tuned; the study's, else 'lr'.
         group_by: The columns that make groups; the study's, else 'parametrization' if it is one.
         threshold: Regret that still transfers, share of the best loss; the study's, else 0.01.
+        reference: The group that R(∞) is measured from; by default the lower envelope of all.
+        window: Half-width, in ln(rate), of what the parabola of a width is fitted to.
         draws: Draws behind each interval, 1,000 or more.
         seed: Seed of these draws.
 
@@ -46,7 +54,8 @@ def analyze(
         ResultsError: A column is missing or no positive number, or two trials are one point.
 
     Source:
-        The regret and the grid's criterion: arXiv:2404.05728.
+        The regret and the grid's criterion: arXiv:2404.05728. κ, E, R(∞): arXiv:2605.21486.
+        Fast transfer: arXiv:2512.22768. Sensitivity to the rate: arXiv:2309.14322.
 
     Example:
         >>> trials = [
@@ -63,57 +72,72 @@ def analyze(
         >>> report["all"].paper_criterion
         True
     """
-    given = results.defaults
-    words = Words(scale or given.scale, hyperparameter or given.hyperparameter)
-    share = given.threshold if threshold is None else threshold
-    _check_settings(share, draws)
-    return _report(results, words, _columns(results, group_by), share, draws, seed)
+    share = results.defaults.threshold if threshold is None else threshold
+    _check_threshold(share)
+    question = asked(results, scale, hyperparameter, group_by, window, draws, seed)
+    return _report(results, question, share, reference)
 
 
 def _report(
-    results: Results,
-    words: Words,
-    columns: tuple[str, ...],
-    threshold: float,
-    draws: int,
-    seed: int,
+    results: Results, question: Question, threshold: float, reference: str | None
 ) -> Report:
     """Fit every group, judge it, and compare the groups."""
-    tables = cells_by_group(
-        results, scale=words.scale, hyperparameter=words.hyperparameter, group_by=columns
-    )
-    fitted = {
-        name: fit_group(name, cells, words=words, draws=draws, seed=seed)
-        for name, cells in tables.items()
-    }
+    words = question.words
+    fitted = fitted_groups(results, question)
+    found = {name: optima(group, words) for name, group in fitted.items()}
+    told, gaps = asymptotic_gaps(found, reference, words)
     return Report(
         groups={
-            name: report_group(group, threshold=threshold, words=words)
+            name: report_group(group, found[name], threshold=threshold, gap=gaps[name], words=words)
             for name, group in fitted.items()
         },
         threshold=threshold,
         scale=words.scale,
         hyperparameter=words.hyperparameter,
-        group_by=columns,
-        comparisons=compare(fitted, words=words, draws=draws, seed=seed),
-        draws=draws,
-        seed=seed,
+        group_by=question.group_by,
+        comparisons=compare(fitted, words=words, draws=question.draws, seed=question.seed),
+        reference=told,
+        window=question.window,
+        notes=getattr(results, "notes", ()),
+        draws=question.draws,
+        seed=question.seed,
     )
 
 
-def _check_settings(threshold: float, draws: int) -> None:
-    """Refuse a threshold that is no share, and too few draws."""
-    if not 0 < threshold < 1:
+def asked(
+    results: Results,
+    scale: str | None,
+    hyperparameter: str | None,
+    group_by: str | Sequence[str] | None,
+    window: float,
+    draws: int,
+    seed: int,
+) -> Question:
+    """Fill in what was not asked from the study; refuse what cannot be."""
+    if not 0 < window < math.inf:
         raise ResultsError(
-            f"the threshold is {threshold:g}",
-            why="it is a share of the loss: 0.01 lets the carried rate cost one percent",
-            fix="threshold=0.01",
+            f"the window is {window:g}",
+            why="it is the distance, in ln(rate), up to which losses count as near the best",
+            fix=f"--window {WINDOW} (in Python: window={WINDOW})",
         )
     if draws < MIN_DRAWS:
         raise ResultsError(
             f"draws={draws} is fewer than {MIN_DRAWS}",
             why="the ends of the intervals would change from seed to seed",
             fix=f"draws={MIN_DRAWS}",
+        )
+    given = results.defaults
+    words = Words(scale or given.scale, hyperparameter or given.hyperparameter)
+    return Question(words, _columns(results, group_by), window, draws, seed)
+
+
+def _check_threshold(threshold: float) -> None:
+    """Refuse a threshold that is no share."""
+    if not 0 < threshold < 1:
+        raise ResultsError(
+            f"the threshold is {threshold:g}",
+            why="it is a share of the loss: 0.01 lets the carried rate cost one percent",
+            fix="--threshold 0.01 (in Python: threshold=0.01)",
         )
 
 

@@ -1,121 +1,84 @@
-"""This file is one group's analysis: curves, optima, drift, sensitivity, regret, verdict."""
+"""This file is one group's report: optima, drift, regret, verdict, and how it scales."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from mutransfer.analysis.fit import Located, locate
-from mutransfer.analysis.grid import Cells
-from mutransfer.analysis.noise import Drawn, Noise, components, draw
-from mutransfer.analysis.regret import estimate_regret, grid_regret
-from mutransfer.analysis.types import (
-    LN2,
-    Curve,
-    Estimate,
-    Floats,
-    GroupReport,
-    Optimum,
-    Quadratic,
-)
+from mutransfer.analysis.answers import GroupReport
+from mutransfer.analysis.fit import Located
+from mutransfer.analysis.group import Fitted, refusals, samples
+from mutransfer.analysis.intervals import sampled
+from mutransfer.analysis.laws import power_law
+from mutransfer.analysis.quantities import CarriedRegret
+from mutransfer.analysis.regret import estimate_regret, grid_regret, share_of
+from mutransfer.analysis.scaling import Optima, scaling
+from mutransfer.analysis.types import LN2, Curve, Estimate, Optimum, Quadratic
 from mutransfer.analysis.verdict import decide
-from mutransfer.analysis.wording import Words, share
-
-# Shape legend: R rates, W widths, D draws.
-
-LOWER, UPPER = 0.05, 0.95  # of a central 90 % interval
-MOST_BAD = 0.1  # share of draws without a minimum that an interval still survives
+from mutransfer.analysis.wording import Words
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """One group with its optima and their draws.
-
-    Args:
-        name: The group.
-        located: One optimum per width, rising.
-        noise: The noise, or None.
-        drawn: One set of draws per width; empty without noise.
-        no_interval: Why there is no noise to draw from, or None.
-    """
-
-    name: str
-    located: tuple[Located, ...]
-    noise: Noise | None
-    drawn: tuple[Drawn, ...]
-    no_interval: str | None
-
-
-def fit_group(name: str, tables: Sequence[Cells], *, words: Words, draws: int, seed: int) -> Fitted:
-    """Locate every width's optimum and draw from the noise around it."""
-    located = tuple(locate(cells, words) for cells in tables)
-    noise = components(located)
-    if noise is None:
-        one_seed = max(cells.run.sum(axis=1).max() for cells in tables) < 2
-        reason = "one seed" if one_seed else "no two seeds ran the same rates near an optimum"
-        return Fitted(name, located, None, (), f"{reason}: add seeds to get an interval")
-    # Every group starts afresh, so its draws do not depend on which others there are.
-    rng = np.random.default_rng([seed, 0])
-    within_D, seed_D = noise.draws(rng, draws)
-    drawn = tuple(draw(one, rng, within_D, seed_D) for one in located)
-    return Fitted(name, located, noise, drawn, None)
-
-
-def report_group(group: Fitted, *, threshold: float, words: Words) -> GroupReport:
+def report_group(
+    group: Fitted, found: Optima, *, threshold: float, gap: Estimate, words: Words
+) -> GroupReport:
     """Turn a fitted group into its report."""
-    first, last = group.located[0], group.located[-1]
-    regret = _regret(group, words)
-    verdict, shares, reason = decide(regret, first, last, threshold, words)
-    alone = Estimate(undetermined=f"one {words.scale}: add a larger one")
+    matrix = _regret_matrix(group, words)
+    most = _from_smallest_to_largest(group, matrix, words)
+    verdict, reason = decide(most, group.located, threshold, words)
     return GroupReport(
         name=group.name,
         verdict=verdict,
         reason=reason,
         curves=tuple(_curve(one) for one in group.located),
         optimum=tuple(_optimum(group, k, words) for k in range(len(group.located))),
-        drift=_drift(group, words),
-        sensitivity=_sensitivity(group, words),
-        regret=regret,
-        regret_share=shares,
-        grid_regret=alone if first is last else grid_regret(first, last, words),
+        drift=_drift(group, found, words),
+        sensitivity=_sensitivity(found, words),
+        regret=most.regret,
+        regret_share=most.share,
+        regret_matrix=matrix,
+        grid_regret=most.grid,
         paper_criterion=_paper_criterion(group.located),
+        scaling=scaling(group, found, words),
+        R_inf=gap,
+        saved=Estimate(undetermined="not counted"),
     )
 
 
-def central(value: float, draws_D: Floats) -> Estimate:
-    """Put a central 90 % interval around a value."""
-    low, high = np.quantile(draws_D, [LOWER, UPPER])
-    return Estimate(value, float(low), float(high))
-
-
-def refused(one: Located, drawn: Drawn, words: Words) -> str | None:
-    """Say why the draws of a width give no interval, if they do not."""
-    if drawn.bad <= MOST_BAD:
-        return None
-    return (
-        f"the noise hides the minimum {words.at(one.cells.width)} in {share(drawn.bad)} of the "
-        f"draws: add seeds, or {words.values} further from the best"
+def _regret_matrix(group: Fitted, words: Words) -> tuple[CarriedRegret, ...]:
+    """Estimate the regret of every width's best rate at every larger width."""
+    indices = range(len(group.located))
+    return tuple(
+        _carried(group, proxy, target, words)
+        for proxy in indices
+        for target in indices
+        if target > proxy
     )
 
 
-def _refusals(group: Fitted, indices: Sequence[int], words: Words) -> str | None:
-    """Give the first reason against an interval that these widths have."""
-    if group.no_interval:
-        return group.no_interval
-    reasons = (refused(group.located[k], group.drawn[k], words) for k in indices)
-    return next((reason for reason in reasons if reason), None)
+def _from_smallest_to_largest(
+    group: Fitted, matrix: tuple[CarriedRegret, ...], words: Words
+) -> CarriedRegret:
+    """Choose the regret that the verdict is about."""
+    ends = group.located[0].cells.width, group.located[-1].cells.width
+    alone = Estimate(undetermined=f"one {words.scale}: add a larger one")
+    chosen = (one for one in matrix if (one.proxy, one.target) == ends)
+    return next(chosen, CarriedRegret(*ends, alone, alone, alone))
 
 
-def _regret(group: Fitted, words: Words) -> Estimate:
-    """Estimate the regret from the smallest to the largest width."""
-    first, last = group.located[0], group.located[-1]
-    if first is last:
-        return Estimate(undetermined=f"one {words.scale}: add a larger one")
-    reason = _refusals(group, [0, -1], words)
-    drawn = None if reason else (group.drawn[0], group.drawn[-1])
-    return estimate_regret(first, last, drawn, reason, words)
+def _carried(group: Fitted, proxy: int, target: int, words: Words) -> CarriedRegret:
+    """Estimate the regret of one width's best rate at a larger one."""
+    source, aim = group.located[proxy], group.located[target]
+    reason = refusals(group, [proxy, target], words)
+    drawn = None if reason else (group.drawn[proxy], group.drawn[target])
+    regret = estimate_regret(source, aim, drawn, reason, words)
+    return CarriedRegret(
+        proxy=source.cells.width,
+        target=aim.cells.width,
+        regret=regret,
+        share=share_of(regret, aim, words),
+        grid=grid_regret(source, aim, words),
+    )
 
 
 def _optimum(group: Fitted, index: int, words: Words) -> Optimum:
@@ -124,19 +87,16 @@ def _optimum(group: Fitted, index: int, words: Words) -> Optimum:
     best = one.argmin
     grid = (None, None) if best is None else (one.cells.log2_lr[best], one.cells.mean[best])
     if one.fit is None:
-        rate = loss = Estimate(undetermined=one.undetermined)
-    elif reason := _refusals(group, [index], words):
-        rate = Estimate(one.x / LN2, undetermined=reason)
-        loss = Estimate(one.loss, undetermined=reason)
+        rate = loss = curvature = Estimate(undetermined=one.undetermined)
     else:
-        drawn = group.drawn[index]
-        assert drawn.x is not None
-        assert drawn.loss is not None
-        rate, loss = central(one.x / LN2, drawn.x / LN2), central(one.loss, drawn.loss)
+        found, reason = samples(group, index), refusals(group, [index], words)
+        rate, loss = sampled(found.x / LN2, reason), sampled(found.loss, reason)
+        curvature = sampled(found.curvature, reason)
     return Optimum(
         width=one.cells.width,
         log2_lr=rate,
         loss=loss,
+        curvature=curvature,
         grid_log2_lr=None if grid[0] is None else float(grid[0]),
         grid_loss=None if grid[1] is None else float(grid[1]),
         edge=one.edge,
@@ -164,45 +124,31 @@ def _curve(one: Located) -> Curve:
     )
 
 
-def _slope(log2_width_W: Floats) -> Floats:
-    """Give the weights that turn values over widths into a least-squares slope."""
-    centered_W = log2_width_W - log2_width_W.mean()
-    weights_W: Floats = centered_W / (centered_W**2).sum()
-    return weights_W
-
-
-def _drift(group: Fitted, words: Words) -> Estimate:
+def _drift(group: Fitted, found: Optima, words: Words) -> Estimate:
     """Fit the slope of log2(best rate) against log2(width)."""
-    fitted = [k for k, one in enumerate(group.located) if one.fit is not None]
     lacking = [one.undetermined for one in group.located if one.fit is None]
     if len(group.located) < 2:
         return Estimate(undetermined=f"one {words.scale}: add a larger one")
-    if len(fitted) < 2:
+    if found.rate_law is None:
         return Estimate(undetermined=lacking[0])
-    weights_W = _slope(np.log2([group.located[k].cells.width for k in fitted]))
-    value = float(weights_W @ np.array([group.located[k].x for k in fitted]) / LN2)
+    reason = found.no_draws
     if lacking:
-        rest = f"the value is from the other {len(fitted)}"
-        return Estimate(value, undetermined=f"{lacking[0]}; {rest}")
-    if reason := _refusals(group, fitted, words):
-        return Estimate(value, undetermined=reason)
-    x_WD = np.array([drawn.x for drawn in group.drawn])
-    return central(value, weights_W @ x_WD / LN2)
+        reason = f"{lacking[0]}; the value is from the other {len(found.n)}"
+    return sampled(found.rate_law.slope, reason)
 
 
-def _sensitivity(group: Fitted, words: Words) -> Estimate:
+def _sensitivity(found: Optima, words: Words) -> Estimate:
     """Give the range of the drift when one width is left out."""
-    fitted = [one for one in group.located if one.fit is not None]
-    if len(fitted) < 3:
+    if len(found.n) < 3 or found.rate_law is None:
         return Estimate(
             undetermined=f"an optimum at fewer than three values of {words.scale}: add some"
         )
-    log2_width_W = np.log2([one.cells.width for one in fitted])
-    x_W = np.array([one.x for one in fitted]) / LN2
+    own = found.x[:1]
     slopes = [
-        float(_slope(np.delete(log2_width_W, k)) @ np.delete(x_W, k)) for k in range(len(fitted))
+        float(power_law(np.delete(found.n, k), np.delete(own, k, axis=1)).slope[0])
+        for k in range(len(found.n))
     ]
-    return Estimate(float(_slope(log2_width_W) @ x_W), min(slopes), max(slopes))
+    return Estimate(float(found.rate_law.slope[0]), min(slopes), max(slopes))
 
 
 def _paper_criterion(located: Sequence[Located]) -> bool | None:

@@ -1,9 +1,9 @@
-"""This file is what an analysis answers: estimates, curves, optima, group reports, the report."""
+"""This file is what every number is told in: estimates, curves, optima."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,6 @@ Bools = NDArray[np.bool_]
 
 Verdict = Literal["transfers", "does not transfer", "undetermined"]
 
-SCHEMA = 1
 LN2 = math.log(2.0)
 
 
@@ -120,6 +119,7 @@ class Optimum:
         width: The value of the scale.
         log2_lr: log2 of the fitted best rate.
         loss: Loss at the fitted best rate, in nats.
+        curvature: Second derivative of the loss in ln(rate) there, in nats.
         grid_log2_lr: log2 of the best rate that was tried (of equals, the larger), or None.
         grid_loss: Mean loss there, in nats, or None.
         edge: 'low' or 'high' where the best rate is the lowest or highest tried, else None.
@@ -128,112 +128,10 @@ class Optimum:
     width: float
     log2_lr: Estimate
     loss: Estimate
+    curvature: Estimate
     grid_log2_lr: float | None
     grid_loss: float | None
     edge: Literal["low", "high"] | None
-
-
-@dataclass(frozen=True, slots=True)
-class GroupReport:
-    """Whether the best rate transfers over widths within one group, usually a parametrization.
-
-    Args:
-        name: The group.
-        verdict: 'transfers', 'does not transfer' or 'undetermined'.
-        reason: One sentence that defends the verdict, or says what to add.
-        curves: One per width, rising.
-        optimum: One per width, rising.
-        drift: Slope of log2(best rate) against log2(width); 90 % interval.
-        sensitivity: The drift, and as low and high its range when one width is left out.
-        regret: Cost at the largest width of the smallest width's best rate, in nats;
-            `low` and `high` are one-sided 95 % bounds.
-        regret_share: The same as a share of the best loss at the largest width.
-        grid_regret: The same between grid points, in nats, without an interval.
-        paper_criterion: Whether every width has the same best rate on the grid, or None.
-    """
-
-    name: str
-    verdict: Verdict
-    reason: str
-    curves: tuple[Curve, ...]
-    optimum: tuple[Optimum, ...]
-    drift: Estimate
-    sensitivity: Estimate
-    regret: Estimate
-    regret_share: Estimate
-    grid_regret: Estimate
-    paper_criterion: bool | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Give plain data; NaN becomes None."""
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "name"}
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How much worse a group is than the best one, each at its own optimum.
-
-    Args:
-        group: The group that is compared.
-        reference: The group with the lowest loss.
-        width: The largest width that both have.
-        difference: Loss of the group minus that of the reference, in nats; 90 % interval.
-        paired: Whether both ran the same seeds, so that what seeds share cancels.
-    """
-
-    group: str
-    reference: str
-    width: float
-    difference: Estimate
-    paired: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Report(Mapping[str, GroupReport]):
-    """Every group's report by its name, and what they were made with.
-
-    Args:
-        groups: The group reports.
-        threshold: Regret that still counts as transfer, as a share of the best loss.
-        scale: Name of the scale, usually 'width'.
-        hyperparameter: Name of the hyperparameter, usually 'lr'.
-        group_by: The columns that make groups.
-        comparisons: Each other group against the best one; empty with one group.
-        draws: Draws behind each interval.
-        seed: Seed of these draws.
-    """
-
-    groups: Mapping[str, GroupReport]
-    threshold: float
-    scale: str
-    hyperparameter: str
-    group_by: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    draws: int
-    seed: int
-
-    def __getitem__(self, name: str) -> GroupReport:
-        return self.groups[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.groups)
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the whole report as plain data for `json.dump`; NaN becomes None."""
-        settings = {
-            f.name: plain(getattr(self, f.name))
-            for f in fields(self)
-            if f.name not in ("groups", "comparisons")
-        }
-        return {
-            "schema": SCHEMA,
-            **settings,
-            "groups": {name: group.to_json() for name, group in self.groups.items()},
-            "comparisons": plain(self.comparisons),
-        }
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON data

@@ -21,7 +21,7 @@ from mutransfer.report.words import (
 )
 
 if TYPE_CHECKING:
-    from mutransfer.analysis.types import Estimate, GroupReport, Report
+    from mutransfer.analysis import Estimate, GroupReport, Report
 
 MOST_CARDS = 6  # more groups are told in a table, so that the figures are not far down
 MARKS = {"transfers": "✓", "does not transfer": "✗", "undetermined": "?"}

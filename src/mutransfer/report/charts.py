@@ -24,7 +24,7 @@ from mutransfer.report.words import (
 )
 
 if TYPE_CHECKING:
-    from mutransfer.analysis.types import Report
+    from mutransfer.analysis import Report
 
 NUMBERS = "The table of optima has the numbers."
 MOST_STILLS = 8  # still pictures on a page: each takes a tenth of a second and up to 200 KB

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from mutransfer.report.words import loss_text, power, width_text
 
 if TYPE_CHECKING:
-    from mutransfer.analysis.types import Curve, GroupReport, Report
+    from mutransfer.analysis import Curve, GroupReport, Report
 
 MOST_POINTS = 3000  # drawn on one page in all; more cannot be told apart [assumed]
 FEWEST_POINTS, MOST_OF_ONE = 16, 160  # drawn of one curve [assumed]
@@ -138,7 +138,7 @@ def widths_of(report: Report) -> tuple[float, ...]:
     Example:
         >>> from mutransfer.report.data import widths_of
         >>> from mutransfer.analysis import Report
-        >>> widths_of(Report({}, 0.01, "width", "lr", (), (), 1000, 0))
+        >>> widths_of(Report({}, 0.01, "width", "lr", (), (), "", 1.1, (), 1000, 0))
         ()
     """
     return tuple(sorted({curve.width for group in report.values() for curve in group.curves}))

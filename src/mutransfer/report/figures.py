@@ -24,7 +24,7 @@ from mutransfer.report.words import (
 )
 
 if TYPE_CHECKING:
-    from mutransfer.analysis.types import GroupReport, Report
+    from mutransfer.analysis import GroupReport, Report
 
 MOST_PANELS = 24  # drawn in one figure or page; the table has the rest
 COLUMNS = 3

@@ -25,7 +25,7 @@ from mutransfer.rules import Plan
 
 if TYPE_CHECKING:
     from mutransfer.analysis.results import Results
-    from mutransfer.analysis.types import Report
+    from mutransfer.analysis import Report
 
 EXPORT = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle
 

@@ -21,7 +21,7 @@ from mutransfer.report.theme import Theme
 from mutransfer.report.trends import Trend
 
 if TYPE_CHECKING:
-    from mutransfer.analysis.types import GroupReport, Report
+    from mutransfer.analysis import GroupReport, Report
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, never loaded

@@ -21,7 +21,7 @@ from mutransfer.report.words import (
 
 if TYPE_CHECKING:
     from mutransfer.analysis.results import Provenance
-    from mutransfer.analysis.types import Comparison, Curve, Estimate, Optimum, Report
+    from mutransfer.analysis import Comparison, Curve, Estimate, Optimum, Report
     from mutransfer.rules import Plan
 
 MOST_ROWS = 2000  # of the table of optima; more would make the page too large

@@ -11,7 +11,7 @@ from mutransfer.report.data import ranged
 from mutransfer.report.words import loss_text, power, width_text
 
 if TYPE_CHECKING:
-    from mutransfer.analysis.types import Optimum, Report
+    from mutransfer.analysis import Optimum, Report
 
 
 @dataclass(frozen=True, slots=True)

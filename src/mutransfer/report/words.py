@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mutransfer.analysis.types import Estimate, Report
+    from mutransfer.analysis import Estimate, Report
 
 SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 LOSS_TITLE = "held-out loss (nats per token)"

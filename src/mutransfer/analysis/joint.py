@@ -1,0 +1,176 @@
+"""This file is the joint fit of every loss near an optimum, and E, what it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from mutransfer.analysis.laws import HIGHEST, LOWEST, FloorLaw, PowerLaw
+from mutransfer.analysis.types import Floats
+
+# Shape legend: P points, D draws, 7 parameters.
+
+FLOOR, AMPLITUDE, ALPHA, CURVATURE, GAMMA, RATE, BETA = range(7)
+TOLERANCE = 1e-14
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Mean losses in the windows of several widths.
+
+    Args:
+        n: Width of each point.
+        x: ln(rate).
+        loss: Mean loss.
+    """
+
+    n: Floats
+    x: Floats
+    loss: Floats
+
+    def at(self, width: float) -> Points:
+        """Keep one width."""
+        return self._chosen(self.n == width)
+
+    def without(self, width: float) -> Points:
+        """Leave one width out."""
+        return self._chosen(self.n != width)
+
+    def _chosen(self, keep_P: np.ndarray) -> Points:
+        """Keep some points."""
+        return Points(self.n[keep_P], self.x[keep_P], self.loss[keep_P])
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """L(n, η) = floor + amplitude·n^-alpha + curvature/2 · n^gamma · (ln η - ln B + beta·ln n)².
+
+    With `linear` the parabola is one in η. Widths are measured from `center`, rates from
+    `origin`.
+
+    Args:
+        parameters: floor, ln amplitude, alpha, ln curvature, gamma, ln B, beta.
+        center: ln of the width that widths are measured from.
+        origin: ln of the rate that rates are measured from.
+        linear: Whether the parabola is one in the rate itself.
+    """
+
+    parameters: Floats
+    center: float
+    origin: float
+    linear: bool
+
+    @property
+    def kappa(self) -> float:
+        """The transfer robustness exponent, alpha + gamma in ln(rate)."""
+        return float(self.parameters[ALPHA] + self.parameters[GAMMA])
+
+    def residuals(self, points: Points) -> Floats:
+        """Give losses minus the fit."""
+        value_P, _ = self._surface(self.parameters, points)
+        return points.loss - value_P
+
+    def tangent(self, points: Points) -> Floats:
+        """Give an orthonormal basis of what small changes of the free parameters do."""
+        _, slopes_P7 = self._surface(self.parameters, points)
+        free = [k for k in range(7) if not self._bound(k)]
+        basis_PF: Floats = np.linalg.qr(slopes_P7[:, free])[0]
+        return basis_PF
+
+    def fitted(self, points: Points) -> Joint | None:
+        """Fit from these parameters on; None where no fit is found."""
+        low = np.array([0.0, -60.0, LOWEST, -80.0, -12.0, -60.0, -8.0])
+        high = np.array([np.inf, 60.0, HIGHEST, 80.0, 12.0, 60.0, 8.0])
+
+        def residuals(parameters: Floats) -> Floats:
+            return self._surface(parameters, points)[0] - points.loss
+
+        def slopes(parameters: Floats) -> Floats:
+            return self._surface(parameters, points)[1]
+
+        found = least_squares(
+            residuals,
+            np.clip(self.parameters, low + 1e-9, high - 1e-9),
+            jac=slopes,
+            bounds=(low, high),
+            x_scale="jac",
+            ftol=TOLERANCE,
+            xtol=TOLERANCE,
+            gtol=TOLERANCE,
+            max_nfev=300,
+        )
+        if not np.all(np.isfinite(found.x)):
+            return None
+        return Joint(found.x, self.center, self.origin, self.linear)
+
+    def _bound(self, parameter: int) -> bool:
+        """Say whether a parameter lies on its bound."""
+        value = self.parameters[parameter]
+        if parameter == FLOOR:
+            return bool(value < 1e-9)
+        return parameter == ALPHA and not LOWEST * 1.001 < value < HIGHEST * 0.999
+
+    def _surface(self, p: Floats, points: Points) -> tuple[Floats, Floats]:
+        """Give the losses, and their derivatives by the parameters."""
+        t_P, x_P = np.log(points.n) - self.center, points.x - self.origin
+        reducible_P = np.exp(p[AMPLITUDE] - p[ALPHA] * t_P)
+        stiffness_P = np.exp(p[CURVATURE] + p[GAMMA] * t_P)
+        best_P = p[RATE] - p[BETA] * t_P
+        if self.linear:
+            off_P, moved_P = np.exp(x_P) - np.exp(best_P), np.exp(best_P)
+        else:
+            off_P, moved_P = x_P - best_P, np.ones_like(x_P)
+        cost_P, pull_P = 0.5 * stiffness_P * off_P**2, -stiffness_P * off_P * moved_P
+        columns = [
+            np.ones_like(t_P),
+            reducible_P,
+            -t_P * reducible_P,
+            cost_P,
+            t_P * cost_P,
+            pull_P,
+            -t_P * pull_P,
+        ]
+        return p[FLOOR] + reducible_P + cost_P, np.stack(columns, axis=1)
+
+
+def joint_fit(
+    points: Points, loss: FloorLaw, rate: PowerLaw, curvature: PowerLaw, *, linear: bool
+) -> Joint | None:
+    """Fit the surface, starting from the laws of the optima (their first draw)."""
+    origin = float(rate.level[0])
+    stiffness, gamma = float(curvature.level[0]), float(curvature.slope[0])
+    if linear:  # the curvature in the rate, from that in its logarithm; rates are in e^origin
+        gamma -= 2 * float(rate.slope[0])
+    start = np.array(
+        [
+            max(float(loss.floor[0]), 1e-6),
+            np.log(max(float(loss.amplitude[0]), 1e-6)),
+            float(loss.exponent[0]),
+            stiffness,
+            gamma,
+            0.0,
+            -float(rate.slope[0]),
+        ]
+    )
+    return Joint(start, float(np.log(loss.center)), origin, linear).fitted(points)
+
+
+def expected_square(
+    residual_P: Floats, noise_DP: Floats, tangent_PF: Floats
+) -> tuple[float, Floats]:
+    """Draw the mean squared residual of repeated experiments.
+
+    What the fit takes up of the noise is projected out. What the residuals hold beyond noise is
+    taken as the laws' own error, the same in every draw.
+
+    Returns:
+        The mean square that noise alone leaves, and the draws.
+    """
+    left_DP = noise_DP - (noise_DP @ tangent_PF) @ tangent_PF.T
+    floor = float((left_DP**2).mean())
+    square = float((residual_P**2).mean())
+    own = np.sqrt(max(0.0, 1.0 - floor / square)) if square > 0 else 0.0
+    draws_D: Floats = ((own * residual_P + left_DP) ** 2).mean(axis=1)
+    return floor, draws_D
