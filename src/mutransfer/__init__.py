@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import analyze, load_results
+    from mutransfer.analysis import analyze, load_results, predict
     from mutransfer.errors import MutransferError
     from mutransfer.parametrize import apply, make_plan, param_groups
     from mutransfer.report import write_report
@@ -25,6 +25,7 @@ __all__ = [
     "load_results",
     "make_plan",
     "param_groups",
+    "predict",
     "run_study",
     "write_report",
 ]
@@ -40,6 +41,7 @@ _HOMES = {
     "load_results": "analysis",
     "make_plan": "parametrize",
     "param_groups": "parametrize",
+    "predict": "analysis",
     "run_study": "workflows",
     "write_report": "report",
 }

@@ -1,7 +1,8 @@
 """Transfer analysis from results alone: curves, optima, drift, regret, verdict. No torch."""
 
 from mutransfer.analysis.answers import Comparison, GroupReport, Report
-from mutransfer.analysis.predict import predict
+from mutransfer.analysis.fit import WINDOW
+from mutransfer.analysis.predict import predict, predict_groups
 from mutransfer.analysis.quantities import (
     Band,
     CarriedRegret,
@@ -18,6 +19,7 @@ from mutransfer.analysis.results import Provenance, Results, load_results
 from mutransfer.analysis.types import Curve, Estimate, Optimum, Quadratic
 
 __all__ = [
+    "WINDOW",
     "Band",
     "CarriedRegret",
     "Comparison",
@@ -39,4 +41,5 @@ __all__ = [
     "analyze",
     "load_results",
     "predict",
+    "predict_groups",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mutransfer.analysis.fit import WINDOW
-from mutransfer.analysis.group import Question, fitted_groups
+from mutransfer.analysis.group import fitted_groups
 from mutransfer.analysis.intervals import UPPER, sampled
 from mutransfer.analysis.laws import floor_law, power_law
 from mutransfer.analysis.quantities import LawName, Prediction, RateLaw
@@ -75,41 +75,75 @@ def predict(
         >>> prediction.law, round(prediction.log2_lr.value, 1), prediction.warnings
         ('constant', -6.0, ())
     """
+    found = predict_groups(
+        results,
+        width=width,
+        group=group,
+        scale=scale,
+        hyperparameter=hyperparameter,
+        group_by=group_by,
+        window=window,
+        draws=draws,
+        seed=seed,
+    )
+    if len(found) > 1:
+        raise _unnamed(results, "several groups, and none is named", found)
+    return found[0]
+
+
+def predict_groups(
+    results: Results,
+    *,
+    width: float,
+    group: str | None = None,
+    scale: str | None = None,
+    hyperparameter: str | None = None,
+    group_by: str | Sequence[str] | None = None,
+    window: float = WINDOW,
+    draws: int = 2000,
+    seed: int = 0,
+) -> list[Prediction]:
+    """Predict for every group, or for the one that is named; arguments as for `predict`."""
     question = asked(results, scale, hyperparameter, group_by, window, draws, seed)
-    found = predictions(results, question, width)
-    if group is None and len(found) == 1:
-        return next(iter(found.values()))
-    if group is None or group not in found:
-        told = "several groups, and none is named" if group is None else f"no group {group!r}"
-        choice = next(iter(found)) if group is None else nearest(group, found)
-        raise ResultsError(
-            f"{results.provenance.source} has {told}",
-            why="every group has its own best rate",
-            fix=f"--group {choice} (in Python: group={choice!r}; groups: {listed(found)})",
-        )
-    return found[group]
-
-
-def predictions(results: Results, question: Question, width: float) -> Mapping[str, Prediction]:
-    """Predict for every group."""
     words = question.words
     if not 0 < width < math.inf:
         raise ResultsError(
             f"the target {words.scale} is {width:g}",
             why="optima are extrapolated on logarithmic axes",
-            fix=f"give a positive {words.scale}, larger than what was run",
+            fix=f"give a positive {words.scale}, larger than what was run: --width 8192",
         )
-    rng = np.random.default_rng([question.seed, 2])
-    return {
-        name: _predicted(name, optima(group, words), width, words, rng)
-        for name, group in fitted_groups(results, question).items()
-    }
+    found = [
+        _predicted(name, optima(each, words), width, words, question.seed)
+        for name, each in fitted_groups(results, question).items()
+    ]
+    if group is None:
+        return found
+    chosen = [each for each in found if each.group == group]
+    if not chosen:
+        raise _unnamed(results, f"no group {group!r}", found, nearest(group, _names(found)) + " ")
+    return chosen
 
 
-def _predicted(
-    name: str, found: Optima, width: float, words: Words, rng: np.random.Generator
-) -> Prediction:
+def _names(found: Sequence[Prediction]) -> list[str]:
+    """Give the groups' names."""
+    return [each.group for each in found]
+
+
+def _unnamed(
+    results: Results, told: str, found: Sequence[Prediction], hint: str = ""
+) -> ResultsError:
+    """Say that a group must be named."""
+    first = found[0].group
+    return ResultsError(
+        f"{results.provenance.source} has {told}",
+        why=f"every group has its own best rate: {listed(_names(found))}",
+        fix=f"{hint}--group {first} (in Python: group={first!r})",
+    )
+
+
+def _predicted(name: str, found: Optima, width: float, words: Words, seed: int) -> Prediction:
     """Predict for one group."""
+    rng = np.random.default_rng([seed, *name.encode(errors="replace"), 1])
     few = _few(found, words)
     extrapolation = width / float(found.n[-1]) if len(found.n) else math.nan
     rates = {law: _samples(found, width, law, rng) for law in RATE_LAWS}

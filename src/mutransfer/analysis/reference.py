@@ -38,7 +38,7 @@ def asymptotic_gaps(
         raise ResultsError(
             f"the reference {reference!r} is no group",
             why="R(∞) is measured from the irreducible loss of one of the groups, or of their best",
-            fix=f"--reference {nearest(reference, found)} (groups: {listed(found)})",
+            fix=f"{nearest(reference, found)} for --reference (in Python: reference=...)",
         )
     if len(found) < 2:
         return "", dict.fromkeys(found, Estimate(undetermined=SINGLE))

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DONE = 0
+NO = 1
 WRONG_INPUT = 2
+UNDETERMINED = 3
 FAILED_TRIALS = 4
 OUR_BUG = 70
 INTERRUPTED = 130

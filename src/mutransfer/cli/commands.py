@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -126,89 +125,6 @@ def plan(
     if output is not None:
         _write(output, made.to_json())
     return Answer(explain(made, parameter), json_module.loads(made.to_json()), DONE, json)
-
-
-@app.command(
-    help_epilogue=examples(
-        "mutransfer analyze runs/demo", "mutransfer analyze losses.csv --threshold 0.005"
-    )
-)
-def analyze(
-    results: Path,
-    *,
-    scale: str | None = None,
-    hyperparameter: str | None = None,
-    group_by: str | None = None,
-    threshold: float | None = None,
-    json: Json = False,
-) -> Answer:
-    """Decide, with intervals, whether the best learning rate transfers over widths.
-
-    Args:
-        results: A trial store, or a CSV file with columns width, lr, loss and, if there are, seed.
-        scale: The column that grows; width by default.
-        hyperparameter: The column that is tuned; lr by default.
-        group_by: Columns that separate groups, with commas; parametrization by default.
-        threshold: Regret that still counts as transfer, as a share of the best loss; 0.01.
-        json: Print one JSON document and nothing else.
-    """
-    from mutransfer.workflows import analyze_path, verdict_text
-
-    found, report = analyze_path(
-        results,
-        scale=scale,
-        hyperparameter=hyperparameter,
-        group_by=None if group_by is None else names(group_by),
-        threshold=threshold,
-    )
-    text = verdict_text(report, found.provenance.unfinished)
-    return Answer(text, report.to_json(), DONE, json)
-
-
-@app.command(
-    help_epilogue=examples(
-        "mutransfer report runs/demo", "mutransfer report losses.csv -o page.html"
-    )
-)
-def report(
-    results: Path,
-    *,
-    output: Output = None,
-    figures: Path | None = None,
-    scale: str | None = None,
-    hyperparameter: str | None = None,
-    group_by: str | None = None,
-    threshold: float | None = None,
-    json: Json = False,
-) -> Answer:
-    """Write one self-contained page: verdicts, curves, plan, provenance.
-
-    Args:
-        results: A trial store, or a CSV file.
-        output: The page; report.html in the store, or here for a CSV file.
-        figures: A folder for the figures as PNG and SVG too.
-        scale: As for analyze.
-        hyperparameter: As for analyze.
-        group_by: As for analyze.
-        threshold: As for analyze.
-        json: Print one JSON document and nothing else.
-    """
-    from mutransfer.report import write_figures
-    from mutransfer.workflows import analyze_path, report_path
-
-    place = output or (results / "report.html" if os.path.isdir(results) else Path("report.html"))
-    found, answered = analyze_path(
-        results,
-        scale=scale,
-        hyperparameter=hyperparameter,
-        group_by=None if group_by is None else names(group_by),
-        threshold=threshold,
-    )
-    page = report_path(results, place, results=found, report=answered)
-    drawn = [] if figures is None else write_figures(figures, answered)
-    text = "\n".join(map(str, [page, *drawn]))
-    data = {"schema": 1, "report": str(page), "figures": [str(path) for path in drawn]}
-    return Answer(text, data, DONE, json)
 
 
 def _roles(text: str) -> dict[str, Role]:

@@ -1,35 +1,87 @@
-"""This file is reading results: analysis, report with plans, verdicts in words. No torch."""
+"""This file is reading results: analysis, prediction, report with plans. No torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from mutransfer.analysis import Estimate, GroupReport, Report, Results, analyze, load_results
+from mutransfer.analysis import (
+    WINDOW,
+    Prediction,
+    Report,
+    Results,
+    analyze,
+    load_results,
+    predict_groups,
+)
 from mutransfer.errors import StoreError
 from mutransfer.rules import Plan
 from mutransfer.sweep import TrialStore
+from mutransfer.workflows.recommending import snippet
+
+EXAMPLE_TARGET = 16  # times the largest width: the report's target where none is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How results are to be read; None takes the study's own setting, else the usual.
+
+    Args:
+        columns: Our name -> the results' own.
+        scale: The column that grows.
+        hyperparameter: The column that is tuned.
+        group_by: The columns that separate groups.
+        window: Half-width in ln(rate) of what counts as near the best.
+    """
+
+    columns: Mapping[str, str] | None = None
+    scale: str | None = None
+    hyperparameter: str | None = None
+    group_by: Sequence[str] | None = None
+    window: float = WINDOW
 
 
 def analyze_path(
     path: str | Path,
+    asked: Asked = Asked(),
     *,
-    scale: str | None = None,
-    hyperparameter: str | None = None,
-    group_by: Sequence[str] | None = None,
     threshold: float | None = None,
+    reference: str | None = None,
 ) -> tuple[Results, Report]:
-    """Load a store or a CSV file and analyze it."""
-    results = load_results(path)
+    """Load a store or a file and analyze it."""
+    results = load_results(path, columns=asked.columns)
     report = analyze(
         results,
-        scale=scale,
-        hyperparameter=hyperparameter,
-        group_by=group_by,
+        scale=asked.scale,
+        hyperparameter=asked.hyperparameter,
+        group_by=asked.group_by,
         threshold=threshold,
+        reference=reference,
+        window=asked.window,
     )
     return results, report
+
+
+def predict_path(
+    path: str | Path,
+    width: float,
+    asked: Asked = Asked(),
+    *,
+    group: str | None = None,
+) -> list[Prediction]:
+    """Load a store or a file and predict for one group, or for every one."""
+    results = load_results(path, columns=asked.columns)
+    return predict_groups(
+        results,
+        width=width,
+        group=group,
+        scale=asked.scale,
+        hyperparameter=asked.hyperparameter,
+        group_by=asked.group_by,
+        window=asked.window,
+    )
 
 
 def stored_plans(path: str | Path) -> list[Plan]:
@@ -60,75 +112,54 @@ def report_path(
     *,
     results: Results,
     report: Report,
+    width: float | None = None,
+    figures: str | Path | None = None,
     title: str = "",
-) -> Path:
-    """Write the page for a store or a CSV file that was analyzed."""
-    from mutransfer.report import write_report
+) -> tuple[Path, list[Path]]:
+    """Write the page for a store or a file that was analyzed.
+
+    Args:
+        path: The store or the file.
+        output: The page.
+        results: What was read from it.
+        report: What `analyze` answered.
+        width: Target of the predictions; 16 times the largest that was run by default.
+        figures: A folder for the figures as PNG, SVG and PDF too.
+        title: Heading of the page.
+
+    Returns:
+        The page, and the figures.
+    """
+    from mutransfer.report import write_figures, write_report
 
     study = Path(path) / "study.json"
-    return write_report(
+    predictions = report_predictions(results, report, width)
+    page = write_report(
         output,
         results=results,
         report=report,
         plan=stored_plans(path),
         study=study.read_text(errors="replace") if study.is_file() else "",
         title=title,
+        predictions=predictions,
+        snippets={each.group: snippet(each) for each in predictions},
     )
+    drawn = [] if figures is None else write_figures(figures, report, predictions=predictions)
+    return page, drawn
 
 
-def verdict_text(report: Report, unfinished: int = 0) -> str:
-    """Say each group's verdict, the numbers beside it, and who is better at its own optimum."""
-    blocks = [f"{unfinished} trials are unfinished"] if unfinished else []
-    blocks += [_group_text(group, report) for group in report.values()]
-    for c in report.comparisons:
-        found = f"is {_estimate(c.difference)} nats worse than {c.reference}"
-        if c.difference.value is None:
-            found = f"cannot be compared with {c.reference}: {c.difference.undetermined}"
-        blocks.append(f"at its own best rate, {c.group} {found} at {report.scale} {c.width:g}")
-    return "\n\n".join(blocks)
-
-
-def _group_text(group: GroupReport, report: Report) -> str:
-    """Say one group's verdict and numbers."""
-    best = ", ".join(
-        f"{o.width:g}: "
-        + (f"2^{o.log2_lr.value:.2f}" if o.log2_lr.value is not None else "undetermined")
-        for o in group.optimum
+def report_predictions(
+    results: Results, report: Report, width: float | None = None
+) -> list[Prediction]:
+    """Predict for every group that has an optimum, as the report was asked."""
+    largest = max(curve.width for group in report.values() for curve in group.curves)
+    return predict_groups(
+        results,
+        width=width or EXAMPLE_TARGET * largest,
+        scale=report.scale,
+        hyperparameter=report.hyperparameter,
+        group_by=report.group_by,
+        window=report.window,
+        draws=report.draws,
+        seed=report.seed,
     )
-    paper = {True: "yes", False: "no", None: "not available"}[group.paper_criterion]
-    regret = "not available"
-    if group.regret.value is not None or group.regret.low is not None:
-        shares = _estimate(group.regret_share.times(100))
-        regret = f"{_estimate(group.regret)} nats, {shares} % of the best loss"
-    diverged = sum(sum(curve.num_diverged) for curve in group.curves)
-    lines = [
-        f"{group.name}: {group.verdict}",
-        f"  {group.reason}",
-        f"  regret          {regret} (threshold {100 * report.threshold:g} %)",
-        f"  grid regret     {_between_tried(group.grid_regret)}",
-        f"  drift           {_estimate(group.drift)} octaves of "
-        f"{report.hyperparameter} per octave of {report.scale}",
-        f"  best {report.hyperparameter:<10} {best}",
-        f"  same best rate on the grid: {paper}",
-    ]
-    return "\n".join([*lines, f"  diverged runs   {diverged}"] if diverged else lines)
-
-
-def _between_tried(regret: Estimate) -> str:
-    """Print the regret between rates that were tried."""
-    if regret.value is None:
-        return _estimate(regret)
-    return f"{_estimate(regret)} nats, between rates that were tried"
-
-
-def _estimate(estimate: Estimate) -> str:
-    """Print a value with its interval, or why there is none."""
-    if estimate.value is None:
-        bounds = [f"at least {estimate.low:.3g}"] if estimate.low is not None else []
-        return "; ".join([*bounds, estimate.undetermined or "not available"])
-    if estimate.low is None and estimate.high is None:
-        why = f" (no interval: {estimate.undetermined})" if estimate.undetermined else ""
-        return f"{estimate.value:.3g}{why}"
-    low = "?" if estimate.low is None else f"{estimate.low:.3g}"
-    high = "?" if estimate.high is None else f"{estimate.high:.3g}"
-    return f"{estimate.value:.3g} [{low}, {high}]"
