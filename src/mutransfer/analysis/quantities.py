@@ -140,6 +140,8 @@ class Scaling:
         fast: Whether transfer is fast.
         lr_sensitivity: Per width, mean excess loss over the rates tried at every width
             (arXiv:2309.14322), in nats.
+        skew: How far a cubic's minimum lies above the parabola's, averaged over widths, in octaves:
+            about what best rates err by where curves are no parabolas.
         bands: The laws from the smallest to the largest width.
     """
 
@@ -151,6 +153,7 @@ class Scaling:
     errors: FitErrors
     fast: FastTransfer
     lr_sensitivity: tuple[WidthEstimate, ...]
+    skew: Estimate
     bands: tuple[Band, ...]
 
 

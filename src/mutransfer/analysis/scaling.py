@@ -19,6 +19,7 @@ from mutransfer.analysis.quantities import (
     Speed,
 )
 from mutransfer.analysis.robustness import lr_sensitivity
+from mutransfer.analysis.skew import skew
 from mutransfer.analysis.types import LN2, Bools, Estimate, Floats
 from mutransfer.analysis.wording import Words
 
@@ -102,6 +103,7 @@ def scaling(group: Fitted, found: Optima, words: Words) -> Scaling:
         errors=errors,
         fast=_fast(found),
         lr_sensitivity=lr_sensitivity(group, words),
+        skew=skew(group, words),
         bands=_bands(found),
     )
 

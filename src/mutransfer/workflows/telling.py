@@ -118,6 +118,9 @@ def _scaling_lines(lines: _Lines, group: GroupReport, report: Report) -> None:
             for one in scaling.lr_sensitivity
         ]
         lines.add("rate sensitivity", f"{', '.join(each)} nats")
+    if (low := scaling.skew.low) is not None and (high := scaling.skew.high) is not None:
+        if low > 0 or high < 0:
+            lines.number("curves are skewed", scaling.skew, "octaves that best rates err by")
     lines.number("compute saved", group.saved, "of tuning at the largest", write=_percent)
 
 
