@@ -13,7 +13,7 @@ SOURCES = sorted(Path(mutransfer.__file__).parent.rglob("*.py"))
 
 PUBLIC = {
     "MutransferError", "Plan", "Role", "analyze", "apply", "explain", "load_results", "make_plan",
-    "param_groups", "run_study", "write_report",
+    "param_groups", "predict", "run_study", "write_report",
 }  # fmt: skip
 
 

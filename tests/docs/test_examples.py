@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mutransfer.cli.commands import app
+from mutransfer.cli.main import app
 from mutransfer.sweep import TrialStore, read_study
 from mutransfer.workflows import prepare, run_study
 
