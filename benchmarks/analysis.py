@@ -1,0 +1,113 @@
+"""This file measures how long an analysis takes: a hundred thousand trials, and twelve lines.
+
+    python benchmarks/analysis.py [large] [small]
+
+large: a CSV file of 100,000 trials (20 parametrizations, 5 widths, 20 rates, 50 seeds), from the
+file to the page. small: `mutransfer analyze` on a CSV file of twelve lines, the start of Python
+included. Both by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+WIDTHS = (128, 256, 512, 1024, 2048)
+LARGE, PAGE_MB, SMALL = 10.0, 5.0, 1.0  # budgets, in seconds and MB
+REPETITIONS = 5
+
+
+def timed(call: Callable[[], object]) -> tuple[float, object]:
+    """Time a call."""
+    started = time.perf_counter()
+    found = call()
+    return time.perf_counter() - started, found
+
+
+def write_trials(
+    path: Path, *, groups: int, widths: tuple[int, ...], rates: int, seeds: int
+) -> int:
+    """Write noisy parabolas over widths, rates and seeds to a CSV file; give the rows."""
+    rng = np.random.default_rng(0)
+    rows = ["parametrization,width,lr,seed,loss"]
+    for group in range(groups):
+        for n in widths:
+            best = -6.0 + 0.03 * group * np.log2(n / widths[0])
+            shift_S = rng.normal(0.0, 0.01, seeds)
+            for k in -6.0 + 0.5 * (np.arange(rates) - rates // 2):
+                loss = 2.2 + 13 * n**-0.5 + 0.125 * n**-0.2 * ((k - best) * np.log(2)) ** 2
+                loss_S = loss + shift_S + rng.normal(0.0, 0.005, seeds)
+                rows += [
+                    f"p{group:02},{n},{float(2.0**k)!r},{seed},{value:.6f}"
+                    for seed, value in enumerate(loss_S.tolist())
+                ]
+    path.write_text("\n".join(rows) + "\n")
+    return len(rows) - 1
+
+
+def large() -> None:
+    """Time 100,000 trials from the file to the page."""
+    from mutransfer.analysis import analyze, load_results
+    from mutransfer.report import write_report
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, page = Path(folder, "trials.csv"), Path(folder, "page.html")
+        trials = write_trials(path, groups=20, widths=WIDTHS, rates=20, seeds=50)
+        load_s, results = timed(lambda: load_results(path))
+        analyze_s, report = timed(lambda: analyze(results, draws=1000))  # type: ignore[arg-type]
+        write_s, _ = timed(lambda: write_report(page, results=results, report=report))  # type: ignore[arg-type]
+        size = page.stat().st_size / 1e6
+    print(f"{trials:,} trials\n")
+    print("| what | measured | budget |\n| --- | --- | --- |")
+    print(f"| load | {load_s:.1f} s | |")
+    print(f"| analyze, 1,000 draws | {analyze_s:.1f} s | |")
+    print(f"| load and analyze | {load_s + analyze_s:.1f} s | {LARGE:.0f} s |")
+    print(f"| write the page | {write_s:.1f} s | {LARGE:.0f} s |")
+    print(f"| the page | {size:.1f} MB | {PAGE_MB:.0f} MB |", flush=True)
+
+
+def small() -> None:
+    """Time the command on twelve lines."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trials.csv")
+        trials = write_trials(path, groups=1, widths=(128, 256, 512), rates=4, seeds=1)
+        command = [str(Path(sys.executable).with_name("mutransfer")), "analyze", str(path)]
+
+        def run() -> object:
+            return subprocess.run(command, check=True, capture_output=True)
+
+        run()
+        taken = [timed(run)[0] for _ in range(REPETITIONS)]
+    told = f"{statistics.median(taken):.2f} s ({min(taken):.2f}–{max(taken):.2f})"
+    print(f"`mutransfer analyze` on {trials} trials, median of {REPETITIONS} and range\n")
+    print(f"| what | measured | budget |\n| --- | --- | --- |\n| answer | {told} | {SMALL:.0f} s |")
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parts = {"large": large, "small": small}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
+    asked = parser.parse_args().parts or list(parts)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"commit {commit}, {machine}")
+    for name in asked:
+        print(f"\n## {name}\n")
+        parts[name]()
+
+
+if __name__ == "__main__":
+    main()
