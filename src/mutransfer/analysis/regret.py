@@ -41,28 +41,34 @@ def carried(
     and nobody knows how much more.
     """
     cells, fit = target.cells, target.fit
-    usable = np.flatnonzero(cells.usable)
     if fit is not None and coefficients_D3 is not None:
         best_x, low, high = target.x, *_domain(target)
         best_D = fit.loss(coefficients_D3, fit.vertex(coefficients_D3))
-        inside_D = (x_D >= low) & (x_D <= high)
-        quadratic_D = fit.loss(coefficients_D3, x_D)
+        loss_D = fit.loss(coefficients_D3, x_D)
+        outside = np.flatnonzero((x_D < low) | (x_D > high))
     else:
         assert target.argmin is not None
         best_x, best_D = float(cells.x[target.argmin]), mean_DR[:, target.argmin]
-        inside_D = np.zeros(len(x_D), dtype=np.bool_)
-        quadratic_D = np.full(len(x_D), np.nan)
-    known_D = _known(target, x_D) & ~inside_D
-    smooth_D = np.full(len(x_D), np.nan)  # only where it is asked for: it is slow
-    smooth_D[known_D] = _interpolated(cells.x[usable], mean_DR[known_D][:, usable], x_D[known_D])
+        loss_D, outside = np.empty(len(x_D)), np.arange(len(x_D))
+    most_D = loss_D.copy()
+    if len(outside):  # slower, and seldom asked for
+        loss_D[outside], most_D[outside] = _outside(
+            target, x_D[outside], mean_DR[outside], best_x, best_D[outside]
+        )
+    return Carried(np.maximum(loss_D - best_D, 0.0), np.maximum(most_D - best_D, 0.0))
+
+
+def _outside(
+    target: Located, x_D: Floats, mean_DR: Floats, best_x: float, best_D: Floats
+) -> tuple[Floats, Floats]:
+    """Give what losses outside the window are at least, and at most."""
+    usable = np.flatnonzero(target.cells.usable)
+    x_F, mean_DF = target.cells.x[usable], mean_DR[:, usable]
+    known_D = _known(target, x_D)
     least_D = _least(target, x_D, mean_DR, best_x, best_D)
-    loss_D = np.where(inside_D, quadratic_D, np.where(known_D, smooth_D, least_D))
-    straight_D = _straight(cells.x[usable], mean_DR[:, usable], x_D)
-    most_D = np.where(known_D, np.fmax(loss_D, straight_D), loss_D)
-    return Carried(
-        lower=np.maximum(loss_D - best_D, 0.0),
-        upper=np.where(inside_D | known_D, np.maximum(most_D - best_D, 0.0), np.inf),
-    )
+    loss_D = np.where(known_D, _interpolated(x_F, mean_DF, x_D), least_D)
+    most_D = np.where(known_D, np.fmax(loss_D, _straight(x_F, mean_DF, x_D)), np.inf)
+    return loss_D, most_D
 
 
 def _domain(target: Located) -> tuple[float, float]:
@@ -87,7 +93,7 @@ def _known(target: Located, x_D: Floats) -> Bools:
 
 def _interpolated(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
     """Interpolate each draw's curve at that draw's own ln(rate); linear with two points."""
-    if len(x_F) < 2 or not len(x_D):
+    if len(x_F) < 2:
         return np.full(len(x_D), np.nan)
     pieces_4FD = PchipInterpolator(x_F, mean_DF, axis=1).c
     piece_D = np.clip(np.searchsorted(x_F, x_D) - 1, 0, len(x_F) - 2)

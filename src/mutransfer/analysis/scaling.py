@@ -63,7 +63,7 @@ def optima(group: Fitted, words: Words) -> Optima:
     n_W = np.array([group.located[k].cells.width for k in chosen])
     each = [samples(group, k) for k in chosen]
     x_SW, loss_SW, curvature_SW = (
-        np.array(columns).reshape(len(chosen), -1).T
+        np.array(columns).T if columns else np.empty((1, 0))
         for columns in (
             [one.x for one in each],
             [one.loss for one in each],
@@ -270,19 +270,18 @@ def _fast(found: Optima) -> FastTransfer:
     if found.lacking or found.loss_law is None or found.rate_law is None:
         lacking = Estimate(undetermined=found.lacking)
         return FastTransfer("undetermined", lacking, lacking)
-    law = floor_law(found.n, found.x, falling=False)
-    delta = sampled(law.exponent, found.no_interval, law.bound)
-    margin_S = law.exponent - found.loss_law.exponent / 2
-    margin = sampled(margin_S, found.no_interval)
     drift = sampled(found.rate_law.slope, found.no_interval)
-    if drift.low is None or drift.high is None or margin.low is None or margin.high is None:
-        return FastTransfer("undetermined", delta, margin)
-    if drift.low <= 0 <= drift.high:
+    if drift.low is not None and drift.high is not None and drift.low <= 0 <= drift.high:
         hidden = Estimate(
             undetermined="the best rate moves no more than noise, so its approach to a limit has "
             "no exponent: add seeds, or widths"
         )
         return FastTransfer("undetermined", hidden, hidden)
+    law = floor_law(found.n, found.x, falling=False)
+    delta = sampled(law.exponent, found.no_interval, law.bound)
+    margin = sampled(law.exponent - found.loss_law.exponent / 2, found.no_interval)
+    if margin.low is None or margin.high is None:
+        return FastTransfer("undetermined", delta, margin)
     speed: Speed = "undetermined"
     if margin.low > 0:
         speed = "fast"
