@@ -83,6 +83,5 @@ def with_losses(results: Results, loss: Callable[[float, float, float], float | 
     """Rewrite losses: a function of (width, log2 lr, loss); None makes a run diverge."""
     axes = results.axes
     points = zip(axes["width"], axes["lr"], results.loss.tolist(), strict=True)
-    return Results.from_columns(
-        {**axes, "loss": [loss(width, math.log2(lr), value) for width, lr, value in points]}
-    )
+    changed = [loss(width, math.log2(lr), value) for width, lr, value in points]
+    return Results.from_columns({**axes, "loss": [math.nan if x is None else x for x in changed]})

@@ -50,8 +50,9 @@ def csv(place: Path, text: str | bytes) -> Path:
 def test_a_missing_path(tmp_path: Path) -> None:
     assert message(lambda: load_results(tmp_path / "runs")) == (
         f"there is no '{tmp_path}/runs'\n"
-        "  why: results are read from a trial store or from a CSV file\n"
-        "  fix: give the folder of a trial store, or a CSV file with columns width, lr, loss"
+        "  why: results are read from a trial store, a table, or a folder that a tracker wrote\n"
+        "  fix: give the folder of a trial store, a CSV, JSONL or Parquet file with columns "
+        "width, lr, loss, or what W&B or TensorBoard exports"
     )
 
 
@@ -63,9 +64,11 @@ def test_a_pipe_is_neither_folder_nor_file(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_store(tmp_path: Path) -> None:
     assert message(lambda: load_results(tmp_path)) == (
-        f"'{tmp_path}' is no trial store: it has no store.json\n"
-        "  why: another folder's files would be taken for results\n"
-        "  fix: give the folder that `mutransfer sweep` wrote, or a CSV file"
+        f"'{tmp_path}' holds no results: neither store.json, nor W&B's run-*/files, nor "
+        "TensorBoard's scalar CSVs (Wall time,Step,Value)\n"
+        "  why: other files would be taken for results\n"
+        "  fix: give the folder that `mutransfer sweep` wrote, W&B's folder `wandb`, a folder of "
+        "files such as width=64,lr=0.01,seed=0.csv, or a single CSV file"
     )
 
 
@@ -237,7 +240,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "width,lr,los\n64,0.25,3\n",
             "' has no column 'loss'",
             "the loss is what rates are compared by",
-            "name the column of final losses 'loss': did you mean 'los'?",
+            '--columns loss=los (in Python: columns={"loss": "los"})',
         ),
         (
             "width,lr,loss\n64,0.25\n64,0.25,3,4\n",
@@ -259,13 +262,13 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             "width,lr,loss\n64,0.25,3\n64,0.5,crashed\n",
-            "': column 'loss' has what is no number: 'crashed'",
+            "': column 'loss' has what is no number: 'crashed' in line 3",
             "a run without a number cannot be compared",
-            "write a number, or leave the cell empty if the run diverged",
+            "write a number, nan where the run diverged, or nothing where it has no result",
         ),
         (
             "width,lr,loss,diverged_at\n64,0.25,3,soon\n",
-            "': column 'diverged_at' has what is no number: 'soon'",
+            "': column 'diverged_at' has what is no number: 'soon' in line 2",
             "a run without a number cannot be compared",
             "write a number, or leave the cell empty if the run did not diverge",
         ),
@@ -299,7 +302,7 @@ def test_a_loss_that_is_text() -> None:
     assert message(lambda: Results.from_columns(text)) == (
         "columns: the loss is no number: '3.0' in row 1\n"
         "  why: a run without a number cannot be compared\n"
-        "  fix: write a number, or leave the cell empty if the run diverged"
+        "  fix: write a number, nan if the run diverged, or nothing if it has no result"
     )
 
 
@@ -308,8 +311,8 @@ def test_missing_columns_name_the_nearest() -> None:
     assert message(lambda: analyze(results)) == (
         "columns has no column 'width', 'lr'\n"
         "  why: rates cannot be compared without knowing width and rate of every run\n"
-        "  fix: width: did you mean 'widht'?; lr: choose from 'learning_rate', 'widht' "
-        "(or name another: scale=..., hyperparameter=...)"
+        "  fix: --columns width=widht,lr=learning_rate "
+        '(in Python: columns={"width": "widht", "lr": "learning_rate"})'
     )
 
 
@@ -317,8 +320,8 @@ def test_a_missing_group_names_the_nearest() -> None:
     results = Results.from_columns(columns(quadratic(), group="mup"))
     assert message(lambda: analyze(results, group_by="parametrisation")) == (
         "columns has no column 'parametrisation'\n"
-        "  why: rates cannot be compared without knowing width and rate of every run\n"
-        "  fix: parametrisation: did you mean 'parametrization'? (or name another: group_by=...)"
+        "  why: runs that belong to different groups would be averaged\n"
+        '  fix: --group-by parametrization (in Python: group_by=["parametrization"])'
     )
 
 
@@ -327,21 +330,22 @@ def test_a_column_cannot_be_scale_and_group() -> None:
     assert message(lambda: analyze(results, group_by=["width"])) == (
         "column 'width' is asked to be two things\n"
         "  why: every group would have a single width or a single rate\n"
-        "  fix: name different columns as scale, hyperparameter and group_by"
+        "  fix: name different columns by --scale, --hyperparameter and --group-by "
+        "(in Python: scale, hyperparameter, group_by)"
     )
 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.0, "0"), (-0.5, "-0.5"), (float("nan"), "nan"), (float("inf"), "inf"), ("big", "big"),
-     (None, "nothing"), (True, "true"), (10**400, str(10**400))],
+     (True, "true"), (10**400, str(10**400))],
 )  # fmt: skip
 def test_a_rate_that_is_no_positive_number(value: Any, shown: str) -> None:
     results = Results.from_columns({"width": [64, 64], "lr": [0.5, value], "loss": [3.0, 3.1]})
     assert message(lambda: analyze(results)) == (
-        f"columns: column 'lr' must hold positive numbers, not '{shown}'\n"
+        f"columns: column 'lr' must hold positive numbers, not '{shown}' in row 2\n"
         "  why: optima are compared on logarithmic axes\n"
-        "  fix: correct 1 of 2 values of 'lr', or leave them out"
+        "  fix: correct 1 of 2 values of 'lr', or leave them empty"
     )
 
 
@@ -350,12 +354,13 @@ def test_a_trial_without_a_group() -> None:
     assert message(lambda: analyze(Results.from_columns(table), group_by="form")) == (
         "columns: 1 of 2 trials have no 'form'\n"
         "  why: they belong to no group\n"
-        "  fix: leave 'form' out of group_by, or analyze one study at a time"
+        "  fix: leave out --group-by (in Python: group_by), or analyze one study at a time"
     )
 
 
 def test_duplicate_points_are_named() -> None:
     table = {"width": [64, 64, 64], "lr": [0.5, 0.5, 0.25], "loss": [3.0, 3.1, 3.2]}
+    table["seed"] = [0, 0, 0]
     assert message(lambda: analyze(Results.from_columns(table))) == (
         "columns has several trials at the same point: all: width 64, lr 0.5, seed 0\n"
         "  why: runs that differ in something else would be averaged as if they were one\n"
@@ -372,7 +377,10 @@ def test_duplicate_points_that_a_column_tells_apart_name_the_column() -> None:
         "columns has several trials at the same point: mup: width 64, lr 0.000488281, seed 0; "
         "mup: width 64, lr 0.000976562, seed 0; mup: width 64, lr 0.00195312, seed 0 and 37 more"
     )
-    assert text.splitlines()[2] == "  fix: tell them apart: group_by=['parametrization', 'decay']"
+    assert text.splitlines()[2] == (
+        "  fix: tell them apart: --group-by parametrization,decay "
+        '(in Python: group_by=["parametrization", "decay"])'
+    )
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, float("nan")])
@@ -381,7 +389,7 @@ def test_a_threshold_that_is_no_share(threshold: float) -> None:
     assert message(lambda: analyze(results, threshold=threshold)) == (
         f"the threshold is {threshold:g}\n"
         "  why: it is a share of the loss: 0.01 lets the carried rate cost one percent\n"
-        "  fix: threshold=0.01"
+        "  fix: --threshold 0.01 (in Python: threshold=0.01)"
     )
 
 

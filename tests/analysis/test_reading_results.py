@@ -111,13 +111,16 @@ def test_lab_settings_left_at_their_default_are_known(tmp_path: Path) -> None:
 
 
 def test_what_people_write_for_diverged(tmp_path: Path) -> None:
-    """Empty, nan, inf and a step are all facts, not errors."""
+    """NaN, inf, a loss beyond measure and a step are facts; an empty loss is no result."""
     file = tmp_path / "runs.csv"
     file.write_text(
         "width,lr,loss,diverged_at\n"
         "64,0.1,3.0,\n64,0.2,,\n64,0.3,nan,\n64,0.4,inf,\n64,0.5,3.1,7\n64,0.6,1e999,NaN\n\n"
     )
-    assert load_results(file).diverged.tolist() == [False, True, True, True, True, True]
+    results = load_results(file)
+    assert results.axes["lr"] == [0.1, 0.3, 0.4, 0.5, 0.6]
+    assert results.diverged.tolist() == [False, True, True, True, True]
+    assert results.notes == ("1 run has no loss and is left out: write nan where a run diverged",)
 
 
 def test_twenty_thousand_trials_take_less_than_two_seconds() -> None:

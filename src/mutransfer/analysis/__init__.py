@@ -2,6 +2,7 @@
 
 from mutransfer.analysis.answers import Comparison, GroupReport, Report
 from mutransfer.analysis.fit import WINDOW
+from mutransfer.analysis.loading.load import load_results
 from mutransfer.analysis.predict import predict, predict_groups
 from mutransfer.analysis.quantities import (
     Band,
@@ -15,7 +16,7 @@ from mutransfer.analysis.quantities import (
     WidthEstimate,
 )
 from mutransfer.analysis.report import analyze
-from mutransfer.analysis.results import Provenance, Results, load_results
+from mutransfer.analysis.results import Provenance, Results
 from mutransfer.analysis.types import Curve, Estimate, Optimum, Quadratic
 
 __all__ = [

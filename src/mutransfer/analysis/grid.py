@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mutransfer.analysis.loading.naming import PLACEHOLDER, advice, close_name, shortened
 from mutransfer.analysis.types import LN2, Bools, Floats
 from mutransfer.analysis.wording import label
-from mutransfer.errors import ResultsError, listed, nearest
+from mutransfer.errors import ResultsError, listed
 
 if TYPE_CHECKING:
     from mutransfer.analysis.results import Results
@@ -20,8 +24,15 @@ if TYPE_CHECKING:
 # Shape legend: N trials, R rates, S seeds.
 
 SEED = "seed"
-# Columns of a store's own table that differ between any two runs, and tell nothing apart.
-INCIDENTAL = ("id", "seconds", "shared_from", "flops", "tokens")
+# Columns that differ between any two runs, and tell nothing apart: a store's own, W&B's own, and
+# what numbers repetitions.
+INCIDENTAL = frozenset(
+    {"id", "seconds", "shared_from", "flops", "tokens", "state", "notes", "user", "created"}
+    | {"updated", "runtime", "end time", "hostname", "host", "sweep", "run id", "run_id"}
+    | {"trial", "repeat", "rep", "replicate", "random_seed"}
+)
+MEASURED = re.compile(r"loss|acc(uracy)?\b|ppl|perplexity|_norm|time|date", re.IGNORECASE)
+STEPS = frozenset({"step", "steps", "_step", "iter", "iters", "iteration", "epoch", "tokens_seen"})
 ALONE = "all"  # the name of the only group, where nothing groups
 
 
@@ -93,16 +104,20 @@ def cells_by_group(
 ) -> Mapping[str, tuple[Cells, ...]]:
     """Sort trials into groups and widths.
 
+    A trial without width or rate is left out. Where there is no column of seeds, trials at
+    the same point are repeated runs, numbered in the order in which they stand.
+
     Raises:
         ResultsError: Where a column is missing, a width or rate is no positive number, or
             two trials stand at the same point.
     """
     _check_columns(results, scale, hyperparameter, group_by)
+    results = results.having(scale, hyperparameter)
     width_N = _positive(results, scale)
     # Rates that differ in the last bits are the same point of the grid.
     log2_lr_N = np.asarray(np.round(np.log2(_positive(results, hyperparameter)), 9), np.float64)
-    seed_N = _labels(results.axes.get(SEED, [0] * len(results)))
     name_N = _group_names(results, group_by)
+    seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     key = (name_N, width_N, log2_lr_N, seed_N)
     _refuse_duplicates(results, key, (scale, hyperparameter), group_by)
     groups = {}
@@ -137,38 +152,63 @@ def _check_columns(
     results: Results, scale: str, hyperparameter: str, group_by: Sequence[str]
 ) -> None:
     """Refuse names that are no columns, all at once."""
-    asked = {"scale": scale, "hyperparameter": hyperparameter}
-    missing = {f"{key}=...": name for key, name in asked.items() if name not in results.axes}
-    if lacking := [name for name in group_by if name not in results.axes]:
-        missing["group_by=..."] = lacking[0]
+    axes = results.axes
+    missing = [name for name in (scale, hyperparameter, *group_by) if name not in axes]
     if missing:
+        usual = [n for n in missing if n in (scale, hyperparameter) and n in ("width", "lr")]
+        said = [advice(usual, axes)] if usual else []
+        for flag, key, name in (
+            ("--scale", "scale", scale),
+            ("--hyperparameter", "hyperparameter", hyperparameter),
+        ):
+            if name in missing and name not in usual:
+                close = close_name(name, axes) or PLACEHOLDER
+                said.append(f"{flag} {shlex.quote(close)} (in Python: {key}={json.dumps(close)})")
+        if any(name in missing for name in group_by):
+            said.append(grouping([n if n in axes else close_name(n, axes) for n in group_by]))
+        if any(PLACEHOLDER in line for line in said) and not usual:
+            said.append(f"there are {shortened(axes)}")
         raise ResultsError(
-            f"{results.provenance.source} has no column {listed(dict.fromkeys(missing.values()))}",
-            why="rates cannot be compared without knowing width and rate of every run",
-            fix="; ".join(f"{n}: {nearest(n, results.axes)}" for n in missing.values())
-            + f" (or name another: {', '.join(missing)})",
+            f"{results.provenance.source} has no column {listed(dict.fromkeys(missing))}",
+            why="rates cannot be compared without knowing width and rate of every run"
+            if {scale, hyperparameter} & {*missing}
+            else "runs that belong to different groups would be averaged",
+            fix="; ".join(said),
         )
     used = [scale, hyperparameter, *group_by]
     if twice := sorted({name for name in used if used.count(name) > 1}):
         raise ResultsError(
             f"column {listed(twice)} is asked to be two things",
             why="every group would have a single width or a single rate",
-            fix="name different columns as scale, hyperparameter and group_by",
+            fix="name different columns by --scale, --hyperparameter and --group-by "
+            "(in Python: scale, hyperparameter, group_by)",
         )
+
+
+def grouping(names: Sequence[str | None]) -> str:
+    """Write columns to group by as they are typed at the shell, and in Python.
+
+    Example:
+        >>> grouping(["form", "optimizer"])
+        '--group-by form,optimizer (in Python: group_by=["form", "optimizer"])'
+    """
+    named = [name or PLACEHOLDER for name in names]
+    return f"--group-by {shlex.quote(','.join(named))} (in Python: group_by={json.dumps(named)})"
 
 
 def _positive(results: Results, name: str) -> Floats:
     """Read a column of positive numbers."""
     values = results.axes[name]
     column = np.array([_number(value) for value in values])
-    wrong = [value for value, good in zip(values, np.isfinite(column), strict=True) if not good]
+    wrong = np.flatnonzero(~np.isfinite(column)).tolist()
     if wrong:
-        shown = dict.fromkeys("nothing" if value is None else label(value) for value in wrong)
+        odd = [values[row] for row in wrong]
+        shown = dict.fromkeys("nothing" if value is None else label(value) for value in odd)
         raise ResultsError(
             f"{results.provenance.source}: column '{name}' must hold positive numbers, "
-            f"not {listed(shown)}",
+            f"not {listed(shown)} in {results.places.of(wrong)}",
             why="optima are compared on logarithmic axes",
-            fix=f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them out",
+            fix=f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them empty",
         )
     return column
 
@@ -195,13 +235,66 @@ def _group_names(results: Results, group_by: Sequence[str]) -> NDArray[np.str_]:
     columns = [results.axes[name] for name in group_by]
     for name, values in zip(group_by, columns, strict=True):
         if lacking := sum(value is None for value in values):
+            rest = [other for other in group_by if other != name]
             raise ResultsError(
                 f"{results.provenance.source}: {lacking} of {len(values)} trials have no '{name}'",
                 why="they belong to no group",
-                fix=f"leave '{name}' out of group_by, or analyze one study at a time",
+                fix=(grouping(rest) if rest else "leave out --group-by (in Python: group_by)")
+                + ", or analyze one study at a time",
             )
     rows = zip(*(_labels(values).tolist() for values in columns), strict=True)
     return np.array([", ".join(row) for row in rows])
+
+
+def _points(key: Sequence[NDArray[np.str_] | Floats]) -> NDArray[np.intp]:
+    """Number the points that trials stand at, equal numbers for equal points."""
+    codes = [np.unique(column, return_inverse=True) for column in key]
+    flat = np.ravel_multi_index([code for _, code in codes], [len(values) for values, _ in codes])
+    return np.asarray(np.unique(flat, return_inverse=True)[1], np.intp)
+
+
+def _seeds(results: Results, key: Sequence[NDArray[np.str_] | Floats]) -> NDArray[np.str_]:
+    """Name each trial's seed; without such a column, runs at the same point are numbered."""
+    seeds = results.axes.get(SEED, ())
+    if any(seed is not None for seed in seeds):
+        return _labels(seeds)
+    point_N = _points(key)
+    # A step or an optimizer is not a repetition: what differs so is told apart, or refused.
+    if _differing(results, point_N, used=()):
+        return np.full(len(results), "0")
+    order = np.argsort(point_N, kind="stable")
+    first = np.searchsorted(point_N[order], point_N[order])
+    count_N = np.empty(len(results), np.intp)
+    count_N[order] = np.arange(len(results)) - first
+    return count_N.astype(np.str_)
+
+
+def _differing(results: Results, point_N: NDArray[np.intp], used: Sequence[str]) -> list[str]:
+    """Name the columns that tell runs at the same point apart, and are settings."""
+    count = np.bincount(point_N)
+    rows = np.flatnonzero(count[point_N] > 1).tolist()
+    if not rows:
+        return []
+    at = point_N[rows].tolist()
+    points = len(set(at))
+    found = []
+    for name, values in results.axes.items():
+        if name in used or name.lower() in INCIDENTAL or MEASURED.search(name):
+            continue
+        # Two NaN are never equal; here they tell nothing apart.
+        cells = [None if values[row] != values[row] else values[row] for row in rows]
+        if len(set(zip(at, cells, strict=True))) > points and (
+            name.lower() in STEPS or not _is_unlike(values)
+        ):
+            found.append(name)
+    return found
+
+
+def _is_unlike(values: Sequence[object]) -> bool:
+    """Whether nearly every run has its own value: something measured, or the run's name."""
+    distinct = len(set(values))
+    named = all(isinstance(value, str) for value in values)
+    return distinct == len(values) if named else len(values) > 10 and distinct > len(values) / 2
 
 
 def _refuse_duplicates(
@@ -211,33 +304,30 @@ def _refuse_duplicates(
     group_by: Sequence[str],
 ) -> None:
     """Name the points at which more than one trial stands."""
-    codes = [np.unique(column, return_inverse=True) for column in key]
-    flat = np.ravel_multi_index([code for _, code in codes], [len(values) for values, _ in codes])
-    _, first, index, count = np.unique(
-        flat, return_index=True, return_inverse=True, return_counts=True
-    )
+    point_N = _points(key)
+    _, first, count = np.unique(point_N, return_index=True, return_counts=True)
     twice = np.flatnonzero(count > 1)
     if not len(twice):
         return
+    seeded = any(seed is not None for seed in results.axes.get(SEED, ()))
     points = [
         f"{key[0][row]}: {names[0]} {label(float(key[1][row]))}, "
-        f"{names[1]} {results.axes[names[1]][row]:g}, seed {key[3][row]}"
+        f"{names[1]} {results.axes[names[1]][row]:g}" + f", seed {key[3][row]}" * seeded
         for row in first[twice[:3]].tolist()
     ]
-    rows = np.flatnonzero(np.isin(index, twice)).tolist()
-    used = (*names, SEED, *group_by, *INCIDENTAL)
-    differ = [
-        column
-        for column, values in results.axes.items()
-        if column not in used and len({values[row] for row in rows}) > 1
-    ]
+    differ = _differing(results, point_N, used=(*names, SEED, *group_by))
+    steps = [name for name in differ if name.lower() in STEPS]
     more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
     raise ResultsError(
         f"{results.provenance.source} has several trials at the same point: "
         + "; ".join(points)
         + more,
-        why="runs that differ in something else would be averaged as if they were one",
-        fix=f"tell them apart: group_by={[*group_by, *differ]!r}"
+        why="losses of unfinished training would be averaged with final ones"
+        if steps
+        else "runs that differ in something else would be averaged as if they were one",
+        fix=f"keep the last row of each run, the one with the largest '{steps[0]}'"
+        if steps
+        else f"tell them apart: {grouping([*group_by, *differ])}"
         if differ
         else "keep one row per run, or give repeated runs different values of 'seed'",
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mutransfer.analysis.types import Bools, Floats
 from mutransfer.errors import ResultsError, listed, nearest
@@ -18,6 +18,8 @@ Cell = bool | int | float | str | None
 
 # Columns that are outcomes; every other column is an axis.
 OUTCOMES = ("loss", "diverged_at")
+# A run without one of these stands nowhere.
+NEEDED = ("width", "lr")
 LARGEST_LOSS = 1e100  # beyond, nothing was learned, and squares would overflow
 
 
@@ -54,6 +56,33 @@ class Provenance:
     finished: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where trials were read from, for an error to name.
+
+    Args:
+        unit: What is counted: 'row', 'line' or 'trial'.
+        names: One number or name per trial.
+
+    Example:
+        >>> Places("line", [2, 3, 5, 8, 13]).of([0, 2, 3, 4])
+        'line 2, 5, 8 and 1 more'
+    """
+
+    unit: str
+    names: Sequence[int | str]
+
+    def of(self, rows: Iterable[int]) -> str:
+        """Name the places of these trials, the first few only."""
+        every = list(rows)
+        more = f" and {len(every) - 3} more" if len(every) > 3 else ""
+        return f"{self.unit} {', '.join(str(self.names[row]) for row in every[:3])}{more}"
+
+    def kept(self, chosen: Sequence[bool]) -> Places:
+        """Keep the places of the chosen trials."""
+        return Places(self.unit, list(compress(self.names, chosen)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
     """Finished trials, one per row.
@@ -65,6 +94,9 @@ class Results:
         untrained_loss: Loss before training, in nats; NaN where not recorded.
         defaults: The study's own analysis settings, where the store has a study.
         provenance: Where the trials come from and what they cost.
+        flops: Floating-point operations of each trial; NaN where unknown.
+        places: Where each trial was read from.
+        notes: What was left out or counted once, in sentences.
 
     Example:
         >>> results = Results.from_columns(
@@ -80,128 +112,186 @@ class Results:
     untrained_loss: Floats
     defaults: AnalysisTable
     provenance: Provenance
+    flops: Floats
+    places: Places
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.loss)
 
     @classmethod
     def from_columns(
-        cls, columns: Mapping[str, Sequence[Cell]], *, source: str = "columns"
+        cls,
+        columns: Mapping[str, Sequence[Cell]],
+        *,
+        source: str = "columns",
+        places: Places | None = None,
+        notes: Sequence[str] = (),
+        untrained_loss: Floats | None = None,
+        flops: Floats | None = None,
     ) -> Results:
         """Take columns: `loss`, optionally `diverged_at`, and the axes.
 
-        A loss that is None, NaN or beyond 1e100, and any `diverged_at`, is a diverged trial.
+        A loss that is NaN or beyond 1e100, and any `diverged_at`, is a diverged trial. A loss
+        that is None is a run without a result: it is left out, as is a run whose `width` or
+        `lr` is None, and `notes` count them.
 
         Raises:
-            ResultsError: Without `loss`, without rows, with columns of unequal length, or
-                with a loss that is no number.
+            ResultsError: Without `loss`, without rows, with columns of unequal length, with a
+                loss that is no number, or where no run is left.
         """
-        if "loss" not in columns:
-            raise ResultsError(
-                f"{source} has no column 'loss'",
-                why="the loss is what rates are compared by",
-                fix=f"name the column of final losses 'loss': {nearest('loss', columns)}",
-            )
-        lengths = {name: len(values) for name, values in columns.items()}
-        rows = lengths["loss"]
-        if not rows:
-            raise ResultsError(
-                f"{source} has no rows",
-                why="there is nothing to analyze",
-                fix="give one row per training run",
-            )
-        if uneven := [name for name, length in lengths.items() if length != rows]:
-            raise ResultsError(
-                f"{source}: column {listed(uneven)} does not have {rows} rows as 'loss' has",
-                why="values would be paired with the wrong runs",
-                fix="give every column one value per training run",
-            )
-        loss = _losses(columns["loss"], source)
-        steps = columns.get("diverged_at", [None] * rows)
-        diverged = ~np.isfinite(loss) | np.array([step is not None for step in steps])
-        return cls(
+        rows = _checked_rows(columns, source)
+        places = places or Places("row", range(1, rows + 1))
+        loss, known = _losses(columns["loss"], source, places)
+        stopped = np.array([_is_given(step) for step in columns.get("diverged_at", [None] * rows)])
+        diverged = (known & ~np.isfinite(loss)) | stopped
+        results = cls(
             axes={name: list(v) for name, v in columns.items() if name not in OUTCOMES},
             loss=np.where(diverged, np.nan, loss),
             diverged=diverged,
-            untrained_loss=np.full(rows, np.nan),
+            untrained_loss=np.full(rows, np.nan) if untrained_loss is None else untrained_loss,
             defaults=AnalysisTable(),
             provenance=Provenance(source, trials=rows, diverged=int(diverged.sum())),
+            flops=_flops(columns, rows) if flops is None else flops,
+            places=places,
+            notes=tuple(notes),
+        )
+        told = "no loss", ": write nan where a run diverged"
+        return results.without(~(known | stopped), *told).having(*NEEDED)
+
+    def having(self, *names: str) -> Results:
+        """Leave out the trials that have nothing in these columns, and note how many.
+
+        Columns that do not exist or are empty throughout are not looked at.
+
+        Raises:
+            ResultsError: Where no trial is left.
+
+        Example:
+            >>> table = {"width": [64, 64], "lr": [0.5, 0.25], "depth": [2, None]}
+            >>> Results.from_columns({**table, "loss": [3.1, 3.2]}).having("depth").notes
+            ('1 run has no depth and is left out',)
+        """
+        left = self
+        for name in names:
+            empty = np.array([value is None for value in left.axes.get(name, ())], dtype=np.bool_)
+            if empty.any() and not empty.all():
+                left = left.without(empty, f"no {name}")
+        return left
+
+    def without(self, rows: Bools, lack: str, advice: str = "") -> Results:
+        """Leave out these trials because of what they lack.
+
+        Raises:
+            ResultsError: Where no trial is left.
+        """
+        count = int(rows.sum())
+        if not count:
+            return self
+        if count == len(self):
+            raise ResultsError(
+                f"{self.provenance.source}: {_runs(count)} {lack}, and no other run is there",
+                why="there is nothing to analyze",
+                fix="write the final loss of every finished run, and nan where a run diverged"
+                if lack == "no loss"
+                else f"write {lack.removeprefix('no ')} and loss of every run",
+            )
+        kept = ~rows
+        chosen = kept.tolist()
+        diverged = self.diverged[kept]
+        note = f"{_runs(count)} {lack} and {'is' if count == 1 else 'are'} left out{advice}"
+        return replace(
+            self,
+            axes={name: list(compress(values, chosen)) for name, values in self.axes.items()},
+            loss=self.loss[kept],
+            diverged=diverged,
+            untrained_loss=self.untrained_loss[kept],
+            provenance=replace(
+                self.provenance, trials=int(kept.sum()), diverged=int(diverged.sum())
+            ),
+            flops=self.flops[kept],
+            places=self.places.kept(chosen),
+            notes=(*self.notes, note),
         )
 
 
-def _losses(values: Sequence[Cell], source: str) -> Floats:
-    """Read losses; what is empty is NaN."""
-    loss = np.full(len(values), np.nan)
-    wrong = []
-    for row, value in enumerate(values):
-        if value is None:
-            continue
-        if isinstance(value, bool | str):
-            wrong.append(f"{value!r} in row {row + 1}")
-        else:
-            try:
-                loss[row] = float(value)
-            except OverflowError:
-                loss[row] = math.inf
-            if abs(loss[row]) > LARGEST_LOSS:
-                loss[row] = math.inf
-    if wrong:
+def _runs(count: int) -> str:
+    """Begin a sentence about some runs."""
+    return "1 run has" if count == 1 else f"{count} runs have"
+
+
+def _checked_rows(columns: Mapping[str, Sequence[Cell]], source: str) -> int:
+    """Count the rows, and refuse columns that do not match."""
+    if "loss" not in columns:
         raise ResultsError(
-            f"{source}: the loss is no number: {', '.join(wrong[:3])}"
-            + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""),
-            why="a run without a number cannot be compared",
-            fix="write a number, or leave the cell empty if the run diverged",
+            f"{source} has no column 'loss'",
+            why="the loss is what rates are compared by",
+            fix=f"name the column of final losses 'loss': {nearest('loss', columns)}",
         )
-    return loss
+    lengths = {name: len(values) for name, values in columns.items()}
+    rows = lengths["loss"]
+    if not rows:
+        raise ResultsError(
+            f"{source} has no rows",
+            why="there is nothing to analyze",
+            fix="give one row per training run",
+        )
+    if uneven := [name for name, length in lengths.items() if length != rows]:
+        raise ResultsError(
+            f"{source}: column {listed(uneven)} does not have {rows} rows as 'loss' has",
+            why="values would be paired with the wrong runs",
+            fix="give every column one value per training run",
+        )
+    return rows
 
 
-def load_results(path: str | os.PathLike[str]) -> Results:
-    r"""Read results from a trial store (a folder) or from a CSV file.
+def _is_given(value: Cell) -> bool:
+    """Whether there is a value at all."""
+    return value is not None and value == value
 
-    A CSV file has a header with `loss`, the scale (`width`), the hyperparameter (`lr`) and
-    optionally `seed`, `diverged_at` and columns to group by. A loss that is empty, NaN or
-    infinite is a diverged run.
 
-    Args:
-        path: The folder or the file.
-
-    Returns:
-        The finished trials. `provenance` says what they cost and how many are unfinished.
-
-    Raises:
-        ResultsError: Where the path cannot be read as either, naming the file and the line.
+def as_float(value: Cell) -> float:
+    """Give a number as it is, what is too large as infinite, anything else as NaN.
 
     Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp(), "runs.csv")
-        >>> _ = file.write_text("width,lr,seed,loss\n64,0.25,0,3.1\n64,0.5,0,3.4\n")
-        >>> load_results(file).axes["lr"]
-        [0.25, 0.5]
+        >>> as_float(3), as_float(10**400), as_float("3"), as_float(True)
+        (3.0, inf, nan, nan)
     """
-    from mutransfer.analysis.store import read_store
-    from mutransfer.analysis.table import read_csv
-
-    place = Path(path)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
     try:
-        if place.is_dir():
-            return read_store(place)
-        if place.is_file():
-            return read_csv(place)
-        exists = place.exists()
-    except PermissionError as refused:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _losses(
+    values: Sequence[Cell], source: str, places: Places
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Read losses, and where there is one: what is None has no result."""
+    loss = np.array([as_float(value) for value in values])
+    known = np.array([value is not None for value in values], dtype=np.bool_)
+    wrong = [row for row, value in enumerate(values) if isinstance(value, bool | str)]
+    if wrong:
         raise ResultsError(
-            f"no permission to read '{refused.filename or place}'",
-            why="results that cannot be read would be missing from the answer",
-            fix=f"ask its owner, or: chmod -R u+rX '{place}'",
-        ) from None
-    except OSError as refused:
-        raise ResultsError(
-            f"'{refused.filename or place}' cannot be read: {refused.strerror}",
-            why="results that cannot be read would be missing from the answer",
-            fix="give the folder of a trial store, or a CSV file with columns width, lr, loss",
-        ) from None
-    raise ResultsError(
-        f"'{place}' is neither a folder nor a file" if exists else f"there is no '{place}'",
-        why="results are read from a trial store or from a CSV file",
-        fix="give the folder of a trial store, or a CSV file with columns width, lr, loss",
-    )
+            f"{source}: the loss is no number: {listed(values[row] for row in wrong)} "
+            f"in {places.of(wrong)}",
+            why="a run without a number cannot be compared",
+            fix="write a number, nan if the run diverged, or nothing if it has no result",
+        )
+    return np.where(np.abs(loss) > LARGEST_LOSS, np.inf, loss), known
+
+
+def _flops(columns: Mapping[str, Sequence[Cell]], rows: int) -> Floats:
+    """Take each run's cost as recorded, else 6 per parameter and token, else NaN."""
+
+    def positive(name: str) -> Floats:
+        found = np.array([as_float(value) for value in columns.get(name, [None] * rows)])
+        return np.where(np.isfinite(found) & (found > 0), found, np.nan)
+
+    recorded = positive("flops")
+    # Forward and backward of a dense model [assumed: 6 N D].
+    with np.errstate(over="ignore"):
+        counted = 6 * positive("params") * positive("tokens")
+    found = np.where(np.isnan(recorded), counted, recorded)
+    return np.asarray(np.where(np.isfinite(found), found, np.nan), dtype=np.float64)

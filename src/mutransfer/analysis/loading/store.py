@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mutransfer.analysis.results import Cell, Provenance, Results
+from mutransfer.analysis.loading.table import Table, renamed
+from mutransfer.analysis.results import Cell, Places, Provenance, Results
+from mutransfer.analysis.types import Floats
 from mutransfer.errors import ResultsError
 from mutransfer.records import AnalysisTable, LabSettings
 
@@ -35,8 +37,12 @@ class _Found:
     unfinished: int = 0
 
 
-def read_store(store: Path) -> Results:
-    """Read every finished trial of a store; all that is wrong comes in one error."""
+def read_store(store: Path, columns: Mapping[str, str] | None = None) -> Results:
+    """Read every finished trial of a store; all that is wrong comes in one error.
+
+    Raises:
+        ResultsError: Where the store is damaged, has no finished trial, or lacks a column.
+    """
     _check_schema(store)
     defaults = _study_defaults(store)
     found = _read_trials(store, _study_trials(store))
@@ -54,9 +60,18 @@ def read_store(store: Path) -> Results:
             fix="run the study first, or let it finish",
         )
     # Folders come in any order; the answer must not depend on it.
-    return _as_results(
-        sorted(found.results, key=lambda r: str(r["id"])), store, found.unfinished, defaults
+    results = sorted(found.results, key=lambda r: str(r["id"]))
+    table = renamed(_as_table(results, store), columns)
+    read = Results.from_columns(
+        table.columns,
+        source=table.source,
+        places=table.places,
+        notes=table.notes,
+        untrained_loss=_floats([result.get("untrained_loss") for result in results]),
+        flops=_costs(results),
     )
+    cost = _provenance(results, store, found.unfinished, read.provenance.diverged)
+    return replace(read, defaults=defaults, provenance=replace(cost, trials=len(read)))
 
 
 def _load(path: str) -> object:
@@ -241,9 +256,7 @@ def _kind(value: object) -> str:
     return names.get(type(value), f"the number {value!r:.20}")
 
 
-def _as_results(
-    results: list[dict[str, Any]], store: Path, unfinished: int, defaults: AnalysisTable
-) -> Results:
+def _as_table(results: list[dict[str, Any]], store: Path) -> Table:
     """Turn checked results into columns."""
     axes: list[dict[str, Cell]] = []
     for result in results:
@@ -261,18 +274,24 @@ def _as_results(
         ]
         for name in names
     }
-    columns["loss"] = [result["loss"] for result in results]
+    # JSON has no NaN: a finished trial without a loss is one that diverged.
+    losses = [result["loss"] for result in results]
+    columns["loss"] = [float("nan") if loss is None else loss for loss in losses]
     columns["diverged_at"] = [result.get("diverged_at") for result in results]
-    table = Results.from_columns(columns, source=f"'{store}'")
-    untrained = [result.get("untrained_loss") for result in results]
-    return Results(
-        axes=table.axes,
-        loss=table.loss,
-        diverged=table.diverged,
-        untrained_loss=np.array([np.nan if x is None else x for x in untrained], dtype=np.float64),
-        defaults=defaults,
-        provenance=_provenance(results, store, unfinished, table.provenance.diverged),
-    )
+    return Table(f"'{store}'", columns, Places("trial", [f"{r['id'][:12]}…" for r in results]))
+
+
+def _costs(results: list[dict[str, Any]]) -> Floats:
+    """Give what each trial cost; a copied one's training cost what its original's did."""
+    recorded = {result["id"]: result.get("flops") for result in results}
+    own = [recorded[result["id"]] for result in results]
+    originals = [recorded.get(result.get("shared_from")) for result in results]
+    return _floats([o if cost is None else cost for cost, o in zip(own, originals, strict=True)])
+
+
+def _floats(values: list[Any]) -> Floats:
+    """Turn checked numbers into an array; None is NaN."""
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _provenance(

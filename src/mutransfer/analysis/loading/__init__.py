@@ -1,0 +1,1 @@
+"""This file is the folder of readers: stores, tables, and what trackers export."""
