@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from mutransfer.analysis.laws import HIGHEST, LOWEST, FloorLaw, PowerLaw
 from mutransfer.analysis.types import Floats
@@ -13,7 +12,9 @@ from mutransfer.analysis.types import Floats
 # Shape legend: P points, D draws, 7 parameters.
 
 FLOOR, AMPLITUDE, ALPHA, CURVATURE, GAMMA, RATE, BETA = range(7)
-TOLERANCE = 1e-14
+LOW = np.array([0.0, -60.0, LOWEST, -80.0, -12.0, -60.0, -8.0])
+HIGH = np.array([np.inf, 60.0, HIGHEST, 80.0, 12.0, 60.0, 8.0])
+STEPS, TOLERANCE, MOST_DAMPING = 300, 1e-13, 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +81,31 @@ class Joint:
         return basis_PF
 
     def fitted(self, points: Points) -> Joint | None:
-        """Fit from these parameters on; None where no fit is found."""
-        low = np.array([0.0, -60.0, LOWEST, -80.0, -12.0, -60.0, -8.0])
-        high = np.array([np.inf, 60.0, HIGHEST, 80.0, 12.0, 60.0, 8.0])
-
-        def residuals(parameters: Floats) -> Floats:
-            return self._surface(parameters, points)[0] - points.loss
-
-        def slopes(parameters: Floats) -> Floats:
-            return self._surface(parameters, points)[1]
-
-        found = least_squares(
-            residuals,
-            np.clip(self.parameters, low + 1e-9, high - 1e-9),
-            jac=slopes,
-            bounds=(low, high),
-            x_scale="jac",
-            ftol=TOLERANCE,
-            xtol=TOLERANCE,
-            gtol=TOLERANCE,
-            max_nfev=300,
-        )
-        if not np.all(np.isfinite(found.x)):
+        """Fit by Levenberg's and Marquardt's method, from here on; None where that ends nowhere."""
+        best = np.clip(self.parameters, LOW, HIGH)
+        value_P, slopes_P7 = self._surface(best, points)
+        rest_P, damping = points.loss - value_P, 1e-3
+        for _ in range(STEPS):
+            # What sits on a bound and is pushed beyond it stays there.
+            push_7 = slopes_P7.T @ rest_P
+            free = ~(((best <= LOW) & (push_7 < 0)) | ((best >= HIGH) & (push_7 > 0)))
+            tried = np.clip(best + _step(slopes_P7 * free, rest_P, damping), LOW, HIGH)
+            value_P, new_slopes_P7 = self._surface(tried, points)
+            new_rest_P = points.loss - value_P
+            gain = rest_P @ rest_P - new_rest_P @ new_rest_P
+            if gain > 0:  # not so where it is not a number
+                done = np.all(np.abs(tried - best) <= TOLERANCE * (np.abs(best) + TOLERANCE))
+                best, rest_P, slopes_P7 = tried, new_rest_P, new_slopes_P7
+                damping = max(damping / 10, 1e-12)
+                if done:
+                    break
+            elif damping > MOST_DAMPING:
+                break
+            else:
+                damping *= 10
+        if not (np.all(np.isfinite(best)) and np.all(np.isfinite(rest_P))):
             return None
-        return Joint(found.x, self.center, self.origin, self.linear)
+        return Joint(best, self.center, self.origin, self.linear)
 
     def _bound(self, parameter: int) -> bool:
         """Say whether a parameter lies on its bound."""
@@ -133,6 +135,14 @@ class Joint:
             -t_P * pull_P,
         ]
         return p[FLOOR] + reducible_P + cost_P, np.stack(columns, axis=1)
+
+
+def _step(slopes_P7: Floats, rest_P: Floats, damping: float) -> Floats:
+    """Solve the damped linear problem; each parameter is damped in its own unit."""
+    scale_7 = np.sqrt(damping * (slopes_P7**2).sum(axis=0))
+    system = np.concatenate([slopes_P7, np.diag(scale_7)])
+    step_7: Floats = np.linalg.lstsq(system, np.concatenate([rest_P, np.zeros(7)]), rcond=None)[0]
+    return step_7
 
 
 def joint_fit(

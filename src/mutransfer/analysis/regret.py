@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from mutransfer.analysis.fit import Located
 from mutransfer.analysis.noise import Drawn
@@ -95,6 +94,8 @@ def _interpolated(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
     """Interpolate each draw's curve at that draw's own ln(rate); linear with two points."""
     if len(x_F) < 2:
         return np.full(len(x_D), np.nan)
+    from scipy.interpolate import PchipInterpolator  # seldom needed, and slow to import
+
     pieces_4FD = PchipInterpolator(x_F, mean_DF, axis=1).c
     piece_D = np.clip(np.searchsorted(x_F, x_D) - 1, 0, len(x_F) - 2)
     mine_4D = pieces_4FD[:, piece_D, np.arange(len(x_D))]
