@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_cases import HOSTILE, judged, plan, planted
+from report_cases import HOSTILE, judged, plan, planted, predicted, scaling_results
 
 from mutransfer.analysis import Report
 from mutransfer.report import write_report
@@ -46,6 +46,20 @@ def report_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def hostile_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same page over a scale with a hostile name."""
     return written(replace(report, scale=HOSTILE), tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def scaling_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with laws, planes, predictions to copy, and notes; one group's name is hostile."""
+    results = scaling_results(("mup", "sp", HOSTILE))
+    found = predicted(results)
+    return write_report(
+        tmp_path_factory.mktemp("scaling") / "report.html",
+        results=results,
+        report=replace(judged(results), notes=("3 rows without a loss were left out", HOSTILE)),
+        predictions=found,
+        snippets={one.group: f"lr = {one.lr.value}\n# {HOSTILE * 3}\n" for one in found},
+    )
 
 
 def written(report: Report, folder: Path) -> Path:

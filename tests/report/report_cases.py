@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from mutransfer.analysis import Report, Results, analyze
+from mutransfer.analysis import (
+    Estimate,
+    FastTransfer,
+    FitErrors,
+    GroupReport,
+    Laws,
+    Prediction,
+    Report,
+    Results,
+    Scaling,
+    analyze,
+    predict_groups,
+)
 from mutransfer.rules import Plan, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 
@@ -52,6 +64,54 @@ def planted(
 def judged(results: Results) -> Report:
     """Analyze with as few draws as there may be."""
     return analyze(results, group_by="parametrization", draws=1000)
+
+
+def scaling_results(
+    groups: Sequence[str] = ("mup", "sp"),
+    *,
+    drifts: Mapping[str, float] | None = None,
+    gaps: Mapping[str, float] | None = None,
+) -> Results:
+    """Plant power laws over five widths: a drift of the best rate, and a gap of the floor."""
+    rng = np.random.default_rng(1)
+    drifts = {"sp": -0.5} if drifts is None else drifts
+    gaps = {"sp": 0.05} if gaps is None else gaps
+    columns: dict[str, list[bool | int | float | str | None]] = {
+        name: [] for name in ("parametrization", "width", "lr", "seed", "loss")
+    }
+    for group in groups:
+        for k, width in enumerate((64, 128, 256, 512, 1024)):
+            reducible = 6.0 * width**-0.45
+            for seed in range(3):
+                shift = rng.normal(0.0, 0.003)
+                for rate in RATES:
+                    octaves = rate + 4.0 - k * drifts.get(group, 0.0)
+                    loss = 2.0 + gaps.get(group, 0.0) + reducible * (1 + 0.05 * octaves**2)
+                    noisy = float(loss + shift + rng.normal(0.0, 0.002))
+                    row = (group, width, 2.0**rate, seed, noisy)
+                    for name, value in zip(columns, row, strict=True):
+                        columns[name].append(value)
+    return Results.from_columns(columns, source="planted")
+
+
+def predicted(results: Results, width: float = 16384) -> list[Prediction]:
+    """Predict for every group with as few draws as there may be."""
+    return predict_groups(results, width=width, group_by="parametrization", draws=1000)
+
+
+def no_scaling(reason: str = "two widths: add one") -> Scaling:
+    """Know nothing about how a group scales."""
+    no = Estimate(undetermined=reason)
+    return Scaling(
+        Laws(no, no, no, no, no, no, no, no), no, no, no, no, FitErrors(no, no, no, no, no, no),
+        FastTransfer("undetermined", no, no), (), no, (),
+    )  # fmt: skip
+
+
+def reported(groups: Mapping[str, GroupReport], threshold: float = 0.01) -> Report:
+    """Put groups made by hand into a report."""
+    grouped = ("parametrization",)
+    return Report(groups, threshold, "width", "lr", grouped, (), "", 1.1, (), 1000, 0)
 
 
 def plan() -> Plan:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import vl_convert
-from report_cases import HOSTILE, judged, planted
+from report_cases import HOSTILE, judged, no_scaling, planted, reported
 
 from mutransfer.analysis import Curve, GroupReport, Optimum, Report
 from mutransfer.analysis.types import Estimate, Quadratic
@@ -39,13 +39,16 @@ def by_hand(*, losses: tuple[float, ...] = (2.6, 2.4, 2.2, 2.3, NAN, 90.0)) -> R
         tuple((loss, loss) for loss in losses), diverged, None, None, None,
     )  # fmt: skip
     optima = (
-        Optimum(32.0, Estimate(-5.0, -5.1, -4.9), Estimate(2.6, 2.59, 2.61), -5.0, 2.6, None),
-        Optimum(128.0, Estimate(undetermined="?"), Estimate(undetermined="?"), -7.0, 2.2, "low"),
-    )
+        Optimum(32.0, Estimate(-5.0, -5.1, -4.9), Estimate(2.6, 2.59, 2.61), Estimate(0.4),
+                -5.0, 2.6, None),
+        Optimum(128.0, Estimate(undetermined="?"), Estimate(undetermined="?"),
+                Estimate(undetermined="?"), -7.0, 2.2, "low"),
+    )  # fmt: skip
     nothing = Estimate(undetermined="two widths: add one")
     group = GroupReport("mup", "undetermined", "two widths: add one", (small, large), optima,
-                        nothing, nothing, nothing, nothing, nothing, None)  # fmt: skip
-    return Report({"mup": group}, 0.01, "width", "lr", ("parametrization",), (), 1000, 0)
+                        nothing, nothing, nothing, nothing, (), nothing, None, no_scaling(),
+                        nothing, nothing)  # fmt: skip
+    return reported({"mup": group})
 
 
 def test_one_huge_loss_does_not_flatten_the_curves() -> None:

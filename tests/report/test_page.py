@@ -237,10 +237,12 @@ def test_write_report_analyzes_makes_folders_and_figures(tmp_path: Path) -> None
     assert [path.name for path in place.parent.iterdir()] == ["report.html"]
     drawn = sorted((tmp_path / "figures").iterdir())
     assert [path.name for path in drawn] == [
-        "best-loss.png", "best-loss.svg", "best-rate.png", "best-rate.svg", "loss.png", "loss.svg",
-    ]  # fmt: skip
-    assert drawn[4].read_bytes().startswith(b"\x89PNG")
-    assert drawn[5].read_text(encoding="utf-8").startswith("<svg")
+        f"{name}.{suffix}"
+        for name in ("best-loss", "best-rate", "loss", "regret-matrix")
+        for suffix in ("pdf", "png", "svg")
+    ]
+    starts = {".pdf": b"%PDF", ".png": b"\x89PNG", ".svg": b"<svg"}
+    assert all(path.read_bytes().startswith(starts[path.suffix]) for path in drawn)
 
 
 def refusal(place: Path) -> str:

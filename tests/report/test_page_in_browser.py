@@ -14,6 +14,7 @@ from mutransfer.report.words import power
 pytestmark = pytest.mark.slow
 
 WIDTHS = [1400, 400]
+NUM_STOPS = 13
 KEYS = ("Enter", "Space", "Space", "Enter")
 FADED = "document.querySelectorAll('.chart.drawn path[opacity=\"0.12\"]').length"
 AXES = """chart => [...chart.querySelectorAll('.role-axis')].map(axis => {
@@ -176,15 +177,16 @@ def test_the_keyboard_reaches_everything_in_reading_order(
 ) -> None:
     tab = opened(report_file, width, scheme)
     places = tab.evaluate(STOPS)
-    assert len(places) == 9  # two legends of three, the table, the plan, the study
+    # two legends of three, three matrices, the tables of scaling and optima, the plan, the study
+    assert len(places) == NUM_STOPS
     assert places == sorted(places)
     reached = {"ring": True, "seen": True}
-    for stop in range(9):
+    for stop in range(NUM_STOPS):
         tab.keyboard.press("Tab")
         assert tab.evaluate(FOCUSED) == {"stop": stop, **reached}
     tab.keyboard.press("Tab")
     assert tab.evaluate(FOCUSED)["stop"] is None  # the page lets go
-    for stop in reversed(range(9)):
+    for stop in reversed(range(NUM_STOPS)):
         tab.keyboard.press("Shift+Tab")
         assert tab.evaluate(FOCUSED) == {"stop": stop, **reached}
 
@@ -193,6 +195,7 @@ def test_a_legend_answers_enter_and_space_and_a_table_the_arrows(
     opened: Any, report_file: Path
 ) -> None:
     tab = opened(report_file, 400, "light")
+    scrolled = 0
     stops = tab.evaluate(STOPS)
     for stop in range(len(stops)):
         tab.keyboard.press("Tab")
@@ -202,7 +205,32 @@ def test_a_legend_answers_enter_and_space_and_a_table_the_arrows(
                 tab.keyboard.press(key)
                 until(tab, f"{FADED} {'>' if pressed else '=='} 0")
                 assert here.get_attribute("aria-pressed") == str(pressed).lower()
-        else:
+        elif here.evaluate("box => box.scrollWidth > box.clientWidth"):
+            scrolled += 1
             assert here.evaluate("box => box.scrollLeft") == 0
             tab.keyboard.press("ArrowRight")
             until(tab, f"document.querySelector('[data-stop=\"{stop}\"]').scrollLeft > 0")
+    assert scrolled >= 4  # both tables, the plan and the study are wider than a telephone
+
+
+def test_a_legend_singles_out_a_group_in_the_planes_too(opened: Any, scaling_file: Path) -> None:
+    tab = opened(scaling_file, 1400, "dark")
+    assert tab.locator(".chart.drawn svg").count() == 8  # three losses, two trends, three planes
+    planes = tab.locator(".panels.three").locator("xpath=ancestor::section")
+    planes.locator(".legend button").nth(2).click()
+    until(tab, f"{FADED} > 0")
+
+
+def test_a_snippet_is_copied_and_is_there_without_scripts(opened: Any, scaling_file: Path) -> None:
+    tab = opened(scaling_file, 400, "light")
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = tab.locator("button[data-copy]").nth(1)
+    button.click()
+    until(tab, "document.querySelectorAll('button[data-copy]')[1].textContent == 'Copied'")
+    text = tab.locator(".snippet pre").nth(1).text_content()
+    assert text.startswith("lr = ")
+    assert HOSTILE in text
+    assert tab.evaluate("navigator.clipboard.readText()") == text
+    still = opened(scaling_file, 400, "light", scripts=False)
+    assert still.locator(".snippet pre").nth(1).text_content() == text
+    assert not still.locator("button[data-copy]").first.is_visible()

@@ -64,17 +64,24 @@ def faults(tab: Any, width: int) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 400])
 def test_all_text_is_large_enough_and_neither_cut_nor_covered(
-    opened: Any, report_file: Path, hostile_file: Path, width: int, scheme: str
+    opened: Any,
+    report_file: Path,
+    hostile_file: Path,
+    scaling_file: Path,
+    width: int,
+    scheme: str,
 ) -> None:
-    for file in (report_file, hostile_file):
+    for file in (report_file, hostile_file, scaling_file):
         assert faults(opened(file, width, scheme), width) == []
 
 
 @pytest.mark.parametrize("width", [1400, 400])
-def test_still_pictures_are_as_readable(opened: Any, report_file: Path, width: int) -> None:
+def test_still_pictures_are_as_readable(
+    opened: Any, report_file: Path, scaling_file: Path, width: int
+) -> None:
     """Without scripts a picture is scaled to the window, and its text with it."""
-    tab = opened(report_file, width, "light", scripts=False)
-    assert faults(tab, width) == []
+    for file in (report_file, scaling_file):
+        assert faults(opened(file, width, "light", scripts=False), width) == []
 
 
 @pytest.mark.parametrize(
@@ -118,6 +125,14 @@ def test_axe_finds_no_serious_fault(
     tab.locator(".chart .role-mark.mark-symbol path").first.hover(force=True)
     tab.locator("#vg-tooltip-element.visible").wait_for()
     assert serious(tab, "#vg-tooltip-element") == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_axe_finds_no_serious_fault_in_scaling(
+    opened: Any, scaling_file: Path, width: int, scheme: str
+) -> None:
+    assert serious(opened(scaling_file, width, scheme)) == []
 
 
 def test_axe_finds_no_serious_fault_without_scripts(opened: Any, report_file: Path) -> None:

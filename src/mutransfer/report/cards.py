@@ -6,17 +6,22 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mutransfer.report.footnotes import Footnotes
+from mutransfer.report.matrix import worst_text
 from mutransfer.report.tables import table
 from mutransfer.report.words import (
     escaped,
     group_title,
     interval_text,
+    is_whole,
     nats_text,
     number,
     power,
+    sentence,
     share_text,
     shortened,
     slope_text,
+    tuned_title,
     width_text,
 )
 
@@ -43,6 +48,8 @@ def headline(report: Report) -> str:
         counts = Counter[str](group.verdict for group in report.values())
         parts = [f"<b>{counts[one]}</b> {words}" for one, words in COUNTED if counts[one]]
         return f"Of {len(report)} groups, {', '.join(parts)}."
+    if is_whole(report):
+        return _whole(report)
     told = [
         f"<b>{escaped(shortened(group_title(report, name)))}</b> {_verdict_words(group)}"
         for name, group in report.items()
@@ -50,18 +57,28 @@ def headline(report: Report) -> str:
     return "; ".join(told) + "."
 
 
+def _whole(report: Report) -> str:
+    """Say the verdict where there are no groups to name."""
+    tuned, verdict = escaped(tuned_title(report)), report["all"].verdict
+    if verdict == "undetermined":
+        return f"Whether the best {tuned} transfers is <b>undetermined</b>."
+    return f"The best {tuned} <b>{verdict}</b>."
+
+
 def verdicts(report: Report) -> str:
     """Write one card per group, or a table where they are many, as HTML."""
     if len(report) <= MOST_CARDS:
         body = "\n".join(_card(report, name, group) for name, group in report.items())
         return f'<div class="cards">{body}</div>'
-    heads = ["Group", "Verdict", "Regret", "Drift", "Same best on the grid", "What is missing"]
+    heads = ["Group", "Verdict", "Regret", "Worst pair", "Drift", "Same best on the grid",
+             "What is missing"]  # fmt: skip
     rows = [
         [
             escaped(group_title(report, name)),
             f'<span class="verdict {CLASSES[group.verdict]}">{MARKS[group.verdict]} '
             f"{group.verdict}</span>",
             _estimate_text(group.regret_share, share_text),
+            escaped(worst_text(group)),
             _estimate_text(group.drift, slope_text),
             YES_NO[group.paper_criterion],
             escaped(group.reason if group.verdict == "undetermined" else ""),
@@ -87,14 +104,20 @@ def _card(report: Report, name: str, group: GroupReport) -> str:
         "The simple criterion of arXiv:2404.05728: the best of the rates tried is the same at"
         f" every {escaped(report.scale)}.",
     )
-    texts = (_regret(group), _drift(group), _sensitivity(group), _criterion(group))
+    notes = Footnotes()
+    texts = (
+        _regret(group, notes),
+        _drift(group, notes),
+        _sensitivity(group, notes),
+        _criterion(group),
+    )
     rows = [_row(*row) for row in zip(NUMBERS, texts, meanings, strict=True)]
     mark, css = MARKS[group.verdict], CLASSES[group.verdict]
     return (
         f'<article class="card {css}"><h3>{escaped(title)}{code}</h3>'
         f'<p class="verdict"><span aria-hidden="true">{mark}</span> {escaped(group.verdict)}</p>'
-        f'<p class="reason">{escaped(_sentence(group.reason))}</p>'
-        f"{_gauge(report, group)}<dl>{''.join(rows)}</dl></article>"
+        f'<p class="reason">{escaped(sentence(group.reason))}</p>'
+        f"{_gauge(report, group)}<dl>{''.join(rows)}</dl>{notes.told()}</article>"
     )
 
 
@@ -103,19 +126,18 @@ def _row(title: str, value: str, meaning: str) -> str:
     return f"<div><dt>{title}</dt><dd>{value}<small>{meaning}</small></dd></div>"
 
 
-def _sentence(text: str) -> str:
-    """Begin with a capital and end with a full stop."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
-
-
-def _lacking(estimate: Estimate, group: GroupReport) -> str:
-    """Say why there is no value or no interval; shortly, where the verdict has said it."""
+def _lacking(estimate: Estimate, group: GroupReport, notes: Footnotes) -> str:
+    """Say that there is no value or no interval; why, the verdict says, or else a footnote."""
     if estimate.undetermined is None:
         return ""
-    text = estimate.undetermined
-    if text in group.reason:
-        text = "not known" if estimate.value is None and not estimate.low else "no interval"
-    return f'<span class="lacking">{escaped(text)}</span>'
+    text = "not known" if estimate.value is None and not estimate.low else "no interval"
+    return f'<span class="lacking">{text}</span>{_why(estimate, group, notes)}'
+
+
+def _why(estimate: Estimate, group: GroupReport, notes: Footnotes) -> str:
+    """Refer to the reason, unless the verdict has said it."""
+    reason = estimate.undetermined
+    return "" if reason is None or reason in group.reason else notes.mark(reason)
 
 
 def _estimate_text(estimate: Estimate, write: Callable[[float], str], unit: str = "") -> str:
@@ -129,17 +151,17 @@ def _estimate_text(estimate: Estimate, write: Callable[[float], str], unit: str 
     return ""
 
 
-def _drift(group: GroupReport) -> str:
+def _drift(group: GroupReport, notes: Footnotes) -> str:
     """Write the drift with its interval, as HTML."""
-    return f"{_estimate_text(group.drift, slope_text)} {_lacking(group.drift, group)}"
+    return f"{_estimate_text(group.drift, slope_text)} {_lacking(group.drift, group, notes)}"
 
 
-def _regret(group: GroupReport) -> str:
+def _regret(group: GroupReport, notes: Footnotes) -> str:
     """Write the regret in nats and as a share, with its bounds, as HTML."""
     lines = [
         _estimate_text(group.regret, nats_text, " nats"),
         _estimate_text(group.regret_share, share_text, " of the loss"),
-        _lacking(group.regret, group),
+        _lacking(group.regret, group, notes),
     ]
     return "<br>".join(line for line in lines if line)
 
@@ -163,12 +185,11 @@ def _drift_meaning(report: Report, group: GroupReport) -> str:
     )
 
 
-def _sensitivity(group: GroupReport) -> str:
+def _sensitivity(group: GroupReport, notes: Footnotes) -> str:
     """Write the range of the drift when one width is left out."""
     estimate = group.sensitivity
     if estimate.low is None or estimate.high is None:
-        reason = estimate.undetermined or "not known"
-        return f'<span class="lacking">{escaped(reason)}</span>'
+        return f'<span class="lacking">not known</span>{_why(estimate, group, notes)}'
     return f"<strong>{slope_text(estimate.low)} to {slope_text(estimate.high)}</strong>"
 
 

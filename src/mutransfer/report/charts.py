@@ -6,25 +6,26 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mutransfer.report.cards import CLASSES
 from mutransfer.report.data import frame_of, is_dense, widths_of
 from mutransfer.report.figures import MOST_PANELS
-from mutransfer.report.specs import Spec, alone, filled, loss_rows, trend_rows
-from mutransfer.report.theme import Theme, page_theme
-from mutransfer.report.trends import best_losses, best_rates, trend_domain
+from mutransfer.report.planes import SYMBOLS, plane_domain, plane_points, planes_of
+from mutransfer.report.specs import Spec, alone, filled, loss_rows, plane_rows, trend_rows
+from mutransfer.report.theme import page_theme
+from mutransfer.report.trends import What, trend_domain, trend_widths, trends_of
 from mutransfer.report.words import (
     LOSS_TITLE,
     escaped,
     group_title,
-    rate_title,
     shortened,
+    tuned_title,
     width_text,
 )
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Report
+    from mutransfer.analysis import Prediction, Report
 
 NUMBERS = "The table of optima has the numbers."
 MOST_STILLS = 8  # still pictures on a page: each takes a tenth of a second and up to 200 KB
@@ -91,7 +92,7 @@ def loss_section(report: Report, charts: Charts) -> str:
 
     widths = widths_of(report)
     theme = page_theme(len(widths))
-    x_title = rate_title(report)
+    x_title = tuned_title(report)
     template = loss_template(
         frame_of(report), theme, x_title=x_title, size=("container", 320), dense=is_dense(report)
     )
@@ -108,40 +109,33 @@ def loss_section(report: Report, charts: Charts) -> str:
     return legend(names, theme.widths) + _panels(panels, len(report))
 
 
-def trend_section(report: Report, charts: Charts) -> str:
-    """Draw the best rate and the loss there against width, with a legend of groups."""
-    from mutransfer.report.draw import shapes
-
-    theme = page_theme(0)
-    titles = [group_title(report, name) for name in list(report)[:MOST_PANELS]]
-    colours = [theme.groups[k % len(theme.groups)] for k in range(len(titles))]
-    both = [_trend_panels(report, charts, what, titles, theme) for what in _BOTH]
+def trend_section(report: Report, charts: Charts, predictions: Sequence[Prediction] = ()) -> str:
+    """Draw the best rate and the loss there against width, with laws, targets and a legend."""
+    both = [_trend_panels(report, charts, what, predictions) for what in _BOTH]
     panels = [panel for pair in zip(*both, strict=True) for panel in pair]
-    return legend(titles, colours, shapes(len(titles))) + _panels(panels, len(report))
+    return _group_legend(report) + _panels(panels, len(report))
 
 
-_BOTH: tuple[Literal["rate", "loss"], ...] = ("rate", "loss")
+_BOTH: tuple[What, ...] = ("rate", "loss")
 
 
 def _trend_panels(
-    report: Report,
-    charts: Charts,
-    what: Literal["rate", "loss"],
-    titles: Sequence[str],
-    theme: Theme,
+    report: Report, charts: Charts, what: What, predictions: Sequence[Prediction]
 ) -> list[str]:
     """Draw the best rate or the best loss against width: few groups together, many apart."""
     from mutransfer.report.draw import trend_template
 
-    trends = best_rates(report) if what == "rate" else best_losses(report)
+    titles = _titles(report)
+    drawn = trends_of(report, what, predictions)
+    theme = page_theme(0)
     template = trend_template(
         len(titles),
         theme,
         what=what,
-        widths=widths_of(report),
+        widths=trend_widths(report, predictions, what),
         scale=report.scale,
-        y_title=f"best {rate_title(report)}" if what == "rate" else LOSS_TITLE,
-        domain=trend_domain(trends, what),
+        y_title=f"best {tuned_title(report)}" if what == "rate" else LOSS_TITLE,
+        domain=trend_domain(drawn, what),
         size=("container", 260),
     )
     title = "Best rate" if what == "rate" else "Loss at the best rate"
@@ -150,13 +144,45 @@ def _trend_panels(
         members = [(f"{name}: {title.lower()}", (k,)) for k, name in enumerate(titles)]
     panels = []
     for told, chosen in members:
-        rows = trend_rows([trend for trend in trends if trend.index in chosen])
+        rows = trend_rows(drawn.only(chosen))
         label = f"{told} against {report.scale}. {NUMBERS}"
         place = '<p class="note">No optimum is known.</p>'
         if rows["trends"]:
             place = charts.place(alone(filled(template, rows), theme), label)
         panels.append(f'<figure class="panel"><h3>{escaped(told)}</h3>{place}</figure>')
     return panels
+
+
+def plane_section(report: Report, charts: Charts) -> str:
+    """Draw the planes of E, κ and R(∞) with a legend; nothing where no group has a place."""
+    from mutransfer.report.draw_scaling import plane_template
+
+    theme = page_theme(0)
+    num = len(_titles(report))
+    panels = []
+    for plane in planes_of(report):
+        points = plane_points(report, plane)
+        domain = plane_domain(points, plane)
+        template = plane_template(plane, num, theme, domain=domain, size=("container", 260))
+        told = f"{SYMBOLS[plane[1]]} against {SYMBOLS[plane[0]]}"
+        drawing = alone(filled(template, plane_rows(report, plane, most=num)), theme)
+        place = charts.place(drawing, f"{told}. The table below has the numbers.")
+        panels.append(f'<figure class="panel"><h3>{told}</h3>{place}</figure>')
+    return _group_legend(report) + _panels(panels, len(report), "three") if panels else ""
+
+
+def _titles(report: Report) -> list[str]:
+    """Name the groups that are drawn."""
+    return [group_title(report, name) for name in list(report)[:MOST_PANELS]]
+
+
+def _group_legend(report: Report) -> str:
+    """Write the legend of groups."""
+    from mutransfer.report.draw import shapes
+
+    titles, theme = _titles(report), page_theme(0)
+    colours = [theme.groups[k % len(theme.groups)] for k in range(len(titles))]
+    return legend(titles, colours, shapes(len(titles)))
 
 
 def legend(names: Sequence[str], colours: Sequence[str], shapes: Sequence[str] = ()) -> str:
@@ -170,9 +196,9 @@ def legend(names: Sequence[str], colours: Sequence[str], shapes: Sequence[str] =
     return f'<div class="legend" role="group" aria-label="Single out one line">{buttons}</div>'
 
 
-def _panels(panels: Sequence[str], groups: int) -> str:
+def _panels(panels: Sequence[str], groups: int, css: str = "") -> str:
     """Lay panels out; say how many groups are not drawn."""
     more = ""
     if groups > MOST_PANELS:
         more = f'<p class="note">{groups - MOST_PANELS} more groups are in the table only.</p>'
-    return f'<div class="panels">{"".join(panels)}</div>{more}'
+    return f'<div class="panels {css}">{"".join(panels)}</div>{more}'

@@ -1,4 +1,4 @@
-"""This file is the drawing half: numbers to Vega-Lite charts. Altair is loaded here only.
+"""This file is the drawing half: numbers to Vega-Lite charts. Altair is loaded for drawing only.
 
 No string of a user enters an expression or a field name: expressions are constants of this
 file, and everything else is data or a literal title.
@@ -26,7 +26,7 @@ POWER_LABEL = (
     " : '2^' + format(datum.value, '.4~g')"
 )
 EXPONENT_LABEL = "format(datum.value, '.4~g')"
-WIDTH_LABEL = "format(pow(2, datum.value), '.4~r')"
+WIDTH_LABEL = "format(pow(2, datum.value), '.9~r')"
 # `highlight` is the index of the one line that stands out, or -1.
 CHOSEN = "highlight < 0 || highlight == datum.index"
 CROSS = "M-.8,-.8L.8,.8M.8,-.8L-.8,.8"
@@ -50,7 +50,7 @@ def loss_template(
         scale=alt.Scale(domain=[frame.low_loss, frame.high_loss], nice=False, zero=False),
         axis=alt.Axis(title=LOSS_TITLE, tickCount=6, labels=frame.known, grid=frame.known),
     )
-    colour = alt.Color("index:N", scale=_scale(theme.widths), legend=None)
+    colour = alt.Color("index:N", scale=index_scale(theme.widths), legend=None)
     told = [alt.Tooltip("where:N", title="at"), alt.Tooltip("tried:N", title="rate")]
     drawn = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=colour)
     edge = alt.Chart(alt.NamedData("tops")).encode(x=x, y=alt.Y("at:Q"), color=colour)
@@ -63,28 +63,28 @@ def loss_template(
         alt.Chart(alt.NamedData("carried"))
         .mark_rule(strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted)
         .encode(x=x),
-        drawn.mark_line(clip=True, strokeWidth=2).encode(detail="part:N", opacity=_faded(1.0)),
-        fitted.mark_line(clip=True, strokeWidth=1).encode(opacity=_faded(0.8)),
+        drawn.mark_line(clip=True, strokeWidth=2).encode(detail="part:N", opacity=faded(1.0)),
+        fitted.mark_line(clip=True, strokeWidth=1).encode(opacity=faded(0.8)),
         drawn.mark_rule(clip=True, strokeWidth=1.5).encode(
-            y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.9)
+            y=alt.Y("low:Q"), y2="high:Q", opacity=faded(0.9)
         ),
         drawn.transform_filter("datum.inside")
         .mark_point(filled=True, size=9 if dense else 34)
-        .encode(opacity=_faded(1.0), tooltip=[*told, loss, alt.Tooltip("seeds:N", title="seeds")]),
+        .encode(opacity=faded(1.0), tooltip=[*told, loss, alt.Tooltip("seeds:N", title="seeds")]),
         edge.transform_filter("datum.kind == 'diverged'")
         .mark_point(shape=CROSS, size=90, strokeWidth=2)
-        .encode(opacity=_faded(1.0), tooltip=hung),
+        .encode(opacity=faded(1.0), tooltip=hung),
         edge.transform_filter("datum.kind == 'above'")
         .mark_point(shape="triangle-up", size=46, strokeWidth=1.5)
-        .encode(opacity=_faded(1.0), tooltip=hung),
+        .encode(opacity=faded(1.0), tooltip=hung),
         optima.mark_rule(clip=True, strokeWidth=5, strokeCap="round")
-        .encode(x=alt.X("low:Q"), x2="high:Q", opacity=_faded(0.45, 0.06))
+        .encode(x=alt.X("low:Q"), x2="high:Q", opacity=faded(0.45, 0.06))
         .transform_filter("datum.low < datum.high"),
         optima.mark_point(
             clip=True, shape="diamond", size=120, filled=True, stroke=theme.paper, strokeWidth=1
-        ).encode(opacity=_faded(1.0), tooltip=[*best, loss]),
+        ).encode(opacity=faded(1.0), tooltip=[*best, loss]),
     ]
-    return _plain(alt.layer(*layers).properties(width=size[0], height=size[1]))
+    return plain(alt.layer(*layers).properties(width=size[0], height=size[1]))
 
 
 def trend_template(
@@ -109,34 +109,67 @@ def trend_template(
             axis=alt.Axis(title=y_title, tickCount=6),
         )
     cycle = [theme.groups[k % len(theme.groups)] for k in range(num_groups)]
-    colour = alt.Color("index:N", scale=_scale(cycle), legend=None)
-    shape = alt.Shape("index:N", scale=_scale(shapes(num_groups)), legend=None)
+    colour = alt.Color("index:N", scale=index_scale(cycle), legend=None)
+    shape = alt.Shape("index:N", scale=index_scale(shapes(num_groups)), legend=None)
     tooltip = [
         alt.Tooltip("where:N", title="at"),
         alt.Tooltip("text:N", title="best rate" if what == "rate" else "best loss"),
     ]
     drawn = alt.Chart(alt.NamedData("trends")).encode(x=x, y=y, color=colour)
+    hollow = drawn.mark_point(size=90, strokeWidth=2, fill=theme.paper)
+    beyond = alt.condition(
+        "datum.kind == 'low'", alt.value("triangle-down"), alt.value("triangle-up")
+    )
     layers = alt.layer(
-        drawn.mark_line(strokeWidth=2).encode(opacity=_faded(1.0)),
+        *_law_layers(x, y, colour),
+        drawn.mark_line(strokeWidth=2, clip=True)
+        .encode(opacity=faded(1.0))
+        .transform_filter("!datum.lawful"),
         drawn.mark_rule(strokeWidth=3, strokeCap="round")
-        .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=_faded(0.5, 0.08))
+        .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=faded(0.5, 0.08))
         .transform_filter("datum.low < datum.high"),
         drawn.mark_point(filled=True, size=80)
-        .encode(shape=shape, opacity=_faded(1.0), tooltip=tooltip)
+        .encode(shape=shape, opacity=faded(1.0), tooltip=tooltip)
         .transform_filter("datum.kind == 'fitted'"),
-        drawn.mark_point(size=90, strokeWidth=2, fill=theme.paper)
-        .encode(
-            shape=alt.condition(
-                "datum.kind == 'low'", alt.value("triangle-down"), alt.value("triangle-up")
-            )
-            if what == "rate"
-            else shape,
-            opacity=_faded(1.0),
-            tooltip=tooltip,
-        )
-        .transform_filter("datum.kind != 'fitted'"),
+        hollow.encode(
+            shape=beyond if what == "rate" else shape, opacity=faded(1.0), tooltip=tooltip
+        ).transform_filter("datum.kind != 'fitted'"),
+        *_target_layers(x, y, colour, shape, tooltip, theme),
     )
-    return _plain(layers.properties(width=size[0], height=size[1]))
+    return plain(layers.properties(width=size[0], height=size[1]))
+
+
+def _law_layers(x: alt.X, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
+    """Draw laws: a band where it is known, a line over what ran, dashes beyond."""
+    law = alt.Chart(alt.NamedData("laws")).encode(x=x, y=y, color=colour)
+    further = alt.Chart(alt.NamedData("beyond")).encode(x=x, y=y, color=colour)
+    return [
+        law.mark_area(clip=True)
+        .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=faded(0.16, 0.03))
+        .transform_filter("isNumber(datum.low) && isNumber(datum.high)"),
+        law.mark_line(clip=True, strokeWidth=2).encode(opacity=faded(1.0)),
+        further.mark_line(clip=True, strokeWidth=1.5, strokeDash=[5, 4]).encode(opacity=faded(1.0)),
+    ]
+
+
+def _target_layers(
+    x: alt.X,
+    y: alt.Y,
+    colour: alt.Color,
+    shape: alt.Shape,
+    tooltip: list[alt.Tooltip],
+    theme: Theme,
+) -> list[alt.Chart]:
+    """Draw predictions: hollow marks with their intervals."""
+    target = alt.Chart(alt.NamedData("targets")).encode(x=x, y=y, color=colour)
+    return [
+        target.mark_rule(clip=True, strokeWidth=2, strokeCap="round")
+        .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=faded(0.5, 0.08))
+        .transform_filter("datum.low < datum.high"),
+        target.mark_point(clip=True, size=90, strokeWidth=2, fill=theme.paper).encode(
+            shape=shape, opacity=faded(1.0), tooltip=tooltip
+        ),
+    ]
 
 
 def legend_chart(
@@ -150,14 +183,14 @@ def legend_chart(
     rows = [{"index": k, "label": label} for k, label in enumerate(labels)]
     y = alt.Y("index:O", axis=None)
     drawn = alt.Chart(alt.NamedData("legend")).encode(y=y)
-    mark = {"shape": alt.Shape("index:N", scale=_scale(shapes), legend=None)} if shapes else {}
+    mark = {"shape": alt.Shape("index:N", scale=index_scale(shapes), legend=None)} if shapes else {}
     dots = drawn.mark_point(filled=True, size=90, opacity=1).encode(
-        x=alt.value(6), color=alt.Color("index:N", scale=_scale(colours), legend=None), **mark
+        x=alt.value(6), color=alt.Color("index:N", scale=index_scale(colours), legend=None), **mark
     )
     names = drawn.mark_text(align="left", fontSize=12, color=theme.ink)
     both = alt.layer(dots, names.encode(x=alt.value(18), text="label:N"))
     drawing = both.properties(width=110, height=20 * max(len(labels), 1))
-    return {**_plain(drawing), "datasets": {"legend": rows}}
+    return {**plain(drawing), "datasets": {"legend": rows}}
 
 
 def shapes(num: int) -> list[str]:
@@ -170,20 +203,20 @@ def shapes(num: int) -> list[str]:
     return [SHAPES[(k + k // len(SHAPES)) % len(SHAPES)] for k in range(num)]
 
 
-def _plain(drawing: alt.LayerChart | alt.FacetChart) -> Spec:
+def plain(drawing: alt.LayerChart | alt.FacetChart) -> Spec:
     """Write a drawing as a specification without a look of its own."""
     written: Spec = drawing.to_dict(validate=False)  # every test compiles it; validating is slow
     return {name: part for name, part in written.items() if name not in ("$schema", "config")}
 
 
-def _scale(colours: Sequence[str]) -> alt.Scale:
+def index_scale(colours: Sequence[str]) -> alt.Scale:
     """Give each index its colour."""
     return alt.Scale(domain=list(range(len(colours))), range=list(colours))
 
 
-def _faded(opacity: float, faded: float = 0.12) -> Any:  # noqa: ANN401 - an altair condition
+def faded(opacity: float, low: float = 0.12) -> Any:  # noqa: ANN401 - an altair condition
     """Let everything but the chosen line fade."""
-    return alt.condition(CHOSEN, alt.value(opacity), alt.value(faded))
+    return alt.condition(CHOSEN, alt.value(opacity), alt.value(low))
 
 
 def _rate_axis(

@@ -1,21 +1,31 @@
-"""This file is the figures that stand alone: PNG and SVG files on white paper."""
+"""This file is the figures that stand alone: PNG, SVG and PDF files on white paper."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mutransfer.report.data import frame_of, is_dense, widths_of
 from mutransfer.report.files import make_folder, write_file
-from mutransfer.report.specs import Spec, filled, loss_rows, side_by_side, trend_rows
-from mutransfer.report.theme import paper_theme
-from mutransfer.report.trends import best_losses, best_rates, trend_domain
+from mutransfer.report.matrix import cells_of
+from mutransfer.report.planes import SYMBOLS, plane_domain, plane_points, planes_of
+from mutransfer.report.specs import (
+    Spec,
+    filled,
+    loss_rows,
+    matrix_rows,
+    plane_rows,
+    side_by_side,
+    trend_rows,
+)
+from mutransfer.report.theme import Theme, paper_theme
+from mutransfer.report.trends import What, trend_domain, trend_widths, trends_of
 from mutransfer.report.words import (
     LOSS_TITLE,
     group_title,
     interval_text,
-    rate_title,
     share_text,
     shortened,
     slope_text,
@@ -24,21 +34,26 @@ from mutransfer.report.words import (
 )
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import GroupReport, Report
+    from mutransfer.analysis import GroupReport, Prediction, Report
 
 MOST_PANELS = 24  # drawn in one figure or page; the table has the rest
 COLUMNS = 3
 PANEL = (320, 250)
 
 
-def write_figures(folder: str | os.PathLike[str], report: Report) -> list[Path]:
-    """Write every figure as PNG (for slides) and SVG (for papers), on white.
+def write_figures(
+    folder: str | os.PathLike[str], report: Report, predictions: Sequence[Prediction] = ()
+) -> list[Path]:
+    """Write every figure as PNG (for slides), SVG (for pages) and PDF (for papers), on white.
 
-    `loss` shows loss against rate, `best-rate` and `best-loss` show each width's optimum.
+    `loss` shows loss against rate, `best-rate` and `best-loss` show each width's optimum with its
+    law, `regret-matrix` what every width's best rate costs at every larger one, `scaling-planes`
+    the planes of E, κ and R(∞). The last two are written only where they have something to show.
 
     Args:
         folder: Where to; made if there is none.
         report: What `analyze` answered.
+        predictions: Targets to extend the laws to.
 
     Returns:
         The files that were written.
@@ -51,21 +66,27 @@ def write_figures(folder: str | os.PathLike[str], report: Report) -> list[Path]:
     place = Path(folder)
     make_folder(place)
     written = []
-    for name, drawing in figure_specs(report).items():
+    for name, drawing in figure_specs(report, predictions).items():
         svg = vl_convert.vegalite_to_svg(drawing)
         png = vl_convert.vegalite_to_png(drawing, scale=2)
-        for suffix, content in ((".svg", svg.encode()), (".png", png)):
+        pdf = vl_convert.vegalite_to_pdf(drawing)
+        for suffix, content in ((".svg", svg.encode()), (".png", png), (".pdf", pdf)):
             written.append(write_file(place / (name + suffix), content))
     return written
 
 
-def figure_specs(report: Report) -> dict[str, Spec]:
+def figure_specs(report: Report, predictions: Sequence[Prediction] = ()) -> dict[str, Spec]:
     """Give each figure's name and its Vega-Lite specification."""
-    return {
+    figures = {
         "loss": _loss_figure(report),
-        "best-rate": _trend_figure(report, "rate"),
-        "best-loss": _trend_figure(report, "loss"),
+        "best-rate": _trend_figure(report, "rate", predictions),
+        "best-loss": _trend_figure(report, "loss", predictions),
     }
+    if any(group.regret_matrix for group in report.values()):
+        figures["regret-matrix"] = _matrix_figure(report)
+    if planes_of(report):
+        figures["scaling-planes"] = _planes_figure(report)
+    return figures
 
 
 def subtitle(report: Report, group: GroupReport) -> str:
@@ -86,7 +107,7 @@ def _loss_figure(report: Report) -> Spec:
 
     widths = widths_of(report)
     theme = paper_theme(len(widths))
-    x_title = f"log2 {rate_title(report)}"
+    x_title = f"log2 of the {tuned_title(report)}"
     template = loss_template(
         frame_of(report), theme, x_title=x_title, size=PANEL, dense=is_dense(report)
     )
@@ -108,27 +129,74 @@ def _loss_figure(report: Report) -> Spec:
     return side_by_side(rows, theme)
 
 
-def _trend_figure(report: Report, what: Literal["rate", "loss"]) -> Spec:
+def _trend_figure(report: Report, what: What, predictions: Sequence[Prediction]) -> Spec:
     """Draw the best rate, or the loss there, against width: one line per group."""
-    from mutransfer.report.draw import legend_chart, shapes, trend_template
+    from mutransfer.report.draw import trend_template
 
-    widths = widths_of(report)
-    theme = paper_theme(len(widths))
-    trends = best_rates(report) if what == "rate" else best_losses(report)
-    names = [shortened(group_title(report, name)) for name in list(report)[:MOST_PANELS]]
+    theme = paper_theme(0)
+    names = _names(report)
+    drawn = trends_of(report, what, predictions)
     template = trend_template(
         len(names),
         theme,
         what=what,
-        widths=widths,
+        widths=trend_widths(report, predictions, what),
         scale=report.scale,
         y_title=f"log2 of the best {tuned_title(report)}" if what == "rate" else LOSS_TITLE,
-        domain=trend_domain(trends, what),
+        domain=trend_domain(drawn, what),
         size=PANEL,
     )
-    drawn = trend_rows([trend for trend in trends if trend.index < len(names)])
+    rows = trend_rows(drawn.only(range(len(names))))
     title = "Best rate" if what == "rate" else "Loss at the best rate"
-    panel = filled(template, drawn, title=f"{title} against {report.scale}")
+    panel = filled(template, rows, title=f"{title} against {report.scale}")
+    return side_by_side([[panel, _legend(names, theme)]], theme)
+
+
+def _matrix_figure(report: Report) -> Spec:
+    """Draw every group's regret matrix, each on its own widths."""
+    from mutransfer.report.draw_scaling import matrix_template
+
+    theme = paper_theme(0)
+    panels = []
+    for k, (name, group) in enumerate(list(report.items())[:MOST_PANELS]):
+        cells = cells_of(group, report.threshold)
+        if not cells:
+            continue
+        proxies, targets = (
+            [width_text(width) for width in sorted(set(widths))]
+            for widths in ((c.proxy for c in cells), (c.target for c in cells))
+        )
+        template = matrix_template(proxies, targets, report.scale, theme)
+        told = f"regret as a share of the loss, threshold {share_text(report.threshold)}"
+        title = {"text": shortened(group_title(report, name)), "subtitle": told}
+        panels.append(filled(template, matrix_rows(cells), suffix=f"-{k}", title=title))
+    return side_by_side([[panel] for panel in panels], theme)
+
+
+def _planes_figure(report: Report) -> Spec:
+    """Draw the planes side by side, with a legend of groups."""
+    from mutransfer.report.draw_scaling import plane_template
+
+    theme = paper_theme(0)
+    names = _names(report)
+    panels = []
+    for k, plane in enumerate(planes_of(report)):
+        domain = plane_domain(plane_points(report, plane), plane)
+        template = plane_template(plane, len(names), theme, domain=domain, size=PANEL)
+        title = f"{SYMBOLS[plane[1]]} against {SYMBOLS[plane[0]]}"
+        rows = plane_rows(report, plane, most=len(names))
+        panels.append(filled(template, rows, suffix=f"-{k}", title=title))
+    return side_by_side([[*panels, _legend(names, theme)]], theme)
+
+
+def _names(report: Report) -> list[str]:
+    """Name the groups that are drawn."""
+    return [shortened(group_title(report, name)) for name in list(report)[:MOST_PANELS]]
+
+
+def _legend(names: Sequence[str], theme: Theme) -> Spec:
+    """Draw a legend of groups."""
+    from mutransfer.report.draw import legend_chart, shapes
+
     colours = [theme.groups[k % len(theme.groups)] for k in range(len(names))]
-    legend = legend_chart(names, colours, theme=theme, shapes=shapes(len(names)))
-    return side_by_side([[panel, legend]], theme)
+    return legend_chart(names, colours, theme=theme, shapes=shapes(len(names)))

@@ -44,6 +44,21 @@ for (const button of document.querySelectorAll("button[data-index]")) {
   button.addEventListener("click", () => choose(button.closest("section"), Number(button.dataset.index)));
 }
 
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = button.nextElementSibling;
+    getSelection().selectAllChildren(text);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = document.execCommand("copy") ? "Copied" : "Selected"; // some browsers, of files
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+}
+
 (async () => {
   for (const data of document.querySelectorAll("script[data-chart]")) await draw(data);
   document.documentElement.dataset.ready = "true";

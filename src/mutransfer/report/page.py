@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mutransfer import __version__
 from mutransfer.report import tables
 from mutransfer.report.cards import headline, verdicts
-from mutransfer.report.charts import Charts, loss_section, trend_section
+from mutransfer.report.charts import Charts, loss_section, plane_section, trend_section
 from mutransfer.report.data import widths_of
 from mutransfer.report.figures import write_figures
 from mutransfer.report.files import make_room, write_file
+from mutransfer.report.matrix import matrices
+from mutransfer.report.predictions import prediction_section
+from mutransfer.report.scaling import planes_note, scaling_table
 from mutransfer.report.theme import variables
-from mutransfer.report.words import escaped, share_text, tuned_title
+from mutransfer.report.words import escaped, sentence, share_text, shortened, tuned_title
 from mutransfer.rules import Plan
 
 if TYPE_CHECKING:
+    from mutransfer.analysis import Prediction, Report
     from mutransfer.analysis.results import Results
-    from mutransfer.analysis import Report
 
 EXPORT = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle
+UNNAMED = "columns"  # the source of results that were handed over in memory
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def write_report(
@@ -39,6 +48,8 @@ def write_report(
     study: str = "",
     title: str = "",
     figures: str | os.PathLike[str] | None = None,
+    predictions: Sequence[Prediction] = (),
+    snippets: Mapping[str, str] = NOTHING,
 ) -> Path:
     """Write results and their analysis as one HTML page that works offline.
 
@@ -51,8 +62,10 @@ def write_report(
         report: What `analyze` answered; made here if None.
         plan: A plan, or several, to show beside the results.
         study: What was asked, as text such as a study file; shown as it is.
-        title: Heading of the page.
-        figures: A folder for the figures as PNG and SVG too, or None.
+        title: Heading of the page; by default the question, with the study's name.
+        figures: A folder for the figures as PNG, SVG and PDF too, or None.
+        predictions: What `predict` answered, for cards and for the figures.
+        snippets: What to type for a prediction, by its group; shown as it is, to be copied.
 
     Returns:
         The file.
@@ -67,11 +80,19 @@ def write_report(
 
         report = analyze(results)
     plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
-    text = page(results, report, plans=plans, study=study, title=title)
+    text = page(
+        results,
+        report,
+        plans=plans,
+        study=study,
+        title=title,
+        predictions=predictions,
+        snippets=snippets,
+    )
     # JSON can name what UTF-8 cannot write: half of a pair of surrogates.
     written = write_file(place, text.encode(errors="replace"))
     if figures is not None:
-        write_figures(figures, report)
+        write_figures(figures, report, predictions)
     return written
 
 
@@ -82,24 +103,70 @@ def page(
     plans: Sequence[Plan] = (),
     study: str = "",
     title: str = "",
+    predictions: Sequence[Prediction] = (),
+    snippets: Mapping[str, str] = NOTHING,
 ) -> str:
     """Write the whole page as text."""
     charts = Charts()
-    body = "\n".join(_sections(results, report, plans, study, charts))
+    predicted = prediction_section(report, predictions, snippets) if predictions else ""
+    before = _answers(report, predicted, charts, predictions)
+    body = "\n".join([*before, *_facts(results, report, plans, study)])
     bundle, script = _bundle(), _asset("page.js")
-    question = f"Does the best {tuned_title(report)} transfer over {report.scale}?"
     style = variables(max(len(widths_of(report)), 1)) + _asset("page.css")
     return Template(_asset("page.html")).substitute(
         policy=policy(bundle, script),
-        title=escaped(title or question),
+        title=escaped(title or question(report, study, results.provenance.source)),
         style=style,
         headline=headline(report),
+        changed=_changed(report),
         body=body,
         version=__version__,
         charts=charts.scripts(),
         bundle=bundle,
         script=script,
     )
+
+
+def question(report: Report, study: str = "", source: str = "") -> str:
+    """Ask what the page answers, with the name of the study or of the file.
+
+    Example:
+        >>> from mutransfer.analysis import Report
+        >>> nothing = Report({}, 0.01, "width", "lr", (), (), "", 1.1, (), 1000, 0)
+        >>> question(nothing, study='study = {name = "demo"}')
+        'demo: does the best learning rate transfer over width?'
+    """
+    asked = f"oes the best {tuned_title(report)} transfer over {report.scale}?"
+    name = shortened(study_name(study) or tables.source_name(source).rpartition("/")[2])
+    return f"{name}: d{asked}" if name and name != UNNAMED else f"D{asked}"
+
+
+def study_name(text: str) -> str:
+    r"""Read the name out of a study's TOML or JSON; empty where it has none.
+
+    Example:
+        >>> study_name('[study]\nname = "demo"'), study_name('{"name": "demo"}'), study_name("?")
+        ('demo', 'demo', '')
+    """
+    data: object = None
+    for read in (json.loads, tomllib.loads):
+        with contextlib.suppress(ValueError, RecursionError):
+            data = read(text)
+            break
+    if isinstance(data, dict):
+        inner = data.get("study", data)
+        name = inner.get("name") if isinstance(inner, dict) else None
+        return name if isinstance(name, str) else ""
+    return ""
+
+
+def _changed(report: Report) -> str:
+    """Say under the headline that something was left out, as HTML."""
+    if not report.notes:
+        return ""
+    more = len(report.notes) - 1
+    told = f" {more} more below." if more else ""
+    return f'<p class="note">About the data: {escaped(sentence(report.notes[0]))}{told}</p>'
 
 
 def policy(*scripts: str) -> str:
@@ -133,32 +200,56 @@ def _asset(name: str) -> str:
     return (files("mutransfer.report") / name).read_text(encoding="utf-8")
 
 
-def _sections(
-    results: Results, report: Report, plans: Sequence[Plan], study: str, charts: Charts
+def _answers(
+    report: Report, predicted: str, charts: Charts, predictions: Sequence[Prediction]
 ) -> list[str]:
-    """Write the sections in the order in which they are read."""
+    """Write what is answered, in the order in which it is read."""
     scale, tuned = escaped(report.scale), escaped(tuned_title(report))
     threshold = share_text(report.threshold)
-    told = [
+    judged = (
         f"A group <b>transfers</b> when its regret is at most {threshold} of the loss with 95 %"
         " confidence, <b>does not</b> when it is above with the same confidence, and is"
-        " <b>undetermined</b> otherwise.",
-    ]
+        " <b>undetermined</b> otherwise."
+    )
+    across = (
+        f"Each line is one {scale}. If the {tuned} transfers, the diamonds stand above each"
+        " other, on the dashed line."
+    )
+    up = (
+        "A level line on the left: the best rate stays. The lower line on the right: the better"
+        " model, each at its own best rate."
+    )
+    carried = (
+        f"The share of the loss that the best rate of one {scale} (row) costs at a larger one"
+        f" (column), and below it the 95 % bound. ✓ at most {threshold}, ✗ more, ? not decided."
+    )
+    ahead = "Extrapolated from laws: check it with one run before a large one."
+    matrix = matrices(report)
     sections = [
-        _section("Verdict", told[0], verdicts(report)),
+        _section("Verdict", judged, verdicts(report)),
+        _section("What to use at the target", ahead, predicted) if predicted else "",
         _section(
-            f"Loss against {tuned}",
-            f"Each line is one {scale}. If the {tuned} transfers, the diamonds stand above each"
-            " other, on the dashed line.",
-            loss_section(report, charts) + _asset("key.html"),
+            f"Loss against {tuned}", across, loss_section(report, charts) + _asset("key.html")
         ),
         _section(
             f"The best rate, and the loss there, against {scale}",
-            "A level line on the left: the best rate stays. The lower line on the right: the better"
-            " model, each at its own best rate.",
-            trend_section(report, charts),
+            up,
+            trend_section(report, charts, predictions) + _asset("key_width.html"),
         ),
+        _section("Regret from every proxy to every target", carried, matrix) if matrix else "",
+        _section("Scaling", planes_note(report), plane_section(report, charts) + _numbers(report)),
     ]
+    return [section for section in sections if section]
+
+
+def _numbers(report: Report) -> str:
+    """Write the table of scaling with its heading, as HTML."""
+    return f'<h3 class="apart">Scaling in numbers</h3>{scaling_table(report)}'
+
+
+def _facts(results: Results, report: Report, plans: Sequence[Plan], study: str) -> list[str]:
+    """Write what the answers rest on."""
+    sections = []
     if compared := tables.comparisons(report):
         sections.append(_section("Which is better at its own best rate", "", compared))
     sections.append(_section("Optima in numbers", "", tables.optima(report)))

@@ -17,8 +17,11 @@ from mutransfer.report.data import (
     points_of,
     tops_of,
 )
+from mutransfer.report.matrix import TOLD, Cell
+from mutransfer.report.planes import Quantity, plane_points, yardstick
 from mutransfer.report.theme import Theme
-from mutransfer.report.trends import Trend
+from mutransfer.report.trends import Trends
+from mutransfer.report.words import width_text
 
 if TYPE_CHECKING:
     from mutransfer.analysis import GroupReport, Report
@@ -43,9 +46,35 @@ def loss_rows(group: GroupReport, *, report: Report) -> Rows:
     }
 
 
-def trend_rows(trends: Sequence[Trend]) -> Rows:
+def trend_rows(drawn: Trends) -> Rows:
     """Give the data of a figure against width."""
-    return {"trends": [asdict(row) for row in trends]}
+    return {
+        "trends": [asdict(mark) for mark in drawn.marks],
+        "laws": [asdict(point) for point in drawn.laws],
+        "beyond": [asdict(point) for point in drawn.beyond],
+        "targets": [asdict(mark) for mark in drawn.targets],
+    }
+
+
+def plane_rows(report: Report, plane: tuple[Quantity, Quantity], *, most: int) -> Rows:
+    """Give the data of one plane, of so many groups."""
+    points = plane_points(report, plane)
+    lines = [{"axis": axis, "xy"[axis]: yardstick(which)} for axis, which in enumerate(plane)]
+    return {"plane": [asdict(p) for p in points if p.index < most], "yardsticks": lines}
+
+
+def matrix_rows(cells: Sequence[Cell]) -> Rows:
+    """Give the data of one regret matrix."""
+    rows = [
+        {
+            **asdict(cell),
+            "proxy": width_text(cell.proxy),
+            "target": width_text(cell.target),
+            "told": TOLD[cell.state],
+        }
+        for cell in cells
+    ]
+    return {"cells": rows}
 
 
 def filled(template: Spec, rows: Rows, *, suffix: str = "", **more: object) -> Spec:

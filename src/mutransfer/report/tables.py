@@ -15,13 +15,14 @@ from mutransfer.report.words import (
     number,
     power,
     rate_text,
+    sentence,
     share_text,
     width_text,
 )
 
 if TYPE_CHECKING:
-    from mutransfer.analysis.results import Provenance
     from mutransfer.analysis import Comparison, Curve, Estimate, Optimum, Report
+    from mutransfer.analysis.results import Provenance
     from mutransfer.rules import Plan
 
 MOST_ROWS = 2000  # of the table of optima; more would make the page too large
@@ -109,10 +110,12 @@ def _with_interval(estimate: Estimate, write: Callable[[float], str]) -> str:
     return f'{text} <span class="interval">{interval}</span>' if interval else text
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table: heads are text, cells are HTML already."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], css: str = "notes") -> str:
+    """Write a table: heads are text, cells are HTML already; of notes the last column is wide."""
     shown = rows[:MOST_ROWS]
-    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in heads)
+    head = "".join(
+        f'<th scope="col">{escaped(name)}</th>' if name else "<td></td>" for name in heads
+    )
     body = "".join(
         "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>\n" for row in shown
     )
@@ -121,7 +124,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         more = f'<p class="note">{len(rows) - len(shown)} more rows are not shown.</p>'
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="table">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}"
+        f'<table class="{css}"><thead><tr>{head}</tr>'
+        f"</thead><tbody>{body}</tbody></table></div>{more}"
     )
 
 
@@ -168,7 +172,9 @@ def provenance(origin: Provenance, report: Report) -> str:
         for name, value in facts.items()
         if value
     )
-    return f'<dl class="facts">{rows}</dl>'
+    notes = "".join(f"<li>{escaped(sentence(note))}</li>" for note in report.notes)
+    changed = f'<h3 id="notes">What was left out or changed</h3><ul>{notes}</ul>' if notes else ""
+    return f'{changed}<dl class="facts">{rows}</dl>'
 
 
 def source_name(source: str) -> str:

@@ -40,6 +40,7 @@ class Theme:
         widths: One colour per width, rising.
         groups: Colours of groups, used in turn.
         background: What is painted behind the drawing, or None.
+        states: What lies behind a cell of the regret matrix: below, above, not decided.
         raised: Whether rates are labelled 2⁻⁵; fonts that draw PNG files lack these digits.
     """
 
@@ -50,6 +51,7 @@ class Theme:
     widths: tuple[str, ...]
     groups: tuple[str, ...]
     background: str | None
+    states: tuple[str, str, str]
     raised: bool
 
 
@@ -63,6 +65,7 @@ def page_theme(num_widths: int) -> Theme:
         widths=tuple(f"var(--width-{k})" for k in range(num_widths)),
         groups=tuple(f"var(--group-{k})" for k in range(len(GROUPS_ON_LIGHT))),
         background=None,
+        states=("var(--yes-soft)", "var(--no-soft)", "var(--open-soft)"),
         raised=True,
     )
 
@@ -77,6 +80,7 @@ def paper_theme(num_widths: int) -> Theme:
         widths=ramp(num_widths, ON_LIGHT),
         groups=GROUPS_ON_LIGHT,
         background="#ffffff",
+        states=("#e3f4e9", "#fdebe8", "#fbf1d9"),
         raised=False,
     )
 

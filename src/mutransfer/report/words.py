@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mutransfer.analysis import Estimate, Report
 
 SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-LOSS_TITLE = "held-out loss (nats per token)"
+LOSS_TITLE = "loss"
 SYMBOLS = {"mup": "µP", "sp": "SP", "umup": "u-µP", "completep": "CompleteP"}
 
 
@@ -132,7 +132,14 @@ def width_text(width: float) -> str:
 
 def group_title(report: Report, name: str) -> str:
     """Give a parametrization's usual symbol; any other group is called what it is called."""
+    if is_whole(report):
+        return "all trials"
     return SYMBOLS.get(name, name) if report.group_by == ("parametrization",) else name
+
+
+def is_whole(report: Report) -> bool:
+    """Say whether nothing was grouped, so that the one group has no name of its own."""
+    return not report.group_by and list(report) == ["all"]
 
 
 def shortened(text: str, limit: int = 40) -> str:
@@ -145,15 +152,19 @@ def shortened(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def sentence(text: str) -> str:
+    """Begin with a capital and end with a full stop.
+
+    Example:
+        >>> sentence("one seed: add seeds")
+        'One seed: add seeds.'
+    """
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+
+
 def tuned_title(report: Report) -> str:
     """Name what is tuned, in a sentence."""
     return "learning rate" if report.hyperparameter == "lr" else report.hyperparameter
-
-
-def rate_title(report: Report) -> str:
-    """Name the axis of what is tuned."""
-    base = f" at the base {report.scale}" if report.hyperparameter == "lr" else ""
-    return tuned_title(report) + base
 
 
 def rate_text(log2_value: float) -> str:
