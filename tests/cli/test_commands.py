@@ -91,8 +91,8 @@ def test_json_has_no_nan(run, tmp_path) -> None:
 
 BAD = {
     "rulez": (
-        'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: sweep, '
-        "demo, rules, plan, analyze, report\n"
+        'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: analyze, '
+        "predict, report, sweep, demo, rules, plan\n"
         "  why: a command that is guessed at would do something else, silently\n"
         "  fix: see `mutransfer --help`\n"
     ),

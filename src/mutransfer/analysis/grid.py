@@ -47,6 +47,7 @@ class Cells:
         losses: Losses; NaN where diverged or not run.
         diverged: Where a trial diverged.
         untrained: Loss before training; NaN where unknown.
+        flops: Floating-point operations of a trial, on average; NaN where unknown.
     """
 
     width: float
@@ -55,6 +56,7 @@ class Cells:
     losses: Floats
     diverged: Bools
     untrained: Floats
+    flops: float
 
     @property
     def x(self) -> Floats:
@@ -145,7 +147,9 @@ def _cells(
     diverged_RS[at_rate, at_seed] = results.diverged[rows]
     untrained_RS[at_rate, at_seed] = results.untrained_loss[rows]
     names = tuple(str(seed) for seed in seeds)
-    return Cells(float(width_N[rows[0]]), rate_R, names, loss_RS, diverged_RS, untrained_RS)
+    flops = float(results.flops[rows].mean())
+    width = float(width_N[rows[0]])
+    return Cells(width, rate_R, names, loss_RS, diverged_RS, untrained_RS, flops)
 
 
 def _check_columns(

@@ -98,7 +98,7 @@ def _report(
         comparisons=compare(fitted, words=words, draws=question.draws, seed=question.seed),
         reference=told,
         window=question.window,
-        notes=getattr(results, "notes", ()),
+        notes=results.notes,
         draws=question.draws,
         seed=question.seed,
     )

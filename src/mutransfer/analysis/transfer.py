@@ -41,7 +41,7 @@ def report_group(
         paper_criterion=_paper_criterion(group.located),
         scaling=scaling(group, found, words),
         R_inf=gap,
-        saved=Estimate(undetermined="not counted"),
+        saved=_saved(group.located, words),
     )
 
 
@@ -157,3 +157,20 @@ def _paper_criterion(located: Sequence[Located]) -> bool | None:
         return None
     best = [None if one.argmin is None else float(one.cells.log2_lr[one.argmin]) for one in located]
     return None if None in best else len(set(best)) == 1
+
+
+def _saved(located: Sequence[Located], words: Words) -> Estimate:
+    """Give the share of FLOPs that a sweep at the smallest width saves, if it decides for all.
+
+    Tuned there and trained once at the largest, against the same sweep at the largest.
+    """
+    first, last = located[0].cells, located[-1].cells
+    if first.width == last.width:
+        return Estimate(undetermined=f"one {words.scale}: add a larger one")
+    if not np.isfinite(first.flops + last.flops):
+        return Estimate(
+            undetermined="the trials' FLOPs are not recorded: add a column flops, or params and "
+            "tokens"
+        )
+    trials = int((first.run | first.diverged).sum())
+    return Estimate(1 - (trials * first.flops + last.flops) / (trials * last.flops))
