@@ -44,7 +44,7 @@ class _Lines:
         """Remember why a number lacks its value or its interval."""
         if estimate.undetermined is not None:
             gathered = self.unknown if estimate.value is None else self.unbounded
-            gathered.setdefault(estimate.undetermined, []).append(name)
+            gathered.setdefault(estimate.undetermined, []).append(name.strip())
 
     def told(self, known: str) -> list[str]:
         """Give the lines, then the reasons; the one that is known already is not repeated."""
@@ -101,19 +101,19 @@ def _transfer_lines(lines: _Lines, group: GroupReport, report: Report) -> None:
 def _scaling_lines(lines: _Lines, group: GroupReport, report: Report) -> None:
     """Say how the group scales."""
     scaling, laws = group.scaling, group.laws
-    lines.number("loss at infinity, L∞", laws.loss_inf, "nats")
-    lines.number("loss exponent, α", laws.alpha)
-    lines.number("curvature exponent, γ", laws.gamma_log, "(in ln rate)")
-    lines.number("robustness, κ = α + γ", scaling.kappa, "(negative is robust)")
+    lines.number("loss at infinity L∞", laws.loss_inf, "nats")
+    lines.number("loss exponent α", laws.alpha)
+    lines.number("curvature exponent γ", laws.gamma_log, "(in ln rate)")
+    lines.number("robustness κ = α + γ", scaling.kappa, "(negative is robust)")
     floor = scaling.errors.noise_floor.value
     beside = "" if floor is None else f"(noise alone leaves {_number(floor)})"
-    lines.number("predictability, E", scaling.E, f"nats² {beside}")
+    lines.number("predictability E", scaling.E, f"nats² {beside}")
     if report.reference:
-        lines.number("asymptotic gap, R(∞)", group.R_inf, f"nats from {report.reference}")
+        lines.number("asymptotic gap R(∞)", group.R_inf, f"nats from {report.reference}")
     if scaling.fast.speed != "undetermined":
         lines.add("transfer is", f"{scaling.fast.speed} (arXiv:2512.22768)")
     lines.reason("fast transfer", scaling.fast.margin)
-    if scaling.lr_sensitivity:
+    if any(one.estimate.value is not None for one in scaling.lr_sensitivity):
         each = [
             f"{one.width:g}: {text_of(one.estimate, _number, brief=True) or '?'}"
             for one in scaling.lr_sensitivity
