@@ -163,3 +163,19 @@ def test_a_report_is_a_mapping_of_groups() -> None:
     report = analyze(surface(quadratic()))
     assert dict(report) == report.groups
     assert len(report) == 1
+
+
+def test_a_stored_trial_costs_what_its_original_did(tmp_path: Path) -> None:
+    """A copy that recorded nothing has its original's cost; a mapped name is another name."""
+    results = trials()
+    results[1] = results[1].model_copy(update={"shared_from": results[0].id, "flops": None})
+    results[2] = results[2].model_copy(update={"loss": None, "diverged_at": 7, "flops": None})
+    loaded = load_results(write_store(tmp_path / "runs", results), columns={"size": "width"})
+    named = dict(zip([r.id[:12] + "…" for r in results], range(len(results)), strict=True))
+    flops = {
+        named[str(name)]: cost for name, cost in zip(loaded.places.names, loaded.flops, strict=True)
+    }
+    assert (flops[0], flops[1], np.isnan(flops[2])) == (1e9, 1e9, True)
+    assert sorted(set(loaded.axes["size"])) == [64, 128, 256, 512]
+    assert "width" not in loaded.axes
+    assert loaded.diverged.sum() == 1

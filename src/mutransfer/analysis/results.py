@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mutransfer.analysis.types import Bools, Floats
 from mutransfer.errors import ResultsError, listed, nearest
@@ -143,7 +142,8 @@ class Results:
         rows = _checked_rows(columns, source)
         places = places or Places("row", range(1, rows + 1))
         loss, known = _losses(columns["loss"], source, places)
-        stopped = np.array([_is_given(step) for step in columns.get("diverged_at", [None] * rows)])
+        steps = columns.get("diverged_at", [None] * rows)
+        stopped = np.array([step is not None and step == step for step in steps], dtype=np.bool_)
         diverged = (known & ~np.isfinite(loss)) | stopped
         results = cls(
             axes={name: list(v) for name, v in columns.items() if name not in OUTCOMES},
@@ -245,18 +245,20 @@ def _checked_rows(columns: Mapping[str, Sequence[Cell]], source: str) -> int:
     return rows
 
 
-def _is_given(value: Cell) -> bool:
-    """Whether there is a value at all."""
-    return value is not None and value == value
-
-
-def as_float(value: Cell) -> float:
-    """Give a number as it is, what is too large as infinite, anything else as NaN.
+def as_floats(values: Sequence[Cell]) -> Floats:
+    """Give numbers as they are, what is too large as infinite, anything else as NaN.
 
     Example:
-        >>> as_float(3), as_float(10**400), as_float("3"), as_float(True)
-        (3.0, inf, nan, nan)
+        >>> as_floats([3, 10**400, "3", True, None]).tolist()
+        [3.0, inf, nan, nan, nan]
     """
+    if set(map(type, values)) <= {float}:
+        return np.array(values, dtype=np.float64)
+    return np.array([_as_float(value) for value in values], dtype=np.float64)
+
+
+def _as_float(value: Cell) -> float:
+    """Give a number as a float, and what is none as NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
@@ -265,14 +267,12 @@ def as_float(value: Cell) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _losses(
-    values: Sequence[Cell], source: str, places: Places
-) -> tuple[Floats, NDArray[np.bool_]]:
+def _losses(values: Sequence[Cell], source: str, places: Places) -> tuple[Floats, Bools]:
     """Read losses, and where there is one: what is None has no result."""
-    loss = np.array([as_float(value) for value in values])
+    loss = as_floats(values)
     known = np.array([value is not None for value in values], dtype=np.bool_)
-    wrong = [row for row, value in enumerate(values) if isinstance(value, bool | str)]
-    if wrong:
+    if {bool, str} & set(map(type, values)):
+        wrong = [row for row, value in enumerate(values) if isinstance(value, bool | str)]
         raise ResultsError(
             f"{source}: the loss is no number: {listed(values[row] for row in wrong)} "
             f"in {places.of(wrong)}",
@@ -286,7 +286,7 @@ def _flops(columns: Mapping[str, Sequence[Cell]], rows: int) -> Floats:
     """Take each run's cost as recorded, else 6 per parameter and token, else NaN."""
 
     def positive(name: str) -> Floats:
-        found = np.array([as_float(value) for value in columns.get(name, [None] * rows)])
+        found = as_floats(columns[name]) if name in columns else np.full(rows, np.nan)
         return np.where(np.isfinite(found) & (found > 0), found, np.nan)
 
     recorded = positive("flops")

@@ -89,20 +89,24 @@ def columns_of_numbers(
         # What reads as a point may be a thousand: every column is looked at again.
         numeric = [k for k, floats in enumerate(plain) if floats is not None or _numeric(rest[k])]
         _refuse_mixture([columns[k] for k in numeric], source, places)
-        return [_convert(column, comma=True) for column in columns], True
+        plain = [_floats(column, comma=True) for column in columns]
     return [
-        _convert(column) if floats is None else floats
+        _convert(column, comma=comma) if floats is None else floats
         for column, floats in zip(columns, plain, strict=True)
-    ], False
+    ], comma
 
 
-def _floats(column: Sequence[str]) -> list[Cell] | None:
+def _floats(column: Sequence[str], *, comma: bool = False) -> list[Cell] | None:
     """Read a whole column at once, or None where a cell needs a closer look."""
+    joined = "".join(column)
+    if "_" in joined or (comma and "." in joined):
+        return None
     try:
-        found: list[Cell] = [float(cell) for cell in column]
+        if comma:
+            return [float(cell.replace(",", ".")) for cell in column]
+        return [float(cell) for cell in column]
     except ValueError:
         return None
-    return None if any("_" in cell for cell in column) else found
 
 
 def _distinct(column: Sequence[str]) -> list[str]:
@@ -112,17 +116,18 @@ def _distinct(column: Sequence[str]) -> list[str]:
 
 def _numeric(cells: Sequence[str]) -> bool:
     """Whether every cell is a number, with a comma or with a point."""
-    return bool(cells) and all(
-        number(cell) is not None or number(cell, comma=True) is not None for cell in cells
+    return bool(cells) and (
+        _floats(cells, comma=True) is not None
+        or all(number(cell) is not None or number(cell, comma=True) is not None for cell in cells)
     )
 
 
 def _has_commas(cells: Sequence[str]) -> bool:
     """Whether this is a column of numbers, some of which have a decimal comma."""
-    return _numeric(cells) and any(number(cell) is None for cell in cells)
+    return _numeric(cells) and any("," in cell and number(cell) is None for cell in cells)
 
 
-def _convert(column: Sequence[str], *, comma: bool = False) -> list[Cell]:
+def _convert(column: Sequence[str], *, comma: bool) -> list[Cell]:
     """Read every distinct cell once: numbers where all are, else text."""
     read = {cell: number(cell, comma=comma) for cell in _distinct(column)}
     if read and None not in read.values():
@@ -132,22 +137,22 @@ def _convert(column: Sequence[str], *, comma: bool = False) -> list[Cell]:
 
 def _refuse_mixture(columns: Sequence[Sequence[str]], source: str, places: Places) -> None:
     """Refuse numbers of both kinds in one file: a dot would be a point here, a thousand there."""
-    commas: dict[str, int] = {}
-    points: dict[str, int] = {}
-    for column in columns:
-        for row, cell in enumerate(column):
-            # A cell without either reads the same in both.
-            if ("," in cell or "." in cell) and not is_nothing(cell):
-                if number(cell) is None:
-                    commas.setdefault(cell, row)
-                elif number(cell, comma=True) is None:
-                    points.setdefault(cell, row)
+    points = [
+        (row, cell)
+        for column in columns
+        if "." in "".join(column)
+        for row, cell in enumerate(column)
+        if "." in cell and number(cell) is not None and number(cell, comma=True) is None
+    ]
     if points:
-        shown = [
-            f"'{cell.strip()}' in {places.of([row])}"
-            for found in (commas, points)
-            for cell, row in list(found.items())[:2]
-        ]
+        commas = (
+            (row, cell)
+            for column in columns
+            for row, cell in enumerate(column)
+            if "," in cell and number(cell, comma=True) is not None
+        )
+        chosen = [next(commas), *points[:2]]
+        shown = [f"'{cell.strip()}' in {places.of([row])}" for row, cell in chosen]
         raise ResultsError(
             f"{source} mixes decimal commas and decimal points: {', '.join(shown)}",
             why="one would be read as a thousand times the other",

@@ -14,6 +14,8 @@ from mutransfer.errors import ResultsError
 
 DEEPEST = 8  # names of more parts are nobody's settings
 WRAPPED = {"value", "desc"}  # how W&B keeps a setting
+INTERNAL = "_wandb"  # what W&B notes for itself
+NESTED = frozenset({dict, list})
 
 
 def read_json(path: Path) -> Table:
@@ -50,6 +52,8 @@ def flat(written: Mapping[str, Any]) -> dict[str, Cell]:
         >>> flat({"config": {"lr": {"value": 0.01, "desc": None}}, "tags": ["a"], "loss": 3})
         {'config.lr': 0.01, 'loss': 3}
     """
+    if not NESTED.intersection(map(type, written.values())):
+        return {name: value for name, value in written.items() if name != INTERNAL}
     found: dict[str, Cell] = {}
     # A stack instead of recursion: nesting is the file's choice.
     stack: list[tuple[tuple[str, ...], Any]] = [((), written)]
@@ -60,7 +64,7 @@ def flat(written: Mapping[str, Any]) -> dict[str, Cell]:
         if isinstance(value, dict):
             if len(parts) < DEEPEST:
                 below = [((*parts, key), item) for key, item in value.items()]
-                stack.extend(reversed([pair for pair in below if pair[0][-1] != "_wandb"]))
+                stack.extend(reversed([pair for pair in below if pair[0][-1] != INTERNAL]))
         elif not isinstance(value, list):
             name = ".".join(parts)
             if name in found:
@@ -89,7 +93,7 @@ def parsed(text: str) -> object:
         ValueError: the key 'lr' is there twice
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except json.JSONDecodeError as refused:
@@ -103,6 +107,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key '{next(k for k in keys if keys.count(k) > 1)}' is there twice")
     return made
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def _whole(path: Path, text: str) -> Iterable[tuple[int, object]]:

@@ -88,7 +88,7 @@ def rows_of(path: Path, text: str) -> tuple[list[str], list[list[str]], list[int
     uneven: list[int] = []
     try:
         for row in reader:
-            if not any(row) or not any(cell.strip() for cell in row):
+            if not "".join(row).strip():
                 continue
             if not header:
                 header = [name.strip() for name in row]

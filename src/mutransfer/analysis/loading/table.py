@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 
+import numpy as np
+
 from mutransfer.analysis.loading.naming import advice, close_name, shortened, to_type
 from mutransfer.analysis.loading.numbers import BASES, is_nothing, number
-from mutransfer.analysis.results import OUTCOMES, Cell, Places, Results, as_float
+from mutransfer.analysis.results import NEEDED, OUTCOMES, Cell, Places, Results, as_floats
 from mutransfer.errors import ResultsError, listed
 
 # Columns that are numbers whatever else stands in them.
@@ -112,19 +114,13 @@ def _power_of(table: Table, base: str | None, name: str) -> Sequence[Cell]:
     """Raise a base to a column; None stays None."""
     if base is None:
         return table.columns[name]
-    powers: list[Cell] = []
-    wrong = []
-    for row, cell in enumerate(_numbers(table.columns[name], comma=table.comma)):
-        if cell is None:
-            powers.append(None)
-            continue
-        exponent = as_float(cell)
-        if math.isnan(exponent):
-            wrong.append(row)
-        try:
-            powers.append(BASES[base] ** exponent)
-        except OverflowError:
-            powers.append(math.inf)
+    cells = _numbers(table.columns[name], comma=table.comma)
+    exponents = as_floats(cells).tolist()
+    powers = [
+        None if cell is None else _power(BASES[base], x)
+        for cell, x in zip(cells, exponents, strict=True)
+    ]
+    wrong = [row for row, power in enumerate(powers) if power is not None and power != power]
     if wrong:
         shown = listed(dict.fromkeys(table.columns[name][row] for row in wrong))
         raise ResultsError(
@@ -136,6 +132,14 @@ def _power_of(table: Table, base: str | None, name: str) -> Sequence[Cell]:
     return powers
 
 
+def _power(base: float, exponent: float) -> float:
+    """Raise a base to a number; what is too large is infinite."""
+    try:
+        return float(base**exponent)
+    except OverflowError:
+        return math.inf
+
+
 def _cells(table: Table, name: str) -> Sequence[Cell]:
     """Read a column of ours as what it must be; other columns stay as they are."""
     cells = table.columns[name]
@@ -144,13 +148,15 @@ def _cells(table: Table, name: str) -> Sequence[Cell]:
     if name in NUMBERS:
         # A rate that is not a number is a cell that somebody's program left empty.
         read = _numbers(cells, comma=table.comma)
+        if not np.isnan(as_floats(read)).any():
+            return read
         return [None if isinstance(cell, float) and math.isnan(cell) else cell for cell in read]
     return cells
 
 
 def _numbers(cells: Sequence[Cell], *, comma: bool) -> list[Cell]:
     """Read what is a number as one and nothing as None; the rest stays, for an error to name."""
-    if not any(isinstance(cell, str) for cell in cells):
+    if str not in set(map(type, cells)):
         return list(cells)
     read: list[Cell] = []
     for cell in cells:
@@ -165,8 +171,8 @@ def _numbers(cells: Sequence[Cell], *, comma: bool) -> list[Cell]:
 def _outcomes(table: Table, name: str) -> Sequence[Cell]:
     """Read a column of numbers in which a cell may be empty."""
     cells = _numbers(table.columns[name], comma=table.comma)
-    wrong = [row for row, cell in enumerate(cells) if isinstance(cell, str | bool)]
-    if wrong:
+    if {str, bool} & set(map(type, cells)):
+        wrong = [row for row, cell in enumerate(cells) if isinstance(cell, str | bool)]
         shown = listed(dict.fromkeys(cells[row] for row in wrong))
         raise ResultsError(
             f"{table.source}: column '{name}' has what is no number: {shown} "
@@ -183,13 +189,19 @@ def _once(table: Table) -> Table:
     """Count rows that stand there twice once, and say so."""
     # Two NaN are never equal, but two runs that diverged alike are.
     alike = [
-        ["nan" if isinstance(cell, float) and cell != cell else cell for cell in cells]
+        ["nan" if cell != cell else cell for cell in cells]
+        if float in set(map(type, cells)) and np.isnan(as_floats(cells)).any()
+        else cells
         for cells in table.columns.values()
     ]
+    if len(set(zip(*alike, strict=True))) == len(table.places.names):
+        return table
+    # A row without a result, width or rate is no run, and is counted as that later.
+    needed = [cells for name, cells in table.columns.items() if name in (*NEEDED, *OUTCOMES[:1])]
     seen: set[tuple[Cell, ...]] = set()
     chosen = []
-    for row in zip(*alike, strict=True):
-        chosen.append(row not in seen)
+    for row, key in zip(zip(*alike, strict=True), zip(*needed, strict=True), strict=True):
+        chosen.append(row not in seen or None in key)
         seen.add(row)
     twice = chosen.count(False)
     if not twice:

@@ -64,15 +64,19 @@ def read_runs(folder: Path, runs: Sequence[Path]) -> Table:
     absent = len(runs) - len(rows)
     if not rows:
         raise ResultsError(
-            f"'{folder}': {'the' if absent == 1 else 'all'} {absent} W&B run"
-            f"{'' if absent == 1 else 's'} lack files/{SUMMARY} or files/{SETTINGS}",
+            f"'{folder}': {_runs(absent)} no files/{SUMMARY} or no files/{SETTINGS}",
             why="a run that was recorded offline keeps its numbers in a file of W&B's own",
             fix=f"wandb sync '{folder}', then take the runs table's \"Export as CSV\"",
         )
-    lack = "1 W&B run has" if absent == 1 else f"{absent} W&B runs have"
-    notes = (f"{lack} no {SUMMARY} or no {SETTINGS} and are left out",) if absent else ()
+    left = f"and {'is' if absent == 1 else 'are'} left out"
+    notes = (f"{_runs(absent)} no {SUMMARY} or no {SETTINGS} {left}",) if absent else ()
     source, places = f"'{folder}'", Places("run", names)
     return Table(source, as_columns(rows), places, notes=notes, unfinished=absent)
+
+
+def _runs(count: int) -> str:
+    """Begin a sentence about what some runs have."""
+    return "1 W&B run has" if count == 1 else f"{count} W&B runs have"
 
 
 def _own(file: Path) -> str | None:

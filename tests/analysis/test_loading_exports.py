@@ -1,0 +1,213 @@
+"""What W&B and TensorBoard export is read, or is told which export to take instead."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mutransfer.analysis import load_results
+from mutransfer.analysis.loading.scalars import settings_of
+from mutransfer.analysis.loading.tracked import read_settings
+from mutransfer.errors import ResultsError
+
+
+def refused(path: Path) -> ResultsError:
+    with pytest.raises(ResultsError) as caught:
+        load_results(path)
+    return caught.value
+
+
+# --- W&B
+
+
+def test_the_runs_table(tmp_path) -> None:
+    """As the browser saves it: every cell in quotes, a crashed run without a loss."""
+    file = tmp_path / "wandb_export.csv"
+    file.write_text(
+        '"Name","State","Runtime","learning_rate","n_embd","val_loss"\n'
+        '"calm-sun-1","finished","61","0.01","64","3.5"\n'
+        '"dry-leaf-2","crashed","7","0.02","64",""\n'
+        '"red-moon-3","finished","62","0.04","64","NaN"\n'
+    )
+    assert refused(file).fix.startswith(
+        "--columns width=n_embd,lr=learning_rate,loss=val_loss (in Python: "
+    )
+    columns = {"width": "n_embd", "lr": "learning_rate", "loss": "val_loss"}
+    results = load_results(file, columns=columns)
+    assert results.axes["lr"] == [0.01, 0.04]
+    assert results.diverged.tolist() == [False, True]
+    assert results.notes == ("1 run has no loss and is left out: write nan where a run diverged",)
+
+
+def test_a_chart_holds_no_runs(tmp_path) -> None:
+    file = tmp_path / "chart.csv"
+    file.write_text(
+        '"Step","a - val_loss","a - val_loss__MIN","a - val_loss__MAX"\n"0","9","9","9"\n'
+    )
+    said = refused(file)
+    assert said.what == f"'{file}' is a chart that was exported from W&B"
+    assert 'choose "Export as CSV"' in said.fix
+
+
+CONFIG = """wandb_version: 1
+
+_wandb:
+  desc: null
+  value:
+    lr: 7
+lr:
+  desc: 'peak: the largest'
+  value: {lr}
+model:
+  desc: null
+  value:
+    n_embd: 64  # channels
+    betas:
+    - 0.9
+    - a: 5
+      b: 6
+    name: 'it''s: mup'
+    deep:
+      bias: true
+text:
+  desc: null
+  value: |
+    lr: 99
+tuple:
+  value: !!python/tuple
+  - 1
+nothing:
+  value: null
+big:
+  value: .inf
+loss:
+  value: cross_entropy
+"""
+
+
+def test_settings_are_read_and_nothing_else() -> None:
+    """Lists, block text and tags are left out; nothing in them is taken for a setting."""
+    assert read_settings(CONFIG.replace("{lr}", "1.0e-02")) == {
+        "lr": 0.01,
+        "model.n_embd": 64.0,
+        "model.name": "it's: mup",
+        "model.deep.bias": True,
+        "nothing": None,
+        "big": float("inf"),
+        "loss": "cross_entropy",
+    }
+    newer = 'lr:\n    value: 1e-05\n"odd key":\n    value: "a\\tb"\n'
+    assert read_settings(newer) == {"lr": 1e-5, "odd key": "a\tb"}
+
+
+def wandb_run(place: Path, name: str, lr: float, summary: object) -> Path:
+    files = place / name / "files"
+    files.mkdir(parents=True)
+    (files / "config.yaml").write_text(CONFIG.replace("{lr}", str(lr)))
+    if summary is not None:
+        (files / "wandb-summary.json").write_text(json.dumps(summary))
+    return place / name
+
+
+@pytest.mark.parametrize("inside", [".", "wandb"])
+def test_a_folder_of_runs(tmp_path, inside) -> None:
+    place = tmp_path / inside
+    loss = {"loss": 3.5, "lr": 0.0, "_step": 9, "eval": {"acc": 0.5}, "_wandb": {"runtime": 1}}
+    first = wandb_run(place, "run-20260101_000000-aa", 0.01, loss)
+    wandb_run(place, "offline-run-20260101_000000-bb", 0.02, {"loss": "NaN", "lr": 0.0})
+    wandb_run(place, "run-20260101_000000-cc", 0.04, None)
+    (place / "latest-run").symlink_to(first)
+    (place / "run-20260101_000000-dd").symlink_to(first)
+    results = load_results(tmp_path, columns={"width": "model.n_embd"})
+    assert results.axes["width"] == [64, 64]
+    assert results.axes["lr"] == [0.02, 0.01]  # the setting, not what the schedule ended at
+    assert results.axes["summary.lr"] == [0.0, 0.0]
+    assert results.axes["config.loss"] == ["cross_entropy"] * 2
+    assert results.axes["eval.acc"] == [None, 0.5]
+    assert results.diverged.tolist() == [True, False]
+    assert results.provenance.unfinished == 1
+    assert results.notes == (
+        "1 W&B run has no wandb-summary.json or no config.yaml and is left out",
+    )
+
+
+def test_runs_that_were_never_written_out(tmp_path) -> None:
+    (tmp_path / "offline-run-20260101_000000-aa" / "files").mkdir(parents=True)
+    said = refused(tmp_path)
+    assert said.what == (
+        f"'{tmp_path}': 1 W&B run has no files/wandb-summary.json or no files/config.yaml"
+    )
+    assert said.fix.startswith(f"wandb sync '{tmp_path}'")
+
+
+# --- TensorBoard
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("width=64,lr=0.01,seed=0", {"width": 64, "lr": 0.01, "seed": 0}),
+        ("run-width=64_lr=2e-3_seed=1", {"width": 64, "lr": 0.002, "seed": 1}),
+        ("run-lr=1e-3-n_embd=128", {"lr": 0.001, "n_embd": 128}),
+        ("n_embd=128_learning_rate=1e-3", {"n_embd": 128, "learning_rate": 0.001}),
+        ("sp/width=64/lr=2^-6 seed=3", {"width": 64, "lr": 0.015625, "seed": 3}),
+        ("opt=adam_w_lr=.1-x", {"opt": "adam_w", "lr": 0.1}),
+        ("run_width=64_lr=1_note", {"width": 64, "lr": 1}),
+        ("parametrization=mup_width=64", {"parametrization": "mup", "width": 64}),
+        ("baseline", {}),
+    ],
+)
+def test_settings_in_names(name, expected) -> None:
+    assert settings_of(name) == expected
+
+
+def curve(file: Path, *values: object, steps: tuple[int, ...] | None = None) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = zip(steps or range(len(values)), values, strict=True)
+    lines = [f"1761900000.5,{step},{value}" for step, value in rows]
+    file.write_text("\n".join(["Wall time,Step,Value", *lines]))
+
+
+def test_a_folder_of_curves(tmp_path) -> None:
+    """The last step counts, wherever it stands; the first value does not."""
+    curve(tmp_path / "run-width=64_lr=1e-3_seed=0-tag-val_loss.csv", 9, 3.5, 8, steps=(0, 20, 10))
+    curve(tmp_path / "sub" / "run-width=64_lr=2e-3_seed=0-tag-val_loss.csv", 9, "NaN")
+    (tmp_path / "run-width=64_lr=9_seed=0-tag-val_loss.csv").symlink_to(tmp_path / "sub")
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    results = load_results(tmp_path)
+    assert results.axes == {"width": [64, 64], "lr": [0.001, 0.002], "seed": [0, 0]}
+    assert repr(results.loss.tolist()) == "[3.5, nan]"
+    assert results.notes == ("1 CSV file is no TensorBoard curve and left out",)
+
+
+def test_of_several_curves_one_is_chosen(tmp_path) -> None:
+    for tag, value in (("train_loss", 3.0), ("val_loss", 3.5)):
+        curve(tmp_path / f"run-width=64,lr=0.5-tag-{tag}.csv", value)
+    assert (
+        refused(tmp_path).fix == '--columns loss=val_loss (in Python: columns={"loss": "val_loss"})'
+    )
+    assert load_results(tmp_path, columns={"loss": "val_loss"}).loss.tolist() == [3.5]
+
+
+def test_a_lone_curve_is_no_table(tmp_path) -> None:
+    curve(tmp_path / "a.csv", 3)
+    said = refused(tmp_path / "a.csv")
+    assert said.what == f"'{tmp_path}/a.csv' is one curve that was downloaded from TensorBoard"
+    assert "HPARAMS" in said.fix
+    assert "width=64,lr=0.01,seed=0.csv" in said.fix
+
+
+def test_a_curve_whose_name_says_nothing(tmp_path) -> None:
+    curve(tmp_path / "baseline.csv", 3)
+    said = refused(tmp_path)
+    assert said.what == f"'{tmp_path}': the name of 'baseline.csv' holds no setting"
+    assert said.fix == "name every file by its run's settings, such as width=64,lr=0.01,seed=0.csv"
+
+
+def test_the_hparams_table(tmp_path) -> None:
+    """As TensorBoard writes it: names and tags side by side, what is unset empty."""
+    file = tmp_path / "hparams_table.csv"
+    file.write_text("lr,width,eval/loss\r\n0.5,64,3.5\r\n0.25,64,\r\n0.125,64,nan\r\n")
+    results = load_results(file, columns={"loss": "eval/loss"})
+    assert results.axes["lr"] == [0.5, 0.125]
+    assert results.diverged.tolist() == [False, True]

@@ -1,0 +1,360 @@
+"""Losses come from anybody's table: dialects, names, gaps and repetitions."""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted_surfaces import columns as planted
+from planted_surfaces import quadratic
+
+from mutransfer.analysis import Results, analyze, load_results
+from mutransfer.analysis.grid import cells_by_group
+from mutransfer.errors import ResultsError
+
+
+def saved(place: Path, content: str | bytes, name: str = "runs.csv") -> Path:
+    file = place / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+def refused(content: str | bytes, place: Path, name: str = "runs.csv", **kwargs: object) -> str:
+    """What is said about a file, without its name."""
+    file = saved(place, content, name)
+    with pytest.raises(ResultsError) as caught:
+        load_results(file, **kwargs)
+    return str(caught.value).replace(f"'{file}'", "FILE")
+
+
+def told(results: Results) -> tuple[object, ...]:
+    """All that analysis sees, in a form that compares NaN with NaN."""
+    axes = {name: [repr(cell) for cell in cells] for name, cells in results.axes.items()}
+    return axes, repr(results.loss.tolist()), results.diverged.tolist(), results.notes
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("header", "typed", "python"),
+    [
+        (
+            "n_embd,learning_rate,val_loss",
+            "width=n_embd,lr=learning_rate,loss=val_loss",
+            '{"width": "n_embd", "lr": "learning_rate", "loss": "val_loss"}',
+        ),
+        (
+            "config.d_model,config.lr,summary.eval/loss",
+            "width=config.d_model,lr=config.lr,loss=summary.eval/loss",
+            '{"width": "config.d_model", "lr": "config.lr", "loss": "summary.eval/loss"}',
+        ),
+        (
+            "width,log2_lr,train_loss",
+            "'lr=2^log2_lr,loss=train_loss'",
+            '{"lr": "2^log2_lr", "loss": "train_loss"}',
+        ),
+        ("width,lr,valid_loss", "loss=valid_loss", '{"loss": "valid_loss"}'),
+        ("width,lr,Val Loss", "'loss=Val Loss'", '{"loss": "Val Loss"}'),
+    ],
+)
+def test_the_third_line_is_what_to_type(tmp_path, header, typed, python) -> None:
+    text = refused(f"{header}\n64,-2,3.5\n", tmp_path)
+    assert text.splitlines()[2] == f"  fix: --columns {typed} (in Python: columns={python})"
+    mapped = load_results(tmp_path / "runs.csv", columns=json.loads(python))
+    assert mapped.axes["width"] == [64.0]
+    assert mapped.loss.tolist() == [3.5]
+
+
+def test_width_and_rate_that_are_missing_are_asked_for_when_they_are_needed(tmp_path) -> None:
+    """Another scale may be meant, so the file itself is no mistake."""
+    results = load_results(saved(tmp_path, "n_embd,max_lr,loss\n64,0.5,3\n"))
+    with pytest.raises(ResultsError) as caught:
+        analyze(results)
+    assert caught.value.fix == (
+        '--columns width=n_embd,lr=max_lr (in Python: columns={"width": "n_embd", "lr": "max_lr"})'
+    )
+
+
+def test_a_logarithm_is_raised(tmp_path) -> None:
+    file = saved(tmp_path, "width,l2,l10,loss\n64,-6,-3,3\n64,,-2,3\n")
+    columns = {"lr": "2^l2", "decay": "10^l10", "clip": "e^l10"}
+    axes = load_results(file, columns=columns).axes
+    assert axes["lr"] == [0.015625]  # the second run has none
+    assert axes["decay"] == [1e-3]
+    assert axes["clip"] == pytest.approx([math.exp(-3)])
+    assert "l2" not in axes
+
+
+def test_a_name_that_is_no_column(tmp_path) -> None:
+    assert refused("n_embd,lr,loss\n64,1,3\n", tmp_path, columns={"width": "n_emb"}) == (
+        "FILE has no column 'n_emb'\n"
+        "  why: a column that is not there cannot be read under another name\n"
+        '  fix: --columns width=n_embd (in Python: columns={"width": "n_embd"}); '
+        "there are n_embd, lr, loss"
+    )
+
+
+def test_a_mapped_name_wins_and_says_what_it_hides(tmp_path) -> None:
+    file = saved(tmp_path, "width,lr,loss,val_loss\n64,1,2.5,3.5\n")
+    results = load_results(file, columns={"loss": "val_loss"})
+    assert results.loss.tolist() == [3.5]
+    assert results.notes == ("the column 'loss' is kept out: 'val_loss' is read as loss",)
+    swapped = load_results(file, columns={"width": "lr", "lr": "width"})
+    assert (swapped.axes["width"], swapped.axes["lr"], swapped.notes) == ([1.0], [64.0], ())
+
+
+# --- dialects
+
+LINES = [("width", "lr", "loss"), ("64", "0.5", "3.125"), ("1024", "0.001", "nan")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_encodings_and_separators(tmp_path, encoding, separator) -> None:
+    text = "\r\n".join(separator.join(line) for line in LINES)
+    results = load_results(saved(tmp_path, text.encode(encoding)))
+    assert results.axes == {"width": [64, 1024], "lr": [0.5, 0.001]}
+    assert repr(results.loss.tolist()) == "[3.125, nan]"
+
+
+def test_what_a_cell_may_look_like(tmp_path) -> None:
+    """A German spreadsheet: decimal commas, dots between thousands, powers, blanks."""
+    content = (
+        'width;lr;loss;"a;b"\n 1.024 ;2^-6;3,14;x\n\xa02.048;1,00E-03; 1.234,5 ;y\n64;2**-2;3;z\n'
+    )
+    results = load_results(saved(tmp_path, content))
+    assert results.axes["width"] == [1024, 2048, 64]
+    assert results.axes["lr"] == [0.015625, 0.001, 0.25]
+    assert results.loss.tolist() == [3.14, 1234.5, 3]
+    assert results.axes["a;b"] == ["x", "y", "z"]
+    quoted = load_results(saved(tmp_path, 'width,lr,loss\n64,"0,5","3,25"\n'))
+    assert (quoted.axes["lr"], quoted.loss.tolist()) == ([0.5], [3.25])
+    # Without a decimal comma, a dot is a point.
+    assert load_results(saved(tmp_path, "width;lr;loss\n64;1.024;3\n")).axes["lr"] == [1.024]
+
+
+@pytest.mark.parametrize("row", ["64;0.25;3", "64;1.25;3", "64;2^-6.5;3"])
+def test_commas_and_points_are_not_mixed(tmp_path, row) -> None:
+    cell = row.split(";")[1]
+    assert refused(f"width;lr;loss\n64;0,5;3\n{row}\n", tmp_path) == (
+        f"FILE mixes decimal commas and decimal points: '0,5' in line 2, '{cell}' in line 3\n"
+        "  why: one would be read as a thousand times the other\n"
+        "  fix: write every number with a point, such as 0.5 and 1024, "
+        "or every number with a comma, such as 0,5"
+    )
+
+
+def test_an_english_thousand_is_never_a_small_number(tmp_path) -> None:
+    """`1,024` beside `0.5`: it could be read as 1.024, so it is refused."""
+    text = refused('width,lr,loss\n"1,024",0.5,3\n', tmp_path)
+    assert text.startswith("FILE mixes decimal commas and decimal points: '1,024' in line 2, '0.5'")
+
+
+def test_a_hundred_thousand_rows_are_read_in_little_time(tmp_path) -> None:
+    head = "width,lr,seed,loss,parametrization,wd\n"
+    rows = (f"{w},{2.0**-k},{s},{3 + k / (s + 1)!r},mup,0.1\n" for w in (64, 128, 256, 512, 1024)
+            for k in range(20) for s in range(1000))  # fmt: skip
+    file = saved(tmp_path, head + "".join(rows))
+    start = time.process_time()
+    assert len(load_results(file)) == 100_000
+    assert time.process_time() - start < 1.5
+
+
+table = st.lists(
+    st.tuples(
+        st.sampled_from([64.0, 128.0, 1024.0, 2048.0]),
+        st.floats(1e-6, 10),
+        st.integers(0, 9),
+        st.one_of(st.floats(-9e9, 9e9), st.just(math.nan), st.just(math.inf), st.none()),
+        st.sampled_from(["mup", "sp", "1.2.3", "a b", None]),
+    ),
+    min_size=1,
+    max_size=8,
+).filter(lambda rows: any(row[3] is not None for row in rows))
+
+
+@given(rows=table)
+@settings(max_examples=60, deadline=None)
+def test_however_it_is_written_it_is_the_same(tmp_path_factory, rows) -> None:
+    place = tmp_path_factory.mktemp("written")
+    names = ["width", "lr", "seed", "loss", "form"]
+
+    def cell(value: object, comma: bool) -> str:
+        text = "" if value is None else repr(value) if isinstance(value, float) else str(value)
+        return text.replace(".", ",") if comma and isinstance(value, float) else text
+
+    def written(separator: str, comma: bool) -> str:
+        lines = [separator.join(cell(value, comma) for value in row) for row in rows]
+        return "\n".join([separator.join(names), *lines])
+
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    found = [
+        told(load_results(saved(place, written(",", comma=False), "a.csv"))),
+        told(load_results(saved(place, written(";", comma=True), "b.csv"))),
+        told(load_results(saved(place, "\n".join(lines), "c.jsonl"))),
+        told(load_results(saved(place, f"[{','.join(lines)}]", "d.json"))),
+    ]
+    numbers = ("width", "lr", "seed")
+    for axes, *_ in found:
+        axes.update({name: [float(x) for x in axes[name]] for name in numbers})
+    assert found[0] == found[1] == found[2] == found[3]
+
+
+# --- gaps and repetitions
+
+
+def test_nothing_is_no_result_and_nan_is_a_diverged_run(tmp_path) -> None:
+    empty = ["", "none", "NULL", "na", "N/A", "#N/A", "-", " "]
+    gone = ["nan", "NaN", "inf", "-inf", "+Inf", "infinity", "1e101", "-1e101"]
+    rows = [f"64,{k + 1},{loss}," for k, loss in enumerate([*empty, *gone, "3.5"])]
+    rows.append("64,99,,7")  # a step says diverged, whatever the loss
+    results = load_results(saved(tmp_path, "width,lr,loss,diverged_at\n" + "\n".join(rows)))
+    assert results.axes["lr"] == [*range(9, 18), 99]
+    assert results.diverged.tolist() == [True] * 8 + [False, True]
+    assert results.notes == (
+        "8 runs have no loss and are left out: write nan where a run diverged",
+    )
+    assert (results.provenance.trials, results.provenance.diverged) == (10, 9)
+
+
+def test_runs_without_width_or_rate_are_counted(tmp_path) -> None:
+    content = "width,lr,loss,depth\n64,0.5,3,2\n,0.5,3,2\n64,,3,2\n64,-,3,2\n64,0.25,3,\n"
+    results = load_results(saved(tmp_path, content))
+    assert results.notes == (
+        "1 run has no width and is left out",
+        "2 runs have no lr and are left out",
+    )
+    assert results.axes["lr"] == [0.5, 0.25]
+    # Another scale's gaps are left out where that scale is asked for.
+    cells = cells_by_group(results, scale="depth", hyperparameter="lr", group_by=())
+    assert [cell.width for cell in cells["all"]] == [2.0]
+    assert results.having("depth").notes[-1] == "1 run has no depth and is left out"
+
+
+def test_text_as_a_rate_names_the_line(tmp_path) -> None:
+    """Lines are the file's own, though a row above was left out."""
+    file = saved(tmp_path, "width,lr,loss\n64,0.5,3\n64,0.5,\n64,fast,3\n64,0,3\n")
+    with pytest.raises(ResultsError) as caught:
+        analyze(load_results(file))
+    assert caught.value.what.endswith("positive numbers, not 'fast', '0' in line 4, 5")
+
+
+def test_where_nothing_remains(tmp_path) -> None:
+    assert refused("width,lr,loss\n64,1,\n64,2,none\n", tmp_path) == (
+        "FILE: 2 runs have no loss, and no other run is there\n"
+        "  why: there is nothing to analyze\n"
+        "  fix: write the final loss of every finished run, and nan where a run diverged"
+    )
+
+
+def test_rows_that_stand_there_twice_count_once(tmp_path) -> None:
+    rows = "64,0.5,0,3\n64,0.50,0,3.0\n64,0.5,0,3\n64,0.25,0,nan\n64,0.25,0,NaN\n"
+    results = load_results(saved(tmp_path, f"width,lr,seed,loss\n{rows}"))
+    assert results.axes["lr"] == [0.5, 0.25]
+    assert results.notes == ("3 rows stand there twice and are counted once",)
+
+
+def test_repeated_runs_without_seeds_get_seeds_by_order() -> None:
+    table = {"width": [64] * 5, "lr": [0.5, 0.25, 0.5, 0.5, 0.25]}
+    table["loss"] = [3.0, 4.0, 3.1, 3.2, 4.1]
+    (cells,) = cells_by_group(
+        Results.from_columns(table), scale="width", hyperparameter="lr", group_by=()
+    )["all"]
+    assert cells.seeds == ("0", "1", "2")
+    assert repr(cells.losses.tolist()) == "[[4.0, 4.1, nan], [3.0, 3.1, 3.2]]"
+
+
+def test_runs_that_differ_are_no_repetitions() -> None:
+    """Without a seed, two optimizers at one point are still two groups."""
+    table = planted(quadratic(), widths=(64.0,), log2_lr=(-4, -3, -3))
+    del table["seed"]
+    table["optimizer"] = ["adam", "adam", "lion"]
+    with pytest.raises(ResultsError) as caught:
+        analyze(Results.from_columns(table))
+    assert caught.value.fix == (
+        'tell them apart: --group-by optimizer (in Python: group_by=["optimizer"])'
+    )
+
+
+def test_every_step_of_a_run_is_not_every_run() -> None:
+    table = {"width": [64] * 3, "lr": [0.5] * 3, "step": [0, 50, 100], "loss": [9.0, 5.0, 3.0]}
+    for seed in ({}, {"seed": [0] * 3}):
+        with pytest.raises(ResultsError) as caught:
+            analyze(Results.from_columns({**table, **seed}))
+        assert caught.value.fix == "keep the last row of each run, the one with the largest 'step'"
+
+
+def test_what_a_run_cost() -> None:
+    """Recorded, else 6 N D, else unknown."""
+    table = {"width": [64] * 4, "lr": [1, 2, 3, 4], "loss": [3.0] * 4}
+    costs = {"flops": [5.0, None, -1, None], "params": [10, 10, 10, 0], "tokens": [7, 7, 7, 7]}
+    flops = Results.from_columns({**table, **costs}).flops.tolist()
+    assert repr(flops) == "[5.0, 420.0, 420.0, nan]"
+    assert repr(Results.from_columns(table).flops.tolist()) == "[nan, nan, nan, nan]"
+
+
+# --- JSON and Parquet
+
+
+def test_json_is_flattened(tmp_path) -> None:
+    lines = [
+        {"config": {"lr": {"value": 0.01, "desc": None}, "n_embd": 64, "betas": [0.9, 0.95]},
+         "summary": {"val_loss": 3.5, "_wandb": {"runtime": 3}}, "name": "a"},
+        {"config": {"lr": 0.02, "n_embd": 64}, "summary": {"val_loss": "NaN"}},
+        {"config": {"lr": 0.03, "n_embd": 64}, "summary": {"val_loss": None}},
+    ]  # fmt: skip
+    content = "\n\n".join(json.dumps(line) for line in lines)
+    columns = {"width": "config.n_embd", "lr": "config.lr", "loss": "summary.val_loss"}
+    # Neither suffix nor mark: the first letter tells.
+    for name in ("runs.jsonl", "runs.txt"):
+        results = load_results(saved(tmp_path, content, name), columns=columns)
+        assert results.axes == {"width": [64, 64], "lr": [0.01, 0.02], "name": ["a", None]}
+        assert results.diverged.tolist() == [False, True]
+        assert len(results.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ('{"loss": 1}\n{"loss": \n', "FILE, line 2: not JSON: Expecting value"),
+        ('{"loss": 1}\n\n3\n', "FILE, line 3 holds a number"),
+        ('{"lr": 1, "lr": 2}', "FILE, line 1: the key 'lr' is there twice"),
+        ('{"a.b": 1, "a": {"b": 2}}', "FILE, line 1: 'a.b' is there twice"),
+        ('{"a":' * 100_000, "FILE, line 1: nested too deeply"),
+        ('[{"loss": 1}, []]', "FILE, entry 2 holds a list"),
+        ("[]", "FILE has no rows"),
+        ('{"a": ' + "1" * 5000 + "}", "FILE, line 1: Exceeds the limit"),
+    ],
+)
+def test_json_that_is_no_run(tmp_path, content, what) -> None:
+    assert refused(content, tmp_path, "runs.jsonl").startswith(what)
+
+
+def test_parquet(tmp_path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    config = [{"lr": 0.5}, {"lr": 0.25}, {"lr": 0.125}]
+    table = pyarrow.table(
+        {"width": [64, 64, 64], "config": config, "loss": [3.0, None, math.nan],
+         "form": pyarrow.array(["mup", "sp", "mup"]).dictionary_encode(), "tags": [["a"]] * 3,
+         "__index_level_0__": [0, 1, 2]},
+    )  # fmt: skip
+    parquet.write_table(table, tmp_path / "runs.parquet")
+    (tmp_path / "runs").write_bytes((tmp_path / "runs.parquet").read_bytes())
+    for name in ("runs.parquet", "runs"):
+        results = load_results(tmp_path / name, columns={"lr": "config.lr"})
+        assert results.axes == {"width": [64, 64], "lr": [0.5, 0.125], "form": ["mup", "mup"]}
+        assert results.diverged.tolist() == [False, True]
+    assert refused(b"PAR1 not", tmp_path, "x").startswith("FILE is no Parquet file that can be")
+
+
+def test_parquet_without_its_extra(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    text = refused(b"PAR1", tmp_path, "runs.parquet")
+    assert text.endswith("\n  fix: pip install 'mutransfer[parquet]'")
