@@ -70,6 +70,11 @@ def test_the_third_line_is_what_to_type(tmp_path, header, typed, python) -> None
     assert mapped.loss.tolist() == [3.5]
 
 
+def test_of_several_losses_the_validation_loss_is_proposed(tmp_path) -> None:
+    text = refused("width,lr,train_loss,loss_scale,val_loss,final_loss\n64,1,2,3,4,5\n", tmp_path)
+    assert "--columns loss=val_loss (in Python" in text
+
+
 def test_width_and_rate_that_are_missing_are_asked_for_when_they_are_needed(tmp_path) -> None:
     """Another scale may be meant, so the file itself is no mistake."""
     results = load_results(saved(tmp_path, "n_embd,max_lr,loss\n64,0.5,3\n"))

@@ -127,8 +127,7 @@ def read_settings(text: str) -> dict[str, Cell]:
             continue
         indent = len(line) - len(line.lstrip())
         item = written.startswith("- ") or written == "-"
-        # A list's items may stand as far left as its own key.
-        while above and (above[-1][0] > indent or (above[-1][0] == indent and not item)):
+        while above and above[-1][0] >= indent:
             above.pop()
         if any(key is None for _, key in above):
             continue
