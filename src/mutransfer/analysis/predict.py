@@ -35,7 +35,7 @@ def predict(
     hyperparameter: str | None = None,
     group_by: str | Sequence[str] | None = None,
     window: float = WINDOW,
-    draws: int = 2000,
+    draws: int = 1000,
     seed: int = 0,
 ) -> Prediction:
     """Predict the best rate, the loss and the regret at a width that was not run.
@@ -100,7 +100,7 @@ def predict_groups(
     hyperparameter: str | None = None,
     group_by: str | Sequence[str] | None = None,
     window: float = WINDOW,
-    draws: int = 2000,
+    draws: int = 1000,
     seed: int = 0,
 ) -> list[Prediction]:
     """Predict for every group, or for the one that is named; arguments as for `predict`."""

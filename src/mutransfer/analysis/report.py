@@ -28,7 +28,7 @@ def analyze(
     threshold: float | None = None,
     reference: str | None = None,
     window: float = WINDOW,
-    draws: int = 2000,
+    draws: int = 1000,
     seed: int = 0,
 ) -> Report:
     """Decide, group by group, whether the best rate transfers over widths.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,3 +30,11 @@ class Answer:
     data: dict[str, Any] = field(default_factory=dict)
     status: int = DONE
     json: bool = False
+
+
+def point_text(axes: Mapping[str, object]) -> str:
+    """Name a trial by its point on the grid."""
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in axes.items()
+    )

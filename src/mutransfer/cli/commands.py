@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from mutransfer.cli.answer import DONE, Answer
 from mutransfer.cli.app import Json, Output, app, examples, names
-from mutransfer.cli.progress import sweep_progress
 from mutransfer.cli.stopping import stopping
 from mutransfer.cli.sweeping import Workers, summary, summary_status
 from mutransfer.errors import UsageError
@@ -33,6 +32,7 @@ def demo(
         workers: Processes, one thread each; 'auto' is one per core.
         json: Print one JSON document and nothing else.
     """
+    from mutransfer.cli.progress import sweep_progress
     from mutransfer.workflows import demo_study, run_demo, verdict_text
 
     widths = ", ".join(map(str, demo_study(scale).axes["width"]))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from mutransfer.cli.answer import point_text
 from mutransfer.errors import plain
 from mutransfer.records import TrialSpec
 from mutransfer.sweep import Outcome
@@ -123,14 +124,6 @@ class SweepProgress:
     def _say(self, text: str) -> None:
         """Print plain text above the bar."""
         self._console.print(Text(plain(text)))
-
-
-def point_text(axes: Mapping[str, object]) -> str:
-    """Name a trial by its point on the grid."""
-    return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in axes.items()
-    )
 
 
 def _size(spec: TrialSpec) -> object:

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mutransfer.cli.answer import DONE, FAILED_TRIALS, INTERRUPTED, Answer
+from mutransfer.cli.answer import DONE, FAILED_TRIALS, INTERRUPTED, Answer, point_text
 from mutransfer.cli.app import Json, Switch, app, examples, names
-from mutransfer.cli.progress import point_text, sweep_progress
 from mutransfer.cli.stopping import stopping
 from mutransfer.errors import UsageError
-from mutransfer.records import TrialSpec
-from mutransfer.sweep import CommandRun, SweepSummary, TrialStore
-from mutransfer.sweep.status import StoreStatus, store_status
 
 if TYPE_CHECKING:
+    from mutransfer.records import TrialSpec
+    from mutransfer.sweep import SweepSummary
+    from mutransfer.sweep.status import StoreStatus
     from mutransfer.workflows import Prepared
 
 Workers = int | Literal["auto"]
@@ -60,6 +59,8 @@ def sweep(
         status: Look at this store instead, also while a sweep runs.
         json: Print one JSON document and nothing else.
     """
+    from mutransfer.cli.progress import sweep_progress
+    from mutransfer.sweep.status import store_status
     from mutransfer.workflows import run_study
 
     if status is not None:
@@ -158,6 +159,8 @@ def _listed(study: Path, store: Path | None, chosen: Mapping[str, object], json:
 
 def _num_done(store: Path, trials: Sequence[TrialSpec]) -> int:
     """Count trials that need not run; a store that is not there yet has none."""
+    from mutransfer.sweep import TrialStore
+
     if not os.path.exists(store):
         return 0
     return sum(result is not None for _, result in TrialStore(store).known(trials))
@@ -165,6 +168,8 @@ def _num_done(store: Path, trials: Sequence[TrialSpec]) -> int:
 
 def _command_text(ready: Prepared, trial: TrialSpec) -> str | None:
     """Write a trial's command so that it can be tried by hand; None where no command trains."""
+    from mutransfer.sweep import CommandRun
+
     if not isinstance(ready.runner, CommandRun):
         return None
     ready.runner.check(trial)

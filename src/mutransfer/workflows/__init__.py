@@ -1,18 +1,24 @@
 """Workflows: the composition root. Parts are joined here; no science lives here."""
 
-from mutransfer.workflows.demo import Demo, demo_study, run_demo
-from mutransfer.workflows.models import build_named
-from mutransfer.workflows.published import published_answer
-from mutransfer.workflows.reading import (
-    Asked,
-    analyze_path,
-    predict_path,
-    report_path,
-    stored_plans,
-)
-from mutransfer.workflows.recommending import prediction_answer, snippet
-from mutransfer.workflows.studies import Prepared, StudyRun, prepare, run_study
-from mutransfer.workflows.telling import verdict_text
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mutransfer.workflows.demo import Demo, demo_study, run_demo
+    from mutransfer.workflows.models import build_named
+    from mutransfer.workflows.published import published_answer
+    from mutransfer.workflows.reading import (
+        Asked,
+        analyze_path,
+        predict_path,
+        report_path,
+        stored_plans,
+    )
+    from mutransfer.workflows.recommending import prediction_answer, snippet
+    from mutransfer.workflows.studies import Prepared, StudyRun, prepare, run_study
+    from mutransfer.workflows.telling import verdict_text
 
 __all__ = [
     "Asked",
@@ -33,3 +39,30 @@ __all__ = [
     "stored_plans",
     "verdict_text",
 ]
+
+# Resolved on first use: reading a small file must not wait for what runs sweeps.
+_HOMES = {
+    "Asked": "reading",
+    "Demo": "demo",
+    "Prepared": "studies",
+    "StudyRun": "studies",
+    "analyze_path": "reading",
+    "build_named": "models",
+    "demo_study": "demo",
+    "predict_path": "reading",
+    "prediction_answer": "recommending",
+    "prepare": "studies",
+    "published_answer": "published",
+    "report_path": "reading",
+    "run_demo": "demo",
+    "run_study": "studies",
+    "snippet": "recommending",
+    "stored_plans": "reading",
+    "verdict_text": "telling",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute may be anything
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mutransfer.workflows' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"mutransfer.workflows.{_HOMES[name]}"), name)

@@ -18,7 +18,6 @@ from mutransfer.analysis import (
 )
 from mutransfer.errors import StoreError
 from mutransfer.rules import Plan
-from mutransfer.sweep import TrialStore
 from mutransfer.workflows.recommending import snippet
 
 EXAMPLE_TARGET = 16  # times the largest width: the report's target where none is asked for
@@ -89,6 +88,8 @@ def stored_plans(path: str | Path) -> list[Plan]:
 
     The trainer leaves its plan in the attempt's folder; other stores have none.
     """
+    from mutransfer.sweep import TrialStore  # slow to import, and a file has no plans
+
     try:
         store = TrialStore(path)
     except StoreError:
