@@ -14,7 +14,7 @@ from mutransfer.analysis.scaling import optima, scaling
 from mutransfer.analysis.wording import Words
 
 WIDTHS = (128.0, 256.0, 512.0, 1024.0, 2048.0)
-LOSS_INF, ALPHA, GAMMA_LOG = 2.2, 0.5, -0.2  # facts/KALRA.md section 1.4
+LOSS_INF, ALPHA, GAMMA_LOG = 2.2, 0.5, -0.2  # those of the notes on arXiv:2605.21486
 BEST = -6.0
 QUESTION = Question(Words("width", "lr"), (), 1.1, 1000, 0)
 
@@ -55,7 +55,7 @@ def analyzed(table: dict[str, list[float]]) -> GroupReport:
 
 @pytest.mark.parametrize("gauge", [0.0, 1.0, -0.5])
 def test_a_planted_surface_comes_back_in_every_gauge(gauge: float) -> None:
-    """The numbers of facts/KALRA.md section 1.4; kappa does not know what a rate is called."""
+    """Alpha 0.5, gamma -0.2, kappa 0.3, L_inf 2.2; kappa does not know what a rate is called."""
     group = analyzed(columns(gauge=gauge))
     laws = group.laws
     found = {
@@ -175,9 +175,11 @@ def test_ninety_percent_intervals_hold_the_laws() -> None:
             "predicted rate": (told.log2_lr, BEST + offset),
         }
         for name, (one, truth) in claims.items():
-            assert one.low is not None
-            assert one.high is not None
+            if one.low is None or one.high is None:  # noise that looks like skew
+                assert group.is_skewed and "skewed" in str(one.undetermined)
+                continue
             held.setdefault(name, []).append(one.low <= truth <= one.high)
+    assert min(len(each) for each in held.values()) > 85
     assert {name: np.mean(all_) for name, all_ in held.items() if np.mean(all_) < 0.80} == {}
 
 

@@ -17,7 +17,7 @@ from mutransfer.workflows.published import published_answer
 
 DECAYS = (0.0, 1e-4, 3e-4, 6e-4, 1e-3, 3e-3, 6e-3, 1e-2)
 
-# E x 1000 by weight decay, two or three digits as in facts/KALRA.md 4.2.
+# E x 1000 by weight decay, two or three digits as the released page shows.
 E_1000 = {
     "sp": "48.6 9.6 124 8.3 11 21 21 21",
     "sp+attn": "- - 9.7 8.9 9.8 12 38 43",

@@ -124,21 +124,6 @@ def test_what_people_write_for_diverged(tmp_path: Path) -> None:
     assert results.notes == ("1 run has no loss and is left out: write nan where a run diverged",)
 
 
-def test_twenty_thousand_trials_take_less_than_two_seconds() -> None:
-    """Batched algebra: no loop over draws."""
-    rng = np.random.default_rng(0)
-    rates = np.arange(-12, -2, 0.16)
-    tables = [
-        columns(quadratic(), 2.0 ** np.arange(6, 14), rates, 10, 0.01, 0.03, rng, group)
-        for group in ("a", "b", "c", "d")
-    ]
-    results = Results.from_columns({n: [v for t in tables for v in t[n]] for n in tables[0]})
-    assert len(results) > 20_000
-    start = time.perf_counter()
-    analyze(results, draws=1000)
-    assert time.perf_counter() - start < 2.0
-
-
 @pytest.mark.slow
 def test_a_large_store_is_read_quickly(tmp_path: Path) -> None:
     """Ten thousand trials, json only: about 0.1 ms each, 10 s for the budget's 100,000."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mutransfer.analysis.quantities import is_skewed
 from mutransfer.analysis.types import Bools, Estimate, Floats
 from mutransfer.analysis.wording import Words
 
@@ -52,6 +53,16 @@ def sampled(samples_S: Floats, lacking: str | None, bound_S: Bools | None = None
         None if high else estimate.high,
         "an end of the interval lies on a bound of what was searched: add larger widths, or seeds",
     )
+
+
+def widened(estimate: Estimate, skew: Estimate) -> Estimate:
+    """Stretch an interval of log2 of a rate by what skewed curves move it."""
+    if not is_skewed(skew) or estimate.low is None or estimate.high is None:
+        return estimate
+    assert skew.low is not None
+    assert skew.high is not None
+    low, high = estimate.low + min(skew.low, 0.0), estimate.high + max(skew.high, 0.0)
+    return Estimate(estimate.value, low, high, estimate.undetermined)
 
 
 def lacking_value(num_widths: int, reason: str | None, words: Words) -> str | None:

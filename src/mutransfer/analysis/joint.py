@@ -64,8 +64,10 @@ class Joint:
     linear: bool
 
     @property
-    def kappa(self) -> float:
-        """The transfer robustness exponent, alpha + gamma in ln(rate)."""
+    def kappa(self) -> float | None:
+        """The transfer robustness exponent, alpha + gamma in ln(rate); None on a bound."""
+        if self._bound(FLOOR) or self._bound(ALPHA):
+            return None
         return float(self.parameters[ALPHA] + self.parameters[GAMMA])
 
     def residuals(self, points: Points) -> Floats:

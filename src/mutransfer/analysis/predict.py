@@ -265,8 +265,8 @@ def _loss(found: Optima, width: float, rng: np.random.Generator) -> Estimate:
         moved_SW = found.loss + scatter_S[:, None] * rng.standard_normal(found.loss.shape)
         law = floor_law(found.n, moved_SW)
         loss_S = law.at(width) + scatter_S * rng.standard_normal(len(scatter_S))
-        return sampled(loss_S, None)
-    return sampled(found.loss_law.at(width), found.no_interval)
+        return sampled(loss_S, None, law.bound | found.loss_law.bound[0])
+    return sampled(found.loss_law.at(width), found.no_interval, found.loss_law.bound)
 
 
 def _regret(

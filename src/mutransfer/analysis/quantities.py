@@ -8,6 +8,8 @@ from typing import Literal
 from mutransfer.analysis.types import Estimate
 
 LawName = Literal["constant", "power"]
+WORTH_TELLING = 0.05  # octaves of skew: a third of what a usual interval is long
+
 Speed = Literal["fast", "not fast", "undetermined"]
 
 
@@ -155,6 +157,23 @@ class Scaling:
     lr_sensitivity: tuple[WidthEstimate, ...]
     skew: Estimate
     bands: tuple[Band, ...]
+
+    @property
+    def is_skewed(self) -> bool:
+        """Whether the curves are skewed enough to matter."""
+        return is_skewed(self.skew)
+
+
+def is_skewed(skew: Estimate) -> bool:
+    """Say whether best rates err by more than noise, and by so much that it matters.
+
+    Example:
+        >>> is_skewed(Estimate(0.18, 0.1, 0.25)), is_skewed(Estimate(0.18, -0.1, 0.4))
+        (True, False)
+    """
+    if skew.value is None or skew.low is None or skew.high is None:
+        return False
+    return abs(skew.value) > WORTH_TELLING and not skew.low <= 0 <= skew.high
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,9 @@ def analyze(
     share = results.defaults.threshold if threshold is None else threshold
     _check_threshold(share)
     question = asked(results, scale, hyperparameter, group_by, window, draws, seed)
+    words = question.words
+    if {words.scale, words.hyperparameter} <= results.axes.keys():
+        results = results.having(words.scale, words.hyperparameter)  # notes what it leaves out
     return _report(results, question, share, reference)
 
 

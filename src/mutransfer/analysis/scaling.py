@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mutransfer.analysis.group import Fitted, refusals, samples
-from mutransfer.analysis.intervals import lacking_interval, lacking_value, sampled
+from mutransfer.analysis.intervals import (
+    ON_BOUND,
+    lacking_interval,
+    lacking_value,
+    sampled,
+    widened,
+)
 from mutransfer.analysis.joint import Joint, Points, expected_square, joint_fit
 from mutransfer.analysis.laws import FloorLaw, PowerLaw, floor_law, power_law
 from mutransfer.analysis.quantities import (
@@ -17,6 +23,7 @@ from mutransfer.analysis.quantities import (
     Laws,
     Scaling,
     Speed,
+    is_skewed,
 )
 from mutransfer.analysis.robustness import lr_sensitivity
 from mutransfer.analysis.skew import skew
@@ -42,6 +49,7 @@ class Optima:
         lacking: Why a law with three parameters has no value, or None.
         no_interval: Why it has no interval, or None.
         no_draws: Why even a straight line has no interval, or None.
+        skew: How far the parabolas' best rates err, in octaves.
     """
 
     n: Floats
@@ -53,6 +61,17 @@ class Optima:
     lacking: str | None
     no_interval: str | None
     no_draws: str | None
+    skew: Estimate
+
+    @property
+    def bent(self) -> str | None:
+        """Say why curvatures have no interval, if the curves are skewed."""
+        if not is_skewed(self.skew) or self.skew.value is None:
+            return None
+        return (
+            f"the curves are skewed, which moves best rates by {self.skew.value:+.2f} octaves and "
+            "curvatures with them: add rates between, and a smaller window"
+        )
 
 
 def optima(group: Fitted, words: Words) -> Optima:
@@ -84,6 +103,7 @@ def optima(group: Fitted, words: Words) -> Optima:
         lacking=lacking,
         no_interval=lacking or lacking_interval(n_W, no_draws, words),
         no_draws=no_draws,
+        skew=skew(group, words),
     )
 
 
@@ -91,7 +111,7 @@ def scaling(group: Fitted, found: Optima, words: Words) -> Scaling:
     """Estimate everything that takes several widths."""
     alpha_S, bound_S = _alpha(found)
     gamma_S = _missing(found) if found.curvature_law is None else found.curvature_law.slope
-    kappa = _law(alpha_S + gamma_S, found, bound_S)
+    kappa = _law(alpha_S + gamma_S, found, bound_S, found.bent)
     log_fit, linear_fit = _joint(group, found, linear=False), _joint(group, found, linear=True)
     error, errors = _errors(group, found, log_fit, linear_fit)
     return Scaling(
@@ -103,7 +123,7 @@ def scaling(group: Fitted, found: Optima, words: Words) -> Scaling:
         errors=errors,
         fast=_fast(found),
         lr_sensitivity=lr_sensitivity(group, words),
-        skew=skew(group, words),
+        skew=found.skew,
         bands=_bands(found),
     )
 
@@ -120,25 +140,27 @@ def _alpha(found: Optima) -> tuple[Floats, Bools]:
     return found.loss_law.exponent, found.loss_law.bound
 
 
-def _law(samples_S: Floats, found: Optima, bound_S: Bools | None = None) -> Estimate:
+def _law(
+    samples_S: Floats, found: Optima, bound_S: Bools | None = None, bent: str | None = None
+) -> Estimate:
     """Report a number of a law with a floor."""
     if found.lacking:
         return Estimate(undetermined=found.lacking)
-    return sampled(samples_S, found.no_interval, bound_S)
+    return sampled(samples_S, found.no_interval or bent, bound_S)
 
 
-def _line(samples_S: Floats, found: Optima, words: Words) -> Estimate:
+def _line(samples_S: Floats, found: Optima, words: Words, bent: str | None = None) -> Estimate:
     """Report a number of a straight line: two widths give a value."""
     if len(found.n) < 2:
         reason = found.no_draws or f"one {words.scale}: add a larger one"
         return Estimate(undetermined=reason)
-    return sampled(samples_S, found.no_draws)
+    return sampled(samples_S, found.no_draws or bent)
 
 
 def _alone(value: float | None, found: Optima) -> Estimate:
     """Report a number without an interval."""
     if value is None or not np.isfinite(value):
-        return Estimate(undetermined=found.lacking or "the joint fit ends nowhere: add seeds")
+        return Estimate(undetermined=found.lacking or ON_BOUND)
     return Estimate(float(value))
 
 
@@ -155,13 +177,18 @@ def _laws(found: Optima, words: Words) -> Laws:
             nothing if loss is None else loss.amplitude * loss.center**loss.exponent, found, bound_S
         ),
         alpha=_law(alpha_S, found, bound_S),
-        log2_lr=_line(nothing if rate is None else rate.log_at(1.0) / LN2, found, words),
+        log2_lr=widened(
+            _line(nothing if rate is None else rate.log_at(1.0) / LN2, found, words), found.skew
+        ),
         beta=_line(-slope_S, found, words),
         curvature=_line(
-            nothing if curvature is None else np.exp(curvature.log_at(1.0)), found, words
+            nothing if curvature is None else np.exp(curvature.log_at(1.0)),
+            found,
+            words,
+            found.bent,
         ),
-        gamma_log=_line(gamma_S, found, words),
-        gamma=_line(gamma_S - 2 * slope_S, found, words),
+        gamma_log=_line(gamma_S, found, words, found.bent),
+        gamma=_line(gamma_S - 2 * slope_S, found, words, found.bent),
     )
 
 
@@ -279,13 +306,14 @@ def _fast(found: Optima) -> FastTransfer:
         return FastTransfer("undetermined", hidden, hidden)
     law = floor_law(found.n, found.x, falling=False)
     delta = sampled(law.exponent, found.no_interval, law.bound)
-    margin = sampled(law.exponent - found.loss_law.exponent / 2, found.no_interval)
-    if margin.low is None or margin.high is None:
-        return FastTransfer("undetermined", delta, margin)
+    margin_S = law.exponent - found.loss_law.exponent / 2
+    margin = sampled(margin_S, found.no_interval, law.bound | found.loss_law.bound)
+    # A delta on its lower bound is at most that: enough to say that it is too small.
+    decided = sampled(margin_S, found.no_interval, found.loss_law.bound)
     speed: Speed = "undetermined"
-    if margin.low > 0:
+    if margin.low is not None and margin.low > 0:
         speed = "fast"
-    elif margin.high < 0:
+    elif decided.high is not None and decided.high < 0:
         speed = "not fast"
     return FastTransfer(speed, delta, margin)
 

@@ -9,7 +9,7 @@ import numpy as np
 from mutransfer.analysis.answers import GroupReport
 from mutransfer.analysis.fit import Located
 from mutransfer.analysis.group import Fitted, refusals, samples
-from mutransfer.analysis.intervals import sampled
+from mutransfer.analysis.intervals import sampled, widened
 from mutransfer.analysis.laws import power_law
 from mutransfer.analysis.quantities import CarriedRegret
 from mutransfer.analysis.regret import estimate_regret, grid_regret, share_of
@@ -31,7 +31,7 @@ def report_group(
         verdict=verdict,
         reason=reason,
         curves=tuple(_curve(one) for one in group.located),
-        optimum=tuple(_optimum(group, k, words) for k in range(len(group.located))),
+        optimum=tuple(_optimum(group, k, found, words) for k in range(len(group.located))),
         drift=_drift(group, found, words),
         sensitivity=_sensitivity(found, words),
         regret=most.regret,
@@ -81,7 +81,7 @@ def _carried(group: Fitted, proxy: int, target: int, words: Words) -> CarriedReg
     )
 
 
-def _optimum(group: Fitted, index: int, words: Words) -> Optimum:
+def _optimum(group: Fitted, index: int, scaled: Optima, words: Words) -> Optimum:
     """Report one width's optimum."""
     one = group.located[index]
     best = one.argmin
@@ -90,8 +90,11 @@ def _optimum(group: Fitted, index: int, words: Words) -> Optimum:
         rate = loss = curvature = Estimate(undetermined=one.undetermined)
     else:
         found, reason = samples(group, index), refusals(group, [index], words)
-        rate, loss = sampled(found.x / LN2, reason), sampled(found.loss, reason)
-        curvature = sampled(found.curvature, reason)
+        rate = widened(sampled(found.x / LN2, reason), scaled.skew)
+        loss, curvature = (
+            sampled(found.loss, reason),
+            sampled(found.curvature, reason or scaled.bent),
+        )
     return Optimum(
         width=one.cells.width,
         log2_lr=rate,

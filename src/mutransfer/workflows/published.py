@@ -25,7 +25,7 @@ from mutransfer.analysis.wording import rate
 SCHEMA = 1
 COLUMNS = 100
 DAGGER = "†"
-LOW_DECAYS, HIGH_DECAYS = (0.0, 1e-3), (3e-3, 1e-2)  # as regressed in facts/KALRA.md 4.3
+LOW_DECAYS, HIGH_DECAYS = (0.0, 1e-3), (3e-3, 1e-2)  # where E behaves alike
 
 _KALRA_CAUTIONS = (
     "kappa is bimodal (modes near +0.6 and -3.4) and jumps between neighbouring weight decays, as "

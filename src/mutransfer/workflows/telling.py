@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
 
 LABEL = 22  # letters that the names of the numbers take
-WORTH_TELLING = 0.05  # octaves
 
 Write = Callable[[float], str]
 
@@ -119,17 +118,10 @@ def _scaling_lines(lines: _Lines, group: GroupReport, report: Report) -> None:
             for one in scaling.lr_sensitivity
         ]
         lines.add("rate sensitivity", f"{', '.join(each)} nats")
-    if _is_skewed(scaling.skew):
+    if scaling.is_skewed:
         lines.number("curves are skewed", scaling.skew, "octaves that best rates err by")
     if group.saved.value is not None:
         lines.number("compute saved", group.saved, "of tuning at the largest", write=_percent)
-
-
-def _is_skewed(skew: Estimate) -> bool:
-    """Say whether best rates err by so much that it is worth a line."""
-    if skew.value is None or skew.low is None or skew.high is None:
-        return False
-    return abs(skew.value) > WORTH_TELLING and not skew.low <= 0 <= skew.high
 
 
 def prediction_text(prediction: Prediction) -> str:

@@ -72,7 +72,7 @@ def switch_effects(
         ResultsError: The range holds too few cells for four effects and an interval.
 
     Source:
-        facts/KALRA.md 4.3.
+        Computed here from the table released with arXiv:2605.21486.
 
     Example:
         >>> from mutransfer.analysis.published import load_transfer_table
@@ -129,7 +129,7 @@ def median_e(
         ResultsError: A switch does not exist, or no cell is left.
 
     Source:
-        facts/KALRA.md 4.3.
+        Computed here from the table released with arXiv:2605.21486.
 
     Example:
         >>> from mutransfer.analysis.published import load_transfer_table

@@ -10,7 +10,7 @@ from mutransfer.errors import ResultsError, nearest
 
 SWITCHES = ("embd", "ln", "attn", "last")
 
-# The order of the rows in facts/KALRA.md 4.2: by the number of switches that are on.
+# By the number of switches that are on.
 ORDER = (
     "sp", "sp+attn", "sp+last", "sp+ln", "sp+embd", "sp+attn+last", "sp+attn+ln", "sp+ln+last",
     "sp+attn+embd", "sp+embd+ln", "sp+embd+last", "mup-embd", "mup-ln", "mup-attn", "mup-last",
@@ -104,7 +104,7 @@ def switches_on(parametrization: str) -> frozenset[str]:
         ResultsError: The name is no hybrid's.
 
     Source:
-        facts/KALRA.md 3.
+        The labels of the page released with arXiv:2605.21486.
 
     Example:
         >>> sorted(switches_on("mup-embd")), sorted(switches_on("sp+ln"))
@@ -130,7 +130,7 @@ def load_transfer_table() -> TransferTable:
         The table; failed fits are flagged and missing cells are absent.
 
     Source:
-        arXiv:2605.21486 and its repository at commit 809b987; facts/KALRA.md 4.2.
+        arXiv:2605.21486 and its repository at commit 809b987.
 
     Example:
         >>> load_transfer_table().cell("mup", 1e-3)

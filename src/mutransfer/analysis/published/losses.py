@@ -10,7 +10,7 @@ from mutransfer.analysis.published.sources import citation, read_rows
 from mutransfer.analysis.types import Curve, Verdict
 from mutransfer.errors import ResultsError
 
-DIVERGED = 7.0  # losses of 7 and above are diverged runs' early checkpoints [facts/LINGLE.md 3.1]
+DIVERGED = 7.0  # losses of 7 and above are diverged runs' early checkpoints
 FROM_TEXT = ("sp", "large_scale_L12")  # no mark in Table 1: the paper's text says it
 
 _ONE_SEED = "one seed: no interval"
@@ -110,7 +110,7 @@ def published_transfer() -> tuple[TransferCheck, ...]:
         One check per experiment, in the paper's order.
 
     Source:
-        The criterion and the regrets: arXiv:2404.05728, as read in facts/LINGLE.md 3.1 and 6.
+        The criterion and the regrets: arXiv:2404.05728v3.
 
     Example:
         >>> lion = published_transfer()[4]

@@ -1,0 +1,114 @@
+"""Rate, loss and regret at a target: planted, extrapolated, warned about."""
+
+import math
+
+import numpy as np
+import pytest
+from planted_surfaces import LN2, columns, together
+
+from mutransfer.analysis import Results, predict
+from mutransfer.errors import ResultsError
+
+WIDTHS = tuple(2.0 ** np.arange(7, 12))
+HALVES = tuple(np.arange(-11.0, -2.0, 0.5))
+TARGET = 16384.0
+
+
+def surface(drift: float = 0.0, best: float = -6.2):
+    def loss(width: float, log2_lr: float) -> float:
+        at = best + drift * math.log2(width / 128)
+        return 2.2 + 13 * width**-0.5 + 0.125 * width**-0.2 * ((log2_lr - at) * LN2) ** 2
+
+    return loss
+
+
+def results(drift: float = 0.0, widths=WIDTHS, seeds: int = 3, seed: int = 0) -> Results:
+    noise = {"sd_within": 0.004, "sd_seed": 0.008, "rng": np.random.default_rng(seed)}
+    return Results.from_columns(columns(surface(drift), widths, HALVES, seeds, **noise))
+
+
+@pytest.mark.parametrize(("drift", "law"), [(-0.4, "power"), (0.3, "power")])
+def test_a_planted_power_law_is_extrapolated(drift: float, law: str) -> None:
+    found = predict(results(drift), width=TARGET)
+    truth = -6.2 + drift * math.log2(TARGET / 128)
+    assert found.law == law
+    assert found.log2_lr.low < truth < found.log2_lr.high
+    assert found.lr.value == pytest.approx(2.0**found.log2_lr.value)
+    assert found.loss.low < 2.2 + 13 * TARGET**-0.5 < found.loss.high
+    assert found.extrapolation == 8.0
+
+
+def test_intervals_are_the_union_of_both_laws() -> None:
+    found = predict(results(-0.4), width=TARGET)
+    constant, power = found.laws
+    assert (constant.name, power.name) == ("constant", "power")
+    assert found.log2_lr.low == min(constant.log2_lr.low, power.log2_lr.low)
+    assert found.log2_lr.high == max(constant.log2_lr.high, power.log2_lr.high)
+    assert constant.held_out.value > 5 * power.held_out.value
+
+
+def test_the_regret_is_that_of_the_predicted_rate() -> None:
+    """Its bound holds the cost of the worse law: half the curvature times the distance squared."""
+    found = predict(results(-0.4), width=TARGET)
+    constant, power = (law.log2_lr.value for law in found.laws)
+    apart = 0.5 * 0.25 * TARGET**-0.2 * ((constant - power) * LN2) ** 2
+    assert found.regret.value < 0.02 * apart
+    assert 0.7 * apart < found.regret.high < 1.5 * apart
+    assert found.regret_share.high == pytest.approx(found.regret.high / found.loss.value)
+
+
+def test_scatter_from_width_to_width_widens_the_interval() -> None:
+    """Optima that jump by a third of an octave, far beyond their noise."""
+    table = columns(surface(), WIDTHS, HALVES, 3, 0.004, 0.008, np.random.default_rng(0))
+    jumps = dict(zip(WIDTHS, (0.33, -0.33, 0.33, -0.33, 0.33), strict=True))
+    table["lr"] = [lr * 2.0 ** jumps[n] for n, lr in zip(table["width"], table["lr"], strict=True)]
+    calm, rough = (
+        predict(each, width=TARGET).log2_lr for each in (results(), Results.from_columns(table))
+    )
+    assert rough.high - rough.low > 4 * (calm.high - calm.low)
+
+
+@pytest.mark.parametrize(("width", "said"), [(2048 * 65, "beyond 64x"), (4096, "below 4x")])
+def test_outside_of_what_was_studied_there_is_a_warning(width: float, said: str) -> None:
+    (warning,) = predict(results(), width=width).warnings
+    assert said in warning
+    assert not predict(results(), width=2048 * 16).warnings
+
+
+def test_few_widths_say_what_is_missing() -> None:
+    two = predict(results(widths=WIDTHS[:2]), width=TARGET)
+    assert two.log2_lr.value == pytest.approx(-6.2, abs=0.2)
+    assert two.log2_lr.low is None
+    assert "2 of 3 values of width that show their scatter" in two.log2_lr.undetermined
+    four = predict(results(widths=WIDTHS[:4]), width=TARGET)
+    assert four.loss.value == pytest.approx(2.2 + 13 * TARGET**-0.5, abs=0.1)
+    assert "an interval needs 5 over 16x" in four.loss.undetermined
+    one_seed = predict(results(seeds=1), width=TARGET)
+    assert one_seed.lr.value is not None
+    assert "one seed" in one_seed.lr.undetermined
+    assert "no interval: one seed: add seeds to get an interval" in one_seed.warnings
+
+
+def test_where_everything_diverged_nothing_is_predicted() -> None:
+    table = {"width": [64.0, 128.0], "lr": [0.1, 0.1], "loss": [math.nan] * 2}
+    found = predict(Results.from_columns(table), width=1024)
+    assert found.lr.value is None
+    assert "every rate diverged at width 64" in found.lr.undetermined
+
+
+def test_a_group_must_be_named_where_there_are_several() -> None:
+    tables = [columns(surface(), WIDTHS, HALVES, 2, 0.004, group=name) for name in ("mup", "sp")]
+    both = together(*tables)
+    with pytest.raises(ResultsError, match="several groups") as refused:
+        predict(both, width=TARGET)
+    assert refused.value.fix == "--group mup (in Python: group='mup')"
+    assert predict(both, width=TARGET, group="sp").group == "sp"
+    with pytest.raises(ResultsError, match="no group 'mpu'"):
+        predict(both, width=TARGET, group="mpu")
+
+
+def test_predictions_do_not_depend_on_the_other_groups() -> None:
+    one = columns(surface(), WIDTHS, HALVES, 2, 0.004, group="mup")
+    other = columns(surface(-0.5), WIDTHS, HALVES, 2, 0.004, group="sp")
+    alone, company = Results.from_columns(one), together(other, one)
+    assert predict(alone, width=TARGET) == predict(company, width=TARGET, group="mup")

@@ -1,0 +1,214 @@
+"""Regret of pairs, R(∞), fast transfer, rate sensitivity, skew, compute: planted, recovered."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from planted_surfaces import LN2, columns, together
+from test_intervals_cover import quadratic
+
+from mutransfer.analysis import Results, analyze
+from mutransfer.errors import ResultsError
+
+FIVE = tuple(2.0 ** np.arange(7, 12))
+HALVES = tuple(np.arange(-10.0, -2.0, 0.5))
+
+
+def planted(loss, group: str | None = None, seed: int = 0, **more) -> dict[str, list]:
+    """Five widths, half octaves, three seeds, both parts of the noise."""
+    settings = {"seeds": 3, "sd_within": 0.003, "sd_seed": 0.005} | more
+    rng = np.random.default_rng(seed)
+    return columns(loss, FIVE, HALVES, rng=rng, group=group, **settings)
+
+
+def law(floor: float, amplitude: float = 13.0, alpha: float = 0.5, best=lambda n: -6.2):
+    def loss(width: float, log2_lr: float) -> float:
+        off = (log2_lr - best(width)) * LN2
+        return floor + amplitude * width**-alpha + 0.5 * 0.3 * off**2
+
+    return loss
+
+
+def test_every_pair_has_its_regret() -> None:
+    """Half the curvature times the squared distance of the optima, pair by pair; no noise."""
+    drift = -0.4
+    results = Results.from_columns(
+        columns(quadratic(drift=drift), FIVE, HALVES, seeds=2, sd_within=1e-9, sd_seed=1e-9)
+    )
+    group = analyze(results)["all"]
+    assert len(group.regret_matrix) == 10
+    for pair in group.regret_matrix:
+        octaves = drift * math.log2(pair.target / pair.proxy)
+        assert pair.regret.value == pytest.approx(0.5 * 0.3 * (octaves * LN2) ** 2, abs=2e-3)
+        best = next(o for o in group.optimum if o.width == pair.target).loss.value
+        assert pair.share.value == pytest.approx(pair.regret.value / best)
+    most = next(p for p in group.regret_matrix if (p.proxy, p.target) == (FIVE[0], FIVE[-1]))
+    assert (most.regret, most.share, most.grid) == (
+        group.regret,
+        group.regret_share,
+        group.grid_regret,
+    )
+
+
+def test_r_inf_is_measured_from_the_lower_envelope_or_from_a_group() -> None:
+    """Planted 2.0 and 2.3: 0.3 apart; the lower one stands 0 above the envelope."""
+    good, poor = planted(law(2.0), "good"), planted(law(2.3), "poor", seed=1)
+    report = analyze(together(good, poor))
+    assert report.reference == "the lower envelope of 'good', 'poor'"
+    gap = report["poor"].R_inf
+    assert gap.low < 0.3 < gap.high
+    assert abs(report["good"].R_inf.value) < 1e-9
+    named = analyze(together(good, poor), reference="poor")
+    assert (named["poor"].R_inf.value, named["poor"].R_inf.low) == (0.0, 0.0)
+    assert named["good"].R_inf.value == pytest.approx(-gap.value)
+    assert named.reference == "poor"
+
+
+def test_crossing_groups_have_an_envelope_below_both() -> None:
+    """One is better small, the other large: the envelope is neither group."""
+    steep = planted(law(2.0, amplitude=40.0, alpha=0.6), "steep")
+    flat = planted(law(2.3, amplitude=6.0, alpha=0.5), "flat", seed=1)
+    report = analyze(together(steep, flat))
+    alone = {name: report[name].laws.loss_inf.value for name in report}
+    floor = {name: alone[name] - report[name].R_inf.value for name in report}
+    assert floor["steep"] == pytest.approx(floor["flat"])
+    assert floor["steep"] not in (pytest.approx(alone["steep"]), pytest.approx(alone["flat"]))
+
+
+def test_r_inf_takes_two_groups_and_a_reference_that_exists() -> None:
+    alone = analyze(Results.from_columns(planted(law(2.0))))
+    assert alone["all"].R_inf.undetermined == "one group: give another to compare with"
+    with pytest.raises(ResultsError, match="the reference 'mpu' is no group"):
+        analyze(Results.from_columns(planted(law(2.0), "mup")), reference="mpu")
+
+
+# Within noise; ∝ n^-0.7, faster than alpha / 2 = 0.25; as a power without a limit.
+SPEEDS = [
+    ("undetermined", None, lambda n: -6.2),
+    ("fast", 0.7, lambda n: -6.2 + 45.0 * n**-0.7),
+    ("fast", 0.4, lambda n: -6.2 + 20.0 * n**-0.4),  # slower than the loss, whose alpha is 0.5
+    ("not fast", None, lambda n: -6.2 - 0.4 * math.log2(n / 128)),
+]
+
+
+@pytest.mark.parametrize(("speed", "delta", "best"), SPEEDS)
+def test_fast_transfer(speed: str, delta: float | None, best: Callable[[float], float]) -> None:
+    """arXiv:2512.22768: fast iff the gap of the rate closes faster than the root of the loss's."""
+    quiet = {"sd_within": 2e-4, "sd_seed": 2e-4}
+    group = analyze(Results.from_columns(planted(law(2.2, best=best), **quiet)))["all"]
+    fast = group.scaling.fast
+    assert fast.speed == speed
+    if speed == "fast":
+        assert fast.delta.low < delta < fast.delta.high
+    if speed == "not fast":  # no limit in sight: an exponent on its bound is no value
+        assert fast.delta.value is None
+        assert "bound" in fast.delta.undetermined
+
+
+def test_rate_sensitivity_is_the_mean_excess_over_the_rates_that_all_widths_tried() -> None:
+    """A parabola's mean over [a, b] in closed form; cut off at the untrained loss."""
+    results = Results.from_columns(
+        columns(law(2.0), FIVE[:2], np.arange(-10.2, -2.19, 0.05), seeds=1)
+    )
+    for each in analyze(results)["all"].scaling.lr_sensitivity:
+        a, b = -4.0 * LN2, 4.0 * LN2
+        closed = 0.5 * 0.3 * (b**3 - a**3) / (3 * (b - a))
+        assert each.estimate.value == pytest.approx(closed, rel=1e-3)
+
+
+def test_rates_that_only_some_widths_tried_do_not_enter() -> None:
+    """The wider grid of one width would make it look more sensitive."""
+    table = columns(law(2.0), FIVE[:1], np.arange(-14.0, 2.0, 0.5))
+    other = columns(law(2.0), FIVE[1:2], np.arange(-9.0, -3.0, 0.5))
+    both = Results.from_columns({name: table[name] + other[name] for name in table})
+    small, large = analyze(both)["all"].scaling.lr_sensitivity
+    assert small.estimate.value == pytest.approx(large.estimate.value, rel=1e-6)
+
+
+def test_a_diverged_rate_without_untrained_loss_leaves_the_sensitivity_open() -> None:
+    table = planted(law(2.0))
+    table["loss"] = [
+        math.nan if (n, lr) == (FIVE[0], 2.0**-2.5) else loss
+        for n, lr, loss in zip(table["width"], table["lr"], table["loss"], strict=True)
+    ]
+    first, *rest = analyze(Results.from_columns(table))["all"].scaling.lr_sensitivity
+    assert first.estimate.value is None
+    assert "2^-2.5 diverged at width 128, and the untrained loss" in first.estimate.undetermined
+    assert all(each.estimate.value is not None for each in rest)
+
+
+def skewed(width: float, log2_lr: float) -> float:
+    """Steeper towards large rates; the minimum is at 2^-6.2 all the same."""
+    off = (log2_lr + 6.2) * LN2
+    return 2.2 + 13.0 * width**-0.5 + 0.3 * (math.exp(off) - 1 - off)
+
+
+def test_skew_is_seen_told_and_makes_best_rates_uncertain() -> None:
+    """The parabola's vertex is off; with the skew in its interval it holds the truth."""
+    straight = analyze(Results.from_columns(planted(law(2.2))))["all"]
+    bent = analyze(Results.from_columns(planted(skewed)))["all"]
+    assert not straight.scaling.is_skewed
+    assert bent.scaling.is_skewed
+    assert bent.scaling.skew.low < 0.17 < bent.scaling.skew.high
+    assert all(o.log2_lr.low < -6.2 < o.log2_lr.high for o in bent.optimum)
+    assert all(o.log2_lr.value < -6.3 for o in bent.optimum)
+    for lacking in (bent.kappa, bent.laws.gamma_log, bent.optimum[0].curvature):
+        assert lacking.value is not None
+        assert lacking.low is None
+        assert "skewed" in lacking.undetermined
+    assert bent.drift.low is not None
+    assert bent.verdict == "transfers"
+
+
+def test_skew_takes_five_rates_in_a_window() -> None:
+    octaves = columns(law(2.2), FIVE, tuple(range(-10, -2)), seeds=3, sd_within=0.003)
+    found = analyze(Results.from_columns(octaves))["all"].scaling
+    assert found.skew.value is None
+    assert "fewer than 5 rates near every best one" in found.skew.undetermined
+
+
+def test_compute_saved_counts_the_sweep_and_one_run_at_the_target() -> None:
+    """Two widths, 1 and 16 units a run, 16 rates x 3 seeds: 1 - (48 + 16) / 768."""
+    table = columns(law(2.2), (128.0, 512.0), HALVES, seeds=3)
+    table["flops"] = [(n / 128.0) ** 2 * 1e15 for n in table["width"]]
+    assert analyze(Results.from_columns(table))["all"].saved.value == pytest.approx(1 - 64 / 768)
+    table["params"], table["tokens"] = [n**2 for n in table["width"]], [1e6] * len(table["lr"])
+    del table["flops"]
+    assert analyze(Results.from_columns(table))["all"].saved.value == pytest.approx(1 - 64 / 768)
+    del table["tokens"]
+    assert "add a column flops" in analyze(Results.from_columns(table))["all"].saved.undetermined
+
+
+def test_e_stands_at_its_noise_floor_where_the_laws_hold_and_above_where_not() -> None:
+    """A scatter of best rates between widths, which no power law takes up."""
+    jumps = dict(zip(FIVE, (0.3, -0.4, 0.5, -0.3, 0.4), strict=True))
+    exact = analyze(Results.from_columns(planted(law(2.2))))["all"]
+    rough = analyze(Results.from_columns(planted(law(2.2, best=lambda n: -6.2 + jumps[n]))))["all"]
+    assert exact.E.value < 3 * exact.scaling.errors.noise_floor.value
+    assert rough.E.low > 5 * rough.scaling.errors.noise_floor.value
+    assert rough.scaling.errors.rmse.value == pytest.approx(math.sqrt(rough.E.value))
+    assert rough.scaling.errors.held_out.value > rough.E.value
+
+
+def test_on_a_bound_there_is_no_value_anywhere() -> None:
+    """Losses on a straight line in ln n: every exponent and every limit is a bound."""
+
+    def straight(width: float, log2_lr: float) -> float:
+        return 3.0 - 0.2 * math.log(width / 128) + 0.15 * ((log2_lr + 6.2) * LN2) ** 2
+
+    group = analyze(Results.from_columns(planted(straight)))["all"]
+    scaling, laws = group.scaling, group.laws
+    for each in (laws.alpha, laws.loss_inf, laws.amplitude, scaling.kappa, scaling.kappa_joint):
+        assert each.value is None
+        assert "bound" in each.undetermined
+    assert scaling.fast.speed == "undetermined"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_are_drawn_independently(seed: int) -> None:
+    """R(∞) of two groups with the same losses is uncertain: their noise must not cancel."""
+    results = together(planted(law(2.2), "a", seed=seed), planted(law(2.2), "b", seed=seed + 9))
+    report = analyze(results, reference="a")
+    gap, own = report["b"].R_inf, report["b"].laws.loss_inf
+    assert gap.high - gap.low > 1.1 * (own.high - own.low)
