@@ -217,6 +217,7 @@ class Tally:
         return f"{share} | {num} | {lost:.1f} % | {length} | {error}"
 
 
+GOAL = 85.0  # percent
 Claim = tuple[str, Estimate, float, str]
 
 
@@ -372,6 +373,21 @@ def tallied(case: Case, surfaces: int) -> dict[str, Tally]:
     return found
 
 
+def gathered(cases: dict[str, dict[str, Tally]]) -> str:
+    """Give one table of all cases: the share covered, bold below the goal."""
+    quantities = list(dict.fromkeys(name for found in cases.values() for name in found))
+    lines = [f"| quantity | {' | '.join(cases)} |", "| --- |" + " --- |" * len(cases)]
+    for quantity in quantities:
+        cells = []
+        for found in cases.values():
+            held = found[quantity].held if quantity in found else None
+            share = 100 * np.mean(held) if held else 0.0
+            told = f"{share:.1f}" if share >= GOAL else f"**{share:.1f}**"
+            cells.append("" if held is None else told if held else "–")
+        lines.append(f"| {quantity} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the cases that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -382,15 +398,17 @@ def main() -> None:
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
     print(f"commit {commit}, {platform.machine()}, Python {platform.python_version()}")
+    cases = {}
     for name in asked.case or CASES:
         started = time.perf_counter()
-        found = tallied(CASES[name], asked.surfaces)
+        found = cases[name] = tallied(CASES[name], asked.surfaces)
         print(f"\n## {name}\n\n`{CASES[name]}`, {asked.surfaces} surfaces\n")
         print("| quantity | covered | intervals | undetermined | median length | median error |")
         print("| --- | --- | --- | --- | --- | --- |")
         for quantity, tally in found.items():
             print(f"| {quantity} | {tally.cells()} |")
         print(f"\n{time.perf_counter() - started:.0f} s", flush=True)
+    print(f"\n## Covered, in percent\n\n{gathered(cases)}")
 
 
 if __name__ == "__main__":
