@@ -12,7 +12,7 @@ from mutransfer import errors
 SOURCES = sorted(Path(mutransfer.__file__).parent.rglob("*.py"))
 
 PUBLIC = {
-    "MutransferError", "Plan", "Role", "analyze", "apply", "explain", "load_results", "make_plan",
+    "MutransferError", "Plan", "Role", "analyze", "apply", "coord_check", "explain", "load_results", "make_plan",
     "param_groups", "predict", "run_study", "write_report",
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mutransfer.analysis import analyze, load_results, predict
+    from mutransfer.coordcheck import coord_check
     from mutransfer.errors import MutransferError
     from mutransfer.parametrize import apply, make_plan, param_groups
     from mutransfer.report import write_report
@@ -21,6 +22,7 @@ __all__ = [
     "Role",
     "analyze",
     "apply",
+    "coord_check",
     "explain",
     "load_results",
     "make_plan",
@@ -37,6 +39,7 @@ _HOMES = {
     "Role": "rules",
     "analyze": "analysis",
     "apply": "parametrize",
+    "coord_check": "coordcheck",
     "explain": "rules",
     "load_results": "analysis",
     "make_plan": "parametrize",

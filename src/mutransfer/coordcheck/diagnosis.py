@@ -1,0 +1,222 @@
+"""This file is diagnosis: which rule is broken, told from which quantities are off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mutransfer.coordcheck.probes import Key
+from mutransfer.coordcheck.result import Diagnosis, Fault, Finding
+from mutransfer.coordcheck.runs import Floats
+from mutransfer.coordcheck.verdict import TOLERANCE
+from mutransfer.rules import OPTIMIZERS, PARAMETRIZATIONS, Plan, PlanRow, in_form
+from mutransfer.rules.power import Ratios
+
+NEAR = 0.2  # of powers that count as the same
+EPS_MATTERS = 0.3  # epsilon over the gradient's size, at the widest
+
+
+@dataclass(slots=True)
+class _Suspect:
+    """What is off about one parameter.
+
+    Args:
+        name: The parameter.
+        role: Its role.
+        gain: By how much its layer's first output is off.
+        effect: By how much an update's effect is off; of a vector, the update's size.
+        update: By how much updates are off against the weights.
+        since: First step at which an update is off.
+    """
+
+    name: str
+    role: str
+    gain: float = 0.0
+    effect: float = 0.0
+    update: float = 0.0
+    since: int = 0
+    failed: set[str] = field(default_factory=set)
+
+
+def diagnose(
+    found: Sequence[Finding],
+    read: Mapping[Key, Floats],
+    widths: tuple[int, ...],
+    plan: Plan,
+    form: str,
+    optimizer: str,
+) -> tuple[Diagnosis, ...]:
+    """Name the broken rules; parameters with the same fault are told together."""
+    rows = {row.name: row for row in plan.rows}
+    told: dict[tuple[Fault, str, float], list[tuple[_Suspect, str]]] = {}
+    for suspect in _suspects(found, rows).values():
+        for fault, power in _faults(suspect, read):
+            hint = _declared(fault, rows[suspect.name], read, widths, form, optimizer)
+            key = fault, suspect.role, round(2 * power) / 2
+            told.setdefault(key, []).append((suspect, hint))
+    began = min((suspect.since for members in told.values() for suspect, _ in members), default=0)
+    parts = [
+        Diagnosis(
+            fault=fault,
+            role=role,
+            names=tuple(suspect.name for suspect, _ in members),
+            power=power,
+            since=min(suspect.since for suspect, _ in members),
+            text=_text(fault, role, power, members),
+        )
+        for (fault, role, power), members in told.items()
+        # What goes wrong later follows from what went wrong first: a network that blows up
+        # stops answering to its other updates.
+        if min(suspect.since for suspect, _ in members) == began
+    ]
+    return (*parts, *_of_attention(found), *_of_the_rest(found, bool(parts)))
+
+
+def _suspects(found: Sequence[Finding], rows: Mapping[str, PlanRow]) -> dict[str, _Suspect]:
+    """Gather what is off, by parameter; the latest window counts where the early one is fine."""
+    suspects: dict[str, _Suspect] = {}
+    for one in found:
+        name = one.name if one.name in rows else f"{one.name}.weight"
+        if name not in rows or one.quantity in ("change", "attention"):
+            continue
+        suspect = suspects.setdefault(name, _Suspect(name, one.role))
+        attribute = "effect" if one.quantity == "step" else one.quantity
+        if one.outcome != "fail":
+            continue
+        if one.quantity not in suspect.failed:
+            setattr(suspect, attribute, _first_off(one))
+            if attribute == "effect":
+                suspect.since = _since(one)
+        suspect.failed.add(one.quantity)
+    return {name: one for name, one in suspects.items() if one.failed}
+
+
+def _first_off(one: Finding) -> float:
+    """Give by how much it is off when it starts: later the fault has spread."""
+    slope = one.by_step[_since(one)]
+    return one.off if slope is None else slope - one.expected
+
+
+def _since(one: Finding) -> int:
+    """Find the first step from which on the exponent is beyond the tolerance."""
+    first = one.steps[0]
+    for step in range(first, -1, -1):
+        slope = one.by_step[step]
+        if slope is None or abs(slope - one.expected) <= TOLERANCE:
+            break
+        first = step
+    return first
+
+
+def _faults(suspect: _Suspect, read: Mapping[Key, Floats]) -> list[tuple[Fault, float]]:
+    """Tell init, rate, multiplier and epsilon apart by which quantities they move.
+
+    An init moves the gain, and the update against the weights the other way; a rate moves the
+    effect and the update; a multiplier moves gain and effect alike and the update not.
+    """
+    gain, effect = suspect.gain, suspect.effect
+    if "gain" in suspect.failed and effect and abs(gain - effect) < NEAR:
+        return [("multiplier", gain)]
+    faults: list[tuple[Fault, float]] = []
+    if "gain" in suspect.failed:
+        faults.append(("init", gain))
+    if effect:
+        shrinks = effect < 0 and _eps_share(suspect.name, read) > EPS_MATTERS
+        faults.append(("eps" if shrinks else "rate", effect))
+    elif "update" in suspect.failed and "gain" not in suspect.failed:
+        faults.append(("rate", suspect.update))
+    return faults
+
+
+def _eps_share(name: str, read: Mapping[Key, Floats]) -> float:
+    """Compare epsilon with the gradient at the widest model's first step."""
+    eps, gradient = read.get(("set eps", name)), read.get(("gradient", name))
+    if eps is None or gradient is None:
+        return 0.0
+    size = float(np.nanmean(gradient[-1, :, 0]))
+    return float(np.nanmean(eps[-1, :, 0])) / size if size else 0.0
+
+
+def _declared(
+    fault: Fault,
+    row: PlanRow,
+    read: Mapping[Key, Floats],
+    widths: tuple[int, ...],
+    form: str,
+    optimizer: str,
+) -> str:
+    """Say what the optimizer was told, against what the rule says, as powers of width."""
+    setting = {"rate": "lr", "eps": "eps"}.get(fault)
+    values = read.get((f"set {setting}", row.name)) if setting else None
+    if values is None:
+        return ""
+    rule = in_form(PARAMETRIZATIONS["mup"], form).rules[row.role]
+    ratios = Ratios(fan_in=row.r_in, fan_out=row.r_out)
+    cell = rule.lr(OPTIMIZERS[optimizer].update) if setting == "lr" else rule.eps
+    first, last = (float(np.nanmean(values[k, :, 0])) for k in (0, -1))
+    if cell is None or first <= 0 or last <= 0:
+        return ""
+    octaves = np.log2(widths[-1] / widths[0])
+    wanted, own = np.log2(cell.at(ratios)) / octaves, np.log2(last / first) / octaves
+    # The plan's ratio is from the base, which may be below the smallest width.
+    grown = float(max(row.r_in, row.r_out))
+    if grown > 1:
+        wanted = np.log2(cell.at(ratios)) / np.log2(grown)
+    if abs(own - wanted) < NEAR:
+        return ""
+    name = {"lr": "rate", "eps": "epsilon"}[setting or ""]
+    return f"its {name} goes as width^{own:+.2g}, the rule as width^{wanted:+.2g}"
+
+
+LINES: Mapping[Fault, str] = {
+    "init": "init_factor",
+    "rate": "lr_factor",
+    "multiplier": "multiplier",
+    "eps": "eps_factor",
+}
+
+
+def _text(fault: Fault, role: str, power: float, members: Sequence[tuple[_Suspect, str]]) -> str:
+    """Say what is broken, and where to look."""
+    direction = "too large" if power > 0 else "too small"
+    first, hint = members[0]
+    names = first.name if len(members) == 1 else f"{first.name} and {len(members) - 1} more"
+    what = {
+        "init": f"the init of {role} weights is {direction}",
+        "rate": f"the rate of {role} parameters is {direction}",
+        "multiplier": f"the multiplier of {role} layers is {direction}, or their init and rate are",
+        "eps": f"epsilon stops {role} parameters: it must shrink as their gradients do",
+    }[fault]
+    since = f", from step {first.since + 1} on" if first.since else ""
+    line = f"look at {LINES[fault]} of '{first.name}'"
+    said = f"; {hint}" if hint else ""
+    return f"{what} by width^{power:+g}{since} ({names}): {line}{said}"
+
+
+def _of_attention(found: Sequence[Finding]) -> list[Diagnosis]:
+    """Report attention logits that keep the wrong size."""
+    wrong = [one for one in found if one.quantity == "attention" and one.outcome == "fail"]
+    wrong = [one for one in wrong if one.steps[0] == 0 and one.expected == -0.5]
+    if not wrong:
+        return []
+    power = round(2 * wrong[0].off) / 2
+    text = (
+        f"attention logits go as width^{wrong[0].slope:+.2g} at init where heads grow: scale them "
+        "by 1/d_head, not by 1/sqrt(d_head)"
+    )
+    return [Diagnosis("attention scale", "", tuple(one.name for one in wrong), power, 0, text)]
+
+
+def _of_the_rest(found: Sequence[Finding], explained: bool) -> list[Diagnosis]:
+    """Report changes that no parameter's rule explains."""
+    wrong = [one for one in found if one.outcome == "fail" and one.quantity == "change"]
+    if explained or not wrong:
+        return []
+    one = wrong[0]
+    text = (
+        f"outputs of {one.name} change as width^{one.slope:+.2g} though every parameter's own rule "
+        "holds: look at forward multipliers, residual scales and attention"
+    )
+    return [Diagnosis("not known", "", tuple(w.name for w in wrong), one.off, one.steps[0], text)]

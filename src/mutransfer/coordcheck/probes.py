@@ -1,0 +1,268 @@
+"""This file is the probes: a few scalars per layer and step, taken while a model trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from mutransfer.rules.plan import unwrapped
+
+# Shape legend: N rows of a layer's input (batch and positions together), I fan-in, O fan-out.
+
+ROWS = 64  # of a layer's input that its update's effect is estimated from [assumed]
+SOFTMAX_AXES = 4  # batch, heads, queries, keys: a softmax over these is attention
+
+Key = tuple[str, str]  # quantity, name
+
+
+@dataclass(slots=True)
+class Square:
+    """A mean square, pooled over the calls of one forward pass."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, tensor: torch.Tensor) -> None:
+        """Pool one tensor."""
+        self.total += float(tensor.detach().float().square().sum())
+        self.count += tensor.numel()
+
+    @property
+    def root(self) -> float:
+        """Root mean square; zero of nothing."""
+        return math.sqrt(self.total / self.count) if self.count else 0.0
+
+
+class Probes:
+    """Record a model's coordinates: outputs, changes, responses to updates, attention logits.
+
+    Outputs at the first step are kept until the run ends, and weights too: that is what changes
+    are changes from. Everything else is scalars.
+
+    Args:
+        model: The model, with fresh weights.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._names = {module: unwrapped(name) for name, module in model.named_modules()}
+        self._start = self.weights()
+        self._first: dict[tuple[str, int], torch.Tensor] = {}
+        self._calls: dict[str, int] = {}
+        self._squares: dict[Key, Square] = {}
+        self._pulls: dict[str, Square] = {}
+        self._step = 0
+        self._open = False
+        self._handles = list(self._hooks())
+
+    def close(self) -> None:
+        """Take the probes off."""
+        for handle in self._handles:
+            handle.remove()
+
+    @contextmanager
+    def step(self, number: int) -> Iterator[None]:
+        """Record the forward pass inside; what runs again in a backward pass is not counted."""
+        self._step, self._open = number, True
+        self._calls.clear()
+        self._squares.clear()
+        self._pulls.clear()
+        try:
+            with _Attention(self):
+                yield
+        finally:
+            self._open = False
+
+    def readings(self) -> dict[Key, float]:
+        """Give the scalars of the last forward pass, and of the parameters as they are now."""
+        found = {key: square.root for key, square in self._squares.items()}
+        for quantity in ("gain", "response"):
+            for key in [key for key in found if key[0] == quantity]:
+                size = found.get(("input", key[1]), 0.0)
+                found[key] = found[key] / size if size else 0.0
+        for name, parameter in self._model.named_parameters():
+            start = self._start[unwrapped(name)]
+            size = float(start.float().norm())
+            if self._step and size:
+                moved = float((parameter.detach() - start).float().norm())
+                found["update", unwrapped(name)] = moved / size
+        return {key: value for key, value in found.items() if key[0] != "input"}
+
+    def effects(self, before: Mapping[str, torch.Tensor]) -> dict[Key, float]:
+        """Give each parameter's effect on its layer's output, along the loss's gradient there.
+
+        ⟨ΔW, ∂L/∂W⟩ is by how much the last step of W moves the output along ∂L/∂output, summed
+        over rows; divided by the sizes of input and gradient it is an RMS per coordinate.
+
+        Args:
+            before: The parameters before that step, by name.
+        """
+        found = {}
+        for name, parameter in self._model.named_parameters():
+            plain = unwrapped(name)
+            module, _, attribute = plain.rpartition(".")
+            pull = self._pulls.get(module)
+            if parameter.grad is None:
+                continue
+            step = parameter.detach() - before[plain]
+            found["step", plain] = float(step.float().square().mean().sqrt())
+            if pull is None or not pull.root:
+                continue
+            moved = float((step * parameter.grad).sum())
+            given = self._squares.get(("input", module)) if attribute == "weight" else None
+            size = given.root if given is not None else 1.0
+            if size:
+                found["effect", plain] = abs(moved) / (pull.count * pull.root * size)
+        return found
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Copy the parameters."""
+        return {unwrapped(n): p.detach().clone() for n, p in self._model.named_parameters()}
+
+    def gradients(self) -> dict[Key, float]:
+        """Give the RMS of every gradient."""
+        return {
+            ("gradient", unwrapped(name)): float(p.grad.float().square().mean().sqrt())
+            for name, p in self._model.named_parameters()
+            if p.grad is not None
+        }
+
+    def add(self, quantity: str, name: str, tensor: torch.Tensor) -> None:
+        """Pool a tensor into a quantity."""
+        if self._open:
+            self._squares.setdefault((quantity, name), Square()).add(tensor)
+
+    def _hooks(self) -> Iterator[RemovableHandle]:
+        """Put a probe on every module that owns parameters, and on the model itself."""
+        for module in self._names:
+            if module is self._model or next(module.parameters(recurse=False), None) is not None:
+                # First of all pre-hooks: a multiplier on the input belongs to the layer.
+                yield module.register_forward_pre_hook(self._before, prepend=True)
+                yield module.register_forward_hook(self._after)
+
+    def _before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Measure a layer's input, and what its update makes of it."""
+        if not self._open or not inputs or not isinstance(inputs[0], torch.Tensor):
+            return
+        x, name = inputs[0].detach(), self._names[module]
+        if isinstance(module, nn.Linear):
+            self.add("input", name, x)
+            if self._step:
+                rows_NI = _some(x.reshape(-1, x.shape[-1])).to(module.weight.dtype)
+                moved_OI = module.weight.detach() - self._start[_weight(name)]
+                self.add("response", name, _scaled(module, rows_NI) @ moved_OI.T)
+        elif isinstance(module, nn.Embedding):
+            self.add("input", name, torch.ones(1))
+            if self._step:
+                moved_OI = module.weight.detach() - self._start[_weight(name)]
+                self.add("response", name, moved_OI[x.reshape(-1)])
+
+    def _after(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
+        """Measure a layer's output, and how far it is from its first one."""
+        if not self._open:
+            return
+        name = self._names[module]
+        tensor = next(iter(tensors_in(output)), None)
+        if tensor is None or not tensor.is_floating_point():
+            return
+        if tensor.requires_grad:
+            pull = self._pulls.setdefault(name, Square())
+            tensor.register_hook(pull.add)  # type: ignore[no-untyped-call] # torch's own
+        told = name or "(output)"
+        self.add("output", told, tensor)
+        call = self._calls.get(told, 0)
+        self._calls[told] = call + 1
+        if self._step == 0:
+            self._first[told, call] = tensor.detach().clone()
+            if isinstance(module, nn.Linear | nn.Embedding):
+                self._gain(module, name, tensor)
+        elif (first := self._first.get((told, call))) is not None and first.shape == tensor.shape:
+            self.add("change", told, tensor.detach() - first)
+
+    def _gain(self, module: nn.Linear | nn.Embedding, name: str, output: torch.Tensor) -> None:
+        """Measure what the fresh weights make of their input; a bias is no part of it."""
+        bias = getattr(module, "bias", None)
+        self.add("gain", name, output.detach() if bias is None else output.detach() - bias.detach())
+
+
+class _Attention(TorchFunctionMode):
+    """Measure attention logits where torch computes them."""
+
+    def __init__(self, probes: Probes) -> None:
+        super().__init__()
+        self._probes = probes
+        self._calls = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function gives
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if name == "scaled_dot_product_attention":
+            self._logits(args[0], args[1], kwargs.get("scale"))
+        elif name == "softmax" and args and args[0].dim() == SOFTMAX_AXES:
+            finite = args[0].detach()
+            self._add(finite[torch.isfinite(finite) & (finite > -1e4)])
+        return func(*args, **kwargs)
+
+    def _logits(self, query: torch.Tensor, key: torch.Tensor, scale: float | None) -> None:
+        """Compute some of the logits again: torch keeps none."""
+        with torch.no_grad():
+            q, k = query.detach()[:2, :, :ROWS], key.detach()[:2]
+            groups = q.shape[1] // max(k.shape[1], 1)
+            k = k.repeat_interleave(groups, dim=1) if groups > 1 else k
+            root = scale if scale is not None else q.shape[-1] ** -0.5
+            self._probes.add("head", f"attention {self._calls}", torch.tensor(float(q.shape[-1])))
+            self._add(q @ k.transpose(-2, -1) * root)
+
+    def _add(self, logits: torch.Tensor) -> None:
+        """Number the attentions in the order in which they run."""
+        self._probes.add("attention", f"attention {self._calls}", logits)
+        self._calls += 1
+
+
+def tensors_in(output: object) -> Iterator[torch.Tensor]:
+    """Walk over the tensors of an output: a tensor, a tuple, a dict or a dataclass."""
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from tensors_in(value)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from tensors_in(value)
+    elif is_dataclass(output) and not isinstance(output, type):
+        for field in fields(output):
+            yield from tensors_in(getattr(output, field.name))
+
+
+def _weight(module: str) -> str:
+    """Name a module's weight."""
+    return f"{module}.weight" if module else "weight"
+
+
+def _some(rows_NI: torch.Tensor) -> torch.Tensor:
+    """Take evenly spaced rows."""
+    step = max(len(rows_NI) // ROWS, 1)
+    return rows_NI[::step][:ROWS]
+
+
+def _scaled(module: nn.Module, rows_NI: torch.Tensor) -> torch.Tensor:
+    """Apply the multipliers that a plan put on a layer's input."""
+    for hook in module._forward_pre_hooks.values():
+        multiplier = getattr(hook, "multiplier", None)
+        if multiplier is not None:
+            rows_NI = rows_NI * multiplier
+    return rows_NI

@@ -1,0 +1,166 @@
+"""This file is the test: exponents of width against those that a correct rule has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from mutransfer.coordcheck.probes import Key
+from mutransfer.coordcheck.result import Finding, Outcome
+from mutransfer.coordcheck.runs import Floats
+from mutransfer.rules import Role
+
+# Shape legend: W widths, S seeds, T steps.
+
+TOLERANCE = 0.25  # half of the smallest error that a rule can have [DESIGN section 8]
+# A layer's change has, beside what the loss asks for, a random part that fades as width outgrows
+# the batch's rows: measured, it tilts the exponent of a correct network by up to -0.25.
+CHANGE_TOLERANCE = 0.35
+CONFIDENCE = 0.95  # one-sided, at both ends
+LENT = 3  # degrees of freedom [assumed]
+WINDOW = 3  # steps that an exponent is averaged over, early and late
+MATRICES = (Role.INPUT, Role.HIDDEN, Role.OUTPUT, Role.BOTTLENECK)
+
+
+@dataclass(frozen=True, slots=True)
+class Slopes:
+    """Exponents of one quantity.
+
+    Args:
+        key: Quantity and name.
+        role: Role of the parameter; None for a whole module.
+        expected: The exponent of a correct rule.
+        by_seed: One exponent per seed and step; NaN where there is none.
+        window: The steps that are averaged.
+    """
+
+    key: Key
+    role: Role | None
+    expected: float
+    by_seed: Floats
+    window: tuple[int, int]
+
+    @property
+    def averaged(self) -> Floats:
+        """One exponent per seed."""
+        first, last = self.window
+        return np.asarray(self.by_seed[:, first : last + 1].mean(axis=1))
+
+
+def slopes_of(
+    readings: Mapping[Key, Floats], widths: tuple[int, ...], roles: Mapping[str, Role]
+) -> list[Slopes]:
+    """Fit an exponent of width to everything that has an expected one, per seed and step."""
+    found = []
+    log2_W = np.log2(widths)
+    weights_W = (log2_W - log2_W.mean()) / ((log2_W - log2_W.mean()) ** 2).sum()
+    for key, values_WST in readings.items():
+        aim = expected(key, readings, roles)
+        if aim is None:
+            continue
+        # Zero at a width (behind a zero init, or frozen) has no exponent.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs_WST = np.where(values_WST > 0, np.log2(values_WST), np.nan)
+        by_seed_ST = np.tensordot(weights_W, logs_WST, axes=1)
+        role = roles.get(key[1]) or roles.get(f"{key[1]}.weight")
+        for window in _windows(by_seed_ST):
+            found.append(Slopes(key, role, aim, by_seed_ST, window))
+    return found
+
+
+def expected(key: Key, readings: Mapping[Key, Floats], roles: Mapping[str, Role]) -> float | None:
+    """Give the exponent that a correct parametrization has; None where there is none to test."""
+    quantity, name = key
+    role = roles.get(name)
+    if quantity == "gain":
+        return -0.5 if roles.get(f"{name}.weight") is Role.OUTPUT else 0.0
+    if quantity == "effect":
+        return 0.0 if role in MATRICES else None
+    if quantity == "step":
+        return 0.0 if role is Role.VECTOR else None
+    if quantity == "update" and role in MATRICES:
+        return -0.5 if role in (Role.HIDDEN, Role.BOTTLENECK) else 0.0
+    if quantity == "change":
+        return 0.0
+    if quantity == "attention":
+        heads_W = readings.get(("head", name), np.ones(1)).reshape(-1)
+        grows = np.nanmax(heads_W) > np.nanmin(heads_W)
+        return -0.5 if grows else 0.0
+    return None
+
+
+def _windows(by_seed_ST: Floats) -> Iterator[tuple[int, int]]:
+    """Choose the first few steps that have an exponent, and the last few."""
+    there = np.flatnonzero(np.isfinite(by_seed_ST).all(axis=0))
+    if not len(there):
+        return
+    first, last = int(there[0]), int(there[-1])
+    early = (first, min(first + WINDOW - 1, last))
+    yield early
+    late = (max(last - WINDOW + 1, first), last)
+    if late[0] > early[1] and np.isfinite(by_seed_ST[:, late[0] : late[1] + 1]).all():
+        yield late
+
+
+def findings(found: list[Slopes], noise: Mapping[tuple[str, str], float]) -> tuple[Finding, ...]:
+    """Judge every exponent; the noise of like ones is pooled."""
+    return tuple(_finding(one, noise.get(_kind(one), 0.0)) for one in found)
+
+
+def pooled_noise(found: list[Slopes]) -> dict[tuple[str, str], float]:
+    """Give the half-width of the interval of each kind of exponent."""
+    kinds: dict[tuple[str, str], list[Floats]] = {}
+    for one in found:
+        kinds.setdefault(_kind(one), []).append(one.averaged)
+    quantities: dict[str, list[Floats]] = {}
+    for (quantity, _), members in kinds.items():
+        quantities.setdefault(quantity, []).extend(members)
+    halves = {}
+    for kind, members in kinds.items():
+        # A readout stands alone: what is like it in quantity lends a few degrees of freedom.
+        squares, freedom = _squares(members)
+        others, more = _squares(quantities[kind[0]])
+        lent = min(LENT, more)
+        total, freedom = squares + lent * others / more, freedom + lent
+        error = np.sqrt(total / freedom / len(members[0]))
+        halves[kind] = float(student.ppf(CONFIDENCE, freedom) * error)
+    return halves
+
+
+def _squares(members: list[Floats]) -> tuple[float, int]:
+    """Sum the squares about each one's mean, and their degrees of freedom."""
+    total = sum(float(((each - each.mean()) ** 2).sum()) for each in members)
+    return total, sum(len(each) - 1 for each in members)
+
+
+def _kind(one: Slopes) -> tuple[str, str]:
+    """Say which exponents are alike."""
+    return one.key[0], str(one.role)
+
+
+def _finding(one: Slopes, half: float) -> Finding:
+    """Compare an interval with the tolerance."""
+    slope = float(one.averaged.mean())
+    off = abs(slope - one.expected)
+    tolerance = CHANGE_TOLERANCE if one.key[0] == "change" else TOLERANCE
+    outcome: Outcome = "undetermined"
+    if off + half < tolerance:
+        outcome = "pass"
+    elif off - half > tolerance:
+        outcome = "fail"
+    steps = one.by_seed.mean(axis=0).tolist()
+    return Finding(
+        quantity=one.key[0],
+        name=one.key[1],
+        role=str(one.role or ""),
+        steps=one.window,
+        expected=one.expected,
+        slope=slope,
+        low=slope - half,
+        high=slope + half,
+        outcome=outcome,
+        by_step=tuple(x if np.isfinite(x) else None for x in steps),
+    )

@@ -1,0 +1,51 @@
+"""This file is a coordinate check in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mutransfer.coordcheck.result import CoordCheck, Finding
+
+MEANING = {
+    "gain": "what fresh weights make of their input",
+    "effect": "what an update does to the output, along the loss's gradient",
+    "step": "size of an update",
+    "update": "size of updates against the weights",
+    "change": "change of outputs since the start",
+    "attention": "attention logits at the start",
+}
+ORDER = {"fail": 0, "undetermined": 1, "pass": 2}
+
+
+def table(check: CoordCheck) -> str:
+    """Write verdict, diagnoses, and one line per quantity and role."""
+    s = check.settings
+    lines = [
+        f"coordinate check: {check.outcome}",
+        f"  {s['parametrization'] or 'your own implementation'}, {s['optimizer']}, widths "
+        f"{', '.join(map(str, s['widths']))}, {s['seeds']} seeds, {s['steps']} steps, "
+        f"lr {s['lr']:g}",
+    ]
+    lines += [f"  {one.fault}: {one.text}" for one in check.diagnoses]
+    lines += [f"  {reason}" for reason in check.reasons]
+    lines += ["", "  exponent of width        expected  lowest  highest  of  outcome"]
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for one in check.findings:
+        kinds.setdefault((one.quantity, one.role), []).append(one)
+    for (quantity, role), members in kinds.items():
+        lines.append(_line(quantity, role, members))
+    seen = [role for role, caught in check.power.items() if caught]
+    lines.append(f"  a planted half power in the rate is caught in: {', '.join(seen) or 'none'}")
+    return "\n".join(lines)
+
+
+def _line(quantity: str, role: str, members: Sequence[Finding]) -> str:
+    """Write the extremes of like findings."""
+    worst = min(members, key=lambda one: ORDER[one.outcome])
+    low, high = min(m.slope for m in members), max(m.slope for m in members)
+    failing = sum(m.outcome == "fail" for m in members)
+    told = f"{failing} fail" if failing else worst.outcome
+    name = f"{quantity}, {role}" if role else quantity
+    expected = sorted({m.expected for m in members})
+    aim = ", ".join(f"{x:+.1f}" for x in expected)
+    return f"  {name:<24} {aim:>8} {low:>+7.2f} {high:>+8.2f} {len(members):>3}  {told}"
