@@ -219,10 +219,10 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("text", "what", "why", "fix"),
     [
         (
-            b"width,lr,loss\n64,0.25,\xe9\n",
+            b"width,lr,loss\n64,0.25,\xe9\x00\n",
             "' is not UTF-8 text: byte 22 is 0xe9",
             "letters would be read as other letters, or it is no CSV file at all",
-            "save it as CSV with encoding UTF-8",
+            "export a table as CSV: in Excel 'Save as', 'CSV UTF-8 (comma delimited)'",
         ),
         (
             "",
@@ -347,6 +347,11 @@ def test_a_rate_that_is_no_positive_number(value: Any, shown: str) -> None:
         "  why: optima are compared on logarithmic axes\n"
         "  fix: correct 1 of 2 values of 'lr', or leave them empty"
     )
+
+
+def test_a_column_of_logarithms_is_told_how_to_be_read() -> None:
+    results = Results.from_columns({"width": [64, 64], "lr": [-8, -6], "loss": [3.0, 3.1]})
+    assert "if it is a logarithm: --columns 'lr=2^lr'" in message(lambda: analyze(results))
 
 
 def test_a_trial_without_a_group() -> None:

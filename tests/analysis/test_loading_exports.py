@@ -36,7 +36,10 @@ def test_the_runs_table(tmp_path) -> None:
     results = load_results(file, columns=columns)
     assert results.axes["lr"] == [0.01, 0.04]
     assert results.diverged.tolist() == [False, True]
-    assert results.notes == ("1 run has no loss and is left out: write nan where a run diverged",)
+    assert results.notes == (
+        "1 run has no loss and is left out; if they diverged "
+        "write nan or inf (pandas leaves nan empty: na_rep='nan')",
+    )
 
 
 def test_a_chart_holds_no_runs(tmp_path) -> None:

@@ -222,7 +222,8 @@ def test_nothing_is_no_result_and_nan_is_a_diverged_run(tmp_path) -> None:
     assert results.axes["lr"] == [*range(9, 18), 99]
     assert results.diverged.tolist() == [True] * 8 + [False, True]
     assert results.notes == (
-        "8 runs have no loss and are left out: write nan where a run diverged",
+        "8 runs have no loss and are left out; if they diverged "
+        "write nan or inf (pandas leaves nan empty: na_rep='nan')",
     )
     assert (results.provenance.trials, results.provenance.diverged) == (10, 9)
 

@@ -121,7 +121,10 @@ def test_what_people_write_for_diverged(tmp_path: Path) -> None:
     results = load_results(file)
     assert results.axes["lr"] == [0.1, 0.3, 0.4, 0.5, 0.6]
     assert results.diverged.tolist() == [False, True, True, True, True]
-    assert results.notes == ("1 run has no loss and is left out: write nan where a run diverged",)
+    assert results.notes == (
+        "1 run has no loss and is left out; if they diverged "
+        "write nan or inf (pandas leaves nan empty: na_rep='nan')",
+    )
 
 
 @pytest.mark.slow

@@ -36,7 +36,13 @@ def test_analyze_says_verdict_and_numbers(run, files) -> None:
     status, out, _ = run("analyze good.csv")
     assert status == 0
     assert out.startswith("all: transfers\n")
-    for name in ("regret", "drift", "loss at infinity", "robustness κ", "predictability E"):
+    for name in (
+        "regret",
+        "drift",
+        "loss at infinity",
+        "robustness κ = α+γlog",
+        "predictability E",
+    ):
         assert f"  {name}" in out
     assert "[" in next(line for line in out.splitlines() if "κ" in line)
 

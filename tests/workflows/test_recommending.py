@@ -84,7 +84,8 @@ def test_a_plan_for_another_width_is_refused() -> None:
 
 def test_sp_is_plain_and_mup_is_told_to_keep_its_rule() -> None:
     """Plain groups under µP would train at the wrong rates."""
-    assert "model.parameters(), lr=lr" in snippet(prediction("sp"))
+    assert snippet(prediction("sp")).splitlines()[-1] == "lr = 0.01"
+    assert "rule" not in snippet(prediction("sp"))
     told = snippet(prediction("mup"))
     assert "model.parameters()" not in told
     assert "under the same rule" in told

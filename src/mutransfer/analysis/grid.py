@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mutransfer.analysis.loading.naming import PLACEHOLDER, advice, close_name, shortened
+from mutransfer.analysis.loading.naming import (
+    PLACEHOLDER,
+    advice,
+    close_name,
+    seed_like,
+    shortened,
+    to_type,
+)
 from mutransfer.analysis.types import LN2, Bools, Floats
 from mutransfer.analysis.wording import label
 from mutransfer.errors import ResultsError, listed
@@ -28,7 +35,7 @@ SEED = "seed"
 # what numbers repetitions.
 INCIDENTAL = frozenset(
     {"id", "seconds", "shared_from", "flops", "tokens", "state", "notes", "user", "created"}
-    | {"updated", "runtime", "end time", "hostname", "host", "sweep", "run id", "run_id"}
+    | {"updated", "status", "runtime", "end time", "hostname", "host", "sweep", "run id", "run_id"}
     | {"trial", "repeat", "rep", "replicate", "random_seed"}
 )
 MEASURED = re.compile(r"loss|acc(uracy)?\b|ppl|perplexity|_norm|time|date", re.IGNORECASE)
@@ -212,9 +219,19 @@ def _positive(results: Results, name: str) -> Floats:
             f"{results.provenance.source}: column '{name}' must hold positive numbers, "
             f"not {listed(shown)} in {results.places.of(wrong)}",
             why="optima are compared on logarithmic axes",
-            fix=f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them empty",
+            fix=f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them empty"
+            + (
+                f"; if it is a logarithm: {to_type({name: f'2^{name}'})}"
+                if _negative(values)
+                else ""
+            ),
         )
     return column
+
+
+def _negative(values: Sequence[object]) -> bool:
+    """Say whether all of them are negative numbers."""
+    return all(isinstance(value, int | float) and value < 0 for value in values)
 
 
 def _number(value: object) -> float:
@@ -321,6 +338,7 @@ def _refuse_duplicates(
     ]
     differ = _differing(results, point_N, used=(*names, SEED, *group_by))
     steps = [name for name in differ if name.lower() in STEPS]
+    seed = None if seeded else seed_like(differ)
     more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
     raise ResultsError(
         f"{results.provenance.source} has several trials at the same point: "
@@ -331,6 +349,8 @@ def _refuse_duplicates(
         else "runs that differ in something else would be averaged as if they were one",
         fix=f"keep the last row of each run, the one with the largest '{steps[0]}'"
         if steps
+        else f"repeated runs are told apart by their seed: {to_type({SEED: seed})}"
+        if seed
         else f"tell them apart: {grouping([*group_by, *differ])}"
         if differ
         else "keep one row per run, or give repeated runs different values of 'seed'",

@@ -73,7 +73,10 @@ def fit_group(name: str, tables: Sequence[Cells], question: Question) -> Fitted:
     if noise is None:
         one_seed = max(cells.run.sum(axis=1).max() for cells in tables) < 2
         reason = "one seed" if one_seed else "no two seeds ran the same rates near an optimum"
-        return Fitted(name, located, None, (), f"{reason}: add seeds to get an interval")
+        missing = next((one.undetermined for one in located if one.fit is None), None)
+        told = f"{reason}: add seeds to get an interval"
+        nowhere = all(one.fit is None for one in located)
+        return Fitted(name, located, None, (), missing if nowhere and missing else told)
     # From its name: no draw depends on which other groups there are, or is shared with them.
     rng = np.random.default_rng([question.seed, *name.encode(errors="replace")])
     within_D, seed_D = noise.draws(rng, question.draws)

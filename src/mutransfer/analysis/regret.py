@@ -19,12 +19,13 @@ LOWER, UPPER = 0.05, 0.95
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """Regret of carrying one ln(rate) per draw: what it is at least, and at most.
+    """Regret of carrying one ln(rate) per draw: at least, by the fitted curve, at most.
 
     Where the loss at the carried rate is not known, `upper` is infinite.
     """
 
     lower: Floats
+    value: Floats
     upper: Floats
 
 
@@ -49,25 +50,27 @@ def carried(
         assert target.argmin is not None
         best_x, best_D = float(cells.x[target.argmin]), mean_DR[:, target.argmin]
         loss_D, outside = np.empty(len(x_D)), np.arange(len(x_D))
-    most_D = loss_D.copy()
+    low_D, most_D = loss_D.copy(), loss_D.copy()
     if len(outside):  # slower, and seldom asked for
-        loss_D[outside], most_D[outside] = _outside(
+        low_D[outside], loss_D[outside], most_D[outside] = _outside(
             target, x_D[outside], mean_DR[outside], best_x, best_D[outside]
         )
-    return Carried(np.maximum(loss_D - best_D, 0.0), np.maximum(most_D - best_D, 0.0))
+    return Carried(*(np.maximum(each - best_D, 0.0) for each in (low_D, loss_D, most_D)))
 
 
 def _outside(
     target: Located, x_D: Floats, mean_DR: Floats, best_x: float, best_D: Floats
-) -> tuple[Floats, Floats]:
-    """Give what losses outside the window are at least, and at most."""
+) -> tuple[Floats, Floats, Floats]:
+    """Give what losses outside the window are at least, are by the cubic, and are at most."""
     usable = np.flatnonzero(target.cells.usable)
     x_F, mean_DF = target.cells.x[usable], mean_DR[:, usable]
     known_D = _known(target, x_D)
     least_D = _least(target, x_D, mean_DR, best_x, best_D)
-    loss_D = np.where(known_D, _interpolated(x_F, mean_DF, x_D), least_D)
-    most_D = np.where(known_D, np.fmax(loss_D, _straight(x_F, mean_DF, x_D)), np.inf)
-    return loss_D, most_D
+    smooth_D = _interpolated(x_F, mean_DF, x_D)
+    loss_D = np.where(known_D, smooth_D, least_D)
+    low_D = np.where(known_D, np.fmin(smooth_D, _extended(x_F, mean_DF, x_D)), least_D)
+    most_D = np.where(known_D, np.fmax(smooth_D, _straight(x_F, mean_DF, x_D)), np.inf)
+    return low_D, loss_D, most_D
 
 
 def _domain(target: Located) -> tuple[float, float]:
@@ -116,6 +119,23 @@ def _straight(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
     return straight_D
 
 
+def _extended(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
+    """Extend the straight lines beside each gap into it: a curve that bends upwards lies above."""
+    last = len(x_F) - 1
+    if last < 2:
+        return np.full(len(x_D), np.nan)
+    left_D, draw_D = np.clip(np.searchsorted(x_F, x_D) - 1, 0, last - 1), np.arange(len(x_D))
+    lines = []
+    for first_D in (left_D - 1, left_D + 1):
+        there_D = (first_D >= 0) & (first_D < last)
+        start_D = np.clip(first_D, 0, last - 1)
+        at_D, next_D = mean_DF[draw_D, start_D], mean_DF[draw_D, start_D + 1]
+        slope_D = (next_D - at_D) / (x_F[start_D + 1] - x_F[start_D])
+        lines.append(np.where(there_D, at_D + slope_D * (x_D - x_F[start_D]), np.nan))
+    extended_D: Floats = np.fmax(*lines)
+    return extended_D
+
+
 def _least(target: Located, x_D: Floats, mean_DR: Floats, best_x: float, best_D: Floats) -> Floats:
     """Give the last known loss between the optimum and each rate: losses rise on the way."""
     cells = target.cells
@@ -137,6 +157,8 @@ def estimate_regret(
     drawn: tuple[Drawn, Drawn] | None,
     no_interval: str | None,
     words: Words,
+    *,
+    skewed: bool = False,
 ) -> Estimate:
     """Estimate the regret at `target` of the best rate at `source`, with one-sided bounds.
 
@@ -146,6 +168,8 @@ def estimate_regret(
         drawn: Draws of both, or None where there are none.
         no_interval: Why there are no draws.
         words: How to name widths and rates.
+        skewed: Whether curves are so skewed that the parabola's word is not enough: the interval
+            then holds what interpolation between the tried rates says, too.
     """
     if source.fit is None:
         return Estimate(undetermined=source.undetermined)
@@ -156,7 +180,7 @@ def estimate_regret(
     known = bool(np.isfinite(here.upper[0]))
     unknown = None if known else _unknown(target, source.x, words)
     reason = target.undetermined or unknown
-    value = float(here.lower[0]) if reason is None else None
+    value = float(here.value[0]) if reason is None else None
     if drawn is None:
         both = "; ".join(text for text in (reason, no_interval) if text)
         return Estimate(value, undetermined=both)
@@ -171,9 +195,13 @@ def estimate_regret(
         target_drawn.mean,
         target_drawn.coefficients,
     )
-    exceeds = here.lower[0] > np.quantile(still.lower, UPPER)
+    exceeds = here.lower[0] > np.quantile(still.value, UPPER)
     low = float(np.quantile(cost.lower, LOWER)) if exceeds else 0.0
     high = float(np.quantile(cost.upper, UPPER, method="higher"))
+    if skewed:
+        beside = carried(target, source_drawn.x, target_drawn.mean, None)
+        low = min(low, float(np.quantile(beside.lower, LOWER)))
+        high = max(high, float(np.quantile(beside.upper, UPPER, method="higher")))
     if reason is None and not np.isfinite(high):
         lost_D = source_drawn.x[~np.isfinite(cost.upper)]
         reason = _unknown(target, float(np.median(lost_D)), words)

@@ -156,8 +156,8 @@ class Results:
             places=places,
             notes=tuple(notes),
         )
-        told = "no loss", ": write nan where a run diverged"
-        return results.without(~(known | stopped), *told).having(*NEEDED)
+        advice = "; if they diverged write nan or inf (pandas leaves nan empty: na_rep='nan')"
+        return results.without(~(known | stopped), "no loss", advice).having(*NEEDED)
 
     def having(self, *names: str) -> Results:
         """Leave out the trials that have nothing in these columns, and note how many.

@@ -78,7 +78,8 @@ def optima(group: Fitted, words: Words) -> Optima:
     """Gather the optima and fit the laws through them."""
     chosen = [k for k, one in enumerate(group.located) if one.fit is not None]
     reasons = [one.undetermined for one in group.located if one.fit is None]
-    no_draws = refusals(group, chosen, words) or next(iter(reasons), None)
+    no_draws = next(iter(reasons), None) if len(chosen) < 2 else None
+    no_draws = no_draws or refusals(group, chosen, words) or next(iter(reasons), None)
     n_W = np.array([group.located[k].cells.width for k in chosen])
     each = [samples(group, k) for k in chosen]
     x_SW, loss_SW, curvature_SW = (

@@ -23,7 +23,7 @@ def report_group(
     group: Fitted, found: Optima, *, threshold: float, gap: Estimate, words: Words
 ) -> GroupReport:
     """Turn a fitted group into its report."""
-    matrix = _regret_matrix(group, words)
+    matrix = _regret_matrix(group, found, words)
     most = _from_smallest_to_largest(group, matrix, words)
     verdict, reason = decide(most, group.located, threshold, words)
     return GroupReport(
@@ -45,11 +45,11 @@ def report_group(
     )
 
 
-def _regret_matrix(group: Fitted, words: Words) -> tuple[CarriedRegret, ...]:
+def _regret_matrix(group: Fitted, found: Optima, words: Words) -> tuple[CarriedRegret, ...]:
     """Estimate the regret of every width's best rate at every larger width."""
     indices = range(len(group.located))
     return tuple(
-        _carried(group, proxy, target, words)
+        _carried(group, proxy, target, words, skewed=found.bent is not None)
         for proxy in indices
         for target in indices
         if target > proxy
@@ -66,12 +66,14 @@ def _from_smallest_to_largest(
     return next(chosen, CarriedRegret(*ends, alone, alone, alone))
 
 
-def _carried(group: Fitted, proxy: int, target: int, words: Words) -> CarriedRegret:
+def _carried(
+    group: Fitted, proxy: int, target: int, words: Words, *, skewed: bool
+) -> CarriedRegret:
     """Estimate the regret of one width's best rate at a larger one."""
     source, aim = group.located[proxy], group.located[target]
     reason = refusals(group, [proxy, target], words)
     drawn = None if reason else (group.drawn[proxy], group.drawn[target])
-    regret = estimate_regret(source, aim, drawn, reason, words)
+    regret = estimate_regret(source, aim, drawn, reason, words, skewed=skewed)
     return CarriedRegret(
         proxy=source.cells.width,
         target=aim.cells.width,

@@ -73,6 +73,12 @@ def analyze(
     from mutransfer.workflows import analyze_path, published_answer, verdict_text
 
     if published is not None:
+        if fail_on_no:
+            raise UsageError(
+                "--published has no verdict for --fail-on-no",
+                why="a paper's table has one seed per cell, or no losses at all",
+                fix="leave one of them out",
+            )
         if results is not None:
             raise UsageError(
                 f"both '{results}' and --published {published} are given",

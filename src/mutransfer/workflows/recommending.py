@@ -50,7 +50,7 @@ def snippet(prediction: Prediction, plan: Plan | None = None) -> str:
     if tuned != "lr":
         return "\n".join(head)
     if prediction.group in SAME_EVERYWHERE:
-        return "\n".join([*head, "optimizer = torch.optim.AdamW(model.parameters(), lr=lr)"])
+        return "\n".join(head)
     rule = "the rate that your sweep was given, under the same rule; with --plan: its factors"
     return "\n".join([head[0], f"# {rule}", *head[1:]])
 

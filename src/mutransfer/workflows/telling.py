@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -102,8 +103,8 @@ def _scaling_lines(lines: _Lines, group: GroupReport, report: Report) -> None:
     scaling, laws = group.scaling, group.laws
     lines.number("loss at infinity L∞", laws.loss_inf, "nats")
     lines.number("loss exponent α", laws.alpha)
-    lines.number("curvature exponent γ", laws.gamma_log, "(in ln rate)")
-    lines.number("robustness κ = α + γ", scaling.kappa, "(negative is robust)")
+    lines.number("curvature exponent γlog", laws.gamma_log)
+    lines.number("robustness κ = α+γlog", scaling.kappa, "(negative is robust)")
     floor = scaling.errors.noise_floor.value
     beside = "" if floor is None else f"(noise alone leaves {_number(floor)})"
     lines.number("predictability E", scaling.E, f"nats² {beside}")
@@ -111,7 +112,8 @@ def _scaling_lines(lines: _Lines, group: GroupReport, report: Report) -> None:
         lines.number("asymptotic gap R(∞)", group.R_inf, f"nats from {report.reference}")
     if scaling.fast.speed != "undetermined":
         lines.add("transfer is", f"{scaling.fast.speed} (arXiv:2512.22768)")
-    lines.reason("fast transfer", scaling.fast.margin)
+    else:
+        lines.reason("fast transfer", scaling.fast.margin)
     if any(one.estimate.value is not None for one in scaling.lr_sensitivity):
         each = [
             f"{one.width:g}: {text_of(one.estimate, _number, brief=True) or '?'}"
@@ -130,19 +132,20 @@ def prediction_text(prediction: Prediction) -> str:
     tuned = prediction.hyperparameter
     lines.number(tuned, prediction.lr)
     lines.number("  as a power of two", prediction.log2_lr, write=_power)
-    for law in prediction.laws:
+    for law in prediction.laws if prediction.lr.value is not None else ():
         missed = law.held_out.value
         said = "" if missed is None else f", misses the largest by {_number(missed)} octaves"
-        chosen = "chosen: " if law.name == prediction.law else ""
+        chosen = "chosen: " if law.name == prediction.law else "refuted: " if law.refuted else ""
         told = text_of(law.log2_lr, _power) or "?"
         lines.add(f"  {law.name} law", f"{chosen}{told}{said}")
     lines.number("loss there", prediction.loss, "nats")
     lines.number("regret there", prediction.regret, "nats")
     lines.number("  of the loss", prediction.regret_share, write=_percent)
     lines.lines += [f"  careful: {warning}" for warning in prediction.warnings]
-    head = (
-        f"{prediction.group}: {tuned} at {prediction.scale} {prediction.width:g}, "
+    head = f"{prediction.group}: {tuned} at {prediction.scale} {prediction.width:g}, " + (
         f"{prediction.extrapolation:.3g}x the largest with an optimum"
+        if math.isfinite(prediction.extrapolation)
+        else "where no optimum is known"
     )
     return "\n".join([head, *lines.told("")])
 

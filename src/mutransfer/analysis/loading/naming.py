@@ -23,6 +23,7 @@ KNOWN: Mapping[str, Sequence[str]] = {
         *("train_loss", "training_loss", "final_train_loss"),
     ),
 }
+SEEDS = ("seed", "seeds", "random_seed", "rng_seed", "rng", "manual_seed", "init_seed")
 LOGARITHMS = {"log2_": "2", "log10_": "10", "ln_": "e"}
 PLACEHOLDER = "COLUMN"
 
@@ -37,7 +38,22 @@ def proposals(missing: Iterable[str], names: Iterable[str]) -> dict[str, str | N
         ({'loss': 'los'}, {'loss': None})
     """
     every = list(names)
-    return {ours: _proposal(ours, every) for ours in missing}
+    found = {ours: _proposal(ours, every) for ours in missing}
+    seed = seed_like(every)
+    return found if not found or seed in (None, "seed") else {**found, "seed": seed}
+
+
+def seed_like(names: Iterable[str]) -> str | None:
+    """Find the column that numbers repeated runs, whatever it is called.
+
+    Example:
+        >>> seed_like(["lr", "config.seed"]), seed_like(["lr"])
+        ('config.seed', None)
+    """
+    for name in names:
+        if re.split(r"[./]", re.sub(r"[\s-]+", "_", name.strip().lower()))[-1] in SEEDS:
+            return name
+    return None
 
 
 def _proposal(ours: str, names: Sequence[str]) -> str | None:

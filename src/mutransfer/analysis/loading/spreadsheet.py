@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from mutransfer.analysis.loading.numbers import columns_of_numbers
@@ -13,6 +14,7 @@ from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import Cell, Places
 from mutransfer.errors import ResultsError, listed
 
+CONTROLS = bytes({*range(32)} - {*b"\t\n\r\f"})
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 WANTED = "write a header such as width,lr,seed,loss and one line per training run"
 SCALARS = ("wall time", "step", "value")  # TensorBoard's download of one curve
@@ -38,22 +40,28 @@ def read_csv(path: Path) -> Table:
 
 
 def text_of(path: Path) -> str:
-    """Read a file as UTF-8, with or without a byte-order mark, or as UTF-16 with one.
+    """Read a file as UTF-8, with or without a byte-order mark, as UTF-16 with one, or as cp1252.
+
+    The last is what Excel writes where it is told nothing else; it has letters for most bytes,
+    so a file with control characters is refused.
 
     Raises:
-        ResultsError: Where it is neither.
+        ResultsError: Where it is none of them.
     """
     data = path.read_bytes()
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as refused:
+        if not wide and not any(byte in data for byte in CONTROLS):
+            with suppress(UnicodeDecodeError):
+                return data.decode("cp1252")
         byte = refused.object[refused.start]
         raise ResultsError(
             f"'{path}' is not {'UTF-16' if wide else 'UTF-8'} text: "
             f"byte {refused.start} is 0x{byte:02x}",
             why="letters would be read as other letters, or it is no CSV file at all",
-            fix="save it as CSV with encoding UTF-8",
+            fix="export a table as CSV: in Excel 'Save as', 'CSV UTF-8 (comma delimited)'",
         ) from None
 
 

@@ -13,9 +13,12 @@ import numpy as np
 from mutransfer.analysis.loading.naming import advice, close_name, shortened, to_type
 from mutransfer.analysis.loading.numbers import BASES, is_nothing, number
 from mutransfer.analysis.results import NEEDED, OUTCOMES, Cell, Places, Results, as_floats
+from mutransfer.analysis.types import Bools
 from mutransfer.errors import ResultsError, listed
 
 # Columns that are numbers whatever else stands in them.
+# What W&B calls a run.
+STATES = frozenset({"finished", "running", "crashed", "failed", "killed", "preempted", "pending"})
 NUMBERS = ("width", "lr", "flops", "params", "tokens")
 LOGARITHM = re.compile(r"(2|10|e)\^(.+)")
 
@@ -62,7 +65,17 @@ def as_results(table: Table, columns: Mapping[str, str] | None) -> Results:
     results = Results.from_columns(
         unique.columns, source=table.source, places=unique.places, notes=unique.notes
     )
-    return replace(results, provenance=replace(results.provenance, unfinished=table.unfinished))
+    results = replace(results, provenance=replace(results.provenance, unfinished=table.unfinished))
+    return results.without(_unfinished(results), "not finished", ", by the column State")
+
+
+def _unfinished(results: Results) -> Bools:
+    """Find the runs that a tracker calls something else than finished; a diverged one counts."""
+    state = next((values for name, values in results.axes.items() if name.lower() == "state"), None)
+    named = [str(value).strip().lower() for value in state or ()]
+    if "finished" not in named or not {*named} <= STATES:
+        return np.zeros(len(results), dtype=np.bool_)
+    return np.array([each != "finished" for each in named]) & ~results.diverged
 
 
 def renamed(table: Table, columns: Mapping[str, str] | None) -> Table:
