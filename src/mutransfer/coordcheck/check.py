@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mutransfer.coordcheck.diagnosis import diagnose
+from mutransfer.coordcheck.own import own_plan
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
 from mutransfer.coordcheck.runs import (
@@ -104,33 +105,39 @@ def coord_check(
     """
     rising = _checked(base, widths, steps, seeds)
     named = optimizer_name(optimizer)
-    plans = {
-        width: make_plan(
-            build,
-            base=base,
-            target=width,
-            parametrization=parametrization or "none",
-            optimizer=named,
-            roles=roles,
-            example_inputs=example_inputs,
-            form=form if parametrization else "table-8",
-        )
-        for width in rising
-    }
+    if parametrization is None:
+        plans, plan = None, own_plan(build, rising, roles or {}, example_inputs, named, form)
+    else:
+        plans = {
+            width: make_plan(
+                build,
+                base=base,
+                target=width,
+                parametrization=parametrization,
+                optimizer=named,
+                roles=roles,
+                example_inputs=example_inputs,
+                form=form,
+            )
+            for width in rising
+        }
+        plan = plans[rising[-1]]
+    readouts = [row.name for row in plan.rows if row.role is Role.OUTPUT]
     setting = Setting(
         build=build,
         widths=rising,
         batch=batch,
         loss=loss,
-        plans=None if parametrization is None else plans,
+        plans=plans,
         optimizer=optimizer,
         lr=lr,
         steps=steps,
         seeds=seeds,
         device=device,
         dtype=dtype,
+        readouts=frozenset(name.removesuffix(".weight") for name in readouts if "." in name),
     )
-    return _check(setting, plans[rising[-1]], parametrization, form, named)
+    return _check(setting, plan, parametrization, form, named)
 
 
 def _check(
@@ -146,10 +153,9 @@ def _check(
     noise = pooled_noise(slopes)
     found = findings(slopes, noise)
     power = _power(setting, slopes, roles, noise)
-    reasons = _reasons(found, power)
-    outcome: Outcome = "undetermined" if reasons else "pass"
-    if any(one.outcome == "fail" for one in found):
-        outcome = "fail"
+    fails = any(one.outcome == "fail" for one in found)
+    reasons = [] if fails else _reasons(found, power)
+    outcome: Outcome = "fail" if fails else "undetermined" if reasons else "pass"
     return CoordCheck(
         outcome=outcome,
         findings=found,

@@ -49,11 +49,15 @@ class Probes:
 
     Args:
         model: The model, with fresh weights.
+        readouts: Names of the final readout's modules. What they give is measured where the model
+            gives it: a multiplier may stand between.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, readouts: frozenset[str] = frozenset()) -> None:
         self._model = model
         self._names = {module: unwrapped(name) for name, module in model.named_modules()}
+        self._readouts = readouts
+        self._known = {id(p): unwrapped(name) for name, p in model.named_parameters()}
         self._start = self.weights()
         self._first: dict[tuple[str, int], torch.Tensor] = {}
         self._calls: dict[str, int] = {}
@@ -109,7 +113,7 @@ class Probes:
         for name, parameter in self._model.named_parameters():
             plain = unwrapped(name)
             module, _, attribute = plain.rpartition(".")
-            pull = self._pulls.get(module)
+            pull = self._pulls.get("" if module in self._readouts else module)
             if parameter.grad is None:
                 continue
             step = parameter.detach() - before[plain]
@@ -157,12 +161,12 @@ class Probes:
             self.add("input", name, x)
             if self._step:
                 rows_NI = _some(x.reshape(-1, x.shape[-1])).to(module.weight.dtype)
-                moved_OI = module.weight.detach() - self._start[_weight(name)]
+                moved_OI = module.weight.detach() - self._start[self._known[id(module.weight)]]
                 self.add("response", name, _scaled(module, rows_NI) @ moved_OI.T)
         elif isinstance(module, nn.Embedding):
             self.add("input", name, torch.ones(1))
             if self._step:
-                moved_OI = module.weight.detach() - self._start[_weight(name)]
+                moved_OI = module.weight.detach() - self._start[self._known[id(module.weight)]]
                 self.add("response", name, moved_OI[x.reshape(-1)])
 
     def _after(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
@@ -182,7 +186,10 @@ class Probes:
         self._calls[told] = call + 1
         if self._step == 0:
             self._first[told, call] = tensor.detach().clone()
-            if isinstance(module, nn.Linear | nn.Embedding):
+            if module is self._model:
+                for readout in self._readouts:
+                    self.add("gain", readout, tensor)
+            if isinstance(module, nn.Linear | nn.Embedding) and name not in self._readouts:
                 self._gain(module, name, tensor)
         elif (first := self._first.get((told, call))) is not None and first.shape == tensor.shape:
             self.add("change", told, tensor.detach() - first)
@@ -246,11 +253,6 @@ def tensors_in(output: object) -> Iterator[torch.Tensor]:
     elif is_dataclass(output) and not isinstance(output, type):
         for field in fields(output):
             yield from tensors_in(getattr(output, field.name))
-
-
-def _weight(module: str) -> str:
-    """Name a module's weight."""
-    return f"{module}.weight" if module else "weight"
 
 
 def _some(rows_NI: torch.Tensor) -> torch.Tensor:

@@ -43,6 +43,7 @@ class Setting:
         seeds: Fresh models per width.
         device: Where to run.
         dtype: What to compute in.
+        readouts: Names of the final readout's modules.
     """
 
     build: Callable[[int], nn.Module]
@@ -56,6 +57,7 @@ class Setting:
     seeds: int
     device: str
     dtype: torch.dtype
+    readouts: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def fresh_readings(setting: Setting, *, seeds: Sequence[int]) -> dict[Key, Float
         for s, seed in enumerate(seeds):
             with _seeded(seed, setting.device), torch.no_grad():
                 model = _ready(setting, width)
-                probes = Probes(model)
+                probes = Probes(model, setting.readouts)
                 with probes.step(0), _precision(setting):
                     setting.loss(model, setting.batch)
                 probes.close()
@@ -121,7 +123,7 @@ def _run(setting: Setting, width: int, seed: int, tilt: Tilt | None) -> Iterator
         optimizer = make_optimizer(setting, model, plan)
         if tilt is not None:
             _tilt(optimizer, model, tilt, (width / setting.widths[0]) ** tilt.power)
-        probes = Probes(model)
+        probes = Probes(model, setting.readouts)
         try:
             for step in range(setting.steps + 1):
                 optimizer.zero_grad(set_to_none=True)

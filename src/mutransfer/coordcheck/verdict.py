@@ -21,6 +21,7 @@ TOLERANCE = 0.25  # half of the smallest error that a rule can have [DESIGN sect
 CHANGE_TOLERANCE = 0.35
 CONFIDENCE = 0.95  # one-sided, at both ends
 LENT = 3  # degrees of freedom [assumed]
+WHOLE = "(output)"  # the name of what the model gives
 WINDOW = 3  # steps that an exponent is averaged over, early and late
 MATRICES = (Role.INPUT, Role.HIDDEN, Role.OUTPUT, Role.BOTTLENECK)
 
@@ -76,7 +77,8 @@ def expected(key: Key, readings: Mapping[Key, Floats], roles: Mapping[str, Role]
     quantity, name = key
     role = roles.get(name)
     if quantity == "gain":
-        return -0.5 if roles.get(f"{name}.weight") is Role.OUTPUT else 0.0
+        owner = roles.get(f"{name}.weight" if name else "weight")
+        return None if owner is None else -0.5 if owner is Role.OUTPUT else 0.0
     if quantity == "effect":
         return 0.0 if role in MATRICES else None
     if quantity == "step":
@@ -84,7 +86,9 @@ def expected(key: Key, readings: Mapping[Key, Floats], roles: Mapping[str, Role]
     if quantity == "update" and role in MATRICES:
         return -0.5 if role in (Role.HIDDEN, Role.BOTTLENECK) else 0.0
     if quantity == "change":
-        return 0.0
+        # What follows a readout, or a table that two layers share, stands in the model's output.
+        owner = roles.get(f"{name}.weight") or roles.get(f"{name}.bias")
+        return 0.0 if owner not in (None, Role.OUTPUT) or name == WHOLE else None
     if quantity == "attention":
         heads_W = readings.get(("head", name), np.ones(1)).reshape(-1)
         grows = np.nanmax(heads_W) > np.nanmin(heads_W)

@@ -74,11 +74,15 @@ def untouched_randomness(seed: int) -> Iterator[None]:
         yield
 
 
-def parameters_of(model: nn.Module) -> dict[str, Owned]:
+def parameters_of(model: nn.Module, *, tied: bool = False) -> dict[str, Owned]:
     """List a model's parameters with their owners, in `named_parameters` order.
 
+    Args:
+        model: The model.
+        tied: Whether a tensor may be shared: it is then its first owner's.
+
     Raises:
-        RoleError: A tensor is shared by two modules.
+        RoleError: A tensor is shared by two modules, and may not be.
         ModelError: A lazy parameter has no shape yet.
     """
     owners: dict[int, list[Owned]] = {}
@@ -95,7 +99,7 @@ def parameters_of(model: nn.Module) -> dict[str, Owned]:
             owned = Owned(name, shape, unwrapped(module_name), type(module), attribute)
             owners.setdefault(id(parameter), []).append(owned)
     shared = [[owned.name for owned in group] for group in owners.values() if len(group) > 1]
-    if shared:
+    if shared and not tied:
         raise RoleError(
             "tied parameters are not supported yet: " + "; ".join(map(listed, shared)),
             why="a table shared by embedding and readout needs its readout multiplied by 1/r_in",

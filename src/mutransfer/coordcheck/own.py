@@ -1,0 +1,66 @@
+"""This file is the roles of a user's own implementation: read off its models, nothing applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+from torch import nn
+
+from mutransfer.parametrize.axes import read_axes
+from mutransfer.parametrize.shapes import (
+    built,
+    parameters_of,
+    same_names,
+    untouched_randomness,
+)
+from mutransfer.parametrize.watch import broadcast_vectors
+from mutransfer.rules import Plan, Role
+from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
+
+
+def own_plan(
+    build: Callable[[int], nn.Module],
+    widths: tuple[int, ...],
+    roles: Mapping[str, Role],
+    example_inputs: object,
+    optimizer: str,
+    form: str,
+) -> Plan:
+    """Work out what µP would give these models, from shapes alone; nothing of it is applied.
+
+    The models are built for real: a build that prepares weights cannot run on the meta device.
+    A tensor that two modules share is its first owner's.
+    """
+    owned = {}
+    with untouched_randomness(0):
+        for width in (widths[0], widths[1], widths[-1]):
+            model = built(build, width)
+            owned[width] = parameters_of(model, tied=True)
+        seen = frozenset[str]()
+        if example_inputs is not None:
+            seen = broadcast_vectors(built(build, widths[0]), example_inputs)
+    same_names(owned)
+    base, probe, target = owned.values()
+    axes = read_axes(base, probe, target, roles, seen)
+    as_it_is = OwnInit(None, 0.0, Fraction(0), Fraction(1))
+    facts = [
+        ParameterFacts(
+            name=name,
+            shape=target[name].shape,
+            role=found.role,
+            r_in=found.r_in,
+            r_out=found.r_out,
+            init=as_it_is,
+            reason=found.reason,
+        )
+        for name, found in axes.items()
+    ]
+    return plan_from_facts(
+        facts,
+        base=widths[0],
+        target=widths[-1],
+        parametrization="mup",
+        optimizer=optimizer,
+        form=form,
+    )
