@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from check_cases import check, failing, finding
 from report_cases import HOSTILE, judged, plan, planted, predicted, scaling_results
 
 from mutransfer.analysis import Report
@@ -60,6 +61,23 @@ def scaling_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         predictions=found,
         snippets={one.group: f"lr = {one.lr.value}\n# {HOSTILE * 3}\n" for one in found},
     )
+
+
+@pytest.fixture(scope="session")
+def check_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of a check alone: many layers fail, up and down; one has a hostile name."""
+    base = failing(name=HOSTILE, text=f"look at {HOSTILE}")
+    names = [f"blocks.{k}.attention.query.weight" for k in range(12)]
+    many = [
+        finding("update", name, expected=-0.5, slope=sign * 0.1 * k + 0.4, outcome="fail",
+                by_step=(None, *(sign * 0.1 * k + 0.4 + 0.03 * step for step in range(4))))
+        for sign in (1, -1)
+        for k, name in enumerate(names)
+    ]  # fmt: skip
+    given = check(
+        *base.findings, *many, outcome="fail", diagnoses=base.diagnoses, reasons=base.reasons
+    )
+    return write_report(tmp_path_factory.mktemp("check") / "check.html", check=given)
 
 
 def written(report: Report, folder: Path) -> Path:

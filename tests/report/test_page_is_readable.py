@@ -17,6 +17,7 @@ TEXTS = """(() => {
     const parent = node.parentElement;
     const style = getComputedStyle(parent), drawing = parent.closest('svg');
     if (!node.data.trim() || parent.closest('script, style') || style.opacity === '0') continue;
+    if (parent.closest('details:not([open])') && !parent.closest('summary')) continue;
     const matrix = drawing && parent.getScreenCTM();
     const scale = matrix ? Math.hypot(matrix.a, matrix.b) : 1;
     let cut = false;
@@ -68,19 +69,20 @@ def test_all_text_is_large_enough_and_neither_cut_nor_covered(
     report_file: Path,
     hostile_file: Path,
     scaling_file: Path,
+    check_file: Path,
     width: int,
     scheme: str,
 ) -> None:
-    for file in (report_file, hostile_file, scaling_file):
+    for file in (report_file, hostile_file, scaling_file, check_file):
         assert faults(opened(file, width, scheme), width) == []
 
 
 @pytest.mark.parametrize("width", [1400, 400])
 def test_still_pictures_are_as_readable(
-    opened: Any, report_file: Path, scaling_file: Path, width: int
+    opened: Any, report_file: Path, scaling_file: Path, check_file: Path, width: int
 ) -> None:
     """Without scripts a picture is scaled to the window, and its text with it."""
-    for file in (report_file, scaling_file):
+    for file in (report_file, scaling_file, check_file):
         assert faults(opened(file, width, "light", scripts=False), width) == []
 
 
@@ -133,6 +135,18 @@ def test_axe_finds_no_serious_fault_in_scaling(
     opened: Any, scaling_file: Path, width: int, scheme: str
 ) -> None:
     assert serious(opened(scaling_file, width, scheme)) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_axe_finds_no_serious_fault_in_a_check(
+    opened: Any, check_file: Path, width: int, scheme: str
+) -> None:
+    tab = opened(check_file, width, scheme)
+    tab.locator("summary").click()
+    assert tab.locator("table.findings").is_visible()
+    assert serious(tab) == []
+    assert faults(tab, width) == []
 
 
 def test_axe_finds_no_serious_fault_without_scripts(opened: Any, report_file: Path) -> None:

@@ -44,13 +44,15 @@ class Charts:
 
     specs: list[Spec] = field(default_factory=list)
 
-    def place(self, drawing: Spec, label: str) -> str:
+    def place(
+        self, drawing: Spec, label: str, *, numbers: str = NUMBERS, most: int = MOST_STILLS
+    ) -> str:
         """Take in a chart and give the element that it will be drawn in."""
         name = f"chart-{len(self.specs)}"
         self.specs.append(drawing)
-        still = f'<p class="note">This figure is drawn by a script. {NUMBERS}</p>'
+        still = f'<p class="note">This figure is drawn by a script. {numbers}</p>'
         rows = sum(len(rows) for rows in drawing["datasets"].values())
-        if len(self.specs) <= MOST_STILLS and rows <= MOST_ROWS:
+        if len(self.specs) <= most and rows <= MOST_ROWS:
             still = still_picture(drawing, name)
         return (
             f'<div class="chart" id="{name}" role="img" aria-label="{escaped(label)}">{still}</div>'

@@ -7,6 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mutransfer.report.check_data import (
+    Check,
+    CheckPanel,
+    aim_and_tolerance,
+    check_rows,
+    frame_of_check,
+    panels_of,
+)
 from mutransfer.report.data import frame_of, is_dense, widths_of
 from mutransfer.report.files import make_folder, write_file
 from mutransfer.report.matrix import cells_of
@@ -39,21 +47,27 @@ if TYPE_CHECKING:
 MOST_PANELS = 24  # drawn in one figure or page; the table has the rest
 COLUMNS = 3
 PANEL = (320, 250)
+CHECK_PANEL = (290, 220)
 
 
 def write_figures(
-    folder: str | os.PathLike[str], report: Report, predictions: Sequence[Prediction] = ()
+    folder: str | os.PathLike[str],
+    report: Report | None = None,
+    predictions: Sequence[Prediction] = (),
+    check: Check | None = None,
 ) -> list[Path]:
     """Write every figure as PNG (for slides), SVG (for pages) and PDF (for papers), on white.
 
     `loss` shows loss against rate, `best-rate` and `best-loss` show each width's optimum with its
     law, `regret-matrix` what every width's best rate costs at every larger one, `scaling-planes`
-    the planes of E, κ and R(∞). The last two are written only where they have something to show.
+    the planes of E, κ and R(∞), `coordinate-check` the exponents of a coordinate check. The last
+    three are written only where they have something to show.
 
     Args:
         folder: Where to; made if there is none.
-        report: What `analyze` answered.
+        report: What `analyze` answered, or None.
         predictions: Targets to extend the laws to.
+        check: What `coord_check` answered, or None.
 
     Returns:
         The files that were written.
@@ -66,7 +80,7 @@ def write_figures(
     place = Path(folder)
     make_folder(place)
     written = []
-    for name, drawing in figure_specs(report, predictions).items():
+    for name, drawing in figure_specs(report, predictions, check).items():
         svg = vl_convert.vegalite_to_svg(drawing)
         png = vl_convert.vegalite_to_png(drawing, scale=2)
         pdf = vl_convert.vegalite_to_pdf(drawing)
@@ -75,8 +89,20 @@ def write_figures(
     return written
 
 
-def figure_specs(report: Report, predictions: Sequence[Prediction] = ()) -> dict[str, Spec]:
+def figure_specs(
+    report: Report | None = None,
+    predictions: Sequence[Prediction] = (),
+    check: Check | None = None,
+) -> dict[str, Spec]:
     """Give each figure's name and its Vega-Lite specification."""
+    figures = {} if report is None else _report_specs(report, predictions)
+    if check is not None and (panels := panels_of(check.to_json()["findings"])):
+        figures["coordinate-check"] = _check_figure(panels)
+    return figures
+
+
+def _report_specs(report: Report, predictions: Sequence[Prediction]) -> dict[str, Spec]:
+    """Draw what an analysis answered."""
     figures = {
         "loss": _loss_figure(report),
         "best-rate": _trend_figure(report, "rate", predictions),
@@ -187,6 +213,29 @@ def _planes_figure(report: Report) -> Spec:
         rows = plane_rows(report, plane, most=len(names))
         panels.append(filled(template, rows, suffix=f"-{k}", title=title))
     return side_by_side([[*panels, _legend(names, theme)]], theme)
+
+
+def _check_figure(panels: Sequence[CheckPanel]) -> Spec:
+    """Draw a coordinate check, one panel per quantity and role, with a legend of outcomes."""
+    from mutransfer.report.draw_check import check_key, check_template
+
+    theme = paper_theme(0)
+    frame = frame_of_check(panels)
+    drawn = [
+        filled(
+            check_template(panel, frame, theme, size=CHECK_PANEL),
+            check_rows(panel, frame, CHECK_PANEL[1]),
+            suffix=f"-{k}",
+            title={
+                "text": shortened(panel.title),
+                "subtitle": f"{panel.outcome} · {aim_and_tolerance(panel)}",
+            },
+        )
+        for k, panel in enumerate(panels[:MOST_PANELS])
+    ]
+    rows = [drawn[k : k + COLUMNS] for k in range(0, len(drawn), COLUMNS)]
+    rows[0].append(check_key(theme))
+    return side_by_side(rows, theme)
 
 
 def _names(report: Report) -> list[str]:

@@ -17,9 +17,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mutransfer import __version__
+from mutransfer.errors import ResultsError
 from mutransfer.report import tables
 from mutransfer.report.cards import headline, verdicts
 from mutransfer.report.charts import Charts, loss_section, plane_section, trend_section
+from mutransfer.report.check_data import Check
+from mutransfer.report.checks import CHECK_QUESTION, check_headline, check_sections
 from mutransfer.report.data import widths_of
 from mutransfer.report.figures import write_figures
 from mutransfer.report.files import make_room, write_file
@@ -42,7 +45,7 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 def write_report(
     path: str | os.PathLike[str],
     *,
-    results: Results,
+    results: Results | None = None,
     report: Report | None = None,
     plan: Plan | Sequence[Plan] = (),
     study: str = "",
@@ -50,15 +53,16 @@ def write_report(
     figures: str | os.PathLike[str] | None = None,
     predictions: Sequence[Prediction] = (),
     snippets: Mapping[str, str] = NOTHING,
+    check: Check | None = None,
 ) -> Path:
-    """Write results and their analysis as one HTML page that works offline.
+    """Write results and their analysis, or a coordinate check, as one HTML page that works offline.
 
     The page holds its data, its scripts and its style; a policy in it forbids every
     connection. Without scripts it shows still pictures and the same numbers.
 
     Args:
         path: The file; missing folders are made.
-        results: The trials, for where the numbers are from.
+        results: The trials, for where the numbers are from; None for a page of a check alone.
         report: What `analyze` answered; made here if None.
         plan: A plan, or several, to show beside the results.
         study: What was asked, as text such as a study file; shown as it is.
@@ -66,16 +70,28 @@ def write_report(
         figures: A folder for the figures as PNG, SVG and PDF too, or None.
         predictions: What `predict` answered, for cards and for the figures.
         snippets: What to type for a prediction, by its group; shown as it is, to be copied.
+        check: What `coord_check` answered, or None.
 
     Returns:
         The file.
 
     Raises:
-        ResultsError: Where the results cannot be analyzed or the file cannot be written.
+        ResultsError: Where there is nothing to show, the results cannot be analyzed, or the file
+            cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> class Check:
+        ...     def to_json(self):
+        ...         return dict(outcome="pass", findings=[], diagnoses=[], reasons=[], power={},
+        ...                     settings={})
+        >>> write_report(tempfile.mkdtemp() + "/page.html", check=Check()).name
+        'page.html'
     """
     place = Path(path)
+    _refuse_nothing(results, check, analysis=report is not None or bool(predictions or snippets))
     make_room(place)  # refuse before the work, not after
-    if report is None:
+    if report is None and results is not None:
         from mutransfer.analysis import analyze
 
         report = analyze(results)
@@ -88,38 +104,58 @@ def write_report(
         title=title,
         predictions=predictions,
         snippets=snippets,
+        check=check,
     )
     # JSON can name what UTF-8 cannot write: half of a pair of surrogates.
     written = write_file(place, text.encode(errors="replace"))
     if figures is not None:
-        write_figures(figures, report, predictions)
+        write_figures(figures, report, predictions, check)
     return written
 
 
+def _refuse_nothing(results: Results | None, check: Check | None, *, analysis: bool) -> None:
+    """Refuse a page of nothing, and an analysis without what it was made of."""
+    if results is None and (analysis or check is None):
+        raise ResultsError(
+            "there are no results" if analysis else "there is nothing to show",
+            why="a page says where its numbers are from",
+            fix="results=load_results('losses.csv'), or check= alone for a coordinate check",
+        )
+
+
 def page(
-    results: Results,
-    report: Report,
+    results: Results | None,
+    report: Report | None,
     *,
     plans: Sequence[Plan] = (),
     study: str = "",
     title: str = "",
     predictions: Sequence[Prediction] = (),
     snippets: Mapping[str, str] = NOTHING,
+    check: Check | None = None,
 ) -> str:
     """Write the whole page as text."""
     charts = Charts()
-    predicted = prediction_section(report, predictions, snippets) if predictions else ""
-    before = _answers(report, predicted, charts, predictions)
-    body = "\n".join([*before, *_facts(results, report, plans, study)])
+    parts, told, asked = [], [], []
+    if results is not None and report is not None:
+        predicted = prediction_section(report, predictions, snippets) if predictions else ""
+        parts += _answers(report, predicted, charts, predictions)
+        told.append(headline(report))
+        asked.append(question(report, study, results.provenance.source))
+    if check is not None:
+        parts += [_section(*part) for part in check_sections(check.to_json(), charts)]
+        told.append(check_headline(check.to_json()))
+        asked.append(CHECK_QUESTION)
+    parts += _facts(results, report, plans, study)
     bundle, script = _bundle(), _asset("page.js")
-    style = variables(max(len(widths_of(report)), 1)) + _asset("page.css")
+    style = variables(max(len(widths_of(report)), 1) if report else 1) + _asset("page.css")
     return Template(_asset("page.html")).substitute(
         policy=policy(bundle, script),
-        title=escaped(title or question(report, study, results.provenance.source)),
+        title=escaped(title or asked[0]),
         style=style,
-        headline=headline(report),
-        changed=_changed(report),
-        body=body,
+        headline=" ".join(told),
+        changed=_changed(report) if report else "",
+        body="\n".join(parts),
         version=__version__,
         charts=charts.scripts(),
         bundle=bundle,
@@ -247,24 +283,26 @@ def _numbers(report: Report) -> str:
     return f'<h3 class="apart">Scaling in numbers</h3>{scaling_table(report)}'
 
 
-def _facts(results: Results, report: Report, plans: Sequence[Plan], study: str) -> list[str]:
+def _facts(
+    results: Results | None, report: Report | None, plans: Sequence[Plan], study: str
+) -> list[str]:
     """Write what the answers rest on."""
     sections = []
-    if compared := tables.comparisons(report):
+    if report and (compared := tables.comparisons(report)):
         sections.append(_section("Which is better at its own best rate", "", compared))
-    sections.append(_section("Optima in numbers", "", tables.optima(report)))
+    if report is not None:
+        sections.append(_section("Optima in numbers", "", tables.optima(report)))
     if plans:
         note = "What each kind of parameter is multiplied by; layers alike share a row."
         sections.append(_section("Plan", note, tables.plans(plans)))
     if study:
         asked = '<pre class="scroll" tabindex="0" role="region" aria-label="study">'
         sections.append(_section("The study", "", f"{asked}{escaped(study)}</pre>"))
-    origin = tables.provenance(results.provenance, report)
-    return [
-        *sections,
-        _section("Where these numbers are from", "", origin),
-        _section("How to read this page", "", _asset("glossary.html")),
-    ]
+    if results is not None and report is not None:
+        origin = tables.provenance(results.provenance, report)
+        sections.append(_section("Where these numbers are from", "", origin))
+        sections.append(_section("How to read this page", "", _asset("glossary.html")))
+    return sections
 
 
 def _section(title: str, note: str, body: str) -> str:

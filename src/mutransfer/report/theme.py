@@ -41,6 +41,7 @@ class Theme:
         groups: Colours of groups, used in turn.
         background: What is painted behind the drawing, or None.
         states: What lies behind a cell of the regret matrix: below, above, not decided.
+        tones: Marks of what is right, wrong, not decided.
         raised: Whether rates are labelled 2⁻⁵; fonts that draw PNG files lack these digits.
     """
 
@@ -52,6 +53,7 @@ class Theme:
     groups: tuple[str, ...]
     background: str | None
     states: tuple[str, str, str]
+    tones: tuple[str, str, str]
     raised: bool
 
 
@@ -66,6 +68,7 @@ def page_theme(num_widths: int) -> Theme:
         groups=tuple(f"var(--group-{k})" for k in range(len(GROUPS_ON_LIGHT))),
         background=None,
         states=("var(--yes-soft)", "var(--no-soft)", "var(--open-soft)"),
+        tones=("var(--yes)", "var(--no)", "var(--open)"),
         raised=True,
     )
 
@@ -81,6 +84,7 @@ def paper_theme(num_widths: int) -> Theme:
         groups=GROUPS_ON_LIGHT,
         background="#ffffff",
         states=("#e3f4e9", "#fdebe8", "#fbf1d9"),
+        tones=("#11703c", "#b42318", "#7d5700"),
         raised=False,
     )
 
