@@ -16,6 +16,7 @@ from mutransfer.rules.power import Ratios
 
 NEAR = 0.2  # of powers that count as the same
 EPS_MATTERS = 0.3  # epsilon over the gradient's size, at the widest
+EPS_SEEN = 0.05  # the same, where epsilon is known to be set wrongly
 
 
 @dataclass(slots=True)
@@ -50,10 +51,17 @@ def diagnose(
 ) -> tuple[Diagnosis, ...]:
     """Name the broken rules; parameters with the same fault are told together."""
     rows = {row.name: row for row in plan.rows}
+    broken_start = any(one.quantity == "gain" and one.outcome == "fail" for one in found)
     told: dict[tuple[Fault, str, float], list[tuple[_Suspect, str]]] = {}
     for suspect in _suspects(found, rows).values():
-        for fault, power in _faults(suspect, read):
-            hint = _declared(fault, rows[suspect.name], read, widths, form, optimizer)
+        for found_fault, power in _faults(suspect, read):
+            row, fault = rows[suspect.name], found_fault
+            hint = _declared(fault, row, read, widths, form, optimizer)
+            eps_hint = _declared("eps", row, read, widths, form, optimizer)
+            if fault == "rate" and not hint and eps_hint and _eps_share(row.name, read) > EPS_SEEN:
+                fault, hint = "eps", eps_hint
+            if fault in ("rate", "eps") and broken_start and not hint and abs(power) < 0.75:
+                continue  # follows from sizes that were wrong from the start
             key = fault, suspect.role, round(2 * power) / 2
             told.setdefault(key, []).append((suspect, hint))
     began = min((suspect.since for members in told.values() for suspect, _ in members), default=0)

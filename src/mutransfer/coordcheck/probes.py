@@ -187,14 +187,15 @@ class Probes:
         if self._step == 0:
             self._first[told, call] = tensor.detach().clone()
             if module is self._model:
-                for readout in self._readouts:
-                    self.add("gain", readout, tensor)
+                for owner, readout in self._names.items():
+                    if readout in self._readouts:
+                        self._gain(owner, readout, tensor)
             if isinstance(module, nn.Linear | nn.Embedding) and name not in self._readouts:
                 self._gain(module, name, tensor)
         elif (first := self._first.get((told, call))) is not None and first.shape == tensor.shape:
             self.add("change", told, tensor.detach() - first)
 
-    def _gain(self, module: nn.Linear | nn.Embedding, name: str, output: torch.Tensor) -> None:
+    def _gain(self, module: nn.Module, name: str, output: torch.Tensor) -> None:
         """Measure what the fresh weights make of their input; a bias is no part of it."""
         bias = getattr(module, "bias", None)
         self.add("gain", name, output.detach() if bias is None else output.detach() - bias.detach())
