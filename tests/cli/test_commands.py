@@ -13,6 +13,8 @@ from mutransfer.cli.app import app
 
 FLAGS = {
     "analyze": "results reading published threshold reference fail_on_no json",
+    "check": "build base widths batch loss parametrization optimizer lr steps seeds form roles "
+    "report json",
     "demo": "scale output workers json",
     "plan": "build base target probe parametrization optimizer form roles parameter output json",
     "predict": "results reading width group plan json",
@@ -92,7 +94,7 @@ def test_json_has_no_nan(run, tmp_path) -> None:
 BAD = {
     "rulez": (
         'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: analyze, '
-        "predict, report, sweep, demo, rules, plan\n"
+        "predict, report, check, sweep, demo, rules, plan\n"
         "  why: a command that is guessed at would do something else, silently\n"
         "  fix: see `mutransfer --help`\n"
     ),

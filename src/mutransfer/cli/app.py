@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import App, Parameter
 
 from mutransfer import __version__
+
+if TYPE_CHECKING:
+    from mutransfer.rules import Role
 
 app = App(
     name="mutransfer",
@@ -30,3 +33,9 @@ def examples(*lines: str) -> str:
 def names(text: str) -> tuple[str, ...]:
     """Split a list with commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def roles_of(text: str) -> dict[str, Role]:
+    """Read 'router.weight=bottleneck,head.weight=output'; make_plan checks the rest."""
+    pairs = (pair.rpartition("=") for pair in names(text))
+    return {pattern: cast("Role", role.lower()) for pattern, _, role in pairs}

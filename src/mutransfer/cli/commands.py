@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal
 
 from mutransfer.cli.answer import DONE, Answer
-from mutransfer.cli.app import Json, Output, app, examples, names
+from mutransfer.cli.app import Json, Output, app, examples, roles_of
 from mutransfer.cli.stopping import stopping
 from mutransfer.cli.sweeping import Workers, summary, summary_status
 from mutransfer.errors import UsageError
-
-if TYPE_CHECKING:
-    from mutransfer.rules import Role
 
 
 @app.command(help_epilogue=examples("mutransfer demo", "mutransfer demo --scale large -o runs/big"))
@@ -120,17 +117,11 @@ def plan(
         parametrization=parametrization,
         optimizer=optimizer,
         form=form,
-        roles=_roles(roles or ""),
+        roles=roles_of(roles or ""),
     )
     if output is not None:
         _write(output, made.to_json())
     return Answer(explain(made, parameter), json_module.loads(made.to_json()), DONE, json)
-
-
-def _roles(text: str) -> dict[str, Role]:
-    """Read 'router.weight=bottleneck,head.weight=output'; make_plan checks the rest."""
-    pairs = (pair.rpartition("=") for pair in names(text))
-    return {pattern: cast("Role", role.lower()) for pattern, _, role in pairs}
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import cyclopts
 
-from mutransfer.cli import analyzing, commands, sweeping  # noqa: F401 - they fill the application
+from mutransfer.cli import analyzing, checking, commands, sweeping  # noqa: F401 - they fill the application
 from mutransfer.cli.answer import INTERRUPTED, OUR_BUG, WRONG_INPUT, Answer
 from mutransfer.cli.app import app
 from mutransfer.errors import MutransferError, UsageError, plain

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mutransfer.workflows.checking import check_named
     from mutransfer.workflows.demo import Demo, demo_study, run_demo
     from mutransfer.workflows.models import build_named
     from mutransfer.workflows.published import published_answer
@@ -27,6 +28,7 @@ __all__ = [
     "StudyRun",
     "analyze_path",
     "build_named",
+    "check_named",
     "demo_study",
     "predict_path",
     "prediction_answer",
@@ -48,6 +50,7 @@ _HOMES = {
     "StudyRun": "studies",
     "analyze_path": "reading",
     "build_named": "models",
+    "check_named": "checking",
     "demo_study": "demo",
     "predict_path": "reading",
     "prediction_answer": "recommending",

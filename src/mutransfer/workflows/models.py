@@ -1,4 +1,4 @@
-"""This file is finding the user's model: PKG.MOD:BUILD."""
+"""This file is finding what the user names: PKG.MOD:BUILD, and what stands beside it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mutransfer.errors import UsageError, listed, nearest
+
+WHY = "the plan is made from the models that your function builds"
 
 
 def build_named(reference: str) -> Callable[[int], Any]:
@@ -17,7 +20,24 @@ def build_named(reference: str) -> Callable[[int], Any]:
     Raises:
         UsageError: The reference cannot be read, imported, found or called.
     """
-    why = "the plan is made from the models that your function builds"
+    found = object_named(reference, WHY)
+    if not callable(found):
+        module = _module(reference.partition(":")[0], WHY)
+        raise UsageError(
+            f"'{reference}' is {type(found).__name__}, not a function from a width to a model",
+            why=WHY,
+            fix=f"name one of {listed(n for n, v in vars(module).items() if callable(v))}",
+        )
+    function: Callable[[int], Any] = found
+    return function
+
+
+def object_named(reference: str, why: str) -> Any:  # noqa: ANN401 - whatever the user names
+    """Import `package.module:name`.
+
+    Raises:
+        UsageError: The reference cannot be read, imported or found.
+    """
     module_name, colon, name = reference.partition(":")
     if not (module_name and colon and name):
         raise UsageError(
@@ -25,28 +45,25 @@ def build_named(reference: str) -> Callable[[int], Any]:
             why=why,
             fix="write MODULE:FUNCTION, for example my_model:build",
         )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as problem:
-        raise UsageError(
-            f"'{module_name}' cannot be imported: {type(problem).__name__}: {problem}",
-            why=why,
-            fix=f"make `python -c 'import {module_name}'` work in this folder",
-        ) from problem
-    found: Any = module
+    found: Any = _module(module_name, why)
     for part in name.split("."):
         if not hasattr(found, part):
             public = [n for n in vars(found) if not n.startswith("_")]
             raise UsageError(f"'{module_name}' has no '{name}'", why=why, fix=nearest(part, public))
         found = getattr(found, part)
-    if not callable(found):
+    return found
+
+
+def _module(name: str, why: str) -> ModuleType:
+    """Import a module; the current folder is importable."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except Exception as problem:
         raise UsageError(
-            f"'{reference}' is {type(found).__name__}, not a function from a width to a model",
+            f"'{name}' cannot be imported: {type(problem).__name__}: {problem}",
             why=why,
-            fix=f"name one of {listed(n for n, v in vars(module).items() if callable(v))}",
-        )
-    function: Callable[[int], Any] = found
-    return function
+            fix=f"make `python -c 'import {name}'` work in this folder",
+        ) from problem

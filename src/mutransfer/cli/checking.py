@@ -1,0 +1,77 @@
+"""This file is the command that checks coordinates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mutransfer.cli.answer import Answer
+from mutransfer.cli.app import Json, app, examples, roles_of
+
+if TYPE_CHECKING:
+    from mutransfer.coordcheck import CoordCheck
+
+
+@app.command(
+    help_epilogue=examples(
+        "mutransfer check my_model:build --base 64 --widths 64,128,256,512",
+        "mutransfer check my_model:build --base 64 --widths 64,128,256 --parametrization none "
+        "--optimizer my_model:make_optimizer",
+    )
+)
+def check(
+    build: str,
+    *,
+    base: int,
+    widths: str,
+    batch: str | None = None,
+    loss: str | None = None,
+    parametrization: str = "mup",
+    optimizer: str = "adamw",
+    lr: float = 2**-6,
+    steps: int = 10,
+    seeds: int = 3,
+    form: str = "table-3",
+    roles: str | None = None,
+    report: Path | None = None,
+    json: Json = False,
+) -> Answer:
+    """Check that a model's coordinates keep their size as width grows; name the broken rule.
+
+    The exit status is 0 if it passes, 1 if it fails, 3 if that cannot be told.
+
+    Args:
+        build: PKG.MOD:BUILD, a function from a width to a torch.nn.Module.
+        base: The width you tune at.
+        widths: Three or more widths, with commas.
+        batch: PKG.MOD:NAME, a batch or a function that makes one; `batch` beside build by default.
+        loss: PKG.MOD:NAME, from (model, batch) to a scalar; `loss` beside build by default.
+        parametrization: mup; none checks your own implementation as it is.
+        optimizer: adamw, adam, lion, sgd, or PKG.MOD:FACTORY.
+        lr: Learning rate at the base width.
+        steps: Updates.
+        seeds: Fresh models per width.
+        form: table-3 (no forward multipliers) or table-8.
+        roles: Roles that shapes cannot tell, as 'REGEX=ROLE,REGEX=ROLE'.
+        report: Write a page about it.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.workflows import check_named
+
+    found: CoordCheck = check_named(
+        build,
+        batch,
+        loss,
+        base=base,
+        widths=widths,
+        parametrization=None if parametrization == "none" else parametrization,
+        optimizer=optimizer,
+        lr=lr,
+        steps=steps,
+        seeds=seeds,
+        form=form,
+        roles=roles_of(roles or ""),
+        page=report,
+    )
+    text = found.table() + (f"\n\nreport: {report}" if report else "")
+    return Answer(text, found.to_json(), found.status, json)

@@ -1,0 +1,75 @@
+"""This file is a coordinate check of what the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mutransfer.coordcheck import CoordCheck, coord_check
+from mutransfer.errors import UsageError
+from mutransfer.rules import OPTIMIZERS, Role
+from mutransfer.workflows.models import build_named, object_named
+
+WHY = "the check trains your model for a few steps"
+
+
+def check_named(
+    build: str,
+    batch: str | None,
+    loss: str | None,
+    *,
+    base: int,
+    widths: str,
+    parametrization: str | None,
+    optimizer: str,
+    lr: float,
+    steps: int,
+    seeds: int,
+    form: str,
+    roles: Mapping[str, Role],
+    page: Path | None,
+) -> CoordCheck:
+    """Check PKG.MOD:BUILD with the batch and the loss that stand beside it, or are named.
+
+    Raises:
+        UsageError: A reference cannot be imported, or widths cannot be read.
+    """
+    beside = build.partition(":")[0]
+    made = object_named(batch or f"{beside}:batch", WHY)
+    check = coord_check(
+        build_named(build),
+        base=base,
+        widths=_widths(widths, base),
+        batch=made() if callable(made) else made,
+        loss=object_named(loss or f"{beside}:loss", WHY),
+        parametrization=parametrization,
+        optimizer=_optimizer(optimizer),
+        lr=lr,
+        steps=steps,
+        seeds=seeds,
+        form=form,
+        roles=roles,
+    )
+    if page is not None:
+        from mutransfer.report import write_report
+
+        write_report(page, check=check, title=f"Coordinate check of {build}")
+    return check
+
+
+def _optimizer(name: str) -> Any:  # noqa: ANN401 - a name, a class or a factory
+    """Take a known name as it is, and import anything else."""
+    return name if name in OPTIMIZERS or ":" not in name else object_named(name, WHY)
+
+
+def _widths(text: str, base: int) -> list[int]:
+    """Read '64,128,256'."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--widths {text} is no list of whole numbers",
+            why="an exponent of width is fitted over several widths",
+            fix=f"--widths {base},{2 * base},{4 * base},{8 * base}",
+        ) from None

@@ -1,0 +1,89 @@
+"""check: exit statuses for a CI, and what it wants to be told."""
+
+import json
+import sys
+
+import pytest
+
+MODEL = """
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 16), torch.randint(0, 8, (64,))
+
+
+def build(width):
+    body = [nn.Linear(16, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+    return nn.Sequential(*body, nn.Linear(width, 8))
+
+
+def batch():
+    return x, y
+
+
+def loss(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def plain(model):
+    return torch.optim.AdamW(model.parameters(), lr=2**-6)
+"""
+LINE = "check mlp:build --base 32 --widths 32,64,128,256 --steps 4"
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "mlp.py").write_text(MODEL)
+    yield
+    sys.modules.pop("mlp", None)
+
+
+def test_a_right_plan_exits_with_0(run, model) -> None:
+    status, out, _ = run(LINE)
+    assert out.startswith("coordinate check: pass\n")
+    assert status == 0
+
+
+def test_an_own_implementation_that_scales_nothing_exits_with_1_and_is_told_why(run, model) -> None:
+    status, out, _ = run(f"{LINE} --parametrization none --optimizer mlp:plain --json")
+    found = json.loads(out)
+    assert (status, found["outcome"]) == (1, "fail")
+    told = {(each["fault"], each["role"]): each["power"] for each in found["diagnoses"]}
+    assert told["rate", "hidden"] == 1
+    assert told["init", "output"] == 0.5
+
+
+def test_the_page_is_written(run, model, tmp_path) -> None:
+    assert run(f"{LINE} --report page.html")[0] == 0
+    assert "oordinate check" in (tmp_path / "page.html").read_text()
+
+
+BAD = {
+    "check mlp:build --base 32 --widths a,b": (
+        "UsageError: --widths a,b is no list of whole numbers\n"
+        "  why: an exponent of width is fitted over several widths\n"
+        "  fix: --widths 32,64,128,256\n"
+    ),
+    "check mlp:build --base 32 --widths 32,64": (
+        "ModelError: widths=[32, 64] are too few, or too near each other\n"
+        "  why: an exponent is fitted over widths, and half a power must show\n"
+        "  fix: widths=[32, 64, 128, 256]\n"
+    ),
+    "check mlp:build --base 32 --widths 32,64,128 --seeds 1": (
+        "ModelError: seeds=1: the noise of an exponent cannot be seen\n"
+        "  why: without its noise an exponent is neither equal to what is expected nor different\n"
+        "  fix: seeds=3\n"
+    ),
+    "check mlp:build --base 32 --widths 32,64,128 --loss mlp:los": (
+        "UsageError: 'mlp' has no 'los'\n"
+        "  why: the check trains your model for a few steps\n"
+        "  fix: did you mean 'loss'?\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_wrong_input_gets_three_lines(line, run, model) -> None:
+    status, out, err = run(line)
+    assert (status, out, err) == (2, "", BAD[line])
