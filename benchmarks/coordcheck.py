@@ -1,0 +1,415 @@
+"""Break a correct parametrization one rule at a time, and see what the coordinate check says.
+
+    python benchmarks/coordcheck.py [--model mlp|mlp-sgd|decoder|gpt2] [--quick]
+
+Prints Markdown: every mutant, the check's outcome, what it blames, and whether that is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import mutransfer as mt
+from mutransfer.coordcheck import CoordCheck
+from mutransfer.models import Decoder, DecoderShape
+from mutransfer.rules import Plan, PlanRow, Role
+
+BASE, WIDTHS = 32, (32, 64, 128, 256)
+Change = Literal["init", "rate", "multiplier", "eps"]
+FIELDS: Mapping[Change, str] = {
+    "init": "init_factor",
+    "rate": "lr_factor",
+    "multiplier": "multiplier",
+    "eps": "eps_factor",
+}
+Blame = tuple[str, str, float]  # fault, role, power of width
+
+# Shape legend: B batch, T time, D width, N heads, H head width, V vocabulary.
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model family with a correct parametrization.
+
+    Args:
+        name: In the table.
+        fresh: From a width to a fresh model.
+        batch: What `loss` takes.
+        loss: The loss.
+        optimizer: 'adamw' or 'sgd'.
+        lr: Rate at the base.
+        form: Form of the plan.
+        live_eps: Epsilon is three times the base model's gradient, so that it matters.
+        steps: Updates.
+    """
+
+    name: str
+    fresh: Callable[[int], nn.Module]
+    batch: Any
+    loss: Callable[[nn.Module, Any], Tensor]
+    optimizer: str = "adamw"
+    lr: float = 2**-6
+    form: str = "table-3"
+    live_eps: bool = False
+    steps: int = 10
+
+    @cache  # noqa: B019 - lives as long as the program
+    def plan(self, width: int) -> Plan:
+        """Give the correct plan."""
+        return mt.make_plan(
+            self.fresh, base=BASE, target=width, optimizer=self.optimizer, form=self.form
+        )
+
+    @cache  # noqa: B019 - lives as long as the program
+    def epsilons(self) -> dict[str, float]:
+        """Give every parameter's epsilon at the base: 1e-8, or one that matters."""
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = self.fresh(BASE)
+        self.loss(model, self.batch).backward()
+        times = 3.0 if self.live_eps else 0.0
+        return {
+            name: max(1e-8, times * float(p.grad.square().mean().sqrt()))
+            for name, p in model.named_parameters()
+            if p.grad is not None
+        }
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One or more broken rules.
+
+    Args:
+        text: In the table.
+        changes: What is multiplied by which power of width, in which parameters.
+        blame: What the check should say; none if the mutant is correct.
+        one_rate_from: Step from which a scheduler gives every group one rate.
+        equivalent: Why nobody can tell it from the correct plan.
+    """
+
+    text: str
+    changes: tuple[tuple[Change, Callable[[PlanRow], bool], float], ...] = ()
+    blame: tuple[Blame, ...] = ()
+    one_rate_from: int | None = None
+    equivalent: str = ""
+
+    def plan(self, subject: Subject, width: int) -> Plan:
+        """Break the correct plan."""
+        plan = subject.plan(width)
+        return replace(plan, rows=tuple(self._row(row, width / BASE) for row in plan.rows))
+
+    def _row(self, row: PlanRow, ratio: float) -> PlanRow:
+        for change, belongs, power in self.changes:
+            if belongs(row):
+                field = FIELDS[change]
+                row = replace(row, **{field: getattr(row, field) * ratio**power})
+        return row
+
+    def model(self, subject: Subject, width: int) -> nn.Module:
+        """Build, parametrized; on the meta device there are no weights to rescale."""
+        plan = self.plan(subject, width)
+        model = subject.fresh(width)
+        fresh = next(model.parameters()).device.type != "meta"
+        layers = {f"{name}.weight": module for name, module in model.named_modules()}
+        rows = []
+        for row in plan.rows:
+            layer = layers.get(row.name)
+            if row.multiplier != 1 and isinstance(layer, nn.Embedding):
+                layer.register_forward_hook(lambda _m, _i, out, by=row.multiplier: out * by)
+                row = replace(row, multiplier=1.0)
+            rows.append(row)
+        model = mt.apply(model, replace(plan, rows=tuple(rows)), init=fresh)
+        model.width = width  # type: ignore[assignment]
+        return model
+
+    def optimizer(self, subject: Subject, model: nn.Module) -> torch.optim.Optimizer:
+        """Make the optimizer of the broken plan."""
+        plan = self.plan(subject, int(model.width))  # type: ignore[arg-type]
+        named = dict(model.named_parameters())
+        groups: list[dict[str, Any]] = []
+        for row in plan.rows:
+            group = {"params": [named[row.name]], "lr": subject.lr * row.lr_factor}
+            if subject.optimizer != "sgd":
+                group |= {"eps": subject.epsilons()[row.name] * row.eps_factor, "weight_decay": 0}
+            groups.append(group)
+        made = torch.optim.SGD(groups) if subject.optimizer == "sgd" else torch.optim.AdamW(groups)
+        if self.one_rate_from is not None:
+            _flatten(made, subject.lr, self.one_rate_from)
+        return made
+
+
+def _flatten(optimizer: torch.optim.Optimizer, lr: float, since: int) -> None:
+    """Let a scheduler overwrite every group's rate."""
+    taken = iter(range(10**6))
+
+    def overwrite(made: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+        if next(taken) >= since:
+            for group in made.param_groups:
+                group["lr"] = lr
+
+    optimizer.register_step_pre_hook(overwrite)
+
+
+def check(subject: Subject, mutant: Mutant, **options: object) -> CoordCheck:
+    """Check a mutant as a user's own implementation."""
+
+    def factory(model: nn.Module) -> torch.optim.Optimizer:
+        return mutant.optimizer(subject, model)
+
+    factory.__name__ = subject.optimizer
+    settings = {"steps": subject.steps, "lr": subject.lr, "form": subject.form} | options
+    return mt.coord_check(
+        partial(mutant.model, subject),
+        base=BASE,
+        widths=WIDTHS,
+        batch=subject.batch,
+        loss=subject.loss,
+        parametrization=None,
+        optimizer=factory,
+        **settings,
+    )
+
+
+# --- subjects ---
+
+
+def mlp(width: int) -> nn.Module:
+    """Two hidden layers, with biases."""
+    sizes = [(16, width), (width, width), (width, width)]
+    body = [layer for i, o in sizes for layer in (nn.Linear(i, o), nn.ReLU())]
+    return nn.Sequential(*body, nn.Linear(width, 4))
+
+
+def points(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Draw inputs, and classes that depend on them."""
+    drawn = torch.Generator().manual_seed(1000 + seed)
+    x = torch.randn(64, 16, generator=drawn)
+    return x, (x @ torch.randn(16, 4, generator=drawn)).argmax(1)
+
+
+def classes(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1])
+
+
+def tokens(rows: int, length: int) -> Tensor:
+    """Draw tokens that can be learned: each follows the last by a fixed map, mostly."""
+    drawn = torch.Generator().manual_seed(7)
+    follows = torch.randint(0, 256, (256,), generator=drawn)
+    text = torch.randint(0, 256, (rows, length + 1), generator=drawn)
+    for t in range(1, length + 1):
+        kept = torch.rand(rows, generator=drawn) < 0.7
+        text[:, t] = torch.where(kept, follows[text[:, t - 1]], text[:, t])
+    return text
+
+
+def next_token(model: nn.Module, text_BT: Tensor) -> Tensor:
+    logits_BTV = model(text_BT[:, :-1])
+    return F.cross_entropy(logits_BTV.flatten(0, 1), text_BT[:, 1:].flatten())
+
+
+def decoder(width: int, depth: int = 2) -> nn.Module:
+    """Give the reference decoder; two blocks, so that the table takes minutes."""
+    return Decoder(DecoderShape(width=width, depth=depth))
+
+
+class TiedGPT2(nn.Module):
+    """One block, LayerNorm, learned positions, GELU, a table shared by embedding and readout.
+
+    Four heads that grow with width.
+    """
+
+    def __init__(self, width: int, *, scale: str = "1/d") -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(256, width)
+        self.positions = nn.Embedding(64, width)
+        self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.last_norm = nn.LayerNorm(width)
+        head, base_head = width // 4, BASE // 4
+        self.scale = {"1/d": base_head**0.5 / head, "1/sqrt(d)": head**-0.5}[scale]
+        self.readout_multiplier = BASE / width
+        nn.init.normal_(self.positions.weight, std=0.5)
+
+    def forward(self, text_BT: Tensor) -> Tensor:
+        """Give logits."""
+        x_BTD = self.tokens(text_BT) + self.positions(torch.arange(text_BT.shape[1]))
+        q, k, v = (
+            part.unflatten(-1, (4, -1)).transpose(1, 2)
+            for part in self.qkv(self.first_norm(x_BTD)).chunk(3, dim=-1)
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=self.scale)
+        x_BTD = x_BTD + self.out(mixed.transpose(1, 2).flatten(2))
+        x_BTD = x_BTD + self.down(F.gelu(self.up(self.second_norm(x_BTD))))
+        scaled_BTD = self.last_norm(x_BTD) * self.readout_multiplier / BASE**0.5
+        return F.linear(scaled_BTD, self.tokens.weight)
+
+
+SUBJECTS: dict[str, Callable[[], Subject]] = {
+    "mlp": lambda: Subject("MLP, AdamW", mlp, points(), classes),
+    "mlp-sgd": lambda: Subject("MLP, SGD", mlp, points(), classes, optimizer="sgd", lr=0.1),
+    "decoder": lambda: Subject(
+        "reference decoder, AdamW", decoder, tokens(4, 32), next_token, lr=2**-7, steps=6
+    ),
+    "gpt2": lambda: Subject(
+        "tied GPT-2 style, AdamW", TiedGPT2, tokens(4, 32), next_token, lr=2**-7, steps=6
+    ),
+}
+
+
+# --- mutants ---
+
+
+def role_is(role: Role) -> Callable[[PlanRow], bool]:
+    return lambda row: row.role is role
+
+
+def matrix(name: str) -> Callable[[PlanRow], bool]:
+    return lambda row: row.name == name
+
+
+def single(
+    change: Change, role: Role, powers: tuple[float, ...] = (1, 0.5, -0.5, -1), **kwargs: str
+) -> Iterator[Mutant]:
+    """Break one rule of one role."""
+    for power in powers:
+        yield Mutant(
+            f"{role} {change}, width^{power:+g}",
+            ((change, role_is(role), power),),
+            # A larger epsilon shows as smaller updates.
+            ((change, str(role), -power if change == "eps" else power),),
+            **kwargs,
+        )
+
+
+MATRIX_ROLES = (Role.INPUT, Role.HIDDEN, Role.OUTPUT)
+
+
+def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
+    """Give the mutants of every subject, with the subject's form that they are made of."""
+    present = {row.role for row in subject.plan(WIDTHS[-1]).rows}
+    yield subject, Mutant("correct")
+    for role in (r for r in MATRIX_ROLES if r in present):
+        yield from ((subject, m) for m in single("init", role))
+        yield from ((subject, m) for m in single("rate", role))
+    if Role.VECTOR in present:
+        yield from ((subject, m) for m in single("rate", Role.VECTOR))
+    by_eight = replace(subject, form="table-8")
+    yield by_eight, Mutant("correct, table 8")
+    for role in (r for r in MATRIX_ROLES if r in present):
+        yield from ((by_eight, m) for m in single("multiplier", role))
+    for change in ("init", "rate"):
+        one = Mutant(f"one power up in {layer} only: {change}", ((change, matrix(layer), 1.0),))
+        yield subject, replace(one, blame=((change, "hidden", 1.0),))
+    hidden, out = role_is(Role.HIDDEN), role_is(Role.OUTPUT)
+    sgd = subject.optimizer == "sgd"
+    yield (
+        subject,
+        Mutant(
+            "scaled twice",
+            (("rate", hidden, 0.0 if sgd else -1.0), ("rate", out, -1.0), ("init", out, -0.5)),
+            (
+                *tuple(("rate", role, -1.0) for role in ("output", *(() if sgd else ("hidden",)))),
+                ("init", "output", -0.5),
+            ),
+        ),
+    )
+    if not sgd:
+        later = (("rate", "hidden", 1.0), ("rate", "output", 1.0))
+        yield subject, Mutant("a scheduler sets one rate from step 3", (), later, one_rate_from=3)
+        why = "epsilon is far below every gradient"
+        for role in MATRIX_ROLES:
+            if role in present:
+                yield from ((subject, m) for m in single("eps", role, (1.0,), equivalent=why))
+        live = replace(subject, live_eps=True, lr=4 * subject.lr)
+        yield live, Mutant("correct, epsilon three times the gradient")
+        for role in (r for r in (*MATRIX_ROLES, Role.VECTOR) if r in present):
+            yield from ((live, replace(m, text=m.text + " (large)")) for m in single("eps", role))
+
+
+def cases(name: str) -> Iterator[tuple[Subject, Mutant]]:
+    """Give all mutants of a subject."""
+    subject = SUBJECTS[name]()
+    layer = {"decoder": "blocks.0.attention.query.weight", "gpt2": "up.weight"}.get(name)
+    yield from common(subject, layer or "2.weight")
+    if name == "gpt2":
+        for change in ("init", "rate"):
+            blame = ((change, "input", -1.0),)
+            text = f"tied table: {change} as of a readout"
+            yield subject, Mutant(text, ((change, matrix("tokens.weight"), -1.0),), blame)
+        steep = replace(subject, fresh=partial(TiedGPT2, scale="1/sqrt(d)"))
+        yield (
+            steep,
+            Mutant("1/sqrt(d) attention, growing heads", (), (("attention scale", "", 0.5),)),
+        )
+
+
+# --- the table ---
+
+
+def verdict(mutant: Mutant, seen: CoordCheck) -> tuple[str, str]:
+    """Say what is blamed, and whether that is right."""
+    told = [(one.fault, one.role, round(2 * one.power) / 2) for one in seen.diagnoses]
+    said = "; ".join(f"{f} {r} {p:+g}" for f, r, p in told) or "–"
+    if mutant.equivalent or not mutant.blame:
+        wrong = "FALSE ALARM" if seen.outcome == "fail" else "NOT DECIDED"
+        return said, "right" if seen.outcome == "pass" else wrong
+    if seen.outcome != "fail":
+        return said, "MISSED" if seen.outcome == "pass" else "NOT DECIDED"
+    wanted = set(mutant.blame)
+    if set(told) == wanted:
+        return said, "right"
+    signs = {(f, r, p > 0) for f, r, p in told}
+    if {(f, r, p > 0) for f, r, p in wanted} <= signs:
+        extra = len(signs) > len(wanted)
+        return said, "right, and others" if extra else "right but for the power"
+    return said, "WRONG"
+
+
+def table(name: str, *, quick: bool, only: str = "") -> dict[str, int]:
+    """Print one subject's table; count the verdicts."""
+    print(f"\n### {SUBJECTS[name]().name}\n")
+    print("| mutant | outcome | blamed | attribution |\n| --- | --- | --- | --- |", flush=True)
+    counts: dict[str, int] = {}
+    for subject, mutant in cases(name):
+        if quick and mutant.text.endswith(("^+1", "^-1", "^+1 (large)", "^-1 (large)")):
+            continue
+        if only not in mutant.text:
+            continue
+        try:
+            seen = check(subject, mutant)
+        except mt.MutransferError as problem:
+            said, right, outcome = str(problem).splitlines()[0], "refused", "error"
+        else:
+            (said, right), outcome = verdict(mutant, seen), seen.outcome
+        kind = "equivalent" if mutant.equivalent else "mutant" if mutant.blame else "correct"
+        counts[f"{kind}: {right}"] = counts.get(f"{kind}: {right}", 0) + 1
+        print(f"| {mutant.text} | {outcome} | {said} | {right} |", flush=True)
+    print("\n" + "; ".join(f"{k} {v}" for k, v in sorted(counts.items())), flush=True)
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=SUBJECTS, action="append")
+    parser.add_argument("--quick", action="store_true", help="half powers only")
+    parser.add_argument("--only", default="", help="mutants whose text has this")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    for name in options.model or SUBJECTS:
+        table(name, quick=options.quick, only=options.only)
+    print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
