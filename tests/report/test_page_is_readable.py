@@ -46,7 +46,7 @@ TEXTS = """(() => {
 def faults(tab: Any, width: int) -> list[str]:
     """Say what is too small, cut, covered or wider than the window."""
     texts = tab.evaluate(TEXTS)
-    assert len(texts) > 150
+    assert len(texts) > 100
     found = [f"small: {one['text']} {one['size']:.1f}" for one in texts if one["size"] < SMALLEST]
     found += [f"cut: {one['text']}" for one in texts if one["cut"]]
     boxes = [(box, k) for k, one in enumerate(texts) for box in one["boxes"]]
