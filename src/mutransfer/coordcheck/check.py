@@ -28,7 +28,8 @@ from mutransfer.errors import ModelError, listed
 from mutransfer.parametrize import make_plan
 from mutransfer.rules import Plan, Role
 
-CONTROL_STEPS = 3  # updates of a planted fault: a wrong rate shows at the first
+CONTROL_STEPS = 5  # of a planted fault: its first three updates, two later behind zero inits
+FEWEST_STEPS = 3
 FRESH = 12  # fresh models per width [assumed]
 AT_START = ("gain", "attention", "head")
 POWERS = (0.5, -0.5)
@@ -191,9 +192,9 @@ def _checked(base: int, widths: Sequence[int], steps: int, seeds: int) -> tuple[
             why="without its noise an exponent is neither equal to what is expected nor different",
             fix="seeds=3",
         )
-    if steps < CONTROL_STEPS:
+    if steps < FEWEST_STEPS:
         raise ModelError(
-            f"steps={steps} is fewer than {CONTROL_STEPS}",
+            f"steps={steps} is fewer than {FEWEST_STEPS}",
             why="behind a zero init the first update changes nothing",
             fix="steps=10",
         )

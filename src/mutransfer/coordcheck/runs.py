@@ -224,9 +224,9 @@ def _check_loss(loss: object, width: int, step: int) -> None:
             why="the check trains the model for a few steps",
             fix="return the loss: loss=lambda model, batch: model(batch).square().mean()",
         )
-    if not torch.isfinite(loss):
+    if not torch.isfinite(loss.detach()):
         raise ModelError(
-            f"the loss at width {width} is {float(loss)} at step {step}",
+            f"the loss at width {width} is {float(loss.detach())} at step {step}",
             why="sizes of coordinates mean nothing once a model has diverged",
             fix="lower lr=, or look at the init of the widest model",
         )
