@@ -88,10 +88,11 @@ def test_a_layer_is_as_bad_as_its_worst_finding() -> None:
 def test_the_band_is_the_tolerance_of_the_check() -> None:
     assert check_data.TOLERANCE == verdict.TOLERANCE
     assert check_data.CHANGE_TOLERANCE == verdict.CHANGE_TOLERANCE
+    assert check_data.FADING_TOLERANCE == verdict.FADING_TOLERANCE
     found = {d["datasets"]["aim"][0]["exponent"]: d["datasets"]["band"][0]
              for d in drawings(alone(failing()))}  # fmt: skip
     assert found[-0.5] == {"low": -0.75, "high": -0.25}
-    assert found[0.0] == {"low": -0.35, "high": 0.35}  # the last panel: change
+    assert found[0.0] == {"low": -0.6, "high": 0.35}  # the last panel: the output's change
     assert "change, other modules" in (text := shown(alone(failing())))
     assert "expected −0.5 ± 0.25" in text.replace("\xa0", " ").replace("Expected", "expected")
 

@@ -15,6 +15,7 @@ from mutransfer.report.words import minus, shortened
 # What a finding is compared with; `mutransfer.coordcheck` has the same numbers, and a test.
 TOLERANCE = 0.25
 CHANGE_TOLERANCE = 0.35
+FADING_TOLERANCE = 0.6  # downwards, of the change of the model's own output
 WORST_FIRST = ("fail", "undetermined", "pass")
 LABELLED = 2  # failing lines of a panel that are named on it
 LINE = 15  # pixels of a label
@@ -84,6 +85,12 @@ class CheckPanel:
     def tolerance(self) -> float:
         """How far off an exponent may be."""
         return tolerance(self.quantity)
+
+    @property
+    def tolerance_below(self) -> float:
+        """How much too small an exponent may be."""
+        whole = self.quantity == "change" and not self.role
+        return FADING_TOLERANCE if whole else self.tolerance
 
     @property
     def outcome(self) -> str:
@@ -220,7 +227,7 @@ def check_rows(
                     "where": "fresh model" if panel.once else f"step {step}",
                 }
             )
-    band = {"low": panel.expected - panel.tolerance, "high": panel.expected + panel.tolerance}
+    band = {"low": panel.expected - panel.tolerance_below, "high": panel.expected + panel.tolerance}
     aim = {"exponent": panel.expected}
     return {"points": points, "band": [band], "aim": [aim], "labels": _labels(panel, frame, height)}
 
@@ -276,5 +283,8 @@ def aim_text(value: float) -> str:
 
 def aim_and_tolerance(panel: CheckPanel) -> str:
     """Say what is expected, and how far off it may be."""
-    told = f"expected {aim_text(panel.expected)} ± {panel.tolerance:g}"
+    below, above = panel.tolerance_below, panel.tolerance
+    told = f"expected {aim_text(panel.expected)} ± {above:g}"
+    if below != above:
+        told = f"expected {aim_text(panel.expected)}, −{below:g} to +{above:g}"
     return told.replace(" ", "\N{NO-BREAK SPACE}")

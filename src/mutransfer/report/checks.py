@@ -60,7 +60,8 @@ def check_sections(check: Facts, charts: Charts) -> list[tuple[str, str, str]]:
     judged = (
         "An exponent of width is fitted to each layer's sizes. It <b>passes</b> if its 90 %"
         " interval lies within a quarter of what is expected, <b>fails</b> if it lies outside, and"
-        " is <b>undetermined</b> otherwise. (Changes may be 0.35 off.)"
+        " is <b>undetermined</b> otherwise. (Changes may be 0.35 off,"
+        " that of the model's output 0.6 too small.)"
     )
     across = (
         "Each line is one layer or parameter. If the parametrization is right, every line stays in"
