@@ -91,4 +91,4 @@ def test_a_loss_beyond_all_measure_is_a_diverged_run(loss) -> None:
         (here / "t.csv").write_text("\n".join(["width,lr,loss", *rows, f"128,1,{loss}"]))
         said = command(here, "analyze", "t.csv")
         assert said.status == 0
-        assert "diverged runs         1" in said.out
+        assert "diverged runs           1" in said.out

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
 
-LABEL = 22  # letters that the names of the numbers take
+LABEL = 24  # letters that the names of the numbers take
 
 Write = Callable[[float], str]
 
