@@ -128,12 +128,12 @@ class Mutant:
                 row = replace(row, multiplier=1.0)
             rows.append(row)
         model = mt.apply(model, replace(plan, rows=tuple(rows)), init=fresh)
-        model.width = width  # type: ignore[assignment]
+        model.width = width  # type: ignore[assignment] # a module takes any attribute
         return model
 
     def optimizer(self, subject: Subject, model: nn.Module) -> torch.optim.Optimizer:
         """Make the optimizer of the broken plan."""
-        plan = self.plan(subject, int(model.width))  # type: ignore[arg-type]
+        plan = self.plan(subject, int(model.width))  # type: ignore[arg-type] # set above
         named = dict(model.named_parameters())
         groups: list[dict[str, Any]] = []
         for row in plan.rows:
