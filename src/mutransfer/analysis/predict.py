@@ -42,8 +42,7 @@ def predict(
 
     Two laws of the best rate are extrapolated: that it stays, and that it moves as a power of
     width. The one that misses the largest width less, fitted without it, gives the value; the
-    interval is the union of both, unless the data refute the first, and includes how the optima
-    scatter from width to width.
+    interval is the union of both, and includes how the optima scatter from width to width.
 
     Args:
         results: The trials.
@@ -150,22 +149,14 @@ def _predicted(name: str, found: Optima, width: float, words: Words, seed: int) 
     rates = {law: _samples(found, width, law, rng) for law in RATE_LAWS}
     missed = {law: _held_out(found, law) for law in RATE_LAWS}
     law = min(RATE_LAWS, key=lambda each: missed[each])
-    # Only where both say so: a drift that is seen, and a constant that misses the largest width.
-    refuted = law == "power" and _drifts(found, rng)
     laws = tuple(
-        RateLaw(
-            each,
-            _rate(samples, few, found),
-            _known(missed[each], found, words),
-            refuted=refuted and each == "constant",
-        )
+        RateLaw(each, _rate(samples, few, found), _known(missed[each], found, words))
         for each, samples in rates.items()
     )
     chosen = next(each for each in laws if each.name == law)
     log2_lr = _union(chosen, laws)
     loss = _loss(found, width, rng)
-    left = {each.name: rates[each.name] for each in laws if not each.refuted}
-    regret = _regret(found, width, left, law, few)
+    regret = _regret(found, width, rates, law, few)
     at = loss.value if loss.value is not None else _last_loss(found)
     return Prediction(
         group=name,
@@ -248,23 +239,15 @@ def _rate(samples_S: Floats, few: str | None, found: Optima) -> Estimate:
 
 
 def _union(chosen: RateLaw, laws: Sequence[RateLaw]) -> Estimate:
-    """Give the chosen law's value with the union of the intervals of laws not refuted."""
-    ends = [(law.log2_lr.low, law.log2_lr.high) for law in laws if not law.refuted]
+    """Give the chosen law's value with the union of all laws' intervals.
+
+    Of a law that the data refute, too: a rate that has drifted may settle beyond the widths run.
+    """
+    ends = [(law.log2_lr.low, law.log2_lr.high) for law in laws]
     lows, highs = [low for low, _ in ends if low is not None], [h for _, h in ends if h is not None]
     if len(lows) < len(ends) or len(highs) < len(ends):
         return Estimate(chosen.log2_lr.value, undetermined=chosen.log2_lr.undetermined)
     return Estimate(chosen.log2_lr.value, min(lows), max(highs))
-
-
-def _drifts(found: Optima, rng: np.random.Generator) -> bool:
-    """Say whether the data refute that the best rate stays, scatter between widths included."""
-    if found.rate_law is None or found.no_draws or len(found.n) < FEWEST:
-        return False
-    line_SW = np.array([found.rate_law.log_at(n) for n in found.n]).T
-    scatter_S = _scatter(found.x, line_SW, len(found.n) - 2, rng)
-    x_SW = found.x + scatter_S[:, None] * rng.standard_normal(found.x.shape)
-    slope = sampled(power_law(found.n, x_SW).slope, None)
-    return slope.low is not None and slope.high is not None and not slope.low <= 0 <= slope.high
 
 
 def _power_of_two(log2_lr: Estimate) -> Estimate:

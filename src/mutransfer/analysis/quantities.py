@@ -185,13 +185,11 @@ class RateLaw:
         log2_lr: log2 of the rate at the target; 90 % interval with the scatter between widths.
         held_out: How far the law of the smaller widths misses the largest one's best rate, in
             octaves.
-        refuted: Whether the data speak against it: it is then no part of the interval.
     """
 
     name: LawName
     log2_lr: Estimate
     held_out: Estimate
-    refuted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +202,7 @@ class Prediction:
         hyperparameter: Name of what is tuned.
         width: The target's value of the scale.
         extrapolation: The target over the largest value that was run.
-        lr: The rate to use; its 90 % interval is the union of the laws that are not refuted.
+        lr: The rate to use; its 90 % interval is the union of both laws'.
         log2_lr: log2 of the same.
         loss: The loss at the best rate there, in nats; 90 % interval.
         regret: Expected cost of using this rate there, in nats; `high` is a one-sided 95 % bound.

@@ -135,7 +135,7 @@ def prediction_text(prediction: Prediction) -> str:
     for law in prediction.laws if prediction.lr.value is not None else ():
         missed = law.held_out.value
         said = "" if missed is None else f", misses the largest by {_number(missed)} octaves"
-        chosen = "chosen: " if law.name == prediction.law else "refuted: " if law.refuted else ""
+        chosen = "chosen: " if law.name == prediction.law else ""
         told = text_of(law.log2_lr, _power) or "?"
         lines.add(f"  {law.name} law", f"{chosen}{told}{said}")
     lines.number("loss there", prediction.loss, "nats")
