@@ -70,9 +70,8 @@ def _regret(one: Prediction, notes: Footnotes) -> str:
     if share.value is None:
         return notes.estimate(share if share.undetermined else nats, share_text)
     bound = "" if share.high is None else f", at most {share_text(share.high)}"
-    told = f"{share_text(share.value)}{bound} of the loss"
-    if nats.value is not None:
-        told += f" ({nats_text(nats.value)} nats)"
+    beside = "" if nats.value is None else f" ({nats_text(nats.value)} nats)"
+    told = f"{share_text(share.value)} of the loss{beside}{bound}"
     return escaped(told) + notes.mark(share.undetermined)
 
 
