@@ -11,7 +11,7 @@ from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.runs import Floats
 from mutransfer.coordcheck.verdict import TOLERANCE
-from mutransfer.rules import OPTIMIZERS, PARAMETRIZATIONS, Plan, PlanRow, in_form
+from mutransfer.rules import OPTIMIZERS, PARAMETRIZATIONS, Plan, PlanRow, Update, in_form
 from mutransfer.rules.power import Ratios
 
 NEAR = 0.2  # of powers that count as the same
@@ -51,16 +51,18 @@ def diagnose(
 ) -> tuple[Diagnosis, ...]:
     """Name the broken rules; parameters with the same fault are told together."""
     rows = {row.name: row for row in plan.rows}
+    # Under SGD a multiplier enters an update twice: in the output, and in the gradient.
+    square = OPTIMIZERS[optimizer].update is Update.GRADIENT
     broken_start = any(one.quantity == "gain" and one.outcome == "fail" for one in found)
     told: dict[tuple[Fault, str, float], list[tuple[_Suspect, str]]] = {}
     for suspect in _suspects(found, rows).values():
-        for found_fault, power in _faults(suspect, read):
+        for found_fault, power in _faults(suspect, read, square):
             row, fault = rows[suspect.name], found_fault
             hint = _declared(fault, row, read, widths, form, optimizer)
             eps_hint = _declared("eps", row, read, widths, form, optimizer)
             if fault == "rate" and not hint and eps_hint and _eps_share(row.name, read) > EPS_SEEN:
                 fault, hint = "eps", eps_hint
-            if fault in ("rate", "eps") and broken_start and not hint and abs(power) < 0.75:
+            if fault in ("rate", "eps") and broken_start and not hint:
                 continue  # follows from sizes that were wrong from the start
             key = fault, suspect.role, round(2 * power) / 2
             told.setdefault(key, []).append((suspect, hint))
@@ -118,15 +120,19 @@ def _since(one: Finding) -> int:
     return first
 
 
-def _faults(suspect: _Suspect, read: Mapping[Key, Floats]) -> list[tuple[Fault, float]]:
+def _faults(
+    suspect: _Suspect, read: Mapping[Key, Floats], square: bool
+) -> list[tuple[Fault, float]]:
     """Tell init, rate, multiplier and epsilon apart by which quantities they move.
 
     An init moves the gain, and the update against the weights the other way; a rate moves the
     effect and the update; a multiplier moves gain and effect alike and the update not.
     """
     gain, effect = suspect.gain, suspect.effect
-    if "gain" in suspect.failed and effect and abs(gain - effect) < NEAR:
-        return [("multiplier", gain)]
+    if "gain" in suspect.failed and effect:
+        same = effect / gain > 2 - NEAR if square else abs(gain - effect) < NEAR
+        if same:
+            return [("multiplier", gain)]
     faults: list[tuple[Fault, float]] = []
     if "gain" in suspect.failed:
         faults.append(("init", gain))
