@@ -15,15 +15,14 @@ from functools import cache, partial
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
+from coordcheck_models import BASE, TiedGPT2, classes, decoder, mlp, next_token, points, tokens
 from torch import Tensor, nn
 
 import mutransfer as mt
 from mutransfer.coordcheck import CoordCheck
-from mutransfer.models import Decoder, DecoderShape
 from mutransfer.rules import Plan, PlanRow, Role
 
-BASE, WIDTHS = 32, (32, 64, 128, 256)
+WIDTHS = (32, 64, 128, 256)
 Change = Literal["init", "rate", "multiplier", "eps"]
 FIELDS: Mapping[Change, str] = {
     "init": "init_factor",
@@ -180,78 +179,6 @@ def check(subject: Subject, mutant: Mutant, **options: object) -> CoordCheck:
 
 
 # --- subjects ---
-
-
-def mlp(width: int) -> nn.Module:
-    """Two hidden layers, with biases."""
-    sizes = [(16, width), (width, width), (width, width)]
-    body = [layer for i, o in sizes for layer in (nn.Linear(i, o), nn.ReLU())]
-    return nn.Sequential(*body, nn.Linear(width, 4))
-
-
-def points(seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Draw inputs, and classes that depend on them."""
-    drawn = torch.Generator().manual_seed(1000 + seed)
-    x = torch.randn(64, 16, generator=drawn)
-    return x, (x @ torch.randn(16, 4, generator=drawn)).argmax(1)
-
-
-def classes(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    return F.cross_entropy(model(batch[0]), batch[1])
-
-
-def tokens(rows: int, length: int) -> Tensor:
-    """Draw tokens that can be learned: each follows the last by a fixed map, mostly."""
-    drawn = torch.Generator().manual_seed(7)
-    follows = torch.randint(0, 256, (256,), generator=drawn)
-    text = torch.randint(0, 256, (rows, length + 1), generator=drawn)
-    for t in range(1, length + 1):
-        kept = torch.rand(rows, generator=drawn) < 0.7
-        text[:, t] = torch.where(kept, follows[text[:, t - 1]], text[:, t])
-    return text
-
-
-def next_token(model: nn.Module, text_BT: Tensor) -> Tensor:
-    logits_BTV = model(text_BT[:, :-1])
-    return F.cross_entropy(logits_BTV.flatten(0, 1), text_BT[:, 1:].flatten())
-
-
-def decoder(width: int, depth: int = 2) -> nn.Module:
-    """Give the reference decoder; two blocks, so that the table takes minutes."""
-    return Decoder(DecoderShape(width=width, depth=depth))
-
-
-class TiedGPT2(nn.Module):
-    """One block, LayerNorm, learned positions, GELU, a table shared by embedding and readout.
-
-    Four heads that grow with width.
-    """
-
-    def __init__(self, width: int, *, scale: str = "1/d") -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(256, width)
-        self.positions = nn.Embedding(64, width)
-        self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.last_norm = nn.LayerNorm(width)
-        head, base_head = width // 4, BASE // 4
-        self.scale = {"1/d": base_head**0.5 / head, "1/sqrt(d)": head**-0.5}[scale]
-        self.readout_multiplier = BASE / width
-        nn.init.normal_(self.positions.weight, std=0.5)
-
-    def forward(self, text_BT: Tensor) -> Tensor:
-        """Give logits."""
-        x_BTD = self.tokens(text_BT) + self.positions(torch.arange(text_BT.shape[1]))
-        q, k, v = (
-            part.unflatten(-1, (4, -1)).transpose(1, 2)
-            for part in self.qkv(self.first_norm(x_BTD)).chunk(3, dim=-1)
-        )
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=self.scale)
-        x_BTD = x_BTD + self.out(mixed.transpose(1, 2).flatten(2))
-        x_BTD = x_BTD + self.down(F.gelu(self.up(self.second_norm(x_BTD))))
-        scaled_BTD = self.last_norm(x_BTD) * self.readout_multiplier / BASE**0.5
-        return F.linear(scaled_BTD, self.tokens.weight)
 
 
 SUBJECTS: dict[str, Callable[[], Subject]] = {
