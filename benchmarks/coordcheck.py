@@ -218,6 +218,15 @@ def single(
         )
 
 
+def vector_inits(subject: Subject) -> Iterator[Mutant]:
+    """Break the init of vectors; biases that fade are torch's own, and learn what they lack."""
+    model = subject.fresh(BASE)
+    gains = any(isinstance(one, nn.LayerNorm | nn.RMSNorm) for one in model.modules())
+    yield from single("init", Role.VECTOR, (1, 0.5))
+    why = "" if gains else "a bias that fades is added to what does not, and learns"
+    yield from single("init", Role.VECTOR, (-0.5, -1), equivalent=why)
+
+
 MATRIX_ROLES = (Role.INPUT, Role.HIDDEN, Role.OUTPUT)
 
 
@@ -230,6 +239,7 @@ def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
         yield from ((subject, m) for m in single("rate", role))
     if Role.VECTOR in present:
         yield from ((subject, m) for m in single("rate", Role.VECTOR))
+        yield from ((subject, m) for m in vector_inits(subject))
     by_eight = replace(subject, form="table-8")
     yield by_eight, Mutant("correct, table 8")
     for role in (r for r in MATRIX_ROLES if r in present):
@@ -244,14 +254,21 @@ def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
         Mutant(
             "scaled twice",
             (("rate", hidden, 0.0 if sgd else -1.0), ("rate", out, -1.0), ("init", out, -0.5)),
-            (
-                *tuple(("rate", role, -1.0) for role in ("output", *(() if sgd else ("hidden",)))),
-                ("init", "output", -0.5),
+            tuple(
+                blame
+                for blame, belongs in (
+                    (("rate", "hidden", -1.0), not sgd),
+                    (("rate", "output", -1.0), Role.OUTPUT in present),
+                    (("init", "output", -0.5), Role.OUTPUT in present),
+                )
+                if belongs
             ),
         ),
     )
     if not sgd:
-        later = (("rate", "hidden", 1.0), ("rate", "output", 1.0))
+        later = tuple(
+            ("rate", str(role), 1.0) for role in (Role.HIDDEN, Role.OUTPUT) if role in present
+        )
         yield subject, Mutant("a scheduler sets one rate from step 3", (), later, one_rate_from=3)
         why = "epsilon is far below every gradient"
         for role in MATRIX_ROLES:

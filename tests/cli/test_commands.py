@@ -14,7 +14,7 @@ from mutransfer.cli.app import app
 FLAGS = {
     "analyze": "results reading published threshold reference fail_on_no json",
     "check": "build base widths batch loss parametrization optimizer lr steps seeds form roles "
-    "report json",
+    "device dtype report json",
     "demo": "scale output workers json",
     "plan": "build base target probe parametrization optimizer form roles parameter output json",
     "predict": "results reading width group plan json",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mutransfer.cli.answer import Answer
 from mutransfer.cli.app import Json, app, examples, roles_of
@@ -33,6 +33,8 @@ def check(
     seeds: int = 3,
     form: str = "table-3",
     roles: str | None = None,
+    device: str = "cpu",
+    dtype: Literal["float32", "bfloat16"] = "float32",
     report: Path | None = None,
     json: Json = False,
 ) -> Answer:
@@ -53,6 +55,8 @@ def check(
         seeds: Fresh models per width.
         form: table-3 (no forward multipliers) or table-8.
         roles: Roles that shapes cannot tell, as 'REGEX=ROLE,REGEX=ROLE'.
+        device: Where to train: cpu, cuda or cuda:1.
+        dtype: bfloat16 computes in lower precision, by autocast.
         report: Write a page about it.
         json: Print one JSON document and nothing else.
     """
@@ -71,6 +75,8 @@ def check(
         seeds=seeds,
         form=form,
         roles=roles_of(roles or ""),
+        device=device,
+        dtype=dtype,
         page=report,
     )
     text = found.table() + (f"\n\nreport: {report}" if report else "")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mutransfer.coordcheck.diagnosis import diagnose
+from mutransfer.coordcheck.diagnosis import diagnose, notes
 from mutransfer.coordcheck.own import own_plan
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
@@ -20,18 +20,21 @@ from mutransfer.coordcheck.runs import (
     Setting,
     Tilt,
     fresh_readings,
+    moved,
     optimizer_name,
     readings,
+    uncompiled,
 )
 from mutransfer.coordcheck.verdict import MATRICES, Slopes, findings, pooled_noise, slopes_of
 from mutransfer.errors import ModelError, listed
+from mutransfer.models.device import checked_device
 from mutransfer.parametrize import make_plan
 from mutransfer.rules import Plan, Role
 
 CONTROL_STEPS = 5  # of a planted fault: its first three updates, two later behind zero inits
 FEWEST_STEPS = 3
 FRESH = 12  # fresh models per width [assumed]
-AT_START = ("gain", "attention", "head")
+AT_START = ("gain", "size", "attention", "head")
 POWERS = (0.5, -0.5)
 
 
@@ -46,7 +49,7 @@ def coord_check(
     optimizer: str | type[torch.optim.Optimizer] | MakeOptimizer = "adamw",
     lr: float = 2**-6,
     steps: int = 10,
-    seeds: int = 3,
+    seeds: int | Sequence[int] = 3,
     form: str = "table-3",
     roles: Mapping[str, Role] | None = None,
     example_inputs: object = None,
@@ -74,7 +77,7 @@ def coord_check(
             parametrization, of the model where it is your own.
         lr: Rate at the base width.
         steps: Updates.
-        seeds: Fresh models per width, two or more.
+        seeds: Fresh models per width, two or more; or the seeds themselves.
         form: The table's form; with your own implementation, the one that it claims to be.
         roles: Roles that cannot be told from shapes: {regular expression: Role}.
         example_inputs: As for `make_plan`.
@@ -104,7 +107,9 @@ def coord_check(
         >>> check.outcome
         'pass'
     """
-    rising = _checked(base, widths, steps, seeds)
+    drawn = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    checked_device(device, fix="device='cpu'")
+    rising = _checked(base, widths, steps, drawn)
     named = optimizer_name(optimizer)
     if parametrization is None:
         plans, plan = None, own_plan(build, rising, roles or {}, example_inputs, named, form)
@@ -127,18 +132,19 @@ def coord_check(
     setting = Setting(
         build=build,
         widths=rising,
-        batch=batch,
+        batch=moved(batch, device),
         loss=loss,
         plans=plans,
         optimizer=optimizer,
         lr=lr,
         steps=steps,
-        seeds=seeds,
+        seeds=drawn,
         device=device,
         dtype=dtype,
         readouts=frozenset(name.removesuffix(".weight") for name in readouts if "." in name),
     )
-    return _check(setting, plan, parametrization, form, named)
+    with uncompiled():
+        return _check(setting, plan, parametrization, form, named)
 
 
 def _check(
@@ -146,9 +152,10 @@ def _check(
 ) -> CoordCheck:
     """Run and judge."""
     roles = {row.name: row.role for row in plan.rows}
-    read = readings(setting, seeds=range(setting.seeds))
+    read = readings(setting)
     # What is measured on fresh models is cheap, and of a small readout noisy.
-    fresh = fresh_readings(setting, seeds=range(max(FRESH, setting.seeds)))
+    more = range(max(setting.seeds) + 1, max(setting.seeds) + 1 + FRESH - len(setting.seeds))
+    fresh = fresh_readings(replace(setting, seeds=(*setting.seeds, *more)))
     at_start = {key: values for key, values in fresh.items() if key[0] in AT_START}
     slopes = slopes_of(read | at_start, setting.widths, roles)
     noise = pooled_noise(slopes)
@@ -163,9 +170,10 @@ def _check(
         diagnoses=diagnose(found, read, setting.widths, plan, form, optimizer),
         power=power,
         reasons=tuple(reasons),
+        notes=notes(read, setting.widths, plan),
         settings={
             "widths": list(setting.widths),
-            "seeds": setting.seeds,
+            "seeds": len(setting.seeds),
             "steps": setting.steps,
             "lr": setting.lr,
             "optimizer": optimizer,
@@ -177,7 +185,7 @@ def _check(
     )
 
 
-def _checked(base: int, widths: Sequence[int], steps: int, seeds: int) -> tuple[int, ...]:
+def _checked(base: int, widths: Sequence[int], steps: int, seeds: Sequence[int]) -> tuple[int, ...]:
     """Refuse what cannot decide."""
     rising = tuple(sorted(set(widths)))
     if len(rising) < 3 or rising[-1] < 4 * rising[0]:
@@ -186,9 +194,9 @@ def _checked(base: int, widths: Sequence[int], steps: int, seeds: int) -> tuple[
             why="an exponent is fitted over widths, and half a power must show",
             fix=f"widths={[base, 2 * base, 4 * base, 8 * base]}",
         )
-    if seeds < 2:
+    if len(set(seeds)) < 2:
         raise ModelError(
-            f"seeds={seeds}: the noise of an exponent cannot be seen",
+            f"seeds={len(set(seeds))}: the noise of an exponent cannot be seen",
             why="without its noise an exponent is neither equal to what is expected nor different",
             fix="seeds=3",
         )
@@ -208,7 +216,7 @@ def _power(
     noise: Mapping[tuple[str, str], float],
 ) -> dict[str, bool]:
     """Plant a fault of half a power in every role's rate, up and down; say which are caught."""
-    short = replace(setting, steps=min(CONTROL_STEPS, setting.steps), seeds=1)
+    short = replace(setting, steps=min(CONTROL_STEPS, setting.steps), seeds=setting.seeds[:1])
     caught = {}
     for role in dict.fromkeys(roles.values()):
         if role is Role.FIXED:  # nothing scales: no rule can be wrong
@@ -216,7 +224,7 @@ def _power(
         names = frozenset(name for name, each in roles.items() if each is role)
         own = [one for one in slopes if one.key[1] in names and one.key[0] == _deciding(role)]
         caught[str(role)] = all(
-            _caught(readings(short, seeds=[0], tilt=Tilt(role, power, names)), own, short, noise)
+            _caught(readings(short, Tilt(role, power, names)), own, short, noise)
             for power in POWERS
         )
     return caught

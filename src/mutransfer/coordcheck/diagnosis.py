@@ -11,12 +11,13 @@ from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.runs import Floats
 from mutransfer.coordcheck.verdict import TOLERANCE
-from mutransfer.rules import OPTIMIZERS, PARAMETRIZATIONS, Plan, PlanRow, Update, in_form
+from mutransfer.rules import OPTIMIZERS, PARAMETRIZATIONS, Plan, PlanRow, Role, Update, in_form
 from mutransfer.rules.power import Ratios
 
 NEAR = 0.2  # of powers that count as the same
 EPS_MATTERS = 0.3  # epsilon over the gradient's size, at the widest
 EPS_SEEN = 0.05  # the same, where epsilon is known to be set wrongly
+OF_VECTORS = {"size": "gain", "step": "effect"}  # what a vector has instead
 
 
 @dataclass(slots=True)
@@ -26,10 +27,12 @@ class _Suspect:
     Args:
         name: The parameter.
         role: Its role.
-        gain: By how much its layer's first output is off.
+        gain: By how much its layer's first output is off; of a vector, its first size.
         effect: By how much an update's effect is off; of a vector, the update's size.
         update: By how much updates are off against the weights.
         since: First step at which an update is off.
+        failed: Which of these failed.
+        passed: Which did not, early or late.
     """
 
     name: str
@@ -39,6 +42,7 @@ class _Suspect:
     update: float = 0.0
     since: int = 0
     failed: set[str] = field(default_factory=set)
+    passed: set[str] = field(default_factory=set)
 
 
 def diagnose(
@@ -53,7 +57,7 @@ def diagnose(
     rows = {row.name: row for row in plan.rows}
     # Under SGD a multiplier enters an update twice: in the output, and in the gradient.
     square = OPTIMIZERS[optimizer].update is Update.GRADIENT
-    broken_start = any(one.quantity == "gain" and one.outcome == "fail" for one in found)
+    broken_start = any(one.quantity in ("gain", "size") and one.outcome == "fail" for one in found)
     told: dict[tuple[Fault, str, float], list[tuple[_Suspect, str]]] = {}
     for suspect in _suspects(found, rows).values():
         for found_fault, power in _faults(suspect, read, square):
@@ -92,14 +96,15 @@ def _suspects(found: Sequence[Finding], rows: Mapping[str, PlanRow]) -> dict[str
         if name not in rows or one.quantity in ("change", "attention"):
             continue
         suspect = suspects.setdefault(name, _Suspect(name, one.role))
-        attribute = "effect" if one.quantity == "step" else one.quantity
         if one.outcome != "fail":
+            suspect.passed.add(one.quantity)
             continue
-        if one.quantity not in suspect.failed:
+        attribute = OF_VECTORS.get(one.quantity, one.quantity)
+        if attribute not in suspect.failed:
             setattr(suspect, attribute, _first_off(one))
             if attribute == "effect":
                 suspect.since = _since(one)
-        suspect.failed.add(one.quantity)
+        suspect.failed.add(attribute)
     return {name: one for name, one in suspects.items() if one.failed}
 
 
@@ -111,12 +116,11 @@ def _first_off(one: Finding) -> float:
 
 def _since(one: Finding) -> int:
     """Find the first step from which on the exponent is beyond the tolerance."""
-    first = one.steps[0]
-    for step in range(first, -1, -1):
-        slope = one.by_step[step]
-        if slope is None or abs(slope - one.expected) <= TOLERANCE:
-            break
-        first = step
+    far = [x is not None and abs(x - one.expected) > TOLERANCE for x in one.by_step]
+    start, end = one.steps
+    first = next((step for step in range(start, end + 1) if far[step]), start)
+    while first > 0 and far[first - 1]:
+        first -= 1
     return first
 
 
@@ -126,12 +130,15 @@ def _faults(
     """Tell init, rate, multiplier and epsilon apart by which quantities they move.
 
     An init moves the gain, and the update against the weights the other way; a rate moves the
-    effect and the update; a multiplier moves gain and effect alike and the update not.
+    effect and the update; a multiplier moves gain and effect alike and the update not. (Under
+    SGD it moves the update too, and the effect twice.)
     """
     gain, effect = suspect.gain, suspect.effect
-    if "gain" in suspect.failed and effect:
-        same = effect / gain > 2 - NEAR if square else abs(gain - effect) < NEAR
-        if same:
+    if "gain" in suspect.failed and suspect.role != Role.VECTOR:
+        like_effect = abs(gain - effect) < NEAR or (
+            "update" in suspect.passed and "update" not in suspect.failed
+        )
+        if effect / gain > 2 - NEAR if square else like_effect:
             return [("multiplier", gain)]
     faults: list[tuple[Fault, float]] = []
     if "gain" in suspect.failed:
@@ -162,26 +169,64 @@ def _declared(
     optimizer: str,
 ) -> str:
     """Say what the optimizer was told, against what the rule says, as powers of width."""
-    setting = {"rate": "lr", "eps": "eps"}.get(fault)
-    values = read.get((f"set {setting}", row.name)) if setting else None
-    if values is None:
-        return ""
     rule = in_form(PARAMETRIZATIONS["mup"], form).rules[row.role]
     ratios = Ratios(fan_in=row.r_in, fan_out=row.r_out)
-    cell = rule.lr(OPTIMIZERS[optimizer].update) if setting == "lr" else rule.eps
-    first, last = (float(np.nanmean(values[k, :, 0])) for k in (0, -1))
-    if cell is None or first <= 0 or last <= 0:
+    cell = {"rate": rule.lr(OPTIMIZERS[optimizer].update), "eps": rule.eps}.get(fault)
+    powers = _powers(fault, row, None if cell is None else cell.at(ratios), read, widths)
+    if powers is None:
         return ""
+    own, wanted = powers
+    name = {"rate": "rate", "eps": "epsilon"}[fault]
+    return f"its {name} goes as width^{own:+.2g}, the rule as width^{wanted:+.2g}"
+
+
+def _powers(
+    fault: Fault,
+    row: PlanRow,
+    factor: float | None,
+    read: Mapping[Key, Floats],
+    widths: tuple[int, ...],
+) -> tuple[float, float] | None:
+    """Give the powers of width of a setting and of its rule; None where they are the same."""
+    setting = {"rate": "lr", "eps": "eps", "decay": "weight_decay"}.get(fault)
+    values = read.get((f"set {setting}", row.name)) if setting else None
+    if values is None or factor is None:
+        return None
+    first, last = (float(np.nanmean(values[k, :, 0])) for k in (0, -1))
+    if first <= 0 or last <= 0:
+        return None
     octaves = np.log2(widths[-1] / widths[0])
-    wanted, own = np.log2(cell.at(ratios)) / octaves, np.log2(last / first) / octaves
     # The plan's ratio is from the base, which may be below the smallest width.
     grown = float(max(row.r_in, row.r_out))
-    if grown > 1:
-        wanted = np.log2(cell.at(ratios)) / np.log2(grown)
-    if abs(own - wanted) < NEAR:
-        return ""
-    name = {"lr": "rate", "eps": "epsilon"}[setting or ""]
-    return f"its {name} goes as width^{own:+.2g}, the rule as width^{wanted:+.2g}"
+    wanted = np.log2(factor) / (np.log2(grown) if grown > 1 else octaves)
+    own = np.log2(last / first) / octaves
+    return None if abs(own - wanted) < NEAR else (own, wanted)
+
+
+def notes(read: Mapping[Key, Floats], widths: tuple[int, ...], plan: Plan) -> tuple[Diagnosis, ...]:
+    """Tell a decay whose product with the rate changes with width.
+
+    It can be meant, and a few steps do not show what it does: the outcome stays as it is.
+    """
+    told: dict[tuple[str, float, float], list[str]] = {}
+    for row in plan.rows:
+        powers = _powers("decay", row, float(row.decay_factor), read, widths)
+        if powers is not None:
+            own, wanted = (round(2 * power) / 2 for power in powers)
+            told.setdefault((str(row.role), own, wanted), []).append(row.name)
+    return tuple(
+        Diagnosis(
+            fault="decay",
+            role=role,
+            names=tuple(names),
+            power=own - wanted,
+            since=0,
+            text=f"weight decay of {role} parameters goes as width^{own:+g}; a step removes the "
+            f"same share of them at every width where it goes as width^{wanted:+g}: look at "
+            f"decay_factor of '{names[0]}'",
+        )
+        for (role, own, wanted), names in told.items()
+    )
 
 
 LINES: Mapping[Fault, str] = {
@@ -215,7 +260,13 @@ def _of_attention(found: Sequence[Finding]) -> list[Diagnosis]:
     wrong = [one for one in wrong if one.steps[0] == 0 and one.expected == -0.5]
     if not wrong:
         return []
-    power = round(2 * wrong[0].off) / 2
+    off = wrong[0].off
+    starts = [
+        one.off for one in found if one.quantity in ("gain", "size") and one.outcome == "fail"
+    ]
+    if any(start * off > 0 and abs(off) < 2 * abs(start) + NEAR for start in starts):
+        return []  # queries and keys of a wrong size, each
+    power = round(2 * off) / 2
     text = (
         f"attention logits go as width^{wrong[0].slope:+.2g} at init where heads grow: scale them "
         "by 1/d_head, not by 1/sqrt(d_head)"

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from mutransfer.coordcheck.attention import AttentionProbe
 from mutransfer.rules.plan import unwrapped
 
 # Shape legend: N rows of a layer's input (batch and positions together), I fan-in, O fan-out.
 
 ROWS = 64  # of a layer's input that its update's effect is estimated from [assumed]
-SOFTMAX_AXES = 4  # batch, heads, queries, keys: a softmax over these is attention
 
 Key = tuple[str, str]  # quantity, name
 
@@ -80,7 +79,7 @@ class Probes:
         self._squares.clear()
         self._pulls.clear()
         try:
-            with _Attention(self):
+            with AttentionProbe(self.add):
                 yield
         finally:
             self._open = False
@@ -95,7 +94,9 @@ class Probes:
         for name, parameter in self._model.named_parameters():
             start = self._start[unwrapped(name)]
             size = float(start.float().norm())
-            if self._step and size:
+            if not self._step:
+                found["size", unwrapped(name)] = size / math.sqrt(start.numel())
+            elif size:
                 moved = float((parameter.detach() - start).float().norm())
                 found["update", unwrapped(name)] = moved / size
         return {key: value for key, value in found.items() if key[0] != "input"}
@@ -199,46 +200,6 @@ class Probes:
         """Measure what the fresh weights make of their input; a bias is no part of it."""
         bias = getattr(module, "bias", None)
         self.add("gain", name, output.detach() if bias is None else output.detach() - bias.detach())
-
-
-class _Attention(TorchFunctionMode):
-    """Measure attention logits where torch computes them."""
-
-    def __init__(self, probes: Probes) -> None:
-        super().__init__()
-        self._probes = probes
-        self._calls = 0
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the function gives
-        kwargs = dict(kwargs or {})
-        name = getattr(func, "__name__", "")
-        if name == "scaled_dot_product_attention":
-            self._logits(args[0], args[1], kwargs.get("scale"))
-        elif name == "softmax" and args and args[0].dim() == SOFTMAX_AXES:
-            finite = args[0].detach()
-            self._add(finite[torch.isfinite(finite) & (finite > -1e4)])
-        return func(*args, **kwargs)
-
-    def _logits(self, query: torch.Tensor, key: torch.Tensor, scale: float | None) -> None:
-        """Compute some of the logits again: torch keeps none."""
-        with torch.no_grad():
-            q, k = query.detach()[:2, :, :ROWS], key.detach()[:2]
-            groups = q.shape[1] // max(k.shape[1], 1)
-            k = k.repeat_interleave(groups, dim=1) if groups > 1 else k
-            root = scale if scale is not None else q.shape[-1] ** -0.5
-            self._probes.add("head", f"attention {self._calls}", torch.tensor(float(q.shape[-1])))
-            self._add(q @ k.transpose(-2, -1) * root)
-
-    def _add(self, logits: torch.Tensor) -> None:
-        """Number the attentions in the order in which they run."""
-        self._probes.add("attention", f"attention {self._calls}", logits)
-        self._calls += 1
 
 
 def tensors_in(output: object) -> Iterator[torch.Tensor]:

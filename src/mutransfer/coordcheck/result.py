@@ -18,7 +18,7 @@ class Finding:
     """One quantity of one parameter, layer or attention, against width.
 
     Args:
-        quantity: 'gain', 'effect', 'step', 'update', 'change' or 'attention'.
+        quantity: 'gain', 'size', 'effect', 'step', 'update', 'change' or 'attention'.
         name: The parameter, module or attention.
         role: Role of the parameter, or '' for a whole module.
         steps: First and last step that it is measured over.
@@ -77,6 +77,8 @@ class CoordCheck:
         outcome: 'pass', 'fail' or 'undetermined'.
         findings: Everything that was tested.
         diagnoses: The broken rules, if there are any.
+        notes: What is not decided here and does not change the outcome: weight decay whose
+            share of the weights changes with width.
         power: Role -> whether a planted fault of its rate, a half power, was caught.
         reasons: Why the outcome is undetermined, and what would settle it.
         settings: What was run: widths, seeds, steps, optimizer, lr, parametrization.
@@ -88,6 +90,7 @@ class CoordCheck:
     power: Mapping[str, bool]
     reasons: tuple[str, ...]
     settings: Mapping[str, Any]
+    notes: tuple[Diagnosis, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -111,6 +114,7 @@ class CoordCheck:
             "outcome": self.outcome,
             "reasons": list(self.reasons),
             "diagnoses": [asdict(one) for one in self.diagnoses],
+            "notes": [asdict(one) for one in self.notes],
             "power": dict(self.power),
             "settings": dict(self.settings),
             "findings": [asdict(one) for one in self.findings],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ class Setting:
         optimizer: Name, class or factory.
         lr: Rate at the base width.
         steps: Updates.
-        seeds: Fresh models per width.
+        seeds: One fresh model of each per width.
         device: Where to run.
         dtype: What to compute in.
         readouts: Names of the final readout's modules.
@@ -54,7 +55,7 @@ class Setting:
     optimizer: str | type[torch.optim.Optimizer] | MakeOptimizer
     lr: float
     steps: int
-    seeds: int
+    seeds: tuple[int, ...]
     device: str
     dtype: torch.dtype
     readouts: frozenset[str]
@@ -75,29 +76,27 @@ class Tilt:
     names: frozenset[str]
 
 
-def readings(
-    setting: Setting, *, seeds: Sequence[int], tilt: Tilt | None = None
-) -> dict[Key, Floats]:
+def readings(setting: Setting, tilt: Tilt | None = None) -> dict[Key, Floats]:
     """Train every width and seed; give each quantity as an array of widths, seeds and steps.
 
     The same seed at every width: what seeds share cancels in a slope.
     """
-    shape = (len(setting.widths), len(seeds), setting.steps + 1)
+    shape = (len(setting.widths), len(setting.seeds), setting.steps + 1)
     found: dict[Key, Floats] = {}
     for w, width in enumerate(setting.widths):
-        for s, seed in enumerate(seeds):
+        for s, seed in enumerate(setting.seeds):
             for t, scalars in enumerate(_run(setting, width, seed, tilt)):
                 for key, value in scalars.items():
                     found.setdefault(key, np.full(shape, np.nan))[w, s, t] = value
     return found
 
 
-def fresh_readings(setting: Setting, *, seeds: Sequence[int]) -> dict[Key, Floats]:
+def fresh_readings(setting: Setting) -> dict[Key, Floats]:
     """Measure fresh models only, a forward pass each: cheap, so that there can be many."""
-    shape = (len(setting.widths), len(seeds), setting.steps + 1)
+    shape = (len(setting.widths), len(setting.seeds), setting.steps + 1)
     found: dict[Key, Floats] = {}
     for w, width in enumerate(setting.widths):
-        for s, seed in enumerate(seeds):
+        for s, seed in enumerate(setting.seeds):
             with _seeded(seed, setting.device), torch.no_grad():
                 model = _ready(setting, width)
                 probes = Probes(model, setting.readouts)
@@ -139,6 +138,25 @@ def _run(setting: Setting, width: int, seed: int, tilt: Tilt | None) -> Iterator
                 yield scalars
         finally:
             probes.close()
+
+
+def moved(batch: Any, device: str) -> Any:  # noqa: ANN401 - whatever the user's loss takes
+    """Put the tensors of a batch where the models are; anything else stays as it is."""
+    if hasattr(batch, "to"):
+        return batch.to(device)
+    if isinstance(batch, dict):
+        return {key: moved(value, device) for key, value in batch.items()}
+    if type(batch) in (list, tuple):
+        return type(batch)(moved(value, device) for value in batch)
+    return batch
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Run compiled models as they are written: a probe inside a graph would not be called."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing it takes seconds
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def make_optimizer(setting: Setting, model: nn.Module, plan: Plan | None) -> torch.optim.Optimizer:
@@ -209,7 +227,7 @@ def _seeded(seed: int, device: str) -> Iterator[None]:
         yield
 
 
-def _precision(setting: Setting) -> Any:  # noqa: ANN401 - a context
+def _precision(setting: Setting) -> AbstractContextManager[Any]:
     """Compute in lower precision where that is asked for."""
     if setting.dtype is torch.float32:
         return nullcontext()

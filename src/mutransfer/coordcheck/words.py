@@ -6,14 +6,6 @@ from collections.abc import Sequence
 
 from mutransfer.coordcheck.result import CoordCheck, Finding
 
-MEANING = {
-    "gain": "what fresh weights make of their input",
-    "effect": "what an update does to the output, along the loss's gradient",
-    "step": "size of an update",
-    "update": "size of updates against the weights",
-    "change": "change of outputs since the start",
-    "attention": "attention logits at the start",
-}
 ORDER = {"fail": 0, "undetermined": 1, "pass": 2}
 
 
@@ -28,6 +20,7 @@ def table(check: CoordCheck) -> str:
     ]
     lines += [f"  {one.fault}: {one.text}" for one in check.diagnoses]
     lines += [f"  {reason}" for reason in check.reasons]
+    lines += [f"  note, {one.fault}: {one.text}" for one in check.notes]
     lines += ["", "  exponent of width        expected  lowest  highest  of  outcome"]
     kinds: dict[tuple[str, str], list[Finding]] = {}
     for one in check.findings:

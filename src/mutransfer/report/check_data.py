@@ -22,6 +22,7 @@ LINE = 15  # pixels of a label
 LEAST = 0.45  # powers of width that a panel shows to either side of what is expected
 MEANINGS: Mapping[str, str] = {
     "gain": "What fresh weights make of their input.",
+    "size": "The size of fresh vectors; a bias may fade.",
     "attention": "Attention logits of the fresh model.",
     "effect": "What an update does to the output, along the loss's gradient.",
     "step": "The size of an update.",
@@ -34,7 +35,7 @@ class Check(Protocol):
     """What `coord_check` answers, or anything that writes itself down alike."""
 
     def to_json(self) -> dict[str, Any]:
-        """Give outcome, findings, diagnoses, reasons, power and settings."""
+        """Give outcome, findings, diagnoses, reasons, notes, power and settings."""
         ...
 
 

@@ -97,6 +97,7 @@ def _card(check: Facts) -> str:
         f'<p class="verdict"><span aria-hidden="true">{CHECK_MARKS[outcome]}</span> {outcome}</p>'
         f'<p class="reason">{escaped(_counted(check["findings"]))}</p>'
         f"{_diagnoses(check['diagnoses'])}{_reasons(check['reasons'])}"
+        f"{_diagnoses(check.get('notes', ()), css='notes')}"
         f"<dl>{rows}</dl></article></div>"
     )
 
@@ -111,7 +112,7 @@ def _counted(findings: Sequence[Facts]) -> str:
     return f"{len(findings)} exponents: {told}."
 
 
-def _diagnoses(found: Sequence[Facts]) -> str:
+def _diagnoses(found: Sequence[Facts], *, css: str = "diagnoses") -> str:
     """List the broken rules: fault, role, what to look at, and whose they are."""
     if not found:
         return ""
@@ -124,7 +125,7 @@ def _diagnoses(found: Sequence[Facts]) -> str:
         title = f"{one['fault']}, {one['role']}" if one["role"] else one["fault"]
         text = sentence(str(one["text"]))
         items.append(f"<li><b>{escaped(title)}</b>{escaped(text)}{whose}</li>")
-    return f'<ul class="diagnoses">{"".join(items)}</ul>'
+    return f'<ul class="{css}">{"".join(items)}</ul>'
 
 
 def _reasons(reasons: Sequence[str]) -> str:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 import mutransfer
 from mutransfer.data import HeldOut, TrainingBatches, tokens_of
-from mutransfer.errors import ModelError
 from mutransfer.models import Decoder, DecoderShape, num_parameters, training_flops
+from mutransfer.models.device import checked_device
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
 from mutransfer.records.provenance import checkout_commit
@@ -173,20 +173,6 @@ def on_device(windows_BW: np.ndarray, device: torch.device) -> tuple[Tensor, Ten
     """Split windows of context + 1 tokens into inputs and next tokens."""
     tokens_BW = torch.from_numpy(windows_BW).to(device, torch.long)
     return tokens_BW[:, :-1], tokens_BW[:, 1:]
-
-
-def checked_device(name: str) -> torch.device:
-    """Refuse a device that is not there, before anything is trained."""
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # the meta device exists, but holds nothing
-    except (RuntimeError, AssertionError) as problem:
-        raise ModelError(
-            f"no device '{name}': {str(problem).splitlines()[0]}",
-            why="the trial was to be trained there",
-            fix="set device = 'cpu' in [lab]",
-        ) from None
-    return device
 
 
 def package_versions() -> dict[str, str]:

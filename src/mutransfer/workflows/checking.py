@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import torch
 
 from mutransfer.coordcheck import CoordCheck, coord_check
 from mutransfer.errors import UsageError
@@ -28,6 +30,8 @@ def check_named(
     seeds: int,
     form: str,
     roles: Mapping[str, Role],
+    device: str,
+    dtype: Literal["float32", "bfloat16"],
     page: Path | None,
 ) -> CoordCheck:
     """Check PKG.MOD:BUILD with the batch and the loss that stand beside it, or are named.
@@ -50,6 +54,8 @@ def check_named(
         seeds=seeds,
         form=form,
         roles=roles,
+        device=device,
+        dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32,
     )
     if page is not None:
         from mutransfer.report import write_report
