@@ -18,8 +18,10 @@ def finding(
     steps: tuple[int, int] = (1, 3),
     by_step: tuple[float | None, ...] = (None, 0.01, 0.03, 0.05, 0.04),
 ) -> Finding:
+    tolerance = {"change": (0.6 if name == "(output)" else 0.35, 0.35)}.get(quantity, (0.25, 0.25))
+    interval = slope - 0.04, slope + 0.04
     return Finding(
-        quantity, name, role, steps, expected, slope, slope - 0.04, slope + 0.04, outcome, by_step
+        quantity, name, role, steps, expected, slope, *interval, outcome, by_step, tolerance
     )
 
 

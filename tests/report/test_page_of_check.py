@@ -13,10 +13,9 @@ from check_cases import check, failing, finding
 from report_cases import HOSTILE, judged, planted
 from test_page import Elements, expressions, shown
 
-from mutransfer.coordcheck import verdict
 from mutransfer.coordcheck.result import CoordCheck
 from mutransfer.errors import ResultsError
-from mutransfer.report import check_data, write_figures, write_report
+from mutransfer.report import write_figures, write_report
 from mutransfer.report.check_data import domain, exponent_text, frame_of_check, panels_of
 from mutransfer.report.figures import figure_specs
 from mutransfer.report.page import page
@@ -86,9 +85,6 @@ def test_a_layer_is_as_bad_as_its_worst_finding() -> None:
 
 
 def test_the_band_is_the_tolerance_of_the_check() -> None:
-    assert check_data.TOLERANCE == verdict.TOLERANCE
-    assert check_data.CHANGE_TOLERANCE == verdict.CHANGE_TOLERANCE
-    assert check_data.FADING_TOLERANCE == verdict.FADING_TOLERANCE
     found = {d["datasets"]["aim"][0]["exponent"]: d["datasets"]["band"][0]
              for d in drawings(alone(failing()))}  # fmt: skip
     assert found[-0.5] == {"low": -0.75, "high": -0.25}

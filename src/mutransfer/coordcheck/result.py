@@ -26,9 +26,10 @@ class Finding:
         slope: Exponent that was measured, averaged over seeds.
         low: Lower end of its 90 % interval.
         high: Upper end.
-        outcome: 'pass' if the interval lies within a quarter of what is expected, 'fail' if it
-            lies outside, else 'undetermined'.
+        outcome: 'pass' if the interval lies within the tolerance of what is expected, 'fail' if
+            it lies outside, else 'undetermined'.
         by_step: The exponent at every step; None where it is not measured.
+        tolerance: How far off the exponent may be, below and above.
     """
 
     quantity: str
@@ -41,6 +42,7 @@ class Finding:
     high: float
     outcome: Outcome
     by_step: tuple[float | None, ...]
+    tolerance: tuple[float, float]
 
     @property
     def off(self) -> float:

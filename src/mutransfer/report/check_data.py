@@ -12,10 +12,6 @@ from typing import Any, Protocol
 
 from mutransfer.report.words import minus, shortened
 
-# What a finding is compared with; `mutransfer.coordcheck` has the same numbers, and a test.
-TOLERANCE = 0.25
-CHANGE_TOLERANCE = 0.35
-FADING_TOLERANCE = 0.6  # downwards, of the change of the model's own output
 WORST_FIRST = ("fail", "undetermined", "pass")
 LABELLED = 2  # failing lines of a panel that are named on it
 LINE = 15  # pixels of a label
@@ -69,29 +65,23 @@ class CheckPanel:
         role: Role of the parameters; '' for a whole module.
         expected: The exponent of a correct rule.
         lines: In the order of the model.
+        tolerance: How far off an exponent may be, below and above; where findings differ, the
+            least.
+        late: The same at the last steps, where it is another.
     """
 
     quantity: str
     role: str
     expected: float
     lines: tuple[CheckLine, ...]
+    tolerance: tuple[float, float]
+    late: tuple[float, float]
 
     @property
     def title(self) -> str:
         """Name the panel."""
         whose = self.role or ("" if self.quantity == "attention" else "other modules")
         return f"{self.quantity}, {whose}" if whose else self.quantity
-
-    @property
-    def tolerance(self) -> float:
-        """How far off an exponent may be."""
-        return tolerance(self.quantity)
-
-    @property
-    def tolerance_below(self) -> float:
-        """How much too small an exponent may be."""
-        whole = self.quantity == "change" and not self.role
-        return FADING_TOLERANCE if whole else self.tolerance
 
     @property
     def outcome(self) -> str:
@@ -110,16 +100,6 @@ class CheckPanel:
         return tuple(sorted(failing, key=lambda line: -abs(line.slope - self.expected)))
 
 
-def tolerance(quantity: str) -> float:
-    """Say how far an exponent may be from what is expected.
-
-    Example:
-        >>> tolerance("effect"), tolerance("change")
-        (0.25, 0.35)
-    """
-    return CHANGE_TOLERANCE if quantity == "change" else TOLERANCE
-
-
 def worst(outcomes: Any) -> str:  # noqa: ANN401 - any iterable of outcomes
     """Give the worst of some outcomes.
 
@@ -136,19 +116,33 @@ def panels_of(findings: Sequence[Mapping[str, Any]]) -> list[CheckPanel]:
 
     Example:
         >>> one = dict(quantity="effect", name="2.weight", role="hidden", steps=[0, 2], slope=0.9,
-        ...            expected=0.0, low=0.8, high=1.0, outcome="fail", by_step=[0.9, 0.9, 0.9])
+        ...            expected=0.0, low=0.8, high=1.0, outcome="fail", by_step=[0.9, 0.9, 0.9],
+        ...            tolerance=[0.25, 0.25])
         >>> (panel,) = panels_of([one])
         >>> panel.title, panel.outcome, panel.tolerance
-        ('effect, hidden', 'fail', 0.25)
+        ('effect, hidden', 'fail', (0.25, 0.25))
     """
     kinds: dict[tuple[str, str, float], dict[str, list[Mapping[str, Any]]]] = {}
     for one in findings:
         kind = str(one["quantity"]), str(one["role"]), float(one["expected"])
         kinds.setdefault(kind, {}).setdefault(str(one["name"]), []).append(one)
     return [
-        CheckPanel(*kind, tuple(_line(name, found) for name, found in members.items()))
+        _panel(kind, members)
         for kind, members in sorted(kinds.items(), key=lambda item: _place(item[0][0]))
     ]
+
+
+def _panel(
+    kind: tuple[str, str, float], members: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> CheckPanel:
+    """Make a panel of findings by name, each early and perhaps late."""
+    lines = tuple(_line(name, found) for name, found in members.items())
+    tolerance = min(tuple(found[0]["tolerance"]) for found in members.values())
+    late = max(
+        (tuple(found[-1]["tolerance"]) for found in members.values() if len(found) > 1),
+        default=tolerance,
+    )
+    return CheckPanel(*kind, lines, tolerance, late)
 
 
 def _place(quantity: str) -> int:
@@ -228,7 +222,8 @@ def check_rows(
                     "where": "fresh model" if panel.once else f"step {step}",
                 }
             )
-    band = {"low": panel.expected - panel.tolerance_below, "high": panel.expected + panel.tolerance}
+    below, above = panel.tolerance
+    band = {"low": panel.expected - below, "high": panel.expected + above}
     aim = {"exponent": panel.expected}
     return {"points": points, "band": [band], "aim": [aim], "labels": _labels(panel, frame, height)}
 
@@ -284,8 +279,10 @@ def aim_text(value: float) -> str:
 
 def aim_and_tolerance(panel: CheckPanel) -> str:
     """Say what is expected, and how far off it may be."""
-    below, above = panel.tolerance_below, panel.tolerance
+    below, above = panel.tolerance
     told = f"expected {aim_text(panel.expected)} ± {above:g}"
     if below != above:
         told = f"expected {aim_text(panel.expected)}, −{below:g} to +{above:g}"
+    elif panel.late != panel.tolerance:
+        told += f", late ± {panel.late[1]:g}"
     return told.replace(" ", "\N{NO-BREAK SPACE}")

@@ -1,0 +1,71 @@
+"""This file is a small model with its loss, checked as it is or with one rule broken."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import mutransfer as mt
+from mutransfer.coordcheck import CoordCheck
+
+BASE, WIDTHS = 32, [32, 64, 128, 256]
+LR = {"adamw": 2**-6, "sgd": 0.1}
+
+
+def mlp(width: int) -> nn.Module:
+    body = [nn.Linear(16, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+    body += [nn.Linear(width, width), nn.ReLU()]
+    return nn.Sequential(*body, nn.Linear(width, 4))
+
+
+def points() -> tuple[torch.Tensor, torch.Tensor]:
+    drawn = torch.Generator().manual_seed(1)
+    x = torch.randn(64, 16, generator=drawn)
+    return x, (x @ torch.randn(16, 4, generator=drawn)).argmax(1)
+
+
+def cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1])
+
+
+def checked(build: Callable[[int], nn.Module] = mlp, **options: Any) -> CoordCheck:
+    given = {"batch": points(), "loss": cross_entropy, "steps": 4, "widths": WIDTHS} | options
+    return mt.coord_check(build, base=BASE, **given)
+
+
+def broken(
+    field: str, belongs: Callable[[Any], bool], power: float, form: str = "table-3"
+) -> CoordCheck:
+    """Check an implementation of my own whose rule is off by a power of width."""
+
+    @cache
+    def plan(width: int) -> mt.Plan:
+        made = mt.make_plan(mlp, base=BASE, target=width, form=form)
+        times = (width / BASE) ** power
+        rows = [
+            replace(row, **{field: getattr(row, field) * times}) if belongs(row) else row
+            for row in made.rows
+        ]
+        return replace(made, rows=tuple(rows))
+
+    def build(width: int) -> nn.Module:
+        model = mlp(width)
+        return mt.apply(model, plan(width), init=not model[0].weight.is_meta)
+
+    def adamw(model: nn.Module) -> torch.optim.Optimizer:
+        width = model[0].out_features
+        return torch.optim.AdamW(mt.param_groups(model, plan(width), lr=LR["adamw"]))
+
+    return checked(build, parametrization=None, optimizer=adamw, form=form)
+
+
+def role(one: str) -> Callable[[Any], bool]:
+    return lambda row: row.role == one
+
+
+def blamed(check: CoordCheck) -> list[tuple[str, str, float]]:
+    return [(one.fault, one.role, round(2 * one.power) / 2) for one in check.diagnoses]
