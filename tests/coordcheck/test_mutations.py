@@ -21,6 +21,13 @@ def test_a_correct_mlp_passes(optimizer):
 def test_a_correct_implementation_of_my_own_passes():
     check = broken("lr_factor", role("none"), 1.0)
     assert check.outcome == "pass", str(check)
+    assert not any(one.under_sp for one in check.findings)
+
+
+def test_sp_stands_beside_and_is_not_judged():
+    """What the hidden rate does under SP shows at once; its own check has nothing beside it."""
+    hidden = [f for f in checked(seeds=2).findings if (f.quantity, f.role) == ("effect", "hidden")]
+    assert all(f.outcome == "pass" and f.under_sp[0] > 0.7 for f in hidden)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from check_cases import check, failing, finding
 from report_cases import HOSTILE, judged, planted
 from test_page import Elements, expressions, shown
 
-from mutransfer.coordcheck.result import CoordCheck
+from mutransfer.coordcheck.result import CoordCheck, Diagnosis
 from mutransfer.errors import ResultsError
 from mutransfer.report import write_figures, write_report
 from mutransfer.report.check_data import domain, exponent_text, frame_of_check, panels_of
@@ -88,9 +89,40 @@ def test_the_band_is_the_tolerance_of_the_check() -> None:
     found = {d["datasets"]["aim"][0]["exponent"]: d["datasets"]["band"][0]
              for d in drawings(alone(failing()))}  # fmt: skip
     assert found[-0.5] == {"low": -0.75, "high": -0.25}
-    assert found[0.0] == {"low": -0.6, "high": 0.35}  # the last panel: the output's change
+    assert found[0.0]["high"] == 0.35  # the last panel: the output's change
+    assert -0.6 < found[0.0]["low"] < -0.35  # 0.6 too small is fine, and beyond the frame
     assert "change, other modules" in (text := shown(alone(failing())))
     assert "expected −0.5 ± 0.25" in text.replace("\xa0", " ").replace("Expected", "expected")
+
+
+def test_sp_is_drawn_beside_where_it_was_run() -> None:
+    """The mean over layers at every step."""
+    steps = (None, 1.0, 0.9, 0.8, 0.7)
+    beside = (
+        replace(finding(), under_sp=steps),
+        replace(finding(name="4.weight"), under_sp=(None, 0.8, None, 0.4, 0.7)),
+    )
+    given = check(*beside)
+    (drawing,) = drawings(alone(given))
+    assert drawing["datasets"]["beside"] == [
+        {"x": 1, "exponent": 0.9},
+        {"x": 2, "exponent": 0.9},
+        {"x": 3, "exponent": pytest.approx(0.6)},
+        {"x": 4, "exponent": 0.7},
+    ]
+    assert "Dotted: SP." in shown(alone(given))
+    assert "Dotted" not in shown(alone(check(finding())))
+
+
+def test_a_note_is_told_and_changes_no_verdict() -> None:
+    given = replace(
+        check(finding()),
+        notes=(Diagnosis("decay", "hidden", ("2.weight",), -1.0, 0, "weight decay fades"),),
+    )
+    text = shown(alone(given))
+    assert "decay, hidden" in text
+    assert "Weight decay fades." in text
+    assert "The coordinate check passes" in text
 
 
 def test_all_bands_are_equally_high_and_nothing_is_outside_the_frame() -> None:

@@ -25,7 +25,14 @@ from mutransfer.coordcheck.runs import (
     readings,
     uncompiled,
 )
-from mutransfer.coordcheck.verdict import MATRICES, Slopes, findings, pooled_noise, slopes_of
+from mutransfer.coordcheck.verdict import (
+    MATRICES,
+    Slopes,
+    findings,
+    pooled_noise,
+    slopes_of,
+    steps_of,
+)
 from mutransfer.errors import ModelError, listed
 from mutransfer.models.device import checked_device
 from mutransfer.parametrize import make_plan
@@ -111,15 +118,14 @@ def coord_check(
     checked_device(device, fix="device='cpu'")
     rising = _checked(base, widths, steps, drawn)
     named = optimizer_name(optimizer)
-    if parametrization is None:
-        plans, plan = None, own_plan(build, rising, roles or {}, example_inputs, named, form)
-    else:
-        plans = {
+
+    def plans_of(table: str) -> dict[int, Plan]:
+        return {
             width: make_plan(
                 build,
                 base=base,
                 target=width,
-                parametrization=parametrization,
+                parametrization=table,
                 optimizer=named,
                 roles=roles,
                 example_inputs=example_inputs,
@@ -127,6 +133,11 @@ def coord_check(
             )
             for width in rising
         }
+
+    plans = None if parametrization is None else plans_of(parametrization)
+    if plans is None:
+        plan = own_plan(build, rising, roles or {}, example_inputs, named, form)
+    else:
         plan = plans[rising[-1]]
     readouts = [row.name for row in plan.rows if row.role is Role.OUTPUT]
     setting = Setting(
@@ -144,7 +155,10 @@ def coord_check(
         readouts=frozenset(name.removesuffix(".weight") for name in readouts if "." in name),
     )
     with uncompiled():
-        return _check(setting, plan, parametrization, form, named)
+        check = _check(setting, plan, parametrization, form, named)
+        if parametrization in (None, "sp"):
+            return check
+        return _beside(check, replace(setting, plans=plans_of("sp"), seeds=drawn[:1]))
 
 
 def _check(
@@ -183,6 +197,23 @@ def _check(
             "device": setting.device,
         },
     )
+
+
+def _beside(check: CoordCheck, sp: Setting) -> CoordCheck:
+    """Add the exponents that one seed has under SP: what a wrong parametrization looks like."""
+    try:
+        read = readings(sp)
+    except ModelError:  # it diverges where µP does not
+        return check
+    keys = {(one.quantity, one.name): one.role for one in check.findings}
+    roles = {name: Role(role) for (_, name), role in keys.items() if role}
+    slopes = {one.key: one for one in slopes_of(read, sp.widths, roles)}
+    found = tuple(
+        replace(one, under_sp=steps_of(slopes[key]) if key in slopes else ())
+        for one in check.findings
+        for key in [(one.quantity, one.name)]
+    )
+    return replace(check, findings=found)
 
 
 def _checked(base: int, widths: Sequence[int], steps: int, seeds: Sequence[int]) -> tuple[int, ...]:

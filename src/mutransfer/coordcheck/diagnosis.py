@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -115,8 +116,9 @@ def _first_off(one: Finding) -> float:
 
 
 def _since(one: Finding) -> int:
-    """Find the first step from which on the exponent is beyond the tolerance."""
-    far = [x is not None and abs(x - one.expected) > TOLERANCE for x in one.by_step]
+    """Find the first step from which on the exponent is off, to the side that it is judged for."""
+    side = math.copysign(1.0, one.off)
+    far = [x is not None and side * (x - one.expected) > TOLERANCE for x in one.by_step]
     start, end = one.steps
     first = next((step for step in range(start, end + 1) if far[step]), start)
     while first > 0 and far[first - 1]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -15,33 +15,33 @@ from torch.utils.hooks import RemovableHandle
 from mutransfer.coordcheck.attention import AttentionProbe
 from mutransfer.rules.plan import unwrapped
 
-# Shape legend: N rows of a layer's input (batch and positions together), I fan-in, O fan-out.
-
-ROWS = 64  # of a layer's input that its update's effect is estimated from [assumed]
-
 Key = tuple[str, str]  # quantity, name
 
 
-@dataclass(slots=True)
 class Square:
-    """A mean square, pooled over the calls of one forward pass."""
+    """A mean square, pooled over the calls of one forward pass.
 
-    total: float = 0.0
-    count: int = 0
+    What is added stays a tensor until it is read: a device need not stop for it.
+    """
+
+    def __init__(self) -> None:
+        self._norms: list[torch.Tensor] = []
+        self.count = 0
 
     def add(self, tensor: torch.Tensor) -> None:
         """Pool one tensor."""
-        self.total += float(tensor.detach().float().square().sum())
+        self._norms.append(_norm(tensor))
         self.count += tensor.numel()
 
     @property
     def root(self) -> float:
         """Root mean square; zero of nothing."""
-        return math.sqrt(self.total / self.count) if self.count else 0.0
+        total = sum(float(norm) ** 2 for norm in self._norms)
+        return math.sqrt(total / self.count) if self.count else 0.0
 
 
 class Probes:
-    """Record a model's coordinates: outputs, changes, responses to updates, attention logits.
+    """Record a model's coordinates: outputs' changes, effects of updates, what fresh weights make.
 
     Outputs at the first step are kept until the run ends, and weights too: that is what changes
     are changes from. Everything else is scalars.
@@ -56,8 +56,9 @@ class Probes:
         self._model = model
         self._names = {module: unwrapped(name) for name, module in model.named_modules()}
         self._readouts = readouts
-        self._known = {id(p): unwrapped(name) for name, p in model.named_parameters()}
+        self._parameters = {unwrapped(name): p for name, p in model.named_parameters()}
         self._start = self.weights()
+        self._sizes = {name: float(_norm(p)) for name, p in self._start.items()}
         self._first: dict[tuple[str, int], torch.Tensor] = {}
         self._calls: dict[str, int] = {}
         self._squares: dict[Key, Square] = {}
@@ -79,7 +80,7 @@ class Probes:
         self._squares.clear()
         self._pulls.clear()
         try:
-            with AttentionProbe(self.add):
+            with nullcontext() if number else AttentionProbe(self.add):
                 yield
         finally:
             self._open = False
@@ -87,56 +88,53 @@ class Probes:
     def readings(self) -> dict[Key, float]:
         """Give the scalars of the last forward pass, and of the parameters as they are now."""
         found = {key: square.root for key, square in self._squares.items()}
-        for quantity in ("gain", "response"):
-            for key in [key for key in found if key[0] == quantity]:
-                size = found.get(("input", key[1]), 0.0)
-                found[key] = found[key] / size if size else 0.0
-        for name, parameter in self._model.named_parameters():
-            start = self._start[unwrapped(name)]
-            size = float(start.float().norm())
+        for key in [key for key in found if key[0] == "gain"]:
+            size = found.get(("input", key[1]), 0.0)
+            found[key] = found[key] / size if size else 0.0
+        for name, parameter in self._parameters.items():
+            start, size = self._start[name], self._sizes[name]
             if not self._step:
-                found["size", unwrapped(name)] = size / math.sqrt(start.numel())
+                found["size", name] = size / math.sqrt(start.numel())
             elif size:
-                moved = float((parameter.detach() - start).float().norm())
-                found["update", unwrapped(name)] = moved / size
+                found["update", name] = float(_norm(parameter.detach() - start)) / size
         return {key: value for key, value in found.items() if key[0] != "input"}
 
     def effects(self, before: Mapping[str, torch.Tensor]) -> dict[Key, float]:
         """Give each parameter's effect on its layer's output, along the loss's gradient there.
 
-        ⟨ΔW, ∂L/∂W⟩ is by how much the last step of W moves the output along ∂L/∂output, summed
-        over rows; divided by the sizes of input and gradient it is an RMS per coordinate.
+        Σ|ΔW·∂L/∂W| is by how much the last step of W moves the output along ∂L/∂output, summed
+        over rows; divided by the sizes of input and gradient it is an RMS per coordinate. Entries
+        count whatever their sign: momentum may go uphill for a step, and the sum through zero.
 
         Args:
             before: The parameters before that step, by name.
         """
         found = {}
-        for name, parameter in self._model.named_parameters():
-            plain = unwrapped(name)
-            module, _, attribute = plain.rpartition(".")
+        for name, parameter in self._parameters.items():
+            module, _, attribute = name.rpartition(".")
             pull = self._pulls.get("" if module in self._readouts else module)
             if parameter.grad is None:
                 continue
-            step = parameter.detach() - before[plain]
-            found["step", plain] = float(step.float().square().mean().sqrt())
+            step = parameter.detach() - before[name]
+            found["step", name] = float(_norm(step)) / math.sqrt(step.numel())
             if pull is None or not pull.root:
                 continue
-            moved = float((step * parameter.grad).sum())
+            moved = float(torch.vdot(_flat(step).abs(), _flat(parameter.grad).abs()))
             given = self._squares.get(("input", module)) if attribute == "weight" else None
             size = given.root if given is not None else 1.0
             if size:
-                found["effect", plain] = abs(moved) / (pull.count * pull.root * size)
+                found["effect", name] = moved / (pull.count * pull.root * size)
         return found
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Copy the parameters."""
-        return {unwrapped(n): p.detach().clone() for n, p in self._model.named_parameters()}
+        return {name: p.detach().clone() for name, p in self._parameters.items()}
 
     def gradients(self) -> dict[Key, float]:
         """Give the RMS of every gradient."""
         return {
-            ("gradient", unwrapped(name)): float(p.grad.float().square().mean().sqrt())
-            for name, p in self._model.named_parameters()
+            ("gradient", name): float(_norm(p.grad)) / math.sqrt(p.numel())
+            for name, p in self._parameters.items()
             if p.grad is not None
         }
 
@@ -154,24 +152,16 @@ class Probes:
                 yield module.register_forward_hook(self._after)
 
     def _before(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Measure a layer's input, and what its update makes of it."""
+        """Measure a layer's input."""
         if not self._open or not inputs or not isinstance(inputs[0], torch.Tensor):
             return
-        x, name = inputs[0].detach(), self._names[module]
         if isinstance(module, nn.Linear):
-            self.add("input", name, x)
-            if self._step:
-                rows_NI = _some(x.reshape(-1, x.shape[-1])).to(module.weight.dtype)
-                moved_OI = module.weight.detach() - self._start[self._known[id(module.weight)]]
-                self.add("response", name, _scaled(module, rows_NI) @ moved_OI.T)
+            self.add("input", self._names[module], inputs[0])
         elif isinstance(module, nn.Embedding):
-            self.add("input", name, torch.ones(1))
-            if self._step:
-                moved_OI = module.weight.detach() - self._start[self._known[id(module.weight)]]
-                self.add("response", name, moved_OI[x.reshape(-1)])
+            self.add("input", self._names[module], torch.ones(1))
 
     def _after(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
-        """Measure a layer's output, and how far it is from its first one."""
+        """Measure how far a layer's output is from its first one, and how the loss pulls at it."""
         if not self._open:
             return
         name = self._names[module]
@@ -182,7 +172,6 @@ class Probes:
             pull = self._pulls.setdefault(name, Square())
             tensor.register_hook(pull.add)  # type: ignore[no-untyped-call] # torch's own
         told = name or "(output)"
-        self.add("output", told, tensor)
         call = self._calls.get(told, 0)
         self._calls[told] = call + 1
         if self._step == 0:
@@ -217,16 +206,13 @@ def tensors_in(output: object) -> Iterator[torch.Tensor]:
             yield from tensors_in(getattr(output, field.name))
 
 
-def _some(rows_NI: torch.Tensor) -> torch.Tensor:
-    """Take evenly spaced rows."""
-    step = max(len(rows_NI) // ROWS, 1)
-    return rows_NI[::step][:ROWS]
+def _norm(tensor: torch.Tensor) -> torch.Tensor:
+    """Give the Euclidean norm of all entries, in no lower precision than float32."""
+    dtype = torch.promote_types(tensor.dtype, torch.float32)
+    norm: torch.Tensor = torch.linalg.vector_norm(tensor.detach(), dtype=dtype)
+    return norm
 
 
-def _scaled(module: nn.Module, rows_NI: torch.Tensor) -> torch.Tensor:
-    """Apply the multipliers that a plan put on a layer's input."""
-    for hook in module._forward_pre_hooks.values():
-        multiplier = getattr(hook, "multiplier", None)
-        if multiplier is not None:
-            rows_NI = rows_NI * multiplier
-    return rows_NI
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
+    """Give all entries in one row, in no lower precision than float32."""
+    return tensor.flatten().to(torch.promote_types(tensor.dtype, torch.float32))

@@ -30,6 +30,7 @@ class Finding:
             it lies outside, else 'undetermined'.
         by_step: The exponent at every step; None where it is not measured.
         tolerance: How far off the exponent may be, below and above.
+        under_sp: The exponent at every step under SP, of one seed; for the eye, never judged.
     """
 
     quantity: str
@@ -43,6 +44,7 @@ class Finding:
     outcome: Outcome
     by_step: tuple[float | None, ...]
     tolerance: tuple[float, float]
+    under_sp: tuple[float | None, ...] = ()
 
     @property
     def off(self) -> float:

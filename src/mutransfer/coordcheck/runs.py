@@ -129,12 +129,14 @@ def _run(setting: Setting, width: int, seed: int, tilt: Tilt | None) -> Iterator
                 with probes.step(step), _precision(setting):
                     loss = setting.loss(model, setting.batch)
                 _check_loss(loss, width, step)
-                scalars = probes.readings() | _settings_of(optimizer, model)
+                scalars = probes.readings()
                 if step < setting.steps:
                     loss.backward()  # type: ignore[no-untyped-call] # torch's own
+                    if step == 0:
+                        scalars |= _settings_of(optimizer, model) | probes.gradients()
                     before = probes.weights()
                     optimizer.step()
-                    scalars |= probes.gradients() | probes.effects(before)
+                    scalars |= probes.effects(before)
                 yield scalars
         finally:
             probes.close()

@@ -20,7 +20,7 @@ TOLERANCE = 0.25  # half of the smallest error that a rule can have [DESIGN sect
 # the batch's rows: measured, it tilts the exponent of a correct network by up to -0.25.
 CHANGE_TOLERANCE = 0.35
 # Networks of different widths learn at different speeds: measured, the effects of a correct one
-# drift by up to 0.26 within ten steps.
+# drift by up to 0.2 within ten steps.
 LATE_TOLERANCE = 0.35
 # A random readout's own noise fades as width^-1/2, and the model's output with it; what is
 # under-trained shows in the effects.
@@ -155,6 +155,12 @@ def _kind(one: Slopes) -> tuple[str, str]:
     return one.key[0], str(one.role)
 
 
+def steps_of(one: Slopes) -> tuple[float | None, ...]:
+    """Give the exponent at every step, averaged over seeds."""
+    steps = one.by_seed.mean(axis=0).tolist()
+    return tuple(x if np.isfinite(x) else None for x in steps)
+
+
 def _tolerance(one: Slopes) -> tuple[float, float]:
     """Say how far off an exponent may be, below and above."""
     quantity, name = one.key
@@ -176,7 +182,6 @@ def _finding(one: Slopes, half: float) -> Finding:
         outcome = "pass"
     elif off - half > tolerance:
         outcome = "fail"
-    steps = one.by_seed.mean(axis=0).tolist()
     return Finding(
         quantity=one.key[0],
         name=one.key[1],
@@ -187,6 +192,6 @@ def _finding(one: Slopes, half: float) -> Finding:
         low=slope - half,
         high=slope + half,
         outcome=outcome,
-        by_step=tuple(x if np.isfinite(x) else None for x in steps),
+        by_step=steps_of(one),
         tolerance=(below, above),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from mutransfer.report.words import minus, shortened
@@ -46,6 +47,7 @@ class CheckLine:
         slope: The exponent that was judged, where it is farthest off.
         low: Lower end of its interval.
         high: Upper end.
+        under_sp: The exponent at every step under SP; empty where that was not run.
     """
 
     name: str
@@ -54,6 +56,7 @@ class CheckLine:
     slope: float
     low: float
     high: float
+    under_sp: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +162,21 @@ def _line(name: str, found: Sequence[Mapping[str, Any]]) -> CheckLine:
             -abs(one["slope"] - one["expected"]),
         ),
     )
-    steps = tuple(x if x is not None and math.isfinite(x) else None for x in found[0]["by_step"])
     first = ranked[0]
-    return CheckLine(name, first["outcome"], steps, first["slope"], first["low"], first["high"])
+    return CheckLine(
+        name,
+        first["outcome"],
+        _steps(found[0]["by_step"]),
+        first["slope"],
+        first["low"],
+        first["high"],
+        _steps(found[0].get("under_sp", ())),
+    )
+
+
+def _steps(values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Leave out what is no number."""
+    return tuple(x if x is not None and math.isfinite(x) else None for x in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +210,10 @@ def frame_of_check(panels: Sequence[CheckPanel]) -> CheckFrame:
 
 def _values(panel: CheckPanel) -> list[float | None]:
     """Give everything that a panel draws."""
+    beside = [point["exponent"] for point in beside_of(panel)]
     if panel.once:
-        return [end for line in panel.lines for end in (line.low, line.slope, line.high)]
-    return [value for line in panel.lines for value in line.by_step]
+        return [end for line in panel.lines for end in (line.low, line.slope, line.high)] + beside
+    return [value for line in panel.lines for value in line.by_step] + beside
 
 
 def check_rows(
@@ -223,9 +239,31 @@ def check_rows(
                 }
             )
     below, above = panel.tolerance
-    band = {"low": panel.expected - below, "high": panel.expected + above}
+    lowest, _ = domain(panel, frame, height)
+    band = {"low": max(panel.expected - below, lowest), "high": panel.expected + above}
     aim = {"exponent": panel.expected}
-    return {"points": points, "band": [band], "aim": [aim], "labels": _labels(panel, frame, height)}
+    labels = _labels(panel, frame, height)
+    beside = beside_of(panel)
+    return {"points": points, "band": [band], "aim": [aim], "labels": labels, "beside": beside}
+
+
+def beside_of(panel: CheckPanel) -> list[dict[str, Any]]:
+    """Give what SP does, as one line: the mean over layers, or each layer's one number."""
+    if panel.once:
+        found = [
+            (k, value)
+            for k, line in enumerate(panel.lines)
+            for value in line.under_sp
+            if value is not None
+        ]
+        return [{"x": k, "exponent": value} for k, value in found]
+    steps = zip_longest(*(line.under_sp for line in panel.lines))
+    means = [[value for value in values if value is not None] for values in steps]
+    return [
+        {"x": step, "exponent": sum(values) / len(values)}
+        for step, values in enumerate(means)
+        if values
+    ]
 
 
 def _labels(panel: CheckPanel, frame: CheckFrame, height: int) -> list[dict[str, Any]]:

@@ -59,9 +59,8 @@ def check_sections(check: Facts, charts: Charts) -> list[tuple[str, str, str]]:
     panels = panels_of(check["findings"])
     judged = (
         "An exponent of width is fitted to each layer's sizes. It <b>passes</b> if its 90 %"
-        " interval lies within a quarter of what is expected, <b>fails</b> if it lies outside, and"
-        " is <b>undetermined</b> otherwise. (Changes may be 0.35 off,"
-        " that of the model's output 0.6 too small.)"
+        " interval lies within the band around what is expected, <b>fails</b> if it lies outside,"
+        " and is <b>undetermined</b> otherwise."
     )
     across = (
         "Each line is one layer or parameter. If the parametrization is right, every line stays in"
@@ -175,7 +174,9 @@ def _panel(panel: CheckPanel, frame: CheckFrame, charts: Charts, most: int) -> s
     label = f"{panel.title}: exponent of width, {aim}; {panel.outcome}. {NUMBERS}"
     place = charts.place(drawing, label, numbers=NUMBERS, most=most)
     mark = f"{CHECK_MARKS[panel.outcome]} {panel.outcome}"
-    note = f"{MEANINGS.get(panel.quantity, '')} {sentence(aim)}".strip()
+    dotted = "Hollow: SP." if panel.once else "Dotted: SP."
+    beside = dotted if any(line.under_sp for line in panel.lines) else ""
+    note = f"{MEANINGS.get(panel.quantity, '')} {sentence(aim)} {beside}".strip()
     return (
         f'<figure class="panel {CHECK_CLASSES[panel.outcome]}"><h3>{escaped(panel.title)}'
         f'<span>{mark}</span></h3><p class="note">{note}</p>{place}</figure>'

@@ -38,6 +38,7 @@ def check_template(panel: CheckPanel, frame: CheckFrame, theme: Theme, *, size: 
         alt.Chart(alt.NamedData("aim"))
         .mark_rule(strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted)
         .encode(y=y),
+        _beside(panel, theme).encode(x=x, y=y),
         *(_marks(drawn, panel, theme)),
         drawn.mark_point(filled=True, size=70 if panel.once else 26, opacity=1).encode(
             tooltip=told
@@ -57,6 +58,15 @@ def _marks(drawn: alt.Chart, panel: CheckPanel, theme: Theme) -> list[alt.Chart]
     dashes = alt.condition("datum.outcome == 'undetermined'", alt.value([5, 3]), alt.value([1, 0]))
     wide = alt.condition("datum.outcome == 'fail'", alt.value(2.5), alt.value(1.5))
     return [drawn.mark_line().encode(detail="name:N", strokeDash=dashes, strokeWidth=wide)]
+
+
+def _beside(panel: CheckPanel, theme: Theme) -> alt.Chart:
+    """Draw what SP does, without a claim: a dotted line, or hollow points."""
+    beside = alt.Chart(alt.NamedData("beside"))
+    line = beside.mark_line(strokeDash=[1, 4], strokeWidth=2, strokeCap="round", color=theme.muted)
+    point = beside.mark_point(shape="diamond", size=90, color=theme.muted)
+    drawn: alt.Chart = point if panel.once else line
+    return drawn
 
 
 def _x_axis(panel: CheckPanel, frame: CheckFrame) -> alt.X:
