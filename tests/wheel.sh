@@ -19,10 +19,10 @@ from pathlib import Path
 
 import mutransfer
 from mutransfer.data.corpus import corpus_hash
-from mutransfer.workflows import demo_study
+from mutransfer.workflows import named_studies, named_study
 
 assert Path(mutransfer.__file__).is_relative_to(sys.argv[1]), mutransfer.__file__
-assert demo_study("small").num_trials > 0 and corpus_hash(None)
+assert named_study("demo").num_trials > 0 and len(named_studies()) >= 3 and corpus_hash(None)
 assert (Path(mutransfer.__file__).parent / "py.typed").exists()
 for name in mutransfer.__all__:
     getattr(mutransfer, name)

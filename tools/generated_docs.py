@@ -7,13 +7,14 @@ import json
 import sys
 from pathlib import Path
 
-from mutransfer.records import LabSettings, StudySpec, TrialResult, TrialSpec
+from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialResult, TrialSpec
 from mutransfer.records.study import LabTable
 from mutransfer.rules import PARAMETRIZATIONS, explain
 
 DOCS = Path(__file__).parent.parent / "docs"
 SCHEMAS = {
     "study": StudySpec,
+    "ladder": LadderSpec,
     "lab-table": LabTable,
     "lab-settings": LabSettings,
     "trial-spec": TrialSpec,

@@ -20,6 +20,7 @@ FLAGS = {
     "predict": "results reading width group plan json",
     "report": "results reading output figures width threshold reference json",
     "rules": "name optimizer json",
+    "studies": "action name output workers json",
     "sweep": "study store workers only retry_failed dry_run status json",
 }
 
@@ -94,7 +95,7 @@ def test_json_has_no_nan(run, tmp_path) -> None:
 BAD = {
     "rulez": (
         'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: analyze, '
-        "predict, report, check, sweep, demo, rules, plan\n"
+        "predict, report, check, sweep, studies, demo, rules, ...\n"
         "  why: a command that is guessed at would do something else, silently\n"
         "  fix: see `mutransfer --help`\n"
     ),

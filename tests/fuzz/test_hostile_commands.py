@@ -14,7 +14,10 @@ from watched import case_folder, command
 
 from mutransfer import parametrize  # noqa: F401 - as torch: its own compiling is no offence
 
-COMMANDS = ["rules", "plan", "analyze", "report", "sweep", "demo", "check", "--help", "--version"]
+COMMANDS = [
+    *("rules", "plan", "analyze", "report", "sweep", "demo", "check", "studies"),
+    *("--help", "--version"),
+]
 FLAGS = [
     *("--json", "--help", "-h", "--version", "--scale", "--output", "-o"),
     *("--workers", "--optimizer", "--base", "--target", "--probe", "--parametrization"),
@@ -28,6 +31,7 @@ VALUES = [
     *("missing.toml", "study.toml", ".", "..", "../up.html", "page.html", "a/b.html", "t.csv/x"),
     *("width", "lr", "seed", "width=64", "width=", "=64", "lr=2^-2", "width=n,lr=m"),
     *("json:nothing", "absent_module:build", ":x", "x:", "a.b:c", "head=output", ".*=input"),
+    *("list", "show", "eleuther-ladder"),
     *(",,,", "1,2", "99999999999999999999", "0.5", "true", "null"),
 ]
 TABLE = "width,lr,loss\n" + "".join(
@@ -45,7 +49,8 @@ tokens = st.one_of(
 
 def harmless(line: list[str]) -> bool:
     """Leave out what would really train, draw for seconds, or write where the user says."""
-    return not (line[:1] == ["demo"] and "--help" not in line and "-h" not in line)
+    trains = line[:1] == ["demo"] or (line[:1] == ["studies"] and "run" in line)
+    return not (trains and "--help" not in line and "-h" not in line)
 
 
 lines = st.one_of(

@@ -25,6 +25,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"norm_gains": "vector"},
     {"query_init": "zero"},
     {"readout_init": "sp"},
+    {"attention_scale": "1/sqrt(d)"},
     {"readout_init": "zero", "biases": True, "norm_gains": "vector", "vocabulary": 65},
 ]
 
@@ -50,6 +51,7 @@ def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
     """Write the same network with functions only: explicit heads, mask, softmax and angles."""
     shape, weights = model.shape, dict(model.named_parameters())
     H, T = shape.head_width, tokens_BT.shape[1]
+    divisor = math.sqrt(H) if shape.attention_scale == "1/sqrt(d)" else H
 
     def linear(name: str, x: Tensor) -> Tensor:
         return F.linear(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
@@ -72,7 +74,7 @@ def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
         mixed = []
         for start in range(0, shape.width, H):
             head = slice(start, start + H)
-            logits_BQK = turned(q[..., head]) @ turned(key[..., head]).mT / H
+            logits_BQK = turned(q[..., head]) @ turned(key[..., head]).mT / divisor
             logits_BQK = logits_BQK + torch.full((T, T), -math.inf).triu(1)
             mixed.append(logits_BQK.softmax(-1) @ v[..., head])
         x_BTD = x_BTD + linear(f"blocks.{k}.attention.out", torch.cat(mixed, -1))

@@ -12,7 +12,7 @@ from mutransfer.records import StudySpec
 from mutransfer.records.lab import NUMERICS
 from mutransfer.rules import Plan
 from mutransfer.sweep import TrialStore, expand, lab_runner, read_study
-from mutransfer.workflows import demo_study, run_study, stored_plans, verdict_text
+from mutransfer.workflows import named_study, run_study, stored_plans, verdict_text
 from mutransfer.workflows.lab import relative_cost, same_training
 
 STUDY = """
@@ -120,11 +120,11 @@ def test_only_the_base_width_is_shared_and_wider_trials_cost_more() -> None:
 
 
 def test_the_demo_asks_what_its_issue_asks() -> None:
-    study = demo_study("small")
+    study = named_study("demo")
     assert study.axes["width"] == (32, 64, 128)
     assert study.axes["parametrization"] == ("sp", "mup")
     assert len(study.axes["seed"]) == 2
-    assert 256 in demo_study("large").axes["width"]
+    assert 256 in named_study("demo-large").axes["width"]
 
 
 def complaint(tmp_path, text: str) -> str:

@@ -8,9 +8,11 @@ from typing import Literal
 
 from mutransfer.cli.answer import DONE, Answer
 from mutransfer.cli.app import Json, Output, app, examples, roles_of
-from mutransfer.cli.stopping import stopping
-from mutransfer.cli.sweeping import Workers, summary, summary_status
+from mutransfer.cli.studying import sweep_answer
+from mutransfer.cli.sweeping import Workers
 from mutransfer.errors import UsageError
+
+DEMOS = {"small": "demo", "large": "demo-large"}
 
 
 @app.command(help_epilogue=examples("mutransfer demo", "mutransfer demo --scale large -o runs/big"))
@@ -29,29 +31,19 @@ def demo(
         workers: Processes, one thread each; 'auto' is one per core.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.cli.progress import sweep_progress
-    from mutransfer.workflows import demo_study, run_demo, verdict_text
+    from mutransfer.records import StudySpec
+    from mutransfer.workflows import named_study
 
-    widths = ", ".join(map(str, demo_study(scale).axes["width"]))
+    name = DEMOS[scale]
+    study = named_study(name)
+    assert isinstance(study, StudySpec)
+    widths = ", ".join(map(str, study.axes["width"]))
     intro = (
         f"This trains a small transformer on State of the Union addresses, at widths {widths},\n"
         "with many learning rates, under SP and under µP: does the best rate of the smallest "
         "width stay the best?\n"
     )
-    with stopping() as stop, sweep_progress(intro) as progress:
-        ended = run_demo(
-            scale,
-            store=output,
-            workers=workers,
-            stop=stop,
-            on_start=progress.on_start,
-            on_outcome=progress.on_outcome,
-        )
-    text, data = summary(ended.run.summary, ended.run.store)
-    if ended.report is not None and ended.page is not None:
-        text = f"{verdict_text(ended.report)}\n\nreport: {ended.page}\nstore:  {ended.run.store}"
-        data |= {"report": str(ended.page), "analysis": ended.report.to_json()}
-    return Answer(text, data, summary_status(ended.run.summary), json)
+    return sweep_answer(name, store=output, workers=workers, json=json, intro=intro)
 
 
 @app.command(help_epilogue=examples("mutransfer rules mup", "mutransfer rules mup --optimizer sgd"))

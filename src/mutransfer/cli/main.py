@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import cyclopts
 
-from mutransfer.cli import analyzing, checking, commands, sweeping  # noqa: F401 - they fill the application
+from mutransfer.cli import analyzing, checking, commands, studying, sweeping  # noqa: F401 - they fill the application
 from mutransfer.cli.answer import INTERRUPTED, OUR_BUG, WRONG_INPUT, Answer
 from mutransfer.cli.app import app
 from mutransfer.errors import MutransferError, UsageError, plain
@@ -64,7 +64,8 @@ def _answered(tokens: list[str]) -> int:
 
 def _usage(error: cyclopts.CycloptsError, tokens: Sequence[str]) -> UsageError:
     """Say the parser's complaint in our form."""
-    said = " ".join(str(error).split()).rstrip(".")
+    said = " ".join(str(error).split())
+    said = said if said.endswith("...") else said.rstrip(".")  # a list may be cut short
     known = {name for name in app if not name.startswith("-")}
     command = (
         f"mutransfer {tokens[0]} --help" if tokens and tokens[0] in known else "mutransfer --help"

@@ -24,7 +24,8 @@ class DecoderShape:
 
     Sizes are in channels, blocks and tokens. Weights are Gaussian: the embedding with
     standard deviation 1, hidden weights with `fan_in**-1/2`, the readout by `readout_init`
-    with `1/width` (`mup`), `width**-1/2` (`sp`) or 0; biases are 0, gains 1.
+    with `1/width` (`mup`), `width**-1/2` (`sp`) or 0; biases are 0, gains 1. Attention logits
+    are divided by the head width, or by its root.
 
     Raises:
         ModelError: With sizes that no decoder has.
@@ -46,6 +47,7 @@ class DecoderShape:
     norm_gains: Literal["none", "vector"] = "none"
     query_init: Literal["normal", "zero"] = "normal"
     readout_init: Literal["mup", "sp", "zero"] = "mup"
+    attention_scale: Literal["1/d", "1/sqrt(d)"] = "1/d"
 
     def __post_init__(self) -> None:
         sizes = ("width", "depth", "head_width", "context", "vocabulary")
@@ -109,7 +111,7 @@ def rotated(x_BTNH: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Causal self-attention with logits q·k / head_width.
+    """Causal self-attention with logits q·k / head_width, or q·k / √head_width by a switch.
 
     Source:
         The scale 1/d instead of 1/√d: Tensor Programs V, arXiv:2203.03466, definition 4.1.
@@ -118,6 +120,8 @@ class Attention(nn.Module):
     def __init__(self, shape: DecoderShape) -> None:
         super().__init__()
         self.head_width = shape.head_width
+        scales = {"1/d": 1 / shape.head_width, "1/sqrt(d)": shape.head_width**-0.5}
+        self.scale = scales[shape.attention_scale]
         self.query = nn.Linear(shape.width, shape.width, bias=shape.biases)
         self.key = nn.Linear(shape.width, shape.width, bias=shape.biases)
         self.value = nn.Linear(shape.width, shape.width, bias=shape.biases)
@@ -134,7 +138,7 @@ class Attention(nn.Module):
             k_BTNH.transpose(1, 2),
             v_BTNH.transpose(1, 2),
             is_causal=True,
-            scale=1 / self.head_width,
+            scale=self.scale,
         )
         out: Tensor = self.out(mixed_BNTH.transpose(1, 2).flatten(2))
         return out

@@ -2,6 +2,7 @@
 
 from mutransfer.records.command import CommandTable
 from mutransfer.records.lab import LabSettings
+from mutransfer.records.ladder import LadderSpec
 from mutransfer.records.study import (
     AnalysisTable,
     LabTable,
@@ -26,6 +27,7 @@ __all__ = [
     "LabRunner",
     "LabSettings",
     "LabTable",
+    "LadderSpec",
     "SearchTable",
     "StudySpec",
     "TrialResult",

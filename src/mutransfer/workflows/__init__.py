@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mutransfer.workflows.checking import check_named
-    from mutransfer.workflows.demo import Demo, demo_study, run_demo
+    from mutransfer.workflows.ladder import Ladder, Rung, run_ladder
     from mutransfer.workflows.models import build_named
+    from mutransfer.workflows.named import (
+        NamedRun,
+        NamedStudy,
+        named_studies,
+        named_study,
+        run_named,
+        study_text,
+    )
     from mutransfer.workflows.published import published_answer
     from mutransfer.workflows.reading import (
         Asked,
@@ -23,44 +31,56 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asked",
-    "Demo",
+    "Ladder",
+    "NamedRun",
+    "NamedStudy",
     "Prepared",
+    "Rung",
     "StudyRun",
     "analyze_path",
     "build_named",
     "check_named",
-    "demo_study",
+    "named_studies",
+    "named_study",
     "predict_path",
     "prediction_answer",
     "prepare",
     "published_answer",
     "report_path",
-    "run_demo",
+    "run_ladder",
+    "run_named",
     "run_study",
     "snippet",
     "stored_plans",
+    "study_text",
     "verdict_text",
 ]
 
 # Resolved on first use: reading a small file must not wait for what runs sweeps.
 _HOMES = {
     "Asked": "reading",
-    "Demo": "demo",
+    "Ladder": "ladder",
+    "NamedRun": "named",
+    "NamedStudy": "named",
     "Prepared": "studies",
+    "Rung": "ladder",
     "StudyRun": "studies",
     "analyze_path": "reading",
     "build_named": "models",
     "check_named": "checking",
-    "demo_study": "demo",
+    "named_studies": "named",
+    "named_study": "named",
     "predict_path": "reading",
     "prediction_answer": "recommending",
     "prepare": "studies",
     "published_answer": "published",
     "report_path": "reading",
-    "run_demo": "demo",
+    "run_ladder": "ladder",
+    "run_named": "named",
     "run_study": "studies",
     "snippet": "recommending",
     "stored_plans": "reading",
+    "study_text": "named",
     "verdict_text": "telling",
 }
 

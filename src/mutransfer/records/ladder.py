@@ -1,0 +1,75 @@
+"""This file is a ladder: an implementation that is given one rule more at every rung."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mutransfer.records.base import Record
+from mutransfer.records.study import StudyTable
+
+Rule = Literal["hidden init", "hidden rate", "output multiplier", "attention"]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class CheckTable(Record):
+    """`[check]`: what the coordinate check of every rung runs."""
+
+    base: Positive = Field(description="width at which every factor is exactly 1")
+    widths: tuple[Positive, ...] = Field(min_length=3, description="three or more, over 4x")
+    steps: int = Field(10, ge=3, description="updates")
+    seeds: int = Field(3, ge=2, description="fresh models per width")
+    lr: float = Field(gt=0, description="learning rate at the base width")
+
+
+class ModelTable(Record):
+    """`[model]`: the decoder, its one standard deviation, its batch."""
+
+    depth: Positive = Field(description="number of blocks")
+    head_width: Positive = Field(description="channels of one attention head")
+    context: Positive = Field(description="tokens of one sequence")
+    rows: Positive = Field(description="sequences of the batch")
+    init_std: float = Field(gt=0, description="standard deviation of all weights, at the base")
+
+
+class RungTable(Record):
+    """`[[rungs]]`: a name, and the rule that is added to those of the rungs before."""
+
+    name: str = Field(min_length=1, max_length=60)
+    adds: Rule | None = None
+
+
+class LadderSpec(Record):
+    """Rungs from SP upwards; each has the rules of those before, and one more."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    study: StudyTable
+    check: CheckTable
+    model: ModelTable
+    rungs: tuple[RungTable, ...] = Field(min_length=1)
+
+    def rules(self, number: int) -> frozenset[Rule]:
+        """Give the rules that a rung has: its own, and those of all before; the first is 0."""
+        return frozenset(rung.adds for rung in self.rungs[: number + 1] if rung.adds is not None)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Check what only the whole can tell; report every problem."""
+        problems = []
+        if self.rungs[0].adds is not None:
+            problems.append(f"the first rung adds '{self.rungs[0].adds}': it is SP, without a rule")
+        for number, rung in enumerate(self.rungs[1:], 1):
+            if rung.adds is None:
+                problems.append(f"rung '{rung.name}' adds no rule")
+            elif rung.adds in self.rules(number - 1):
+                problems.append(f"rung '{rung.name}' adds '{rung.adds}' a second time")
+        names = [rung.name for rung in self.rungs]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            problems.append(f"two rungs have the name '{twice[0]}'")
+        heads = self.model.head_width
+        if odd := [w for w in (self.check.base, *self.check.widths) if w % heads]:
+            problems.append(f"width {odd[0]} is not a multiple of head_width {heads}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
