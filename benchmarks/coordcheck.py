@@ -249,20 +249,16 @@ def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
         yield subject, replace(one, blame=((change, "hidden", 1.0),))
     hidden, out = role_is(Role.HIDDEN), role_is(Role.OUTPUT)
     sgd = subject.optimizer == "sgd"
+    twice = (("rate", "hidden", -1.0), ("rate", "output", -1.0), ("init", "output", -0.5))
+    twice = tuple(blame for blame in twice if Role(blame[1]) in present)
+    if sgd:  # by the abc-symmetry a rate -1 and an init -1/2 are a multiplier
+        twice = (("multiplier", "output", -0.5),)
     yield (
         subject,
         Mutant(
             "scaled twice",
             (("rate", hidden, 0.0 if sgd else -1.0), ("rate", out, -1.0), ("init", out, -0.5)),
-            tuple(
-                blame
-                for blame, belongs in (
-                    (("rate", "hidden", -1.0), not sgd),
-                    (("rate", "output", -1.0), Role.OUTPUT in present),
-                    (("init", "output", -0.5), Role.OUTPUT in present),
-                )
-                if belongs
-            ),
+            twice,
         ),
     )
     if not sgd:

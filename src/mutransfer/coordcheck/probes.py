@@ -95,12 +95,12 @@ class Probes:
             start, size = self._start[name], self._sizes[name]
             if not self._step:
                 found["size", name] = size / math.sqrt(start.numel())
-            elif size:
+            elif size and start.dim() > 1:
                 found["update", name] = float(_norm(parameter.detach() - start)) / size
         return {key: value for key, value in found.items() if key[0] != "input"}
 
     def effects(self, before: Mapping[str, torch.Tensor]) -> dict[Key, float]:
-        """Give each parameter's effect on its layer's output, along the loss's gradient there.
+        """Give each matrix's effect on its layer's output, along the loss's gradient there.
 
         Σ|ΔW·∂L/∂W| is by how much the last step of W moves the output along ∂L/∂output, summed
         over rows; divided by the sizes of input and gradient it is an RMS per coordinate. Entries
@@ -116,10 +116,12 @@ class Probes:
             if parameter.grad is None:
                 continue
             step = parameter.detach() - before[name]
-            found["step", name] = float(_norm(step)) / math.sqrt(step.numel())
+            if step.dim() < 2:  # a vector's effect depends on where it is applied
+                found["step", name] = float(_norm(step)) / math.sqrt(step.numel())
+                continue
             if pull is None or not pull.root:
                 continue
-            moved = float(torch.vdot(_flat(step).abs(), _flat(parameter.grad).abs()))
+            moved = float(_norm(step * parameter.grad, 1))
             given = self._squares.get(("input", module)) if attribute == "weight" else None
             size = given.root if given is not None else 1.0
             if size:
@@ -206,13 +208,8 @@ def tensors_in(output: object) -> Iterator[torch.Tensor]:
             yield from tensors_in(getattr(output, field.name))
 
 
-def _norm(tensor: torch.Tensor) -> torch.Tensor:
-    """Give the Euclidean norm of all entries, in no lower precision than float32."""
+def _norm(tensor: torch.Tensor, order: int = 2) -> torch.Tensor:
+    """Give a norm of all entries, in no lower precision than float32."""
     dtype = torch.promote_types(tensor.dtype, torch.float32)
-    norm: torch.Tensor = torch.linalg.vector_norm(tensor.detach(), dtype=dtype)
+    norm: torch.Tensor = torch.linalg.vector_norm(tensor.detach(), order, dtype=dtype)
     return norm
-
-
-def _flat(tensor: torch.Tensor) -> torch.Tensor:
-    """Give all entries in one row, in no lower precision than float32."""
-    return tensor.flatten().to(torch.promote_types(tensor.dtype, torch.float32))
