@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,23 +12,20 @@ from torch import nn
 
 from mutransfer.coordcheck.diagnosis import diagnose, notes
 from mutransfer.coordcheck.own import own_plan
-from mutransfer.coordcheck.probes import Key
+from mutransfer.coordcheck.power import caught, planted
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
 from mutransfer.coordcheck.runs import (
-    Floats,
     Loss,
     MakeOptimizer,
     Setting,
-    Tilt,
     fresh_readings,
+    joined,
     moved,
     optimizer_name,
     readings,
     uncompiled,
 )
 from mutransfer.coordcheck.verdict import (
-    MATRICES,
-    Slopes,
     findings,
     pooled_noise,
     slopes_of,
@@ -38,11 +36,12 @@ from mutransfer.models.device import checked_device
 from mutransfer.parametrize import make_plan
 from mutransfer.rules import Plan, Role
 
-CONTROL_STEPS = 5  # of a planted fault: its first three updates, two later behind zero inits
 FEWEST_STEPS = 3
+NOISY = 0.05  # half of an interval: what is less is not mended by seeds
+ADDED = 4  # times as many seeds where noise leaves it open
+MOST_SEEDS = 50  # that are worth proposing
 FRESH = 12  # fresh models per width [assumed]
 AT_START = ("gain", "size", "attention", "head")
-POWERS = (0.5, -0.5)
 
 
 def coord_check(
@@ -84,7 +83,8 @@ def coord_check(
             parametrization, of the model where it is your own.
         lr: Rate at the base width.
         steps: Updates.
-        seeds: Fresh models per width, two or more; or the seeds themselves.
+        seeds: Fresh models per width, two or more; four times as many where noise leaves it
+            open. Or the seeds themselves, and no others.
         form: The table's form; with your own implementation, the one that it claims to be.
         roles: Roles that cannot be told from shapes: {regular expression: Role}.
         example_inputs: As for `make_plan`.
@@ -155,28 +155,44 @@ def coord_check(
         readouts=frozenset(name.removesuffix(".weight") for name in readouts if "." in name),
     )
     with uncompiled():
-        check = _check(setting, plan, parametrization, form, named)
+        check = _check(setting, plan, parametrization, form, named, may_add=isinstance(seeds, int))
         if parametrization in (None, "sp"):
             return check
         return _beside(check, replace(setting, plans=plans_of("sp"), seeds=drawn[:1]))
 
 
 def _check(
-    setting: Setting, plan: Plan, parametrization: str | None, form: str, optimizer: str
+    setting: Setting,
+    plan: Plan,
+    parametrization: str | None,
+    form: str,
+    optimizer: str,
+    *,
+    may_add: bool,
 ) -> CoordCheck:
-    """Run and judge."""
+    """Run and judge; where noise alone leaves it open, run more seeds and judge again."""
     roles = {row.name: row.role for row in plan.rows}
     read = readings(setting)
     # What is measured on fresh models is cheap, and of a small readout noisy.
-    more = range(max(setting.seeds) + 1, max(setting.seeds) + 1 + FRESH - len(setting.seeds))
-    fresh = fresh_readings(replace(setting, seeds=(*setting.seeds, *more)))
+    fresh = fresh_readings(replace(setting, seeds=_more(setting.seeds, FRESH)))
     at_start = {key: values for key, values in fresh.items() if key[0] in AT_START}
-    slopes = slopes_of(read | at_start, setting.widths, roles)
-    noise = pooled_noise(slopes)
-    found = findings(slopes, noise)
-    power = _power(setting, slopes, roles, noise)
+    faults = planted(setting, roles)
+
+    def judged() -> tuple[tuple[Finding, ...], dict[str, bool], float]:
+        slopes = slopes_of(read | at_start, setting.widths, roles)
+        noise = pooled_noise(slopes)
+        power = caught(faults, slopes, noise, setting.widths, roles)
+        return findings(slopes, noise), power, max(noise.values(), default=0.0)
+
+    found, power, half = judged()
     fails = any(one.outcome == "fail" for one in found)
-    reasons = [] if fails else _reasons(found, power)
+    if may_add and half > NOISY and not fails and _reasons(found, power, len(setting.seeds)):
+        wanted = _more(setting.seeds, ADDED * len(setting.seeds))
+        rest = replace(setting, seeds=wanted[len(setting.seeds) :])
+        read, setting = joined(read, readings(rest)), replace(setting, seeds=wanted)
+        found, power, half = judged()
+        fails = any(one.outcome == "fail" for one in found)
+    reasons = [] if fails else _reasons(found, power, len(setting.seeds))
     outcome: Outcome = "fail" if fails else "undetermined" if reasons else "pass"
     return CoordCheck(
         outcome=outcome,
@@ -240,73 +256,31 @@ def _checked(base: int, widths: Sequence[int], steps: int, seeds: Sequence[int])
     return rising
 
 
-def _power(
-    setting: Setting,
-    slopes: Sequence[Slopes],
-    roles: Mapping[str, Role],
-    noise: Mapping[tuple[str, str], float],
-) -> dict[str, bool]:
-    """Plant a fault of half a power in every role's rate, up and down; say which are caught."""
-    short = replace(setting, steps=min(CONTROL_STEPS, setting.steps), seeds=setting.seeds[:1])
-    caught = {}
-    for role in dict.fromkeys(roles.values()):
-        if role is Role.FIXED:  # nothing scales: no rule can be wrong
-            continue
-        names = frozenset(name for name, each in roles.items() if each is role)
-        own = [one for one in slopes if one.key[1] in names and one.key[0] == _deciding(role)]
-        caught[str(role)] = all(
-            _caught(readings(short, Tilt(role, power, names)), own, short, noise)
-            for power in POWERS
-        )
-    return caught
+def _more(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Add the seeds that follow, up to so many."""
+    following = range(max(seeds) + 1, max(seeds) + 1 + count - len(seeds))
+    return (*seeds, *following)
 
 
-def _deciding(role: Role) -> str:
-    """Name the quantity that a wrong rate shows in."""
-    return "effect" if role in MATRICES else "step"
-
-
-def _caught(
-    read: Mapping[Key, Floats],
-    slopes: Sequence[Slopes],
-    short: Setting,
-    noise: Mapping[tuple[str, str], float],
-) -> bool:
-    """Say whether most of a role's parameters would be found at fault.
-
-    The same seed was run without the fault: what the fault adds is known without noise, and is
-    added to what was measured.
-    """
-    early = [one for one in slopes if one.window[1] < short.steps]
-    tilted = slopes_of(
-        {one.key: read[one.key] for one in early if one.key in read},
-        short.widths,
-        {one.key[1]: one.role for one in early if one.role is not None},
-    )
-    planted = {one.key: one.by_seed[0, : short.steps] for one in tilted}
-    moved = [
-        replace(
-            one,
-            by_seed=one.by_seed[:, : short.steps]
-            + planted[one.key]
-            - one.by_seed[:1, : short.steps],
-        )
-        for one in early
-        if one.key in planted
-    ]
-    hits = [one.outcome == "fail" for one in findings(moved, noise)]
-    return bool(hits) and sum(hits) > 0.5 * len(hits)
-
-
-def _reasons(found: Sequence[Finding], power: Mapping[str, bool]) -> list[str]:
+def _reasons(found: Sequence[Finding], power: Mapping[str, bool], seeds: int) -> list[str]:
     """Say what is not decided, and what would settle it."""
     reasons = []
     if open_ := [one for one in found if one.outcome == "undetermined"]:
         told = listed(dict.fromkeys(f"{one.name} ({one.quantity})" for one in open_))
-        reasons.append(f"too noisy or too near the tolerance: {told}: add seeds, or larger widths")
-    if blind := [role for role, caught in power.items() if not caught]:
+        needed = seeds * max(_times_more(one) for one in open_)
+        settles = f"seeds={math.ceil(needed)}" if needed <= MOST_SEEDS else "larger widths"
+        reasons.append(f"too noisy or too near the tolerance: {told}: {settles} should settle it")
+    if blind := [role for role, seen in power.items() if not seen]:
         reasons.append(
             f"a planted fault of half a power in the rate of {listed(blind)} is not seen: "
             "raise lr=, or add widths"
         )
     return reasons
+
+
+def _times_more(one: Finding) -> float:
+    """Say how many times as many seeds would put the interval to one side of the tolerance."""
+    tolerance = one.tolerance[0 if one.off < 0 else 1]
+    gap = abs(tolerance - abs(one.off))
+    half = (one.high - one.low) / 2
+    return (half / gap) ** 2 if gap else math.inf

@@ -108,6 +108,18 @@ def fresh_readings(setting: Setting) -> dict[Key, Floats]:
     return found
 
 
+def joined(some: Mapping[Key, Floats], more: Mapping[Key, Floats]) -> dict[Key, Floats]:
+    """Put readings of other seeds beside; what only some of them have is NaN in the rest."""
+
+    def filled(found: Mapping[Key, Floats], key: Key) -> Floats:
+        return found[key] if key in found else np.full_like(next(iter(found.values())), np.nan)
+
+    return {
+        key: np.concatenate([filled(some, key), filled(more, key)], axis=1)
+        for key in dict.fromkeys([*some, *more])
+    }
+
+
 def _ready(setting: Setting, width: int) -> nn.Module:
     """Build a model, and apply its plan if there is one."""
     model = built(setting.build, width).to(setting.device)
