@@ -9,7 +9,9 @@ from pathlib import Path
 
 from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialResult, TrialSpec
 from mutransfer.records.study import LabTable
-from mutransfer.rules import PARAMETRIZATIONS, explain
+from mutransfer.rules import HYBRIDS, TABLES, Role, explain
+from mutransfer.rules.explain import columns
+from mutransfer.rules.hybrids import SWITCHES, switches_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 SCHEMAS = {
@@ -23,23 +25,51 @@ SCHEMAS = {
 
 RULES = """# The rules
 
-Written by `make docs` from `src/mutransfer/rules/tables.py`; `mutransfer rules` prints the same.
+Written by `make docs` from `tables.py` and `hybrids.py` in `src/mutransfer/rules`;
+`mutransfer rules` prints the same.
 A cell is a power of `fan_in`, `fan_out`: how many times larger a side of the weight is than at the
 base width. What it multiplies is your own number at the base width, where every cell is exactly 1.
 A layer computes `multiplier · W · x`. A dash means that the update is not defined for that role.
+The attention scale is told, not applied: no parameter carries it.
+"""
+
+BETWEEN = """
+## Between `sp` and `mup`
+
+Four switches, each off as in SP or on as in µP (arXiv:2605.21486). Relative to the hidden rate,
+`embd` and `ln` multiply the rate of embeddings and of vectors (norm gains, biases) by the width
+ratio; `last` gives the readout the smaller init; `attn` stands for 1/d attention, and shows only
+where heads grow wider. The paper's abstract states `embd`; the others are reconstructed. Names with
+`embd` on are in µP's gauge: all rates are divided by the width ratio, so that the embedding has
+your own; compare gauges without decay, or with `decay_mode = "independent"`. `last` and `embd` need
+an untied readout. `mutransfer rules sp+embd` prints one in full.
 """
 
 
 def pages() -> dict[Path, str]:
     """Give every generated page's path and text."""
-    tables = "\n".join(
-        f"\n## `{name}`\n\n```text\n{explain(name)}\n```" for name in PARAMETRIZATIONS
-    )
-    found = {DOCS / "rules.md": RULES + tables + "\n"}
+    tables = "\n".join(f"\n## `{name}`\n\n```text\n{explain(name)}\n```" for name in TABLES)
+    found = {DOCS / "rules.md": f"{RULES}{tables}\n{BETWEEN}{hybrids()}"}
     for name, record in SCHEMAS.items():
         schema = json.dumps(record.model_json_schema(by_alias=True), indent=1, ensure_ascii=False)
         found[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"
     return found
+
+
+def hybrids() -> str:
+    """Print what AdamW needs of the sixteen hybrids, one line each."""
+    roles = (Role.INPUT, Role.VECTOR, Role.HIDDEN, Role.OUTPUT)
+    heads = ["name", *SWITCHES, *(f"lr {role}" for role in roles), "init std output"]
+    body = [
+        [
+            name,
+            *("on" if switch in switches_of(name) else "-" for switch in SWITCHES),
+            *(str(table.rules[role].rates.entrywise) for role in roles),
+            str(table.rules[Role.OUTPUT].init_std),
+        ]
+        for name, table in HYBRIDS.items()
+    ]
+    return "\n```text\n" + "\n".join(columns([heads, *body])) + "\n```\n"
 
 
 def main() -> None:

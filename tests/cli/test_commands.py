@@ -51,6 +51,18 @@ def test_rules_are_printed_with_their_source(run) -> None:
     assert "fan_in^-1/2" in out
 
 
+def test_rules_without_a_name_list_the_hybrids_in_one_line(run) -> None:
+    status, out, _ = run("rules")
+    assert status == 0
+    assert [line.split(":")[0] for line in out.splitlines() if "mup-last" in line] == [
+        "between sp and mup (`mutransfer rules sp+embd`)"
+    ]
+    assert "ntk: neural tangent parametrization" in out
+    status, out, _ = run("rules mup-attn")
+    assert status == 0
+    assert "attention scale: (head width)^-1/2" in out
+
+
 def test_a_plan_is_printed_saved_and_derived(run, tmp_path) -> None:
     status, out, _ = run("plan toy_model:build --base 16 --target 64 -o plan.json")
     assert status == 0

@@ -17,6 +17,8 @@ OPTIMIZERS = {
     "sgd": (torch.optim.SGD, 2**-4),
     "adam": (torch.optim.Adam, 2**-7),
     "adamw": (torch.optim.AdamW, 2**-7),
+    "nadam": (torch.optim.NAdam, 2**-8),
+    "rmsprop": (torch.optim.RMSprop, 2**-8),
     "lion": (Lion, 2**-8),
 }
 DECAY = 0.125

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from zoo import Raw, Router, Tied, failing, glorot, lazy, mlp, refused
+from zoo import Raw, Router, failing, glorot, lazy, mlp, refused
 
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.rules import Role
@@ -22,12 +22,6 @@ REFUSALS = {
         "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
         "  fix: say it: roles={'gain': Role.VECTOR}, or pass example_inputs= so that a "
         "forward pass shows it",
-    ),
-    "tied": (
-        lambda: make_plan(Tied, base=16, target=64),
-        "RoleError: tied parameters are not supported yet: 'embed.weight', 'head.weight'\n"
-        "  why: a table shared by embedding and readout needs its readout multiplied by 1/r_in\n"
-        "  fix: untie them: give the readout a weight of its own",
     ),
     "two readouts": (
         lambda: make_plan(Router, base=16, target=64),

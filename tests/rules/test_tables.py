@@ -9,7 +9,8 @@ from mutransfer.rules import PARAMETRIZATIONS, Role, Update, explain, in_form, w
 from mutransfer.rules.decay import constant_product
 from mutransfer.rules.optimizers import OPTIMIZERS, optimizer_named
 from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Power, Ratios
-from mutransfer.rules.tables import MUP, SP, parametrization_named
+from mutransfer.rules.registry import parametrization_named
+from mutransfer.rules.tables import MUP, SP
 
 FORMS = [
     in_form(table, form) for table in PARAMETRIZATIONS.values() for form in ("table-8", "table-3")

@@ -51,15 +51,21 @@ def rules(name: str | None = None, *, optimizer: str | None = None, json: Json =
     """Print a parametrization's table with its source.
 
     Args:
-        name: mup, sp or none; all of them by default.
-        optimizer: Show the columns of adamw, adam, lion or sgd only.
+        name: mup, sp, mfp, sp+embd, say; every published table by default.
+        optimizer: Show the columns of this optimizer only: adamw, sgd, ...
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.rules import PARAMETRIZATIONS, explain
+    from mutransfer.rules import HYBRIDS, TABLES, explain
 
-    names = list(PARAMETRIZATIONS) if name is None else [name]
+    names = list(TABLES) if name is None else [name]
     texts = {each: explain(each, optimizer=optimizer) for each in names}
-    return Answer("\n\n\n".join(texts.values()), {"schema": 1, "rules": texts}, DONE, json)
+    data: dict[str, object] = {"schema": 1, "rules": texts}
+    shown = list(texts.values())
+    if name is None:
+        between = [each for each in HYBRIDS if each not in TABLES]
+        data["hybrids"] = between
+        shown.append(f"between sp and mup (`mutransfer rules sp+embd`): {', '.join(between)}")
+    return Answer("\n\n\n".join(shown), data, DONE, json)
 
 
 @app.command(
@@ -90,7 +96,7 @@ def plan(
         target: The width you want to train.
         probe: Another small width to compare with; twice the base by default.
         parametrization: mup, sp or none.
-        optimizer: adamw, adam, lion or sgd.
+        optimizer: adamw, adam, nadam, rmsprop, lion or sgd.
         form: table-3 (no forward multipliers) or table-8.
         roles: Roles that shapes cannot tell, as 'REGEX=ROLE,REGEX=ROLE'.
         parameter: Derive one parameter's factors instead.

@@ -14,7 +14,7 @@ from mutransfer.parametrize.shapes import (
     same_names,
     untouched_randomness,
 )
-from mutransfer.parametrize.watch import broadcast_vectors
+from mutransfer.parametrize.watch import Seen, watched
 from mutransfer.rules import Plan, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 
@@ -30,19 +30,18 @@ def own_plan(
     """Work out what µP would give these models, from shapes alone; nothing of it is applied.
 
     The models are built for real: a build that prepares weights cannot run on the meta device.
-    A tensor that two modules share is its first owner's.
     """
     owned = {}
     with untouched_randomness(0):
         for width in (widths[0], widths[1], widths[-1]):
             model = built(build, width)
-            owned[width] = parameters_of(model, tied=True)
-        seen = frozenset[str]()
+            owned[width] = parameters_of(model)
+        seen = Seen()
         if example_inputs is not None:
-            seen = broadcast_vectors(built(build, widths[0]), example_inputs)
+            seen = watched(built(build, widths[0]), example_inputs)
     same_names(owned)
     base, probe, target = owned.values()
-    axes = read_axes(base, probe, target, roles, seen)
+    axes = read_axes(base, probe, target, roles, seen.elementwise)
     as_it_is = OwnInit(None, 0.0, Fraction(0), Fraction(1))
     facts = [
         ParameterFacts(

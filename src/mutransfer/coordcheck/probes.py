@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
 from mutransfer.coordcheck.attention import AttentionProbe
@@ -157,7 +158,7 @@ class Probes:
         """Measure a layer's input."""
         if not self._open or not inputs or not isinstance(inputs[0], torch.Tensor):
             return
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear | _ConvNd):
             self.add("input", self._names[module], inputs[0])
         elif isinstance(module, nn.Embedding):
             self.add("input", self._names[module], torch.ones(1))
@@ -182,15 +183,19 @@ class Probes:
                 for owner, readout in self._names.items():
                     if readout in self._readouts:
                         self._gain(owner, readout, tensor)
-            if isinstance(module, nn.Linear | nn.Embedding) and name not in self._readouts:
+            known = isinstance(module, nn.Linear | nn.Embedding | _ConvNd)
+            if known and name not in self._readouts:
                 self._gain(module, name, tensor)
         elif (first := self._first.get((told, call))) is not None and first.shape == tensor.shape:
             self.add("change", told, tensor.detach() - first)
 
     def _gain(self, module: nn.Module, name: str, output: torch.Tensor) -> None:
         """Measure what the fresh weights make of their input; a bias is no part of it."""
-        bias = getattr(module, "bias", None)
-        self.add("gain", name, output.detach() if bias is None else output.detach() - bias.detach())
+        bias, output = getattr(module, "bias", None), output.detach()
+        if bias is not None:
+            kernel = module.weight.dim() - 2 if isinstance(module, _ConvNd) else 0
+            output = output - bias.detach().reshape(-1, *[1] * kernel)
+        self.add("gain", name, output)
 
 
 def tensors_in(output: object) -> Iterator[torch.Tensor]:

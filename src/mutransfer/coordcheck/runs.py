@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -194,16 +195,10 @@ def make_optimizer(setting: Setting, model: nn.Module, plan: Plan | None) -> tor
 
 
 def _optimizer_class(name: str) -> type[torch.optim.Optimizer]:
-    """Find torch's class, or Lion's."""
-    from lion_pytorch import Lion
-
-    classes: dict[str, type[torch.optim.Optimizer]] = {
-        "sgd": torch.optim.SGD,
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-        "lion": Lion,
-    }
-    return classes[optimizer_named(name).name]
+    """Import the class that a name stands for."""
+    module, _, attribute = optimizer_named(name).path.rpartition(".")
+    found: type[torch.optim.Optimizer] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 def _tilt(optimizer: torch.optim.Optimizer, model: nn.Module, tilt: Tilt, factor: float) -> None:

@@ -68,7 +68,8 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
                     parameters[row.name].mul_(row.init_factor)
     for row in plan.rows:
         if row.multiplier != 1:
-            _owner(model, row).register_forward_pre_hook(ScaleInput(row.multiplier))
+            for layer in _layers(model, row):
+                layer.register_forward_pre_hook(ScaleInput(row.multiplier))
     setattr(model, MARK, True)  # on the model, never on a parameter
     return model
 
@@ -127,11 +128,14 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
         )
 
 
-def _owner(model: nn.Module, row: PlanRow) -> nn.Module:
-    """Find the linear layer whose input is to be scaled."""
-    for name, module in model.named_modules():
-        if f"{unwrapped(name)}.weight" == row.name and isinstance(module, nn.Linear):
-            return module
+def _layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
+    """Find the linear layers whose input is to be scaled."""
+    names = row.multiplier_at or (row.name.removesuffix(".weight"),)
+    modules = {unwrapped(name): module for name, module in model.named_modules()}
+    layers = [modules.get(name) for name in names]
+    found: list[nn.Module] = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    if len(found) == len(names):
+        return found
     raise RuleError(
         f"'{row.name}' needs the forward multiplier {row.multiplier:g}, but is not an nn.Linear",
         why="a multiplier is installed on the layer that uses the weight",

@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-from torch import nn
-
 from mutransfer.errors import RoleError, listed
+from mutransfer.parametrize.layers import fans, is_elementwise
 from mutransfer.parametrize.shapes import Owned
 from mutransfer.rules.roles import REASONS, Role, role_of_matrix
-
-# Where fan-in and fan-out stand in the weight of each matrix-like module.
-MATRICES: dict[type[nn.Module], tuple[int, int]] = {nn.Linear: (1, 0), nn.Embedding: (0, 1)}
-ELEMENTWISE = (
-    nn.LayerNorm,
-    nn.RMSNorm,
-    nn.GroupNorm,
-    nn.modules.batchnorm._NormBase,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +132,12 @@ def _sides(at: tuple[Owned, Owned, Owned], seen_elementwise: bool) -> Sides:
     shapes = [owned.shape for owned in at]
     parameter = at[0]
     growing = [k for k in range(len(shapes[0])) if len(set(_at(shapes, k))) > 1]
-    axes = next((ax for kind, ax in MATRICES.items() if issubclass(parameter.kind, kind)), None)
-    if axes is not None and parameter.attribute == "weight":
-        fan_in, fan_out = (_at(shapes, axis) for axis in axes)
+    at_each = [fans(owned) for owned in at]
+    if at_each[0] is not None:
+        fan_in, fan_out = zip(*(both for both in at_each if both is not None), strict=True)
         return Sides(parameter, True, False, fan_in, fan_out, len(growing))
     size = (prod(shapes[0]), prod(shapes[1]), prod(shapes[2]))
-    bias = axes is not None and parameter.attribute == "bias"
-    if bias or seen_elementwise or issubclass(parameter.kind, ELEMENTWISE):
+    if seen_elementwise or is_elementwise(parameter):
         return Sides(parameter, True, True, (1, 1, 1), size, len(growing))
     if not growing:
         return Sides(parameter, True, len(shapes[0]) < 2, (1, 1, 1), (1, 1, 1), 0)
@@ -233,6 +222,9 @@ def _role(side: Sides, told: Role | None, readout: str | None) -> tuple[Role, st
         is_readout=name == readout,
     )
     reason = REASONS[role]
+    if side.parameter.readouts:
+        reason = "a table that embedding and readout share: the embedding's rule, and the readout's"
+        reason += " multiplier"
     if role is Role.OUTPUT:
         reason = "the only weight from a growing axis to a fixed one: the model's readout"
     return role, reason

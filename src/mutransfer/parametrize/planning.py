@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from math import prod
 
-from mutransfer.errors import ModelError
+from mutransfer.errors import ModelError, RoleError
 from mutransfer.parametrize.axes import read_axes
 from mutransfer.parametrize.own_init import measured_init
 from mutransfer.parametrize.shapes import (
@@ -16,12 +16,12 @@ from mutransfer.parametrize.shapes import (
     same_names,
     untouched_randomness,
 )
-from mutransfer.parametrize.watch import broadcast_vectors
+from mutransfer.parametrize.watch import Seen, watched
 from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
+from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.roles import Role
 from mutransfer.rules.symmetry import in_form
-from mutransfer.rules.tables import parametrization_named
 
 
 def make_plan(
@@ -47,13 +47,14 @@ def make_plan(
         base: Width at which every factor is exactly 1: the one you tuned at.
         target: Width of the model you want to train.
         probe: Another small width; twice the base by default.
-        parametrization: 'mup', 'sp' or 'none'.
-        optimizer: 'adamw', 'adam', 'lion' or 'sgd'.
+        parametrization: A name that `mutransfer rules` lists: 'mup', 'sp', 'mfp', 'sp+embd'.
+        optimizer: 'adamw', 'adam', 'nadam', 'rmsprop', 'lion' or 'sgd'.
         roles: Roles that cannot be told from shapes: {regular expression: Role}.
         example_inputs: What build(base) is called with (a tensor, a tuple, or a dict of
             keywords): a forward pass then shows that a raw vector, such as a home-made norm's
             gain, is applied elementwise.
-        form: 'table-3' (no forward multipliers) or 'table-8' (a multiplier at the readout).
+        form: 'table-3' (no forward multipliers) or 'table-8' (as published: for µP, a
+            multiplier at the readout).
 
     Returns:
         A plan for `apply` and `param_groups`; print it to read it.
@@ -87,11 +88,10 @@ def make_plan(
         owned = {base: parameters_of(small), probe: parameters_of(built(build, probe))}
         if target not in owned:
             owned[target] = parameters_of(built(build, target, meta=True))
-        seen = (
-            frozenset[str]() if example_inputs is None else broadcast_vectors(small, example_inputs)
-        )
+        seen = Seen() if example_inputs is None else watched(small, example_inputs)
+    _refuse_functional_ties(seen)
     names = same_names(owned)
-    axes = read_axes(owned[base], owned[probe], owned[target], roles or {}, seen)
+    axes = read_axes(owned[base], owned[probe], owned[target], roles or {}, seen.elementwise)
     sizes = {name: prod(owned[target][name].shape) for name in names}
     if table.keeps_init:
         inits = {name: OwnInit(None, 0.0, Fraction(0), Fraction(1)) for name in names}
@@ -106,6 +106,7 @@ def make_plan(
             r_out=axes[name].r_out,
             init=inits[name],
             reason=axes[name].reason,
+            readouts=owned[target][name].readouts,
         )
         for name in names
     ]
@@ -117,6 +118,18 @@ def make_plan(
         optimizer=optimizer,
         form=form,
     )
+
+
+def _refuse_functional_ties(seen: Seen) -> None:
+    """Refuse a readout that is no layer: its input cannot be multiplied."""
+    for table in sorted(seen.readouts):
+        raise RoleError(
+            f"the forward pass multiplies with '{table}', an embedding's table",
+            why="a table shared with the readout needs the readout's input multiplied by "
+            "1/r_in, and there is no layer whose input it is",
+            fix="make the readout a layer: head = nn.Linear(width, vocabulary, bias=False); "
+            f"head.weight = {table}",
+        )
 
 
 def _check_widths(**widths: object) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from mutransfer.errors import CoverageError, ModelError, RoleError, listed
 from mutransfer.rules.plan import unwrapped
@@ -25,6 +26,8 @@ class Owned:
         module: The owner's name.
         kind: The owner's class.
         attribute: The parameter's name inside its owner.
+        groups: Groups of a convolution; 1 for anything else.
+        readouts: Linear layers that share an embedding's table.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Owned:
     module: str
     kind: type[nn.Module]
     attribute: str
+    groups: int = 1
+    readouts: tuple[str, ...] = ()
 
 
 def built(build: Build, width: int, *, meta: bool = False) -> nn.Module:
@@ -74,15 +79,12 @@ def untouched_randomness(seed: int) -> Iterator[None]:
         yield
 
 
-def parameters_of(model: nn.Module, *, tied: bool = False) -> dict[str, Owned]:
+def parameters_of(model: nn.Module) -> dict[str, Owned]:
     """List a model's parameters with their owners, in `named_parameters` order.
 
-    Args:
-        model: The model.
-        tied: Whether a tensor may be shared: it is then its first owner's.
-
     Raises:
-        RoleError: A tensor is shared by two modules, and may not be.
+        RoleError: A tensor is shared by layers of different kinds, other than embedding and
+            readout.
         ModelError: A lazy parameter has no shape yet.
     """
     owners: dict[int, list[Owned]] = {}
@@ -96,16 +98,27 @@ def parameters_of(model: nn.Module, *, tied: bool = False) -> dict[str, Owned]:
                 )
             name = unwrapped(f"{module_name}.{attribute}" if module_name else attribute)
             shape = tuple(parameter.shape)
-            owned = Owned(name, shape, unwrapped(module_name), type(module), attribute)
+            groups = int(getattr(module, "groups", 1)) if isinstance(module, _ConvNd) else 1
+            owned = Owned(name, shape, unwrapped(module_name), type(module), attribute, groups)
             owners.setdefault(id(parameter), []).append(owned)
-    shared = [[owned.name for owned in group] for group in owners.values() if len(group) > 1]
-    if shared and not tied:
+    return {group[0].name: _shared(group) for group in owners.values()}
+
+
+def _shared(group: list[Owned]) -> Owned:
+    """Make one owner of all that share a tensor: a layer used twice, or embedding and readout."""
+    first = group[0]
+    if len({owned.kind for owned in group}) == 1:
+        return first
+    tables = [owned for owned in group if issubclass(owned.kind, nn.Embedding)]
+    readouts = [owned for owned in group if issubclass(owned.kind, nn.Linear)]
+    if not tables or len(tables) + len(readouts) < len(group):
+        kinds = listed(f"{owned.name} ({owned.kind.__name__})" for owned in group)
         raise RoleError(
-            "tied parameters are not supported yet: " + "; ".join(map(listed, shared)),
-            why="a table shared by embedding and readout needs its readout multiplied by 1/r_in",
-            fix="untie them: give the readout a weight of its own",
+            f"layers of different kinds share one tensor: {kinds}",
+            why="a rule is one layer's; a table shared by embedding and readout is understood",
+            fix="share it between nn.Embedding and nn.Linear, or give each a weight of its own",
         )
-    return {group[0].name: group[0] for group in owners.values()}
+    return replace(tables[0], name=first.name, readouts=tuple(one.module for one in readouts))
 
 
 def same_names(models: dict[int, dict[str, Owned]]) -> list[str]:

@@ -1,8 +1,9 @@
-"""This file is watching a forward pass: is a raw vector broadcast, or summed over?"""
+"""This file is watching a forward pass: what raw vectors and embeddings' tables are used for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ POINTWISE = {"mul", "add", "sub", "rsub", "div", "true_divide", "pow", "where", 
 POINTWISE |= {"minimum", "lerp", "addcmul", "prelu", "rms_norm", "layer_norm", "batch_norm"}
 POINTWISE |= {"group_norm", "instance_norm"}
 REDUCING = {"sum", "mean", "norm", "logsumexp"}
+PRODUCTS = {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "mv", "dot"}
 
 
 class _Watcher(TorchFunctionMode):
@@ -29,6 +31,7 @@ class _Watcher(TorchFunctionMode):
         self.products: dict[int, tuple[set[str], object]] = {}
         self.broadcast: set[str] = set()
         self.other: set[str] = set()
+        self.in_products: set[int] = set()  # identities of tensors that stand in a product
 
     def __torch_function__(
         self,
@@ -51,6 +54,8 @@ class _Watcher(TorchFunctionMode):
                 self.products[id(result)] = (names, result)
             else:
                 self.other |= names
+        if name in PRODUCTS:
+            self.in_products |= {id(t if t._base is None else t._base) for t in tensors}
         if name in REDUCING:
             # (x * w).sum(-1) is a dot product in two steps, unless w's own axis survives.
             for tensor in tensors:
@@ -60,8 +65,21 @@ class _Watcher(TorchFunctionMode):
         return result
 
 
-def broadcast_vectors(model: nn.Module, example_inputs: object) -> frozenset[str]:
-    """Name the vectors that a forward pass applies elementwise, and nothing else.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a forward pass showed.
+
+    Args:
+        elementwise: Vectors that it applied elementwise, and nothing else.
+        readouts: Embeddings' tables that it multiplied with.
+    """
+
+    elementwise: frozenset[str] = frozenset()
+    readouts: frozenset[str] = frozenset()
+
+
+def watched(model: nn.Module, example_inputs: object) -> Seen:
+    """Watch one forward pass.
 
     Args:
         model: A real model, at the base width.
@@ -70,8 +88,8 @@ def broadcast_vectors(model: nn.Module, example_inputs: object) -> frozenset[str
     Raises:
         ModelError: The forward pass failed.
     """
-    watched = {unwrapped(n): p for n, p in model.named_parameters() if p.dim() == 1}
-    watcher = _Watcher(watched)
+    vectors = {unwrapped(n): p for n, p in model.named_parameters() if p.dim() == 1}
+    watcher = _Watcher(vectors)
     keywords = example_inputs if isinstance(example_inputs, Mapping) else {}
     positional = example_inputs if isinstance(example_inputs, tuple | list) else (example_inputs,)
     try:
@@ -83,4 +101,9 @@ def broadcast_vectors(model: nn.Module, example_inputs: object) -> frozenset[str
             why="example_inputs= shows how raw parameters are used",
             fix="pass what build(base) is called with: a tensor, a tuple, or a dict of keywords",
         ) from problem
-    return frozenset(watcher.broadcast - watcher.other)
+    tables = {
+        f"{unwrapped(name)}.weight"
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and id(module.weight) in watcher.in_products
+    }
+    return Seen(frozenset(watcher.broadcast - watcher.other), frozenset(tables))

@@ -1,15 +1,19 @@
 """Rules: scaling as data over shapes. Standard library only."""
 
 from mutransfer.rules.explain import explain
+from mutransfer.rules.hybrids import HYBRIDS
 from mutransfer.rules.optimizers import OPTIMIZERS, Update
 from mutransfer.rules.plan import Plan, PlanRow
+from mutransfer.rules.registry import PARAMETRIZATIONS, TABLES
 from mutransfer.rules.roles import Role
 from mutransfer.rules.symmetry import in_form, shift, without_multiplier
-from mutransfer.rules.tables import PARAMETRIZATIONS, Parametrization, Rule
+from mutransfer.rules.tables import Parametrization, Rule
 
 __all__ = [
+    "HYBRIDS",
     "OPTIMIZERS",
     "PARAMETRIZATIONS",
+    "TABLES",
     "Parametrization",
     "Plan",
     "PlanRow",

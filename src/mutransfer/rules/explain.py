@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
+from mutransfer.errors import listed
 from mutransfer.rules.decay import constant_product
 from mutransfer.rules.optimizers import Optimizer, Update, optimizer_named
 from mutransfer.rules.plan import Plan, PlanRow
+from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.symmetry import in_form
-from mutransfer.rules.tables import Parametrization, Rule, parametrization_named
+from mutransfer.rules.tables import Parametrization, Rule
 
 LEGEND = """n: how many such parameters; r_in, r_out: fan-in and fan-out over the base's; x: times.
 Multiplied are your fresh weights (init), and your rate (lr), epsilon (eps) and decay at the base
@@ -50,6 +52,8 @@ def _table_text(table: Parametrization, optimizer: Optimizer | None) -> str:
     """Print a parametrization like the paper's table."""
     lines = [f"{table.name}: {table.title}", f"form: {table.form}"]
     lines += [f"source: {source}" for source in table.source]
+    scale = "as it is" if table.attention is None else f"(head width)^{table.attention}"
+    lines.append(f"attention scale: {scale}")
     if optimizer is None:
         families = list(Update)
         heads = ["role", "multiplier", "init std", *(f"lr {u}" for u in families), "eps"]
@@ -140,10 +144,15 @@ def _row_text(plan: Plan, row: PlanRow) -> str:
     lines += [
         f"  decay x   {_number(row.decay_factor)}: {constant_product(rule, optimizer)}"
         " (constant-product)",
-        f"  input x   {_number(row.multiplier)}: {rule.multiplier}",
+        f"  input x   {_number(row.multiplier)}: {_multiplier_text(row, rule)}",
         *(f"  source    {source}" for source in table.source),
     ]
     return "\n".join(lines)
+
+
+def _multiplier_text(row: PlanRow, rule: Rule) -> str:
+    """Say which power the multiplier is, or where it is another layer's."""
+    return f"at {listed(row.multiplier_at)}" if row.multiplier_at else str(rule.multiplier)
 
 
 def _number(value: float) -> str:

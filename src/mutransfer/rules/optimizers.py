@@ -11,7 +11,7 @@ from mutransfer.errors import RuleError, nearest
 class Update(StrEnum):
     """How an update's size depends on the gradient's and the weight's.
 
-    entrywise: every entry moves by about the rate (Adam, AdamW, Lion, sign-like).
+    entrywise: every entry moves by about the rate (Adam and its kin, RMSprop, Lion, sign-like).
     gradient: the step is proportional to the gradient (SGD, momentum).
     spectral: the update is orthogonalised, its singular values are about 1 (Muon).
     relative: the step is proportional to the weight's RMS (parameter-scaled Adafactor).
@@ -44,23 +44,29 @@ class Optimizer:
         update: The family whose rate column applies.
         decay: Where weight decay enters.
         eps: The library's default epsilon, or None where the optimizer has none.
+        path: The class that the name stands for.
     """
 
     name: str
     update: Update
     decay: DecayKind
     eps: float | None
+    path: str
 
 
+# fmt: off
 OPTIMIZERS = {
     row.name: row
     for row in (
-        Optimizer("sgd", Update.GRADIENT, DecayKind.TIMES_RATE, None),
-        Optimizer("adam", Update.ENTRYWISE, DecayKind.IN_GRADIENT, 1e-8),
-        Optimizer("adamw", Update.ENTRYWISE, DecayKind.TIMES_RATE, 1e-8),
-        Optimizer("lion", Update.ENTRYWISE, DecayKind.TIMES_RATE, None),
+        Optimizer("sgd",     Update.GRADIENT,  DecayKind.TIMES_RATE,  None, "torch.optim.SGD"),
+        Optimizer("adam",    Update.ENTRYWISE, DecayKind.IN_GRADIENT, 1e-8, "torch.optim.Adam"),
+        Optimizer("adamw",   Update.ENTRYWISE, DecayKind.TIMES_RATE,  1e-8, "torch.optim.AdamW"),
+        Optimizer("nadam",   Update.ENTRYWISE, DecayKind.IN_GRADIENT, 1e-8, "torch.optim.NAdam"),
+        Optimizer("rmsprop", Update.ENTRYWISE, DecayKind.IN_GRADIENT, 1e-8, "torch.optim.RMSprop"),
+        Optimizer("lion",    Update.ENTRYWISE, DecayKind.TIMES_RATE,  None, "lion_pytorch.Lion"),
     )
 }
+# fmt: on
 
 
 def optimizer_named(name: str) -> Optimizer:

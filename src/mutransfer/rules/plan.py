@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,11 +12,13 @@ from mutransfer.errors import CoverageError, RuleError, listed
 from mutransfer.rules.decay import constant_product
 from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.rules.power import Power, Ratios
+from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.roles import REASONS, Role
 from mutransfer.rules.symmetry import in_form
-from mutransfer.rules.tables import Rule, parametrization_named
+from mutransfer.rules.tables import Parametrization, Rule
 
 SCHEMA = 1
+TIED_AS_THEY_ARE = ("sp", "none")  # one rate for all, and a tied table has the embedding's init
 WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
 
@@ -50,6 +52,7 @@ class ParameterFacts:
         r_out: Fan-out over base fan-out.
         init: The author's initialization.
         reason: Why it has this role, in words.
+        readouts: Linear layers that share this embedding's table.
     """
 
     name: str
@@ -59,6 +62,7 @@ class ParameterFacts:
     r_out: Fraction
     init: OwnInit
     reason: str = ""
+    readouts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class PlanRow:
         init_exponent: How the author's own init scales with the ratio it depends on.
         fresh_rms: RMS that `apply` expects of the author's fresh weights, None for any.
         fresh_error: Relative standard error of that RMS.
+        multiplier_at: The layers whose input is multiplied; by default the parameter's own. A
+            tied table's are its readouts.
     """
 
     name: str
@@ -96,6 +102,7 @@ class PlanRow:
     init_exponent: Fraction
     fresh_rms: float | None
     fresh_error: float
+    multiplier_at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +248,12 @@ def plan_from_facts(
     """
     published = parametrization_named(parametrization)
     table = in_form(published, form)
-    rows = [_row(fact, table.rules[fact.role], optimizer, table.keeps_init) for fact in facts]
+    rows = [
+        _row(fact, table.rules[fact.role], optimizer, table.keeps_init)
+        if not fact.readouts
+        else _tied(fact, published, optimizer)
+        for fact in facts
+    ]
     return Plan(parametrization, table.form, optimizer, base, target, tuple(rows))
 
 
@@ -274,6 +286,27 @@ def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool
     )
 
 
+def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str) -> PlanRow:
+    """Evaluate the rule of a table that embedding and readout share.
+
+    The tensor has one init and one rate, the embedding's; what the readout lacks is a multiplier
+    in its input. So the form is that of Table 8, whichever the others have.
+    """
+    table, readout = published.rules[fact.role], published.rules[Role.OUTPUT]
+    update = optimizer_named(optimizer).update
+    alike = readout.init_std == table.init_std and readout.lr(update) == table.lr(update)
+    if not alike and published.name not in TIED_AS_THEY_ARE:
+        raise RuleError(
+            f"'{fact.name}' is shared with the readout, and '{published.name}' gives a readout "
+            "another init or rate than an embedding",
+            why="one tensor has one init and one rate",
+            fix="untie them, or make_plan(..., parametrization='mup')",
+        )
+    row = _row(fact, table, optimizer, published.keeps_init)
+    multiplier = readout.multiplier.at(Ratios(fan_in=fact.r_out))
+    return replace(row, multiplier=multiplier, multiplier_at=fact.readouts)
+
+
 def missing_init(rule: Rule, ratios: Ratios, own: OwnInit) -> float:
     """Give the part of the rule's init factor that the author's own init does not have.
 
@@ -297,4 +330,5 @@ def _row_from_data(data: Mapping[str, Any]) -> PlanRow:
     """Read a row back."""
     exact = {key: Fraction(data[key]) for key in ("r_in", "r_out", "init_exponent")}
     rest = {"role": Role(data["role"]), "shape": tuple(data["shape"])}
+    rest["multiplier_at"] = tuple(data.get("multiplier_at", ()))
     return PlanRow(**{**data, **exact, **rest})

@@ -43,4 +43,12 @@ ALIGNMENT = Source(
 SPECTRAL_CONDITION = Source(
     "A Spectral Condition for Feature Learning", "Yang, Simon, Bernstein 2023", "2310.17813"
 )
+UNIT_SCALED = Source(
+    "u-µP: The Unit-Scaled Maximal Update Parametrization", "Blake et al. 2024", "2407.17465"
+)
+HYBRID_SWITCHES = Source(
+    "Quantifying Hyperparameter Transfer and the Importance of Embedding Layer Learning Rate",
+    "Kalra, Barkeshli 2026",
+    "2605.21486",
+)
 OWN = Source("the model's own initialization and rates", "its author", "")

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from mutransfer.errors import RuleError
 from mutransfer.rules.power import ONE, Power
+from mutransfer.rules.registry import PARAMETRIZATIONS
 from mutransfer.rules.tables import Parametrization, Rates, Rule
 
-FORMS = ("table-3", "table-8")
+PLAIN = ("table-3", "no multipliers")
+PUBLISHED = ("table-8", "published")
 
 
 def shift(rule: Rule, theta: Power) -> Rule:
@@ -58,22 +60,39 @@ def in_form(table: Parametrization, form: str) -> Parametrization:
     """Write a table in another of its equivalent forms.
 
     Args:
-        table: A parametrization in its published form.
-        form: 'table-8' as published, or 'table-3': no multipliers, so that no model is edited.
+        table: A parametrization in any form.
+        form: 'table-3', or 'no multipliers', so that no model is edited; 'table-8', or
+            'published', with the multipliers that its source prints. µP calls its two forms
+            by the first names, other tables by the second.
 
     Raises:
         RuleError: There is no such form.
 
     Source:
         Tensor Programs V, arXiv:2203.03466, Tables 3 and 8.
+
+    Example:
+        >>> from mutransfer.rules.tables import NTK
+        >>> plain = in_form(NTK, "table-3")
+        >>> plain.form, in_form(plain, "published") == NTK
+        ('no multipliers', True)
     """
-    if form not in FORMS:
+    if form not in PLAIN + PUBLISHED:
         raise RuleError(
             f"there is no form '{form}'",
             why="a plan names its form, because clipping and logged weights depend on it",
             fix="write form='table-3' (no multipliers) or form='table-8'",
         )
-    if form == "table-8" or all(rule.multiplier == ONE for rule in table.rules.values()):
+    published = PARAMETRIZATIONS.get(table.name, table)
+    if form in PUBLISHED:
+        wanted = {role: rule.multiplier for role, rule in published.rules.items()}
+        name = published.form
+    else:
+        wanted = dict.fromkeys(table.rules, ONE)
+        name = "table-3" if published.form == "table-8" else "no multipliers"
+    if all(rule.multiplier == wanted[role] for role, rule in table.rules.items()):
         return table
-    rules = {role: without_multiplier(rule) for role, rule in table.rules.items()}
-    return replace(table, form=form, rules=rules)
+    rules = {
+        role: shift(rule, wanted[role] / rule.multiplier) for role, rule in table.rules.items()
+    }
+    return replace(table, form=name, rules=rules)

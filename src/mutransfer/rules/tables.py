@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
-from mutransfer.errors import RuleError, nearest
 from mutransfer.rules.optimizers import Update
 from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Least, Power
 from mutransfer.rules.roles import Role
-from mutransfer.rules.sources import ALIGNMENT, OWN, SPECTRAL_CONDITION, TENSOR_PROGRAMS_V, Source
+from mutransfer.rules.sources import (
+    ALIGNMENT,
+    OWN,
+    SPECTRAL_CONDITION,
+    TENSOR_PROGRAMS_V,
+    UNIT_SCALED,
+    Source,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ class Parametrization:
         form: Which of the equivalent tables this is.
         source: Where it is printed.
         rules: One line per role.
+        attention: Scale of the attention logits as a power of the head width relative to the
+            base's; None for the model's own. It is told, not applied: no parameter carries it.
         keeps_init: The model's own initialization stands, however it scales.
     """
 
@@ -66,6 +75,7 @@ class Parametrization:
     form: str
     source: tuple[Source, ...]
     rules: Mapping[Role, Rule]
+    attention: Fraction | None
     keeps_init: bool = False
 
 
@@ -75,6 +85,7 @@ MUP = Parametrization(
     title="maximal update parametrization (µP)",
     form="table-8",
     source=(TENSOR_PROGRAMS_V.place("Table 8"), SPECTRAL_CONDITION.place("spectral column")),
+    attention=Fraction(-1),
     rules={
         #                     multiplier   init std             entrywise   gradient          spectral                    relative           eps
         Role.INPUT:      Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None,                       ONE),              FAN_OUT**-1),
@@ -91,6 +102,7 @@ SP = Parametrization(
     title="standard parametrization: fan-in init everywhere, one rate",
     form="no multipliers",
     source=(ALIGNMENT.place("standard parameterization, one global rate"),),
+    attention=-HALF,
     rules={
         #                     multiplier   init std             entrywise   gradient   spectral   relative   eps
         Role.INPUT:      Rule(ONE,         ONE,           Rates(ONE,        ONE,       None,      ONE),      ONE),
@@ -101,6 +113,80 @@ SP = Parametrization(
         Role.FIXED:      Rule(ONE,         ONE,           Rates(ONE,        ONE,       ONE,       ONE),      ONE),
     },
 )
+
+# Init, multipliers and entrywise rates are published as exponents of one width. [derived]: their
+# split between fan-in and fan-out; eps, the gradient's size at init; the gradient rate, entrywise
+# over that size (a bottleneck's as in MUP); the relative rate, entrywise over init; the spectral
+# rate and every bottleneck, from MUP's by the abc-symmetry.
+SP_FULL_ALIGN = Parametrization(
+    name="sp-full-align",
+    title="standard parametrization with a rate per layer, for full alignment",
+    form="no multipliers",
+    source=(ALIGNMENT.place("standard parameterization, per-layer rates, full alignment"),),
+    attention=-HALF,
+    rules={
+        #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
+        Role.INPUT:      Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT**HALF,           None,                     ONE),              FAN_OUT**-HALF),
+        Role.VECTOR:     Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT**HALF,           None,                     ONE),              FAN_OUT**-HALF),
+        Role.HIDDEN:     Rule(ONE,            FAN_IN**-HALF, Rates(FAN_IN**-1,    FAN_OUT**HALF / FAN_IN,  (FAN_OUT / FAN_IN)**HALF, FAN_IN**-HALF),    FAN_OUT**-HALF),
+        Role.OUTPUT:     Rule(ONE,            FAN_IN**-HALF, Rates(FAN_IN**-1,    FAN_IN**-1,              None,                     FAN_IN**-HALF),    ONE),
+        Role.BOTTLENECK: Rule(ONE,            FAN_IN**-HALF, Rates(FAN_IN**-1,    FAN_IN**-1,              (FAN_OUT / FAN_IN)**HALF, FAN_IN**-HALF),    ONE),
+        Role.FIXED:      Rule(ONE,            ONE,           Rates(ONE,           ONE,                     ONE,                      ONE),              ONE),
+    },
+)
+
+NTK = Parametrization(
+    name="ntk",
+    title="neural tangent parametrization with a rate per layer, for full alignment",
+    form="published",
+    source=(ALIGNMENT.place("NTK parameterization, per-layer rates, full alignment"),),
+    attention=-HALF,
+    rules={
+        #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
+        Role.INPUT:      Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT**HALF,           None,                     ONE),              FAN_OUT**-HALF),
+        Role.VECTOR:     Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT**HALF,           None,                     ONE),              FAN_OUT**-HALF),
+        Role.HIDDEN:     Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT**HALF,           FAN_OUT**HALF,            FAN_IN**-HALF),    (FAN_IN * FAN_OUT)**-HALF),
+        Role.OUTPUT:     Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, ONE,                     None,                     FAN_IN**-HALF),    FAN_IN**-HALF),
+        Role.BOTTLENECK: Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, ONE,                     FAN_OUT**HALF,            FAN_IN**-HALF),    FAN_IN**-HALF),
+        Role.FIXED:      Rule(ONE,            ONE,           Rates(ONE,           ONE,                     ONE,                      ONE),              ONE),
+    },
+)
+
+MFP = Parametrization(
+    name="mfp",
+    title="mean-field parametrization with a rate per layer, for full alignment",
+    form="published",
+    source=(ALIGNMENT.place("mean-field parameterization, per-layer rates, full alignment"),),
+    attention=Fraction(-1),  # as in the µP that it equals [derived: the abc-symmetry]
+    rules={
+        #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
+        Role.INPUT:      Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT,                 None,                     ONE),              FAN_OUT**-1),
+        Role.VECTOR:     Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT,                 None,                     ONE),              FAN_OUT**-1),
+        Role.HIDDEN:     Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    Least(FAN_IN**-HALF / FAN_OUT, FAN_IN**-1 * FAN_OUT**-HALF)),
+        Role.OUTPUT:     Rule(FAN_IN**-1,     ONE,           Rates(ONE,           FAN_IN,                  None,                     ONE),              FAN_IN**-1),
+        Role.BOTTLENECK: Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    FAN_IN**-1),
+        Role.FIXED:      Rule(ONE,            ONE,           Rates(ONE,           ONE,                     ONE,                      ONE),              ONE),
+    },
+)
+
+# Under u-µP's own layers backward passes have factors of their own; eps and the gradient rate here
+# are for true derivatives, which is what `apply` installs [derived].
+UMUP = Parametrization(
+    name="umup",
+    title="unit-scaled µP (u-µP), width only: µP but for the embedding's rate",
+    form="published",
+    source=(UNIT_SCALED.place("width factors of init, multiplier and Adam rate"),),
+    attention=Fraction(-1),
+    rules={
+        #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
+        Role.INPUT:      Rule(ONE,            ONE,           Rates(FAN_OUT**-HALF, FAN_OUT**HALF,          None,                     FAN_OUT**-HALF),   FAN_OUT**-1),
+        Role.VECTOR:     Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT,                 None,                     ONE),              FAN_OUT**-1),
+        Role.HIDDEN:     Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    Least(FAN_IN**-HALF / FAN_OUT, FAN_IN**-1 * FAN_OUT**-HALF)),
+        Role.OUTPUT:     Rule(FAN_IN**-1,     ONE,           Rates(ONE,           FAN_IN,                  None,                     ONE),              FAN_IN**-1),
+        Role.BOTTLENECK: Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    FAN_IN**-1),
+        Role.FIXED:      Rule(ONE,            ONE,           Rates(ONE,           ONE,                     ONE,                      ONE),              ONE),
+    },
+)
 # fmt: on
 
 NONE = Parametrization(
@@ -109,26 +195,6 @@ NONE = Parametrization(
     form="no multipliers",
     source=(OWN,),
     rules={role: Rule(ONE, ONE, Rates(ONE, ONE, ONE, ONE), ONE) for role in Role},
+    attention=None,
     keeps_init=True,
 )
-
-PARAMETRIZATIONS = {table.name: table for table in (MUP, SP, NONE)}
-
-
-def parametrization_named(name: str) -> Parametrization:
-    """Look a parametrization up.
-
-    Raises:
-        RuleError: There is no such table.
-
-    Example:
-        >>> parametrization_named("mup").rules[Role.HIDDEN].rates.entrywise == FAN_IN**-1
-        True
-    """
-    if name not in PARAMETRIZATIONS:
-        raise RuleError(
-            f"there is no parametrization '{name}'",
-            why="a wrong name would train with the wrong rates",
-            fix=f"{nearest(name, PARAMETRIZATIONS)}; `mutransfer rules` prints the tables",
-        )
-    return PARAMETRIZATIONS[name]

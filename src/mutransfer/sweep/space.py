@@ -22,7 +22,8 @@ from mutransfer.records import (
     TrialSpec,
 )
 from mutransfer.records.base import explained
-from mutransfer.rules.tables import parametrization_named
+from mutransfer.rules.hybrids import named_in, without
+from mutransfer.rules.registry import parametrization_named
 
 LARGEST_FILE = 2**20
 
@@ -108,9 +109,11 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
     problems: dict[str, StudyError] = {}
     for trial in trials:
         try:
-            parametrization_named(lab_settings(trial).parametrization)
-        except RuleError as unknown:
-            error = StudyError(f"{where}: {unknown.what}", why=unknown.why, fix=unknown.fix)
+            settings = lab_settings(trial)
+            parametrization_named(settings.parametrization)
+            _check_switches(settings)
+        except RuleError as wrong:
+            error = StudyError(f"{where}: {wrong.what}", why=wrong.why, fix=wrong.fix)
             problems.setdefault(error.what, error)
         except ValidationError as refused:
             said = explained(refused, LabSettings, error=StudyError, where=where)
@@ -124,6 +127,25 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
     if problems:
         first = next(iter(problems.values()))
         raise StudyError(_joined(problems, where), why=first.why, fix=first.fix)
+
+
+def _check_switches(settings: LabSettings) -> None:
+    """Refuse a hybrid named after a switch that the lab's decoder cannot show.
+
+    The lab's heads have one width, so 1/d and 1/√d attention stay a constant apart and `attn`
+    changes nothing from width to width; without gains and biases `ln` has no parameter.
+    """
+    idle = {"attn": "the lab's attention is 1/d at a fixed head width"}
+    if settings.norm_gains == "none" and not settings.biases:
+        idle["ln"] = "the lab's norms have no gains here (norm_gains 'none', no biases)"
+    name = settings.parametrization
+    shown = {switch: idle[switch] for switch in named_in(name) if switch in idle}
+    if shown:
+        raise RuleError(
+            f"'{name}' names {listed(shown)}, which shows nothing in this lab",
+            why=f"{' and '.join(shown.values())}, so a difference would be nil by construction",
+            fix=f"write '{without(name, set(shown))}', which is the same training here",
+        )
 
 
 def lab_settings(trial: TrialSpec) -> LabSettings:

@@ -15,12 +15,6 @@ from mutransfer.rules import OPTIMIZERS, Plan, PlanRow
 from mutransfer.workflows.telling import prediction_text
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
-CLASSES = {
-    "adamw": "torch.optim.AdamW",
-    "adam": "torch.optim.Adam",
-    "sgd": "torch.optim.SGD",
-    "lion": "lion_pytorch.Lion",
-}
 SAME_EVERYWHERE = ("sp", "none")  # parametrizations in which every parameter has the same rate
 
 
@@ -89,7 +83,7 @@ def _with_plan(prediction: Prediction, plan: Plan) -> list[str]:
         '    group["weight_decay"] = weight_decay * decay',
         *(['    group["eps"] = eps * epsilon'] if has_eps else []),
         "    groups.append(group)",
-        f"optimizer = {CLASSES[plan.optimizer]}(groups)",
+        f"optimizer = {OPTIMIZERS[plan.optimizer].path}(groups)",
     ]
 
 

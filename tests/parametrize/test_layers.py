@@ -1,0 +1,266 @@
+"""Every kind of layer has its role, and trains as µP says."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from zoo import Tied, refused
+
+import mutransfer as mt
+from mutransfer.parametrize import apply, make_plan, param_groups
+
+
+class Channels(nn.Module):
+    """Convolutions: plain, depthwise, grouped, strided, transposed, and a depthwise transposed."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(3, width, 3, padding=1)
+        self.norm = nn.GroupNorm(4, width)
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.grouped = nn.Conv2d(width, width, 3, padding=1, groups=4)
+        self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(2 * width, width, 2, stride=2)
+        self.spread = nn.ConvTranspose2d(width, width, 1, groups=width)
+        self.bend = nn.PReLU(width)
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.norm(self.enter(x)))
+        for layer in (self.depthwise, self.grouped, self.down, self.up, self.spread):
+            x = self.bend(layer(x)) if layer is self.spread else F.relu(layer(x))
+        return self.head(x.mean((2, 3)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, width: int, kind: type[nn.Module] = nn.LSTM) -> None:
+        super().__init__()
+        self.table = nn.Embedding(32, width)
+        self.body = kind(width, width, batch_first=True)
+        self.head = nn.Linear(width, 32)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(self.table(tokens))[0])
+
+
+class Encoder(nn.Module):
+    """torch's own encoder layer: a fused projection for queries, keys and values."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(32, width)
+        self.layer = nn.TransformerEncoderLayer(
+            width, width // 8, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.head = nn.Linear(width, 32)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layer(self.table(tokens)))
+
+
+class Conv1D(nn.Module):
+    """A linear layer stored as (in, out), as GPT-2's in Hugging Face's library."""
+
+    def __init__(self, num_out: int, num_in: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(num_in, num_out) * num_in**-0.5)
+        self.bias = nn.Parameter(torch.zeros(num_out))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.weight + self.bias
+
+
+def transposed(width: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(12, width), nn.ReLU(), Conv1D(3 * width, width), nn.ReLU(),
+        Conv1D(width, 3 * width), nn.ReLU(), nn.Linear(width, 7),
+    )  # fmt: skip
+
+
+class TiedAtBothEnds(nn.Module):
+    """A language model whose readout is its embedding's table."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(32, width)
+        self.norm = nn.LayerNorm(width)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.head = nn.Linear(width, 32, bias=False)
+        self.head.weight = self.embed.weight
+        nn.init.normal_(self.embed.weight, std=0.3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embed(tokens)
+        x = x + self.down(F.relu(self.up(self.norm(x))))
+        return self.head(x)
+
+
+ROLES = {
+    Channels: {
+        "enter.weight": "input", "enter.bias": "vector", "norm.weight": "vector",
+        "norm.bias": "vector", "depthwise.weight": "input", "depthwise.bias": "vector",
+        "grouped.weight": "hidden", "grouped.bias": "vector", "down.weight": "hidden",
+        "down.bias": "vector", "up.weight": "hidden", "up.bias": "vector",
+        "spread.weight": "input", "spread.bias": "vector", "bend.weight": "vector",
+        "head.weight": "output", "head.bias": "fixed",
+    },
+    Recurrent: {
+        "table.weight": "input", "body.weight_ih_l0": "hidden", "body.weight_hh_l0": "hidden",
+        "body.bias_ih_l0": "vector", "body.bias_hh_l0": "vector", "head.weight": "output",
+        "head.bias": "fixed",
+    },
+    Encoder: {
+        "table.weight": "input", "layer.self_attn.in_proj_weight": "hidden",
+        "layer.self_attn.in_proj_bias": "vector", "layer.self_attn.out_proj.weight": "hidden",
+        "layer.linear1.weight": "hidden", "head.weight": "output",
+    },
+    transposed: {
+        "0.weight": "input", "2.weight": "hidden", "2.bias": "vector", "4.weight": "hidden",
+        "6.weight": "output",
+    },
+    TiedAtBothEnds: {"embed.weight": "input", "up.weight": "hidden"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("build", ROLES)
+def test_every_layer_has_its_role(build) -> None:
+    plan = make_plan(build, base=16, target=64)
+    found = {row.name: str(row.role) for row in plan.rows}
+    assert {name: found[name] for name in ROLES[build]} == ROLES[build]
+
+
+def test_sides_of_a_transposed_convolution_are_swapped() -> None:
+    """ORACLE: microsoft/mup takes the wrong side here (PITFALLS 40)."""
+
+    def build(width: int) -> nn.Module:
+        up = nn.ConvTranspose1d(width, 64 * width * width // 1024, 3)
+        nn.init.normal_(up.weight, std=width**-0.5)
+        return nn.Sequential(nn.Conv1d(2, width, 3), up)
+
+    row = make_plan(build, base=16, target=64)["1.weight"]
+    assert (row.r_in, row.r_out) == (4, 16)
+    assert row.lr_factor == 1 / 4
+
+
+def test_a_channel_of_a_grouped_convolution_sees_its_group() -> None:
+    """Groups of a fixed size: fan-in does not grow, though all shapes but one look the same."""
+    plan = make_plan(
+        lambda w: nn.Sequential(nn.Conv1d(2, w, 1), nn.Conv1d(w, w, 3, groups=w // 4)),
+        base=16,
+        target=64,
+    )
+    assert (plan["1.weight"].r_in, plan["1.weight"].r_out) == (1, 4)
+
+
+def test_a_tied_table_has_the_embeddings_rule_and_its_readout_a_multiplier() -> None:
+    """ORACLE: Table 8; logits = E x / r_in, and the table's init is not touched."""
+    plan = make_plan(TiedAtBothEnds, base=16, target=64)
+    row = plan["embed.weight"]
+    assert (row.init_factor, row.lr_factor, row.eps_factor) == (1.0, 1.0, 0.25)
+    assert (row.multiplier, row.multiplier_at) == (0.25, ("head",))
+    assert mt.Plan.from_json(plan.to_json()) == plan
+    assert "input x   0.25: at 'head'" in mt.explain(plan, "embed.weight")
+    torch.manual_seed(0)
+    plain = TiedAtBothEnds(64)
+    torch.manual_seed(0)
+    model = apply(TiedAtBothEnds(64), plan)
+    x = torch.randn(3, 64)
+    assert torch.equal(model.embed.weight, plain.embed.weight)
+    assert model.head.weight is model.embed.weight
+    assert torch.equal(model.head(x), plain.head(x / 4))
+    groups = param_groups(model, plan, lr=1.0)
+    assert sum(p.numel() for g in groups for p in g["params"]) == sum(
+        p.numel() for p in model.parameters()
+    )
+
+
+def test_a_tied_table_at_the_base_is_plain_pytorch() -> None:
+    plan = make_plan(Tied, base=16, target=16)
+    assert all((r.init_factor, r.lr_factor, r.multiplier) == (1, 1, 1) for r in plan.rows)
+
+
+@pytest.mark.parametrize("name", ["sp", "none"])
+def test_a_tied_table_without_rules_stays_as_it_is(name) -> None:
+    row = make_plan(TiedAtBothEnds, base=16, target=64, parametrization=name)["embed.weight"]
+    assert (row.init_factor, row.lr_factor, row.multiplier) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["sp-full-align", "sp+last", "ntk"])
+def test_a_tied_table_cannot_have_two_rules(name) -> None:
+    assert refused(lambda: make_plan(TiedAtBothEnds, base=16, target=64, parametrization=name)) == (
+        f"RuleError: 'embed.weight' is shared with the readout, and '{name}' gives a readout "
+        "another init or rate than an embedding\n"
+        "  why: one tensor has one init and one rate\n"
+        "  fix: untie them, or make_plan(..., parametrization='mup')"
+    )
+
+
+def test_a_readout_that_is_no_layer_is_refused_once_it_is_seen() -> None:
+    class Functional(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.wte, self.up = nn.Embedding(9, width), nn.Linear(width, width)
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.up(self.wte(tokens)) @ self.wte.weight.T
+
+    tokens = torch.zeros(2, 3, dtype=torch.long)
+    assert refused(lambda: make_plan(Functional, base=16, target=64, example_inputs=tokens)) == (
+        "RoleError: the forward pass multiplies with 'wte.weight', an embedding's table\n"
+        "  why: a table shared with the readout needs the readout's input multiplied by 1/r_in, "
+        "and there is no layer whose input it is\n"
+        "  fix: make the readout a layer: head = nn.Linear(width, vocabulary, bias=False); "
+        "head.weight = wte.weight"
+    )
+
+
+def test_layers_of_other_kinds_that_share_a_tensor_are_refused() -> None:
+    def build(width: int) -> nn.Module:
+        model = nn.Sequential(nn.Linear(width, width), nn.LSTMCell(width, width))
+        model[0].weight = model[1].weight_hh = nn.Parameter(torch.randn(4 * width, width))
+        return model
+
+    assert refused(lambda: make_plan(build, base=16, target=64)) == (
+        "RoleError: layers of different kinds share one tensor: '0.weight (Linear)', "
+        "'1.weight_hh (LSTMCell)'\n"
+        "  why: a rule is one layer's; a table shared by embedding and readout is understood\n"
+        "  fix: share it between nn.Embedding and nn.Linear, or give each a weight of its own"
+    )
+
+
+def images() -> tuple[torch.Tensor, torch.Tensor]:
+    drawn = torch.Generator().manual_seed(0)
+    return torch.randn(16, 3, 6, 6, generator=drawn), torch.randint(0, 5, (16,), generator=drawn)
+
+
+def text() -> tuple[torch.Tensor, torch.Tensor]:
+    rows = torch.randint(0, 32, (8, 13), generator=torch.Generator().manual_seed(0))
+    return rows[:, :-1], rows[:, 1:]
+
+
+def features() -> tuple[torch.Tensor, torch.Tensor]:
+    drawn = torch.Generator().manual_seed(0)
+    return torch.randn(64, 12, generator=drawn), torch.randint(0, 7, (64,), generator=drawn)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("build", "batch"),
+    [
+        (Channels, images()),
+        (Recurrent, text()),
+        (lambda width: Recurrent(width, nn.GRU), text()),
+        (Encoder, text()),
+        (transposed, features()),
+        (TiedAtBothEnds, text()),
+    ],
+)
+def test_the_coordinate_check_passes_for_every_layer(build, batch) -> None:
+    def loss(model, batch):
+        given = model(batch[0])
+        return F.cross_entropy(given.flatten(0, -2), batch[1].flatten())
+
+    check = mt.coord_check(
+        build, base=32, widths=[32, 64, 128, 256], batch=batch, loss=loss, lr=2**-7, steps=5
+    )
+    assert check.outcome == "pass", str(check)
