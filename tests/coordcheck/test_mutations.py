@@ -129,7 +129,7 @@ REFUSALS = {
     ),
     "a loss per row": (
         {"loss": lambda model, batch: model(batch[0])},
-        "ModelError: loss(model, batch) gave Tensor, not a scalar tensor\n"
+        "ModelError: loss(model, batch) gave Tensor (64, 4), not a scalar tensor\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: return the loss: loss=lambda model, batch: model(batch).square().mean()",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -36,6 +37,16 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def roles_of(text: str) -> dict[str, Role]:
-    """Read 'router.weight=bottleneck,head.weight=output'; make_plan checks the rest."""
-    pairs = (pair.rpartition("=") for pair in names(text))
-    return {pattern: cast("Role", role.lower()) for pattern, _, role in pairs}
+    """Read 'router.weight=bottleneck,head.weight=output', or what an error says in Python's words.
+
+    make_plan checks the rest.
+
+    Example:
+        >>> roles_of("head=output") == roles_of("roles={'head': Role.OUTPUT}")
+        True
+    """
+    if "{" in text:
+        found = re.findall(r"""['"](.+?)['"]\s*:\s*([\w.]+)""", text)
+    else:
+        found = [pair.rpartition("=")[::2] for pair in names(text)]
+    return {pattern: cast("Role", role.removeprefix("Role.").lower()) for pattern, role in found}

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mutransfer.coordcheck.diagnosis import diagnose, notes
+from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
 from mutransfer.coordcheck.own import own_plan
 from mutransfer.coordcheck.power import caught, planted
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
@@ -140,6 +141,7 @@ def coord_check(
     else:
         plan = plans[rising[-1]]
     readouts = [row.name for row in plan.rows if row.role is Role.OUTPUT]
+    shared = [layer for row in plan.rows for layer in row.multiplier_at]
     setting = Setting(
         build=build,
         widths=rising,
@@ -152,7 +154,9 @@ def coord_check(
         seeds=drawn,
         device=device,
         dtype=dtype,
-        readouts=frozenset(name.removesuffix(".weight") for name in readouts if "." in name),
+        readouts=frozenset(
+            [*shared, *(name.removesuffix(".weight") for name in readouts if "." in name)]
+        ),
     )
     with uncompiled():
         check = _check(setting, plan, parametrization, form, named, may_add=isinstance(seeds, int))
@@ -182,30 +186,36 @@ def _check(
         slopes = slopes_of(read | at_start, setting.widths, roles)
         noise = pooled_noise(slopes)
         power = caught(faults, slopes, noise, setting.widths, roles)
-        return findings(slopes, noise), power, max(noise.values(), default=0.0)
+        return doubted(findings(slopes, noise), read), power, max(noise.values(), default=0.0)
 
     found, power, half = judged()
     fails = any(one.outcome == "fail" for one in found)
-    if may_add and half > NOISY and not fails and _reasons(found, power, len(setting.seeds)):
+    if may_add and half > NOISY and not fails and _is_noisy(found, power):
         wanted = _more(setting.seeds, ADDED * len(setting.seeds))
         rest = replace(setting, seeds=wanted[len(setting.seeds) :])
         read, setting = joined(read, readings(rest)), replace(setting, seeds=wanted)
         found, power, half = judged()
         fails = any(one.outcome == "fail" for one in found)
+    risen = risen_loss(read, setting.widths)
     reasons = [] if fails else _reasons(found, power, len(setting.seeds))
+    advice = (
+        [f"{risen}: lower the rate, and see what is left"] if risen and (fails or reasons) else []
+    )
     outcome: Outcome = "fail" if fails else "undetermined" if reasons else "pass"
     return CoordCheck(
         outcome=outcome,
         findings=found,
-        diagnoses=diagnose(found, read, setting.widths, plan, form, optimizer),
+        diagnoses=diagnose(
+            found, read, setting.widths, plan, form, optimizer, own=parametrization is None
+        ),
         power=power,
-        reasons=tuple(reasons),
+        reasons=(*reasons, *advice),
         notes=notes(read, setting.widths, plan),
         settings={
             "widths": list(setting.widths),
             "seeds": len(setting.seeds),
             "steps": setting.steps,
-            "lr": setting.lr,
+            "lr": setting.lr if _uses_lr(setting) else None,
             "optimizer": optimizer,
             "parametrization": parametrization,
             "form": form,
@@ -262,10 +272,27 @@ def _more(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
     return (*seeds, *following)
 
 
+def _uses_lr(setting: Setting) -> bool:
+    """Tell whether `lr` is used: an optimizer of the user's own sets its rates itself."""
+    return setting.plans is not None or isinstance(setting.optimizer, str | type)
+
+
+def _is_noisy(found: Sequence[Finding], power: Mapping[str, bool]) -> bool:
+    """Tell whether more seeds may settle what is open."""
+    open_ = (one.outcome == "undetermined" and not is_doubted(one) for one in found)
+    return any(open_) or not all(power.values())
+
+
 def _reasons(found: Sequence[Finding], power: Mapping[str, bool], seeds: int) -> list[str]:
     """Say what is not decided, and what would settle it."""
     reasons = []
-    if open_ := [one for one in found if one.outcome == "undetermined"]:
+    if late := [one for one in found if is_doubted(one)]:
+        told = listed(dict.fromkeys(f"{one.name} ({one.quantity})" for one in late))
+        reasons.append(
+            f"off at the last steps only, though no rate was changed: {told}: lower the rate, or "
+            "take fewer steps"
+        )
+    if open_ := [one for one in found if one.outcome == "undetermined" and not is_doubted(one)]:
         told = listed(dict.fromkeys(f"{one.name} ({one.quantity})" for one in open_))
         needed = seeds * max(_times_more(one) for one in open_)
         settles = f"seeds={math.ceil(needed)}" if needed <= MOST_SEEDS else "larger widths"

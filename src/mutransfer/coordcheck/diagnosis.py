@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mutransfer.coordcheck.late import EPS_SEEN, eps_share, set_at
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.runs import Floats
@@ -17,7 +18,8 @@ from mutransfer.rules.power import Ratios
 
 NEAR = 0.2  # of powers that count as the same
 EPS_MATTERS = 0.3  # epsilon over the gradient's size, at the widest
-EPS_SEEN = 0.05  # the same, where epsilon is known to be set wrongly
+UPDATES = ("rate", "eps", "not known")  # faults that need not show from the start
+AT_START = ("gain", "size", "pull")  # what is wrong from the start
 OF_VECTORS = {"size": "gain", "step": "effect"}  # what a vector has instead
 
 
@@ -53,22 +55,30 @@ def diagnose(
     plan: Plan,
     form: str,
     optimizer: str,
+    *,
+    own: bool,
 ) -> tuple[Diagnosis, ...]:
-    """Name the broken rules; parameters with the same fault are told together."""
+    """Name the broken rules; parameters with the same fault are told together.
+
+    In an implementation of the user's own there is no plan's line to look at.
+    """
     rows = {row.name: row for row in plan.rows}
     # Under SGD a multiplier enters an update twice: in the output, and in the gradient.
     square = OPTIMIZERS[optimizer].update is Update.GRADIENT
-    broken_start = any(one.quantity in ("gain", "size") and one.outcome == "fail" for one in found)
+    starts = [one for one in found if one.outcome == "fail" and one.quantity in AT_START]
     told: dict[tuple[Fault, str, float], list[tuple[_Suspect, str]]] = {}
     for suspect in _suspects(found, rows).values():
         for found_fault, power in _faults(suspect, read, square):
             row, fault = rows[suspect.name], found_fault
-            hint = _declared(fault, row, read, widths, form, optimizer)
-            eps_hint = _declared("eps", row, read, widths, form, optimizer)
-            if fault == "rate" and not hint and eps_hint and _eps_share(row.name, read) > EPS_SEEN:
+            late = suspect.since > 0
+            hint = _declared(fault, row, read, widths, form, optimizer, late=late)
+            eps_hint = _declared("eps", row, read, widths, form, optimizer, late=late)
+            if fault == "rate" and not hint and eps_hint and eps_share(row.name, read) > EPS_SEEN:
                 fault, hint = "eps", eps_hint
-            if fault in ("rate", "eps") and broken_start and not hint:
+            if fault in ("rate", "eps") and starts and not hint:
                 continue  # follows from sizes that were wrong from the start
+            if fault == "rate" and not hint and ("set lr", row.name) in read:
+                fault = "not known"
             key = fault, suspect.role, round(2 * power) / 2
             told.setdefault(key, []).append((suspect, hint))
     began = min((suspect.since for members in told.values() for suspect, _ in members), default=0)
@@ -79,13 +89,14 @@ def diagnose(
             names=tuple(suspect.name for suspect, _ in members),
             power=power,
             since=min(suspect.since for suspect, _ in members),
-            text=_text(fault, role, power, members),
+            text=_text(fault, role, power, members, own=own),
         )
         for (fault, role, power), members in told.items()
         # What goes wrong later follows from what went wrong first: a network that blows up
         # stops answering to its other updates.
         if min(suspect.since for suspect, _ in members) == began
     ]
+    parts += _of_the_readout(starts)
     return (*parts, *_of_attention(found), *_of_the_rest(found, bool(parts)))
 
 
@@ -94,7 +105,7 @@ def _suspects(found: Sequence[Finding], rows: Mapping[str, PlanRow]) -> dict[str
     suspects: dict[str, _Suspect] = {}
     for one in found:
         name = one.name if one.name in rows else f"{one.name}.weight"
-        if name not in rows or one.quantity in ("change", "attention"):
+        if name not in rows or one.quantity in ("change", "attention", "pull"):
             continue
         suspect = suspects.setdefault(name, _Suspect(name, one.role))
         if one.outcome != "fail":
@@ -146,20 +157,11 @@ def _faults(
     if "gain" in suspect.failed:
         faults.append(("init", gain))
     if effect:
-        shrinks = effect < 0 and _eps_share(suspect.name, read) > EPS_MATTERS
+        shrinks = effect < 0 and eps_share(suspect.name, read) > EPS_MATTERS
         faults.append(("eps" if shrinks else "rate", effect))
     elif "update" in suspect.failed and "gain" not in suspect.failed:
         faults.append(("rate", suspect.update))
     return faults
-
-
-def _eps_share(name: str, read: Mapping[Key, Floats]) -> float:
-    """Compare epsilon with the gradient at the widest model's first step."""
-    eps, gradient = read.get(("set eps", name)), read.get(("gradient", name))
-    if eps is None or gradient is None:
-        return 0.0
-    size = float(np.nanmean(gradient[-1, :, 0]))
-    return float(np.nanmean(eps[-1, :, 0])) / size if size else 0.0
 
 
 def _declared(
@@ -169,12 +171,14 @@ def _declared(
     widths: tuple[int, ...],
     form: str,
     optimizer: str,
+    *,
+    late: bool,
 ) -> str:
     """Say what the optimizer was told, against what the rule says, as powers of width."""
     rule = in_form(PARAMETRIZATIONS["mup"], form).rules[row.role]
     ratios = Ratios(fan_in=row.r_in, fan_out=row.r_out)
     cell = {"rate": rule.lr(OPTIMIZERS[optimizer].update), "eps": rule.eps}.get(fault)
-    powers = _powers(fault, row, None if cell is None else cell.at(ratios), read, widths)
+    powers = _powers(fault, row, None if cell is None else cell.at(ratios), read, widths, late=late)
     if powers is None:
         return ""
     own, wanted = powers
@@ -188,13 +192,15 @@ def _powers(
     factor: float | None,
     read: Mapping[Key, Floats],
     widths: tuple[int, ...],
+    *,
+    late: bool = False,
 ) -> tuple[float, float] | None:
     """Give the powers of width of a setting and of its rule; None where they are the same."""
     setting = {"rate": "lr", "eps": "eps", "decay": "weight_decay"}.get(fault)
     values = read.get((f"set {setting}", row.name)) if setting else None
     if values is None or factor is None:
         return None
-    first, last = (float(np.nanmean(values[k, :, 0])) for k in (0, -1))
+    first, last = set_at(values, late=late)
     if first <= 0 or last <= 0:
         return None
     octaves = np.log2(widths[-1] / widths[0])
@@ -231,15 +237,22 @@ def notes(read: Mapping[Key, Floats], widths: tuple[int, ...], plan: Plan) -> tu
     )
 
 
-LINES: Mapping[Fault, str] = {
-    "init": "init_factor",
-    "rate": "lr_factor",
-    "multiplier": "multiplier",
-    "eps": "eps_factor",
+LINES: Mapping[Fault, tuple[str, str]] = {
+    "init": ("init_factor", "the init"),
+    "rate": ("lr_factor", "the rate"),
+    "multiplier": ("multiplier", "the multiplier"),
+    "eps": ("eps_factor", "epsilon"),
 }
 
 
-def _text(fault: Fault, role: str, power: float, members: Sequence[tuple[_Suspect, str]]) -> str:
+def _text(
+    fault: Fault,
+    role: str,
+    power: float,
+    members: Sequence[tuple[_Suspect, str]],
+    *,
+    own: bool,
+) -> str:
     """Say what is broken, and where to look."""
     direction = "too large" if power > 0 else "too small"
     first, hint = members[0]
@@ -249,9 +262,12 @@ def _text(fault: Fault, role: str, power: float, members: Sequence[tuple[_Suspec
         "rate": f"the rate of {role} parameters is {direction}",
         "multiplier": f"the multiplier of {role} layers is {direction}, or their init and rate are",
         "eps": f"epsilon stops {role} parameters: it must shrink as their gradients do",
+        "not known": f"updates of {role} parameters are {direction}, though their rate goes as "
+        "the rule says,",
     }[fault]
-    since = f", from step {first.since + 1} on" if first.since else ""
-    line = f"look at {LINES[fault]} of '{first.name}'"
+    since = f", from step {first.since + 1} on" if first.since and fault in UPDATES else ""
+    look_at = LINES.get(fault, ("the forward pass",) * 2)[own]
+    line = f"look at {look_at} of '{first.name}'"
     said = f"; {hint}" if hint else ""
     return f"{what} by width^{power:+g}{since} ({names}): {line}{said}"
 
@@ -263,9 +279,7 @@ def _of_attention(found: Sequence[Finding]) -> list[Diagnosis]:
     if not wrong:
         return []
     off = wrong[0].off
-    starts = [
-        one.off for one in found if one.quantity in ("gain", "size") and one.outcome == "fail"
-    ]
+    starts = [one.off for one in found if one.quantity in AT_START and one.outcome == "fail"]
     if any(start * off > 0 and abs(off) < 2 * abs(start) + NEAR for start in starts):
         return []  # queries and keys of a wrong size, each
     power = round(2 * off) / 2
@@ -274,6 +288,24 @@ def _of_attention(found: Sequence[Finding]) -> list[Diagnosis]:
         "by 1/d_head, not by 1/sqrt(d_head)"
     )
     return [Diagnosis("attention scale", "", tuple(one.name for one in wrong), power, 0, text)]
+
+
+def _of_the_readout(starts: Sequence[Finding]) -> list[Diagnosis]:
+    """Report a readout that is no layer of its own, by the gradient that comes out of it."""
+    for one in starts:
+        if one.quantity != "pull":
+            continue
+        tables = [start.off for start in starts if start.role == "input"]
+        if any(abs(off - one.off) < NEAR for off in tables):
+            return []  # the shared table's init
+        power = round(2 * one.off) / 2
+        text = (
+            f"the gradient behind the readout ({one.name}) goes as width^{one.slope:+.2g}, in µP "
+            "as width^-1: look at the readout's multiplier, 1/width where it shares the "
+            "embedding's table"
+        )
+        return [Diagnosis("multiplier", "output", (one.name,), power, 0, text)]
+    return []
 
 
 def _of_the_rest(found: Sequence[Finding], explained: bool) -> list[Diagnosis]:

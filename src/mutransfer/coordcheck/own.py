@@ -52,6 +52,7 @@ def own_plan(
             r_out=found.r_out,
             init=as_it_is,
             reason=found.reason,
+            readouts=target[name].readouts,
         )
         for name, found in axes.items()
     ]

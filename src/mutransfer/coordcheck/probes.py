@@ -64,6 +64,7 @@ class Probes:
         self._calls: dict[str, int] = {}
         self._squares: dict[Key, Square] = {}
         self._pulls: dict[str, Square] = {}
+        self._last = ""  # the last layer before the readout
         self._step = 0
         self._open = False
         self._handles = list(self._hooks())
@@ -127,6 +128,9 @@ class Probes:
             size = given.root if given is not None else 1.0
             if size:
                 found["effect", name] = moved / (pull.count * pull.root * size)
+        last, whole = self._pulls.get(self._last), self._pulls.get("")
+        if self._step == 0 and last is not None and whole is not None and whole.root:
+            found["pull", self._last] = last.root / whole.root
         return found
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -174,12 +178,15 @@ class Probes:
         if tensor.requires_grad:
             pull = self._pulls.setdefault(name, Square())
             tensor.register_hook(pull.add)  # type: ignore[no-untyped-call] # torch's own
+        if name and name not in self._readouts:
+            self._last = name
         told = name or "(output)"
         call = self._calls.get(told, 0)
         self._calls[told] = call + 1
         if self._step == 0:
             self._first[told, call] = tensor.detach().clone()
             if module is self._model:
+                self.add("outputs", told, torch.tensor(float(tensor.shape[-1:].numel())))
                 for owner, readout in self._names.items():
                     if readout in self._readouts:
                         self._gain(owner, readout, tensor)

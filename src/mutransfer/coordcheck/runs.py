@@ -142,10 +142,10 @@ def _run(setting: Setting, width: int, seed: int, tilt: Tilt | None) -> Iterator
                 with probes.step(step), _precision(setting):
                     loss = setting.loss(model, setting.batch)
                 _check_loss(loss, width, step)
-                scalars = probes.readings()
+                scalars = probes.readings() | {("loss", ""): float(loss.detach())}
                 if step < setting.steps:
                     loss.backward()  # type: ignore[no-untyped-call] # torch's own
-                    if step == 0:
+                    if step in (0, setting.steps - 1):  # a scheduler may have come between
                         scalars |= _settings_of(optimizer, model) | probes.gradients()
                     before = probes.weights()
                     optimizer.step()
@@ -247,7 +247,7 @@ def _check_loss(loss: object, width: int, step: int) -> None:
     """Refuse what is no finite scalar."""
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         raise ModelError(
-            f"loss(model, batch) gave {type(loss).__name__}, not a scalar tensor",
+            f"loss(model, batch) gave {_told(loss)}, not a scalar tensor",
             why="the check trains the model for a few steps",
             fix="return the loss: loss=lambda model, batch: model(batch).square().mean()",
         )
@@ -257,6 +257,12 @@ def _check_loss(loss: object, width: int, step: int) -> None:
             why="sizes of coordinates mean nothing once a model has diverged",
             fix="lower lr=, or look at the init of the widest model",
         )
+
+
+def _told(loss: object) -> str:
+    """Say what a loss is."""
+    shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else ""
+    return f"{type(loss).__name__} {shape}".strip()
 
 
 def optimizer_name(kind: str | type[torch.optim.Optimizer] | MakeOptimizer) -> str:

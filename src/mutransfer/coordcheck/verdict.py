@@ -91,8 +91,16 @@ def expected(key: Key, readings: Mapping[Key, Floats], roles: Mapping[str, Role]
         return None if owner is None else -0.5 if owner is Role.OUTPUT else 0.0
     if quantity == "effect":
         return 0.0 if role in MATRICES else None
-    if quantity in ("size", "step"):
+    if quantity == "size":
+        raw = role is Role.INPUT and ("gain", name.rpartition(".")[0]) not in readings
+        return 0.0 if role is Role.VECTOR or raw else None
+    if quantity == "step":
         return 0.0 if role is Role.VECTOR else None
+    if quantity == "pull":
+        # A readout that is a layer of its own has a gain.
+        sizes_W = readings.get(("outputs", WHOLE), np.zeros(1)).reshape(-1)
+        grows = np.nanmax(sizes_W) > np.nanmin(sizes_W)
+        return None if grows or Role.OUTPUT in roles.values() else -1.0
     if quantity == "update" and role in MATRICES:
         return -0.5 if role in (Role.HIDDEN, Role.BOTTLENECK) else 0.0
     if quantity == "change":

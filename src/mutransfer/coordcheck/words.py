@@ -16,7 +16,7 @@ def table(check: CoordCheck) -> str:
         f"coordinate check: {check.outcome}",
         f"  {s['parametrization'] or 'your own implementation'}, {s['optimizer']}, widths "
         f"{', '.join(map(str, s['widths']))}, {s['seeds']} seeds, {s['steps']} steps, "
-        f"lr {s['lr']:g}",
+        + ("rates of your own" if s["lr"] is None else f"lr {s['lr']:g}"),
     ]
     lines += [f"  {one.fault}: {one.text}" for one in check.diagnoses]
     lines += [f"  {reason}" for reason in check.reasons]

@@ -20,6 +20,7 @@ LEAST = 0.45  # powers of width that a panel shows to either side of what is exp
 MEANINGS: Mapping[str, str] = {
     "gain": "What fresh weights make of their input.",
     "size": "The size of fresh vectors; a bias may fade.",
+    "pull": "The gradient that comes out of the readout, against the one that enters it.",
     "attention": "Attention logits of the fresh model.",
     "effect": "What an update does to the output, along the loss's gradient.",
     "step": "The size of an update.",

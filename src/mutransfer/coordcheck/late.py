@@ -1,0 +1,80 @@
+"""This file is what is found late only: a rule's fault shows at once, a scheduler's does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mutransfer.coordcheck.probes import Key
+from mutransfer.coordcheck.result import Finding
+from mutransfer.coordcheck.runs import Floats
+
+CHANGED = 0.2  # power of width by which a rate is another than at the start
+EPS_SEEN = 0.05  # epsilon over the gradient's size, at the widest
+RISEN = 1.05  # last loss over the first
+
+
+def doubted(found: Sequence[Finding], read: Mapping[Key, Floats]) -> tuple[Finding, ...]:
+    """Leave open what fails late and passed early, where nothing in the optimizer explains it.
+
+    Init, multipliers and rates act from the first steps on. What starts later is a scheduler, an
+    epsilon that gradients have sunk to, or a network that the rate drives apart.
+    """
+    passed = {(one.quantity, one.name) for one in found if one.outcome == "pass"}
+    names = {key[1] for key in read if key[0] == "set lr"}
+    any_changed = any(_changed(name, read) for name in names)
+    judged = []
+    for one in found:
+        own = one.name in names
+        explained = _changed(one.name, read) if own else any_changed
+        explained = explained or (own and eps_share(one.name, read) > EPS_SEEN)
+        late_only = one.outcome == "fail" and (one.quantity, one.name) in passed
+        judged.append(replace(one, outcome="undetermined") if late_only and not explained else one)
+    return tuple(judged)
+
+
+def is_doubted(one: Finding) -> bool:
+    """Tell a finding that is off and was left open."""
+    return one.outcome == "undetermined" and not (
+        one.low <= one.expected + one.tolerance[1] and one.high >= one.expected - one.tolerance[0]
+    )
+
+
+def risen_loss(read: Mapping[Key, Floats], widths: Sequence[int]) -> str:
+    """Say where the loss rose; nothing if it did not."""
+    losses_WT = read["loss", ""].mean(axis=1)
+    for width, losses_T in zip(widths, losses_WT, strict=True):
+        if losses_T[-1] > RISEN * losses_T[0]:
+            return f"the loss rose from {losses_T[0]:.3g} to {losses_T[-1]:.3g} at width {width}"
+    return ""
+
+
+def eps_share(name: str, read: Mapping[Key, Floats]) -> float:
+    """Compare epsilon with the gradient of the widest model, at the start or at the end."""
+    eps, gradient = read.get(("set eps", name)), read.get(("gradient", name))
+    if eps is None or gradient is None:
+        return 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = eps[-1] / gradient[-1]
+    finite = shares[np.isfinite(shares)]
+    return float(finite.max()) if len(finite) else 0.0
+
+
+def set_at(values: Floats, *, late: bool) -> tuple[float, float]:
+    """Give a setting of the optimizer at the smallest and the largest width."""
+    steps = np.flatnonzero(np.isfinite(values).all(axis=(0, 1)))
+    step = int(steps[-1 if late else 0])
+    return float(values[0, :, step].mean()), float(values[-1, :, step].mean())
+
+
+def _changed(name: str, read: Mapping[Key, Floats]) -> bool:
+    """Tell whether a parameter's rates stand in another ratio at the end."""
+    ratios = []
+    for late in (False, True):
+        first, last = set_at(read["set lr", name], late=late)
+        if first <= 0 or last <= 0:
+            return False  # a warm-up's zero says nothing
+        ratios.append(np.log2(last / first))
+    return bool(abs(ratios[1] - ratios[0]) > CHANGED)
