@@ -142,8 +142,9 @@ def test_a_batch_goes_where_the_models_are():
 class Stranger(nn.Module):
     """A GPT with four heads that grow, attention by einsum, and a table used at both ends."""
 
-    def __init__(self, width: int, power: float = 1.0) -> None:
+    def __init__(self, width: int, power: float = 1.0, readout: float = 1.0) -> None:
         super().__init__()
+        self.multiplier = 2.0 / BASE * (width / BASE) ** -readout
         self.wte, self.wpe = nn.Embedding(64, width), nn.Embedding(24, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.w_qkv = nn.Linear(width, 3 * width, bias=False)
@@ -163,7 +164,7 @@ class Stranger(nn.Module):
         att = att.masked_fill(torch.triu(torch.ones(t, t, dtype=torch.bool), 1), -torch.inf)
         x = x + self.w_o(torch.einsum("bhqk,bkhd->bqhd", att.softmax(-1), v).flatten(2))
         x = x + self.fc2(F.gelu(self.fc1(self.norms[1](x))))
-        return self.norms[2](x) @ self.wte.weight.t() * (2.0 / self.n_embd)
+        return self.norms[2](x) @ self.wte.weight.t() * self.multiplier
 
 
 def strangers_adamw(model: nn.Module, power: float = 1.0) -> torch.optim.Optimizer:
@@ -195,16 +196,19 @@ def of_the_next(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("scale", "rate", "blame"),
+    ("scale", "rate", "readout", "blame"),
     [
-        (1.0, 1.0, []),
-        (0.5, 1.0, [("attention scale", "", 0.5)]),
-        (1.0, 0.5, [("rate", "hidden", 0.5)]),
+        (1.0, 1.0, 1.0, []),
+        (0.5, 1.0, 1.0, [("attention scale", "", 0.5)]),
+        (1.0, 0.5, 1.0, [("rate", "hidden", 0.5)]),
+        (1.0, 1.0, 0.5, [("multiplier", "output", 0.5)]),
+        (1.0, 1.0, 1.5, [("multiplier", "output", -0.5)]),
     ],
 )
-def test_a_strangers_own_implementation_is_judged(scale, rate, blame):
+def test_a_strangers_own_implementation_is_judged(scale, rate, readout, blame):
+    """A table that the readout shares has no layer there: the gradient behind it tells."""
     check = checked(
-        lambda width: Stranger(width, power=scale),
+        lambda width: Stranger(width, power=scale, readout=readout),
         batch=text(),
         loss=of_the_next,
         parametrization=None,

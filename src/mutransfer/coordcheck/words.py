@@ -21,12 +21,13 @@ def table(check: CoordCheck) -> str:
     lines += [f"  {one.fault}: {one.text}" for one in check.diagnoses]
     lines += [f"  {reason}" for reason in check.reasons]
     lines += [f"  note, {one.fault}: {one.text}" for one in check.notes]
-    lines += ["", "  exponent of width        expected  lowest  highest  of  outcome"]
+    lines += ["", "  exponent of width        expected  within       lowest  highest  of  outcome"]
     kinds: dict[tuple[str, str], list[Finding]] = {}
     for one in check.findings:
         kinds.setdefault((one.quantity, one.role), []).append(one)
     for (quantity, role), members in kinds.items():
         lines.append(_line(quantity, role, members))
+    lines.append("  (of: how many exponents, early and late steps apart; within: early, late)")
     seen = [role for role, caught in check.power.items() if caught]
     lines.append(f"  a planted half power in the rate is caught in: {', '.join(seen) or 'none'}")
     return "\n".join(lines)
@@ -38,7 +39,15 @@ def _line(quantity: str, role: str, members: Sequence[Finding]) -> str:
     low, high = min(m.slope for m in members), max(m.slope for m in members)
     failing = sum(m.outcome == "fail" for m in members)
     told = f"{failing} fail" if failing else worst.outcome
-    name = f"{quantity}, {role}" if role else quantity
+    whose = role or ("other modules" if quantity == "change" else "")
+    name = f"{quantity}, {whose}" if whose else quantity
     expected = sorted({m.expected for m in members})
     aim = ", ".join(f"{x:+.1f}" for x in expected)
-    return f"  {name:<24} {aim:>8} {low:>+7.2f} {high:>+8.2f} {len(members):>3}  {told}"
+    below, above = members[0].tolerance
+    within = f"±{above:g}" if below == above else f"-{below:g}, +{above:g}"
+    within += (
+        "" if members[-1].tolerance == members[0].tolerance else f", {members[-1].tolerance[1]:g}"
+    )
+    return (
+        f"  {name:<24} {aim:>8}  {within:<11} {low:>+7.2f} {high:>+8.2f} {len(members):>3}  {told}"
+    )

@@ -40,13 +40,13 @@ def check_named(
         UsageError: A reference cannot be imported, or widths cannot be read.
     """
     beside = build.partition(":")[0]
-    made = object_named(batch or f"{beside}:batch", WHY)
+    made = _beside(beside, "batch", batch)
     check = coord_check(
         build_named(build),
         base=base,
         widths=_widths(widths, base),
         batch=made() if callable(made) else made,
-        loss=object_named(loss or f"{beside}:loss", WHY),
+        loss=_beside(beside, "loss", loss),
         parametrization=parametrization,
         optimizer=_optimizer(optimizer),
         lr=lr,
@@ -62,6 +62,14 @@ def check_named(
 
         write_report(page, check=check, title=f"Coordinate check of {build}")
     return check
+
+
+def _beside(module: str, name: str, given: str | None) -> Any:  # noqa: ANN401 - the user's own
+    """Import what is named, or what stands beside the model under its usual name."""
+    if given is not None:
+        return object_named(given, WHY)
+    fix = f"define '{name}' in {module}, or name it: --{name} MODULE:NAME"
+    return object_named(f"{module}:{name}", WHY, fix)
 
 
 def _optimizer(name: str) -> Any:  # noqa: ANN401 - a name, a class or a factory

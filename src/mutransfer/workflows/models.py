@@ -32,8 +32,8 @@ def build_named(reference: str) -> Callable[[int], Any]:
     return function
 
 
-def object_named(reference: str, why: str) -> Any:  # noqa: ANN401 - whatever the user names
-    """Import `package.module:name`.
+def object_named(reference: str, why: str, fix: str = "") -> Any:  # noqa: ANN401 - anything
+    """Import `package.module:name`; `fix` says what to do where there is no such name.
 
     Raises:
         UsageError: The reference cannot be read, imported or found.
@@ -49,7 +49,8 @@ def object_named(reference: str, why: str) -> Any:  # noqa: ANN401 - whatever th
     for part in name.split("."):
         if not hasattr(found, part):
             public = [n for n in vars(found) if not n.startswith("_")]
-            raise UsageError(f"'{module_name}' has no '{name}'", why=why, fix=nearest(part, public))
+            fix = fix or nearest(part, public)
+            raise UsageError(f"'{module_name}' has no '{name}'", why=why, fix=fix)
         found = getattr(found, part)
     return found
 
