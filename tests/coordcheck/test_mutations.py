@@ -60,7 +60,7 @@ def test_one_layer_with_a_wrong_rate_is_named_alone():
     check = broken("lr_factor", lambda row: row.name == "2.weight", 1.0)
     (told,) = check.diagnoses
     assert (told.fault, told.names) == ("rate", ("2.weight",))
-    assert "look at lr_factor of '2.weight'" in told.text
+    assert "look at the rate of '2.weight'" in told.text
 
 
 @pytest.mark.slow

@@ -19,9 +19,6 @@ TOLERANCE = 0.25  # half of the smallest error that a rule can have [DESIGN sect
 # A layer's change has, beside what the loss asks for, a random part that fades as width outgrows
 # the batch's rows: measured, it tilts the exponent of a correct network by up to -0.25.
 CHANGE_TOLERANCE = 0.35
-# Networks of different widths learn at different speeds: measured, the effects of a correct one
-# drift by up to 0.2 within ten steps.
-LATE_TOLERANCE = 0.35
 # A random readout's own noise fades as width^-1/2, and the model's output with it; what is
 # under-trained shows in the effects.
 FADING_TOLERANCE = 0.6
@@ -44,7 +41,6 @@ class Slopes:
         expected: The exponent of a correct rule.
         by_seed: One exponent per seed and step; NaN where there is none.
         window: The steps that are averaged.
-        late: Whether these are the last ones, and there are earlier ones.
     """
 
     key: Key
@@ -52,7 +48,6 @@ class Slopes:
     expected: float
     by_seed: Floats
     window: tuple[int, int]
-    late: bool = False
 
     @property
     def averaged(self) -> Floats:
@@ -77,8 +72,8 @@ def slopes_of(
             logs_WST = np.where(values_WST > 0, np.log2(values_WST), np.nan)
         by_seed_ST = np.tensordot(weights_W, logs_WST, axes=1)
         role = roles.get(key[1]) or roles.get(f"{key[1]}.weight")
-        for late, window in enumerate(_windows(by_seed_ST)):
-            found.append(Slopes(key, role, aim, by_seed_ST, window, bool(late)))
+        for window in _windows(by_seed_ST):
+            found.append(Slopes(key, role, aim, by_seed_ST, window))
     return found
 
 
@@ -176,7 +171,7 @@ def _tolerance(one: Slopes) -> tuple[float, float]:
         return (FADING_TOLERANCE if name == WHOLE else CHANGE_TOLERANCE, CHANGE_TOLERANCE)
     if quantity == "size" and name.endswith("bias"):
         return FADING_BIAS, TOLERANCE
-    return (LATE_TOLERANCE, LATE_TOLERANCE) if one.late else (TOLERANCE, TOLERANCE)
+    return TOLERANCE, TOLERANCE
 
 
 def _finding(one: Slopes, half: float) -> Finding:

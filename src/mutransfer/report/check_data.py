@@ -71,7 +71,6 @@ class CheckPanel:
         lines: In the order of the model.
         tolerance: How far off an exponent may be, below and above; where findings differ, the
             least.
-        late: The same at the last steps, where it is another.
     """
 
     quantity: str
@@ -79,7 +78,6 @@ class CheckPanel:
     expected: float
     lines: tuple[CheckLine, ...]
     tolerance: tuple[float, float]
-    late: tuple[float, float]
 
     @property
     def title(self) -> str:
@@ -142,11 +140,7 @@ def _panel(
     """Make a panel of findings by name, each early and perhaps late."""
     lines = tuple(_line(name, found) for name, found in members.items())
     tolerance = min(tuple(found[0]["tolerance"]) for found in members.values())
-    late = max(
-        (tuple(found[-1]["tolerance"]) for found in members.values() if len(found) > 1),
-        default=tolerance,
-    )
-    return CheckPanel(*kind, lines, tolerance, late)
+    return CheckPanel(*kind, lines, tolerance)
 
 
 def _place(quantity: str) -> int:
@@ -322,6 +316,4 @@ def aim_and_tolerance(panel: CheckPanel) -> str:
     told = f"expected {aim_text(panel.expected)} ± {above:g}"
     if below != above:
         told = f"expected {aim_text(panel.expected)}, −{below:g} to +{above:g}"
-    elif panel.late != panel.tolerance:
-        told += f", late ± {panel.late[1]:g}"
     return told.replace(" ", "\N{NO-BREAK SPACE}")
