@@ -83,7 +83,7 @@ REFUSALS = {
     ),
     "factory fails": (
         lambda: make_plan(failing, base=16, target=64),
-        "ModelError: build(16) raised ZeroDivisionError: heads\n"
+        "ModelError: build(16) on the meta device raised ZeroDivisionError: heads\n"
         "  why: the plan compares the shapes of your model at several widths\n"
         "  fix: make build(16) work by itself; at the target it is built on the meta device, "
         "so create tensors without naming a device",

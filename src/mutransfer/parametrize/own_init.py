@@ -16,8 +16,10 @@ from mutransfer.parametrize.axes import Axes
 from mutransfer.parametrize.shapes import Build, built, untouched_randomness
 from mutransfer.rules.plan import OwnInit, unwrapped
 
-FEWEST_BUILDS = 8
+FEWEST_BUILDS = 8  # of a model that is cheap to build, or has a tensor of few entries
 MOST_BUILDS = 64
+MANY_ENTRIES = 2**9  # of which the spread is known well enough to trust the error from it
+CHUNK = 2**17  # entries that stay in the cache in double precision: 30 times faster than a pass
 # A readout's bias may have one entry, which takes some 300 draws: small models are built
 # more often, up to this many entries in all [assumed: about a second].
 CHEAP_ENTRIES = 2**24
@@ -38,20 +40,28 @@ class Moments:
 
     def add(self, tensor: torch.Tensor) -> None:
         """Pool one more build."""
-        square = tensor.detach().double().square()
-        mean = float(square.mean()) if self.size else 0.0
+        mean = fourth = 0.0
+        for part in tensor.detach().flatten().split(CHUNK) if self.size else ():
+            square = part.double().square()
+            mean += float(square.sum()) / self.size
+            fourth += float(square.dot(square)) / self.size
         self.builds += 1
         # A factory that seeds itself gives the same draw again, which is no new evidence.
         self.distinct += mean != self.latest
         self.latest = mean
         self.second += (mean - self.second) / self.builds
-        fourth = float(square.square().mean()) if self.size else 0.0
         self.fourth += (fourth - self.fourth) / self.builds
 
     @property
     def rms(self) -> float:
         """Root mean square about zero."""
         return math.sqrt(self.second)
+
+    @property
+    def settled(self) -> bool:
+        """Whether its error can be trusted: many entries, entries of one size, or many builds."""
+        many = self.builds >= FEWEST_BUILDS or self.size * self.distinct >= MANY_ENTRIES
+        return many or (self.size > 1 and self.error(self.size) < 1e-6)
 
     def error(self, size: int, draws: int = 1) -> float:
         """Relative standard error of an RMS over `draws` tensors of `size` entries."""
@@ -66,9 +76,9 @@ def measured_init(
 ) -> dict[str, OwnInit]:
     """Measure each parameter's RMS at base and probe width, and read the exponent off.
 
-    Builds the model 8 to 64 times at each width (a small one more often), until every exponent
-    has a standard error of at most 0.05. The nearest multiple of 1/2 is accepted within 5
-    errors + 0.02.
+    Builds the model 8 to 64 times at each width (a small one more often, a large one without
+    small tensors once), until every exponent has a standard error of at most 0.05. The nearest
+    multiple of 1/2 is accepted within 5 errors + 0.02.
 
     Raises:
         InitError: An init that is no power of width.
@@ -78,13 +88,16 @@ def measured_init(
         for width, pool in zip(widths, pools, strict=True):
             with untouched_randomness(seed):
                 _pool(built(build, width), pool)
-        if seed + 1 < FEWEST_BUILDS:
+        every = [moments for pool in pools for moments in pool.values()]
+        entries = (seed + 1) * sum(moments.size for moments in every)
+        if seed + 1 < FEWEST_BUILDS and (
+            entries <= CHEAP_ENTRIES or not all(moments.settled for moments in every)
+        ):
             continue
-        entries = (seed + 1) * sum(moments.size for pool in pools for moments in pool.values())
         worst = max((_exponent(name, ax, pools)[1] for name, ax in axes.items()), default=0.0)
         if worst <= WANTED_ERROR or (seed + 1 >= MOST_BUILDS and entries > CHEAP_ENTRIES):
             break
-        if all(m.distinct == 1 for pool in pools for m in pool.values()):
+        if seed and all(moments.distinct == 1 for moments in every):
             break  # the factory seeds itself: further builds show nothing new
     rejected: list[str] = []
     found = {}

@@ -38,8 +38,8 @@ def make_plan(
 ) -> Plan:
     """Work out every factor of a model at `target`, from how its shapes and init grow.
 
-    Builds the model for real at `base` and `probe`, several times, to see how your own
-    init scales, and once at `target` on the meta device, where it costs no memory. Your
+    Builds the model on the meta device, where it costs no memory, to see shapes, and for real
+    at `base` and `probe`, a small one several times, to see how your own init scales. Your
     model is not edited and your random state is not touched.
 
     Args:
@@ -84,11 +84,8 @@ def make_plan(
     table = in_form(parametrization_named(parametrization), form)
     optimizer_named(optimizer)
     with untouched_randomness(0):
-        small = built(build, base)
-        owned = {base: parameters_of(small), probe: parameters_of(built(build, probe))}
-        if target not in owned:
-            owned[target] = parameters_of(built(build, target, meta=True))
-        seen = Seen() if example_inputs is None else watched(small, example_inputs)
+        owned = {w: parameters_of(built(build, w, meta=True)) for w in (base, probe, target)}
+        seen = Seen() if example_inputs is None else watched(built(build, base), example_inputs)
     _refuse_functional_ties(seen)
     names = same_names(owned)
     axes = read_axes(owned[base], owned[probe], owned[target], roles or {}, seen.elementwise)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
+from torch.overrides import TorchFunctionMode
 
 from mutransfer.errors import CoverageError, ModelError, RoleError, listed
 from mutransfer.rules.plan import unwrapped
 
 Build = Callable[[int], nn.Module]
+FILLS = {"normal_", "uniform_", "kaiming_uniform_"}  # those that nn.init hands to a mode, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def built(build: Build, width: int, *, meta: bool = False) -> nn.Module:
         )
     where = " on the meta device" if meta else ""
     try:
-        with torch.device("meta" if meta else "cpu"):
+        with torch.device("meta" if meta else "cpu"), _Unfilled() if meta else nullcontext():
             model = build(width)
     except Exception as problem:
         raise ModelError(
@@ -69,6 +72,23 @@ def built(build: Build, width: int, *, meta: bool = False) -> nn.Module:
             fix="return the model: build = lambda width: MyModel(width)",
         )
     return model
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leave meta tensors undrawn: torch takes a millisecond to draw nothing for each."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function gives
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") not in FILLS:
+            return func(*args, **kwargs)
+        tensor = args[0] if args else kwargs["tensor"]
+        return tensor if tensor.is_meta else func(*args, **kwargs)
 
 
 @contextmanager

@@ -1,0 +1,56 @@
+"""Planning is cheap: what a large model is built for, and how often."""
+
+import pytest
+import torch
+from torch import nn
+
+from mutransfer.parametrize import make_plan, own_init
+
+
+@pytest.fixture
+def build(monkeypatch):
+    """Give a factory that notes its builds; a model this small is taken for an expensive one."""
+    monkeypatch.setattr(own_init, "CHEAP_ENTRIES", 0)
+
+    def build(width: int, bias: bool = False) -> nn.Module:
+        table = nn.Embedding(64, width)
+        build.real += [] if table.weight.is_meta else [width]
+        layers = [nn.Linear(width, width, bias=bias), nn.RMSNorm(width)]
+        return nn.Sequential(table, *layers, nn.Linear(width, 5, bias=bias))
+
+    build.real = []
+    return build
+
+
+def test_an_expensive_model_without_small_tensors_is_built_once_at_each_width(build) -> None:
+    """Its tensors' own entries tell their RMS: torch's init of a matrix is fan_in**-1/2."""
+    plan = make_plan(build, base=128, target=512)
+    assert build.real == [128, 256]
+    assert [row.init_exponent for row in plan.rows] == [0, -0.5, 0, -0.5]
+    assert [row.init_factor for row in plan.rows] == [1, 1, 1, 0.5]
+
+
+def test_a_few_entries_are_drawn_again_until_they_tell(build) -> None:
+    """Control: five biases of a readout do not tell by one draw how they scale."""
+    plan = make_plan(lambda width: build(width, bias=True), base=128, target=512)
+    assert build.real.count(128) >= own_init.FEWEST_BUILDS
+    assert plan["3.bias"].init_exponent == -0.5
+
+
+@pytest.mark.parametrize("fill", [nn.init.normal_, nn.init.kaiming_uniform_, torch.Tensor.normal_])
+def test_nothing_is_drawn_on_the_meta_device(fill, monkeypatch) -> None:
+    """A random fill of a meta tensor takes torch a millisecond, times 10,000 tensors."""
+    from mutransfer.parametrize.shapes import built
+
+    def build(width: int) -> nn.Module:
+        layer = nn.Linear(width, width)
+        with torch.no_grad():
+            fill(layer.weight)
+        return layer
+
+    state = torch.get_rng_state()
+    with torch.profiler.profile() as profile:
+        assert built(build, 64, meta=True).weight.is_meta
+    assert not [e.key for e in profile.key_averages() if "normal" in e.key or "uniform" in e.key]
+    assert torch.equal(state, torch.get_rng_state())
+    assert built(build, 64).weight.std() > 0
