@@ -37,6 +37,15 @@ def test_a_few_entries_are_drawn_again_until_they_tell(build) -> None:
     assert plan["3.bias"].init_exponent == -0.5
 
 
+def test_a_single_entry_has_no_spread_and_is_not_believed_for_it() -> None:
+    """Its error from one draw is 0, as that of a constant gain is, which is believed."""
+    one, gain = own_init.Moments(1), own_init.Moments(64)
+    one.add(torch.randn(1))
+    gain.add(torch.full((64,), 0.3))
+    assert (one.error(1), one.settled) == (0.0, False)
+    assert gain.settled
+
+
 @pytest.mark.parametrize("fill", [nn.init.normal_, nn.init.kaiming_uniform_, torch.Tensor.normal_])
 def test_nothing_is_drawn_on_the_meta_device(fill, monkeypatch) -> None:
     """A random fill of a meta tensor takes torch a millisecond, times 10,000 tensors."""

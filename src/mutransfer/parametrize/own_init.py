@@ -41,7 +41,7 @@ class Moments:
     def add(self, tensor: torch.Tensor) -> None:
         """Pool one more build."""
         mean = fourth = 0.0
-        for part in tensor.detach().flatten().split(CHUNK) if self.size else ():
+        for part in torch.split(tensor.detach().flatten(), CHUNK) if self.size else ():
             square = part.double().square()
             mean += float(square.sum()) / self.size
             fourth += float(square.dot(square)) / self.size
