@@ -146,7 +146,7 @@ def plans(rounds: int) -> None:
         shown = f"{median(seconds):.1f} ({min(seconds):.1f}-{max(seconds):.1f})"
         print(
             f"| {case.name} | {case.base}, {case.probe} | {number / 1e9:.1f} B | {rows:,} "
-            f"| {shown} | {max(run[4] for run in runs):.2f} ({idle:.2f} of them torch) | {groups} |",
+            f"| {shown} | {max(run[4] for run in runs):.2f} ({idle:.2f} torch) | {groups} |",
             flush=True,
         )
 
