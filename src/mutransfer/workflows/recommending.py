@@ -60,7 +60,7 @@ def _with_plan(prediction: Prediction, plan: Plan) -> list[str]:
         )
     if OPTIMIZERS[plan.optimizer].update in (Update.SPECTRAL, Update.RELATIVE):
         raise UsageError(
-            f"the plan is for '{plan.optimizer}', which these few lines of plain torch cannot set up",
+            f"the plan is for '{plan.optimizer}', which a few lines of torch cannot set up",
             why="it takes two optimizers, or two epsilons",
             fix="leave --plan out, and make the groups with mutransfer.param_groups",
         )
