@@ -327,8 +327,11 @@ def test_we_differ_on_tied_tables_because_an_embedding_keeps_its_init(mup) -> No
     base, delta = (Tied(w, shared=mup.MuSharedReadout) for w in (BASE, 2 * BASE))
     mup.set_base_shapes(other, base, delta=delta)
     assert torch.equal(other.table.weight, 2 * fresh)
-    plan = our_plan(Tied)
-    model = ours(plan, Tied)
+    for name in OPTIMIZERS:  # the rates are the same
+        plan = make_plan(Tied, base=BASE, target=width, optimizer=name)
+        model = ours(plan, Tied)
+        found = settings(model, our_optimizer(plan, model, name, 0.0))
+        assert found == settings(other, their_optimizer(mup, other, name, 0.0))
     assert torch.equal(model.table.weight, fresh)
     x = torch.randn(3, width)
     assert torch.equal(model.readout(x), F.linear(x / 4, fresh))  # the multiplier is the same
