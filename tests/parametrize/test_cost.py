@@ -42,8 +42,8 @@ def test_a_single_entry_has_no_spread_and_is_not_believed_for_it() -> None:
     one, gain = own_init.Moments(1), own_init.Moments(64)
     one.add(torch.randn(1))
     gain.add(torch.full((64,), 0.3))
-    assert (one.error(1), one.settled) == (0.0, False)
-    assert gain.settled
+    assert (one.error(1), one.telling) == (0.0, False)
+    assert gain.telling
 
 
 @pytest.mark.parametrize("fill", [nn.init.normal_, nn.init.kaiming_uniform_, torch.Tensor.normal_])
