@@ -55,12 +55,14 @@ def rules(name: str | None = None, *, optimizer: str | None = None, json: Json =
         optimizer: Show the columns of this optimizer only: adamw, sgd, ...
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.rules import HYBRIDS, TABLES, explain
+    from mutransfer.rules import HYBRIDS, TABLES, explain, rule_data
 
     names = list(TABLES) if name is None else [name]
-    texts = {each: explain(each, optimizer=optimizer) for each in names}
-    data: dict[str, object] = {"schema": 1, "rules": texts}
-    shown = list(texts.values())
+    shown = [explain(each, optimizer=optimizer) for each in names]
+    data: dict[str, object] = {
+        "schema": 1,
+        "rules": {each: rule_data(each, optimizer=optimizer) for each in names},
+    }
     if name is None:
         between = [each for each in HYBRIDS if each not in TABLES]
         data["hybrids"] = between

@@ -47,6 +47,7 @@ def own_plan(
         ParameterFacts(
             name=name,
             shape=target[name].shape,
+            base_shape=base[name].shape,
             role=found.role,
             r_in=found.r_in,
             r_out=found.r_out,

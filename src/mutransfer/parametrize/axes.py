@@ -11,7 +11,7 @@ from math import prod
 from mutransfer.errors import RoleError, listed
 from mutransfer.parametrize.layers import fans, is_elementwise
 from mutransfer.parametrize.shapes import Owned
-from mutransfer.rules.roles import REASONS, Role, role_of_matrix
+from mutransfer.rules.roles import REASONS, TOLD, Role, role_of_matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def _role(side: Sides, told: Role | None, readout: str | None) -> tuple[Role, st
     name = side.parameter.name
     if told is not None:
         _check_told(side, told)
-        return told, "as told by roles="
+        return told, TOLD
     if side.elementwise:
         scales = side.fan_out_scales
         return (Role.VECTOR, REASONS[Role.VECTOR]) if scales else (Role.FIXED, REASONS[Role.FIXED])

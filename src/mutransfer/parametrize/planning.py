@@ -101,6 +101,7 @@ def make_plan(
         ParameterFacts(
             name=name,
             shape=owned[target][name].shape,
+            base_shape=owned[base][name].shape,
             role=axes[name].role,
             r_in=axes[name].r_in,
             r_out=axes[name].r_out,

@@ -1,5 +1,7 @@
 """Rules: scaling as data over shapes. Standard library only."""
 
+from mutransfer.rules.cells import rule_data
+from mutransfer.rules.derivation import derivation
 from mutransfer.rules.explain import explain
 from mutransfer.rules.hybrids import HYBRIDS
 from mutransfer.rules.optimizers import OPTIMIZERS, Update
@@ -20,8 +22,10 @@ __all__ = [
     "Role",
     "Rule",
     "Update",
+    "derivation",
     "explain",
     "in_form",
+    "rule_data",
     "shift",
     "without_multiplier",
 ]

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
-import re
+import textwrap
 from collections.abc import Sequence
 from fractions import Fraction
 
-from mutransfer.errors import listed
-from mutransfer.rules.decay import constant_product
-from mutransfer.rules.muon import converts, eps_cell
-from mutransfer.rules.optimizers import OPTIMIZERS, Optimizer, Update, optimizer_named, optimizer_of
+from mutransfer.errors import RuleError, listed
+from mutransfer.rules.cells import cells, forms
+from mutransfer.rules.derivation import Derivation, derivation, number
+from mutransfer.rules.optimizers import OPTIMIZERS, Optimizer, Update, optimizer_named
+from mutransfer.rules.patterns import folded
 from mutransfer.rules.plan import Plan, PlanRow
 from mutransfer.rules.registry import parametrization_named
-from mutransfer.rules.symmetry import in_form
-from mutransfer.rules.tables import Parametrization, Rule
+from mutransfer.rules.roles import REASONS, TOLD, Role
+from mutransfer.rules.tables import Parametrization
 
-LEGEND = """n: how many such parameters; r_in, r_out: fan-in and fan-out over the base's; x: times.
-Multiplied are your fresh weights (init), and your rate (lr), epsilon (eps) and decay at the base
-width; decay keeps rate times decay. `explain` derives one parameter's factors."""
-
-NOTES = {  # by class
-    "adafactor": "eps: the first of Adafactor's two, where you give one; the second goes as the "
-    "rule's init.\ntorch takes min(lr, 1/sqrt(step)): lr's factors hold for 1/lr^2 steps.",
-    "muon": "by: the optimizer; torch's own shape factor is divided out of Muon's lr.",
+LEGEND = {
+    "n": "tensors with these numbers; * is every layer, {a,b} either",
+    "r_in": "fan-in over the base's; r_out: fan-out over the base's",
+    "init x": "times your fresh weights, by `apply`",
+    "lr x": "times your learning rate at the base width",
+    "eps x": "times your epsilon at the base width",
+    "decay x": "times your weight decay, so that rate times decay is kept",
+    "input x": "times the layer's input in the forward pass, by `apply`",
+    "by": "the optimizer; torch's own shape factor is divided out of Muon's lr",
 }
+ADAFACTOR = """eps x is the first of Adafactor's two, where you give one; the second goes as the
+rule's init. torch takes min(lr, 1/sqrt(step)): lr's factors hold for 1/lr^2 steps."""
+FEWEST_COLUMNS = 30  # for names, however narrow the terminal
 
 
-def explain(subject: Plan | str, name: str | None = None, *, optimizer: str | None = None) -> str:
+def explain(
+    subject: Plan | str,
+    name: str | None = None,
+    *,
+    optimizer: str | None = None,
+    width: int = 100,
+) -> str:
     """Explain a parametrization, a plan, or one parameter of a plan.
 
     Args:
         subject: A plan, or the name of a parametrization.
         name: A parameter of the plan whose factors are to be derived.
         optimizer: With a parametrization's name: show that optimizer's columns only.
+        width: Columns of the terminal; a plan's names are wrapped to it.
 
     Returns:
         Text for a terminal.
 
     Raises:
-        RuleError: An unknown parametrization or optimizer.
+        RuleError: An unknown parametrization or optimizer, or an argument of the other subject.
         CoverageError: The plan has no such parameter.
 
     Example:
@@ -46,13 +58,22 @@ def explain(subject: Plan | str, name: str | None = None, *, optimizer: str | No
         none: the model as it is: its own init and rates, nothing scaled
     """
     if isinstance(subject, Plan):
-        return _plan_text(subject) if name is None else _row_text(subject, subject[name])
+        if optimizer is not None:
+            raise RuleError(
+                f"optimizer='{optimizer}' was given with a plan, which is for {subject.optimizer}",
+                why="a plan holds the numbers of one optimizer",
+                fix=f"make_plan(..., optimizer='{optimizer}')",
+            )
+        return _plan_text(subject, width) if name is None else _row_text(derivation(subject, name))
+    if name is not None:
+        raise RuleError(
+            f"'{subject}' is a parametrization's table, which has no parameter '{name}'",
+            why="factors are derived from the shapes of a model, which only a plan has",
+            fix=f"explain(plan, '{name}'), or explain('{subject}', optimizer='adamw')",
+        )
     table = parametrization_named(subject)
     chosen = None if optimizer is None else optimizer_named(optimizer)
-    texts = [_table_text(table, chosen)]
-    if in_form(table, "table-3") != table:
-        texts.append(_table_text(in_form(table, "table-3"), chosen))
-    return "\n\n".join(texts)
+    return "\n\n".join(_table_text(form, chosen) for form in forms(table))
 
 
 def _table_text(table: Parametrization, optimizer: Optimizer | None) -> str:
@@ -61,125 +82,153 @@ def _table_text(table: Parametrization, optimizer: Optimizer | None) -> str:
     lines += [f"source: {source}" for source in table.source]
     scale = "as it is" if table.attention is None else f"(head width)^{table.attention}"
     lines.append(f"attention scale: {scale}")
-    if optimizer is None:
-        families = list(Update)
-        heads = ["role", "multiplier", "init std", *(f"lr {u}" for u in families), "eps"]
-        body = [
-            [
-                role,
-                *_cells(rule, table.keeps_init),
-                *(_cell(rule.lr(update)) for update in families),
-                _cell(rule.eps),
-            ]
-            for role, rule in table.rules.items()
-        ]
-    else:
-        heads = ["role", "multiplier", "init std", f"lr ({optimizer.name})"]
-        heads += ["eps"] * (optimizer.eps is not None) + ["decay"]
-        body = [
-            [role, *_cells(rule, table.keeps_init), _cell(rule.lr(own.update))]
-            + [_cell(eps_cell(rule, own))] * (own.eps is not None)
-            + [_cell(constant_product(rule, own))]
-            for role, rule in table.rules.items()
-            for own in [optimizer_of(optimizer.name, role)]
-        ]
-        if optimizer.update is Update.SPECTRAL:
-            heads.append("by")
-            for line, role in zip(body, table.rules, strict=True):
-                line.append(optimizer_of(optimizer.name, role).class_name)
+    found = cells(table, optimizer)
+    heads = [key.replace("_", " ") for key in found[Role.HIDDEN]]
+    if optimizer is not None:
+        heads[heads.index("lr")] = f"lr ({optimizer.name})"
+    body = [[role, *(cell or "-" for cell in row.values())] for role, row in found.items()]
     note = "powers of ratios to the base shape; every cell is 1 at the base width"
-    return "\n".join([*lines, "", *columns([heads, *body]), "", note])
+    return "\n".join([*lines, "", *columns([["role", *heads], *body]), "", note])
 
 
-def _cells(rule: Rule, keeps_init: bool) -> list[str]:
-    """Print the two cells that do not depend on the optimizer."""
-    return [_cell(rule.multiplier), "as it is" if keeps_init else _cell(rule.init_std)]
-
-
-def _cell(value: object) -> str:
-    """Print a cell; no rule is a dash."""
-    return "-" if value is None else str(value)
-
-
-def _plan_text(plan: Plan) -> str:
-    """Print a plan, parameters with equal rows on one line."""
-    m = Fraction(plan.target, plan.base)
-    lines = [
+def _plan_text(plan: Plan, width: int) -> str:
+    """Print a plan: a line for each set of numbers, and the names that it is for."""
+    groups = _alike(plan.rows)
+    settings = {
+        (row.optimizer, row.lr_factor, row.eps_factor, row.decay_factor) for row in plan.rows
+    }
+    title = (
         f"{plan.parametrization} ({plan.form}) for {plan.optimizer}: "
-        f"base width {plan.base}, target {plan.target}, width multiplier {_number(float(m))}",
-        "",
-    ]
-    heads = ["parameter", "n", "role", "r_in", "r_out", "init x", "lr x", "eps x", "decay x"]
+        f"base width {plan.base}, target {plan.target}, width multiplier "
+        f"{number(float(Fraction(plan.target, plan.base)))}; "
+        f"{len(plan.rows)} tensors, {len(settings)} parameter groups"
+    )
+    has_eps = any(OPTIMIZERS[row.optimizer].eps is not None for row in plan.rows)
     has_multiplier = any(row.multiplier != 1 for row in plan.rows)
-    heads += ["input x"] * has_multiplier
     has_two = len({row.optimizer for row in plan.rows}) > 1
-    heads += ["by"] * has_two
-    body: list[list[str]] = []
-    for pattern, rows in _alike(plan.rows).items():
+    heads = ["n", "role", "r_in", "r_out", "init x", "lr x", *["eps x"] * has_eps, "decay x"]
+    heads += [*["input x"] * has_multiplier, *["by"] * has_two]
+    body = []
+    for rows in groups:
         row = rows[0]
-        numbers = [row.init_factor, row.lr_factor, row.eps_factor, row.decay_factor]
+        numbers = [row.init_factor, row.lr_factor, *[row.eps_factor] * has_eps, row.decay_factor]
         numbers += [row.multiplier] * has_multiplier
-        ratios = [str(row.r_in), str(row.r_out)]
-        shown = str(pattern[0]) if len(rows) > 1 else row.name
-        body.append([shown, str(len(rows)), row.role, *ratios, *map(_number, numbers)])
-        body[-1] += [OPTIMIZERS[row.optimizer].class_name] * has_two
-    told = OPTIMIZERS[plan.optimizer].class_name
-    notes = [NOTES[told]] if told in NOTES else []
-    return "\n".join([*lines, *columns([heads, *body]), "", LEGEND, *notes])
+        first = [str(len(rows)), _role(row.role, row.reason), str(row.r_in), str(row.r_out)]
+        last = [OPTIMIZERS[row.optimizer].class_name] * has_two
+        body.append([*first, *map(number, numbers), *last])
+    every = [row.name for row in plan.rows]
+    names = [", ".join(folded([row.name for row in rows], every)) for rows in groups]
+    why = _remarkable(plan)
+    legend = {head: LEGEND[head] for head in heads if head in LEGEND}
+    notes = [ADAFACTOR] if OPTIMIZERS[plan.optimizer].update is Update.RELATIVE else []
+    return "\n".join(
+        [
+            title,
+            "",
+            *_hanging(columns([heads, *body]), ["parameters", *names], width),
+            "",
+            *_hanging(list(why), list(why.values()), width),
+            *[""] * bool(why),
+            *_hanging(list(legend), list(legend.values()), width),
+            *notes,
+            "`explain(plan, name)`, or --parameter NAME, derives a parameter's numbers.",
+        ]
+    )
 
 
-def _alike(rows: Sequence[PlanRow]) -> dict[tuple[object, ...], list[PlanRow]]:
-    """Gather layers that differ in their index only."""
+def _remarkable(plan: Plan) -> dict[str, str]:
+    """Say why some parameters have their role: told ones, bottlenecks, tied tables."""
+    every = [row.name for row in plan.rows]
+    reasons: dict[tuple[Role, str], list[str]] = {}
+    for row in plan.rows:
+        if row.reason == TOLD or row.role is Role.BOTTLENECK or row.multiplier_at:
+            reasons.setdefault((row.role, row.reason), []).append(row.name)
+    found: dict[str, str] = {}
+    for (role, reason), names in reasons.items():
+        head = _role(role, reason)
+        found[head] = f"{reason}: {', '.join(folded(names, every))}"
+    return found
+
+
+def _role(role: Role, reason: str) -> str:
+    """Name a role, and whether it was told."""
+    return f"{role}, told" if reason == TOLD else str(role)
+
+
+def _hanging(heads: Sequence[str], texts: Sequence[str], width: int) -> list[str]:
+    """Put texts to the right of their heads, each on as many lines as it needs."""
+    indent = 2 + max(map(len, heads), default=0)
+    lines = []
+    for head, text in zip(heads, texts, strict=True):
+        lines += textwrap.wrap(
+            text,
+            max(width, indent + FEWEST_COLUMNS),
+            initial_indent=head.ljust(indent),
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def _alike(rows: Sequence[PlanRow]) -> list[list[PlanRow]]:
+    """Gather parameters with equal numbers, in the order of their first."""
     groups: dict[tuple[object, ...], list[PlanRow]] = {}
     for row in rows:
-        pattern = re.sub(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)", "*", row.name)
         numbers = (row.init_factor, row.lr_factor, row.eps_factor, row.decay_factor, row.multiplier)
-        groups.setdefault((pattern, row.role, row.r_in, row.r_out, *numbers), []).append(row)
-    return groups
+        kind = (row.role, row.reason == TOLD, row.r_in, row.r_out, row.optimizer)
+        groups.setdefault((*kind, *numbers), []).append(row)
+    return list(groups.values())
 
 
-def _row_text(plan: Plan, row: PlanRow) -> str:
-    """Derive one parameter's factors."""
-    table = in_form(parametrization_named(plan.parametrization), plan.form)
-    optimizer = OPTIMIZERS[row.optimizer]
-    rule = table.rules[row.role]
-    rate = rule.lr(optimizer.update)
-    init = "the author's init stands"
-    if not table.keeps_init:
-        own = f"the author's own scales as ratio^{row.init_exponent}"
-        own = "the author's is all zeros" if row.fresh_rms == 0 else own
-        init = f"the rule is {rule.init_std}, {own}, this is what is missing"
-    by_library, decay = "", f"{constant_product(rule, optimizer)}"
-    if converts(rule, optimizer):
-        by_library = f", over torch's own factor '{optimizer.adjust_lr_fn}'"
-        decay = "one over the rate's"
+def _row_text(found: Derivation) -> str:
+    """Print one parameter's derivation."""
+    update = OPTIMIZERS[found.optimizer].update
+    why = f"{found.reason}: {REASONS[found.role]}" if found.reason == TOLD else found.reason
     lines = [
-        f"{row.name}  {tuple(row.shape)}",
-        f"  role      {row.role}: {row.reason}",
-        f"  ratios    fan-in {row.r_in}, fan-out {row.r_out} against base width {plan.base}",
-        f"  init x    {_number(row.init_factor)}: {init}",
-        f"  lr x      {_number(row.lr_factor)}: {rate} ({optimizer.update} update){by_library}",
+        ("role", f"{found.role}: {why}"),
+        ("base", f"{tuple(axis.base for axis in found.axes)} at width {found.base}"),
+        ("target", f"{tuple(axis.target for axis in found.axes)} at width {found.target}"),
+        *(
+            (f"axis {k}", f"{axis.base} -> {axis.target}: {_side(axis.side)}")
+            for k, axis in enumerate(found.axes)
+        ),
+        ("ratios", f"fan_in = {found.fan_in}, fan_out = {found.fan_out}"),
+        ("init x", f"{number(found.init.value)}: {found.init.steps}"),
+        (
+            "lr x",
+            f"{number(found.lr.value)}: {found.lr.steps} ({found.optimizer}, {update} update)",
+        ),
+        *([("eps x", f"{number(found.eps.value)}: {found.eps.steps}")] if found.eps else []),
+        *([("eps2 x", f"{number(found.eps2.value)}: {found.eps2.steps}")] if found.eps2 else []),
+        *(
+            ("decay x", f"{number(each.value)}: {each.steps} ({mode})")
+            for mode, each in found.decay.items()
+        ),
+        ("input x", _multiplier_text(found)),
+        *(("source", source) for source in found.source),
     ]
-    if optimizer.eps is not None:
-        lines.append(f"  eps x     {_number(row.eps_factor)}: {eps_cell(rule, optimizer)}")
-    if optimizer.update is Update.RELATIVE:
-        lines.append(f"  eps2 x    {_number(row.eps2_factor)}: {rule.init_std}, as the weights")
-    lines += [
-        f"  decay x   {_number(row.decay_factor)}: {decay} (constant-product)",
-        f"  input x   {_number(row.multiplier)}: {_multiplier_text(row, rule)}",
-        *(f"  source    {source}" for source in table.source),
-    ]
-    return "\n".join(lines)
+    if not found.axes:
+        lines = [line for line in lines if line[0] not in ("base", "target")]
+    shown = [f"  {word.ljust(9)} {text}" for word, text in lines]
+    return "\n".join([found.parameter, *shown])
 
 
-def _multiplier_text(row: PlanRow, rule: Rule) -> str:
-    """Say which power the multiplier is, or where it is another layer's."""
-    return f"at {listed(row.multiplier_at)}" if row.multiplier_at else str(rule.multiplier)
+def _side(side: str) -> str:
+    """Say what an axis is."""
+    return {
+        "either": "fan-in or fan-out, which grow alike",
+        "part": "a part of fan-in or fan-out",
+        "elementwise": "fan-out, applied elementwise",
+    }.get(side, side)
 
 
-def _number(value: float) -> str:
-    """Print a factor with six digits at most."""
-    return f"{value:.6g}"
+def _multiplier_text(found: Derivation) -> str:
+    """Say which power the multiplier is, and where it is installed."""
+    if found.multiplier.value == 1:
+        return "1: nothing is installed"
+    at = listed(found.multiplier_at)
+    return f"{number(found.multiplier.value)}: {found.multiplier.steps}; at {at}"
 
 
 def columns(table: Sequence[Sequence[str]]) -> list[str]:

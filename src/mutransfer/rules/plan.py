@@ -55,6 +55,7 @@ class ParameterFacts:
         reason: Why it has this role, in words.
         readouts: Linear layers that share this embedding's table.
         is_transposed: Stored as (fan-in, fan-out).
+        base_shape: Unsharded shape at the base.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ParameterFacts:
     reason: str = ""
     readouts: tuple[str, ...] = ()
     is_transposed: bool = False
+    base_shape: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class PlanRow:
         eps2_factor: Adafactor's second epsilon, a weight's least size, over the base one.
         multiplier_at: The layers whose input is multiplied; by default the parameter's own. A
             tied table's are its readouts.
+        base_shape: Unsharded shape at the base; None in plans of earlier versions.
     """
 
     name: str
@@ -110,6 +113,7 @@ class PlanRow:
     optimizer: str
     eps2_factor: float = 1.0
     multiplier_at: tuple[str, ...] = ()
+    base_shape: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +293,7 @@ def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool
         fresh_error=fact.init.error,
         optimizer=optimizer.name,
         eps2_factor=rule.init_std.at(ratios) if is_relative else 1.0,
+        base_shape=fact.base_shape,
     )
 
 
@@ -354,6 +359,8 @@ def _row_to_data(row: PlanRow) -> dict[str, Any]:
 def _row_from_data(data: Mapping[str, Any], optimizer: str) -> PlanRow:
     """Read a row back; in older plans one optimizer takes all."""
     exact = {key: Fraction(data[key]) for key in ("r_in", "r_out", "init_exponent")}
-    rest = {"role": Role(data["role"]), "shape": tuple(data["shape"])}
+    rest: dict[str, Any] = {"role": Role(data["role"]), "shape": tuple(data["shape"])}
     rest["multiplier_at"] = tuple(data.get("multiplier_at", ()))
+    base_shape = data.get("base_shape")
+    rest["base_shape"] = None if base_shape is None else tuple(base_shape)
     return PlanRow(**{"optimizer": optimizer, **data, **exact, **rest})

@@ -48,3 +48,6 @@ REASONS = {
     Role.BOTTLENECK: "only fan-in grows with width, and it is not the readout",
     Role.FIXED: "no axis grows with width",
 }
+
+TOLD = "as told by roles="
+"""The reason of a role that the user gave."""
