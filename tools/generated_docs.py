@@ -7,9 +7,12 @@ import json
 import sys
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialResult, TrialSpec
 from mutransfer.records.study import LabTable
-from mutransfer.rules import HYBRIDS, TABLES, Role, explain
+from mutransfer.rules import HYBRIDS, TABLES, Plan, Role, explain
+from mutransfer.rules.derivation import Derivation
 from mutransfer.rules.explain import columns
 from mutransfer.rules.hybrids import SWITCHES, switches_of
 
@@ -22,6 +25,7 @@ SCHEMAS = {
     "trial-spec": TrialSpec,
     "trial-result": TrialResult,
 }
+PLANS = {"plan": Plan, "derivation": Derivation}  # as to_json and to_data write them: schema 1
 
 RULES = """# The rules
 
@@ -52,6 +56,12 @@ def pages() -> dict[Path, str]:
     found = {DOCS / "rules.md": f"{RULES}{tables}\n{BETWEEN}{hybrids()}"}
     for name, record in SCHEMAS.items():
         schema = json.dumps(record.model_json_schema(by_alias=True), indent=1, ensure_ascii=False)
+        found[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"
+    for name, kind in PLANS.items():
+        data = TypeAdapter(kind).json_schema(mode="serialization")
+        data["properties"] = {"schema": {"const": 1}, **data["properties"]}
+        data["required"].insert(0, "schema")
+        schema = json.dumps(data, indent=1, ensure_ascii=False)
         found[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"
     return found
 

@@ -10,13 +10,15 @@ import pytest
 
 from mutransfer.cli.analyzing import Reading
 from mutransfer.cli.app import app
+from mutransfer.workflows import inputs_named
 
 FLAGS = {
     "analyze": "results reading published threshold reference fail_on_no json",
     "check": "build base widths batch loss parametrization optimizer lr steps seeds form roles "
-    "device dtype report json",
+    "example_inputs device dtype report json",
     "demo": "scale output workers json",
-    "plan": "build base target probe parametrization optimizer form roles parameter output json",
+    "plan": "build base target probe parametrization optimizer form roles "
+    "example_inputs parameter output json",
     "predict": "results reading width group plan json",
     "report": "results reading output figures width threshold reference json",
     "rules": "name optimizer json",
@@ -80,6 +82,81 @@ def test_roles_are_told_on_the_command_line(run) -> None:
     assert run(f"{line} 2.weight=botleneck")[2].startswith("RoleError: roles={'2.weight'")
 
 
+def test_a_parameters_derivation_is_data_too(run) -> None:
+    line = "plan toy_model:build --base 16 --target 64 --parameter 1.weight --json"
+    found = json.loads(run(line)[1])
+    assert (found["schema"], found["parameter"], found["role"]) == (1, "1.weight", "hidden")
+    assert found["lr"] == {
+        "value": 0.25, "rule": "fan_in^-1", "steps": "fan_in^-1 = 4^-1 = 0.25",
+    }  # fmt: skip
+    assert [(axis["base"], axis["target"]) for axis in found["axes"]] == [(16, 64), (16, 64)]
+
+
+def test_rules_are_data_too(run) -> None:
+    found = json.loads(run("rules mup --json")[1])["rules"]["mup"]
+    assert found["forms"]["table-8"]["hidden"]["lr_entrywise"] == "fan_in^-1"
+    assert found["forms"]["table-8"]["vector"]["lr_spectral"] is None
+    assert "arXiv:2203.03466, Table 8" in found["source"][0]
+
+
+GAINED = """
+import torch
+from torch import nn
+
+class Gained(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+        self.up, self.head = nn.Linear(4, width), nn.Linear(width, 2)
+
+    def forward(self, x):
+        return self.head(self.up(x) * self.gain)
+
+tensor = torch.ones(3, 4)
+batch = tensor, torch.zeros(3, 2)
+
+def loss(model, batch):
+    return (model(batch[0]) - batch[1]).square().mean()
+
+def made():
+    return (tensor,)
+
+def broken():
+    return tensor["x"]
+
+def of_width(width):
+    return {"x": tensor}
+"""
+
+
+@pytest.fixture
+def gained(tmp_path):
+    (tmp_path / "gained.py").write_text(GAINED)
+    yield
+    sys.modules.pop("gained", None)
+
+
+@pytest.mark.parametrize("inputs", ["tensor", "made"])
+def test_example_inputs_show_what_shapes_cannot_tell(inputs, run, gained) -> None:
+    line = "plan gained:Gained --base 16 --target 64 --parameter gain"
+    assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
+    status, out, _ = run(f"{line} --example-inputs gained:{inputs}")
+    assert status == 0
+    assert "role      vector" in out
+
+
+def test_a_check_takes_example_inputs_too(run, gained) -> None:
+    line = "check gained:Gained --base 16 --widths 16,64,256 --steps 3"
+    assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
+    assert run(f"{line} --example-inputs gained:tensor")[1].startswith("coordinate check: ")
+
+
+def test_example_inputs_of_each_width_are_passed_on(tmp_path, gained, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert inputs_named("gained:of_width") is sys.modules["gained"].of_width
+    assert inputs_named("gained:made") == (sys.modules["gained"].tensor,)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -140,6 +217,11 @@ BAD = {
         "UsageError: 'toy_model:number' is int, not a function from a width to a model\n"
         "  why: the plan is made from the models that your function builds\n"
         "  fix: name one of 'build'\n"
+    ),
+    "plan toy_model:build --base 16 --target 64 --example-inputs toy_model:inptus": (
+        "UsageError: 'toy_model' has no 'inptus'\n"
+        "  why: a forward pass shows how raw parameters are used\n"
+        "  fix: choose from 'build', 'nn', 'number'\n"
     ),
     "plan no_such_module:build --base 16 --target 64": (
         "UsageError: 'no_such_module' cannot be imported: ModuleNotFoundError: No module named "

@@ -1,5 +1,6 @@
 """A plan is data: it round-trips, compares, prints, and refuses what is no plan."""
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 
@@ -12,7 +13,8 @@ from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts, unwr
 
 def facts(name: str = "blocks.0.up.weight") -> ParameterFacts:
     own = OwnInit(rms=0.1, error=0.01, exponent=Fraction(-1, 2), ratio=Fraction(3, 2))
-    return ParameterFacts(name, (96, 24), Role.HIDDEN, Fraction(3, 2), Fraction(3, 2), own)
+    wide = Fraction(3, 2)
+    return ParameterFacts(name, (96, 24), Role.HIDDEN, wide, wide, own, base_shape=(64, 16))
 
 
 PLAN = plan_from_facts([facts(), facts("blocks.1.up.weight")], base=16, target=24)
@@ -29,17 +31,15 @@ def test_differences_name_the_cell() -> None:
     assert PLAN.differences(changed) == [f"blocks.0.up.weight.lr_factor: {2 / 3} or 0.5"]
 
 
-def test_like_layers_are_printed_once() -> None:
-    lines = [line for line in str(PLAN).splitlines() if line.startswith("blocks")]
-    assert [line.split()[:5] for line in lines] == [
-        ["blocks.*.up.weight", "2", "hidden", "3/2", "3/2"]
-    ]
-
-
-def test_one_parameter_is_derived_in_words() -> None:
-    text = explain(PLAN, "module.blocks.1.up.weight")
-    assert "lr x      0.666667: fan_in^-1 (entrywise update)" in text
-    assert "init x    1: the rule is fan_in^-1/2, the author's own scales as ratio^-1/2" in text
+def test_a_plan_of_an_earlier_version_is_read() -> None:
+    """It has no base shapes, no second epsilon and one optimizer for all."""
+    data = json.loads(PLAN.to_json())
+    for row in data["rows"]:
+        del row["base_shape"], row["optimizer"], row["eps2_factor"], row["multiplier_at"]
+    read = Plan.from_json(json.dumps(data))
+    assert [row.base_shape for row in read.rows] == [None, None]
+    assert read.rows == tuple(replace(row, base_shape=None) for row in PLAN.rows)
+    assert "  base " not in explain(read, "blocks.0.up.weight")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def check(
     seeds: int = 3,
     form: str = "table-3",
     roles: str | None = None,
+    example_inputs: str | None = None,
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16"] = "float32",
     report: Path | None = None,
@@ -55,6 +56,8 @@ def check(
         seeds: Fresh models per width.
         form: table-3 (no forward multipliers) or table-8.
         roles: Roles that shapes cannot tell, as 'REGEX=ROLE,REGEX=ROLE'.
+        example_inputs: PKG.MOD:NAME, what the model is called with, or a function that gives it:
+            a forward pass then shows what shapes cannot tell.
         device: Where to train: cpu, cuda or cuda:1.
         dtype: bfloat16 computes in lower precision, by autocast.
         report: Write a page about it.
@@ -75,6 +78,7 @@ def check(
         seeds=seeds,
         form=form,
         roles=roles_of(roles or ""),
+        example_inputs=example_inputs,
         device=device,
         dtype=dtype,
         page=report,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -86,6 +87,7 @@ def plan(
     optimizer: str = "adamw",
     form: str = "table-3",
     roles: str | None = None,
+    example_inputs: str | None = None,
     parameter: str | None = None,
     output: Output = None,
     json: Json = False,
@@ -97,17 +99,19 @@ def plan(
         base: The width you tune at.
         target: The width you want to train.
         probe: Another small width to compare with; twice the base by default.
-        parametrization: mup, sp or none.
+        parametrization: A name that `mutransfer rules` lists: mup, sp, none, ...
         optimizer: adamw, adam, nadam, rmsprop, lion, sgd, adafactor, muon or muon-match-rms.
         form: table-3 (no forward multipliers) or table-8.
         roles: Roles that shapes cannot tell, as 'REGEX=ROLE,REGEX=ROLE'.
+        example_inputs: PKG.MOD:NAME, what the model is called with, or a function that gives it:
+            a forward pass then shows what shapes cannot tell.
         parameter: Derive one parameter's factors instead.
         output: Save the plan as JSON.
         json: Print one JSON document and nothing else.
     """
     from mutransfer.parametrize import make_plan
-    from mutransfer.rules import explain
-    from mutransfer.workflows import build_named
+    from mutransfer.rules import derivation, explain
+    from mutransfer.workflows import build_named, inputs_named
 
     made = make_plan(
         build_named(build),
@@ -118,10 +122,14 @@ def plan(
         optimizer=optimizer,
         form=form,
         roles=roles_of(roles or ""),
+        example_inputs=None if example_inputs is None else inputs_named(example_inputs),
     )
     if output is not None:
         _write(output, made.to_json())
-    return Answer(explain(made, parameter), json_module.loads(made.to_json()), DONE, json)
+    text = explain(made, parameter, width=shutil.get_terminal_size((100, 24)).columns)
+    if parameter is None:
+        return Answer(text, json_module.loads(made.to_json()), DONE, json)
+    return Answer(text, derivation(made, parameter).to_data(), DONE, json)
 
 
 def _write(path: Path, text: str) -> None:

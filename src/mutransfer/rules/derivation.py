@@ -242,11 +242,8 @@ def _decay(row: PlanRow, rule: Rule, ratios: Ratios, optimizer: Optimizer) -> di
     }
     if optimizer.decay is not DecayKind.IN_GRADIENT:
         free = float(1 / rate)
-        found["independent"] = Factor(
-            free,
-            "1 / (your rate · lr)",
-            f"{number(free)} over your rate: a step removes decay · schedule",
-        )
+        shown = f"{number(free)} over your rate: a step removes decay · schedule"
+        found["independent"] = Factor(free, "1 / (your rate · lr)", shown)
     return found
 
 

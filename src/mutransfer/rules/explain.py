@@ -193,11 +193,12 @@ def _row_text(found: Derivation) -> str:
             (f"axis {k}", f"{axis.base} -> {axis.target}: {_side(axis.side)}")
             for k, axis in enumerate(found.axes)
         ),
+        ("optimizer", found.optimizer),
         ("ratios", f"fan_in = {found.fan_in}, fan_out = {found.fan_out}"),
         ("init x", f"{number(found.init.value)}: {found.init.steps}"),
         (
             "lr x",
-            f"{number(found.lr.value)}: {found.lr.steps} ({found.optimizer}, {update} update)",
+            f"{number(found.lr.value)}: {found.lr.steps} ({update} update)",
         ),
         *([("eps x", f"{number(found.eps.value)}: {found.eps.steps}")] if found.eps else []),
         *([("eps2 x", f"{number(found.eps2.value)}: {found.eps2.steps}")] if found.eps2 else []),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mutransfer.workflows.checking import check_named
     from mutransfer.workflows.ladder import Ladder, Rung, run_ladder
-    from mutransfer.workflows.models import build_named
+    from mutransfer.workflows.models import build_named, inputs_named
     from mutransfer.workflows.named import (
         NamedRun,
         NamedStudy,
@@ -40,6 +40,7 @@ __all__ = [
     "analyze_path",
     "build_named",
     "check_named",
+    "inputs_named",
     "named_studies",
     "named_study",
     "predict_path",
@@ -68,6 +69,7 @@ _HOMES = {
     "analyze_path": "reading",
     "build_named": "models",
     "check_named": "checking",
+    "inputs_named": "models",
     "named_studies": "named",
     "named_study": "named",
     "predict_path": "reading",

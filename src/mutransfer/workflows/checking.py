@@ -11,7 +11,7 @@ import torch
 from mutransfer.coordcheck import CoordCheck, coord_check
 from mutransfer.errors import UsageError
 from mutransfer.rules import OPTIMIZERS, Role
-from mutransfer.workflows.models import build_named, object_named
+from mutransfer.workflows.models import build_named, inputs_named, object_named
 
 WHY = "the check trains your model for a few steps"
 
@@ -30,6 +30,7 @@ def check_named(
     seeds: int,
     form: str,
     roles: Mapping[str, Role],
+    example_inputs: str | None,
     device: str,
     dtype: Literal["float32", "bfloat16"],
     page: Path | None,
@@ -54,6 +55,7 @@ def check_named(
         seeds=seeds,
         form=form,
         roles=roles,
+        example_inputs=None if example_inputs is None else inputs_named(example_inputs),
         device=device,
         dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from mutransfer.errors import UsageError, listed, nearest
 
+INPUTS_WHY = "a forward pass shows how raw parameters are used"
 WHY = "the plan is made from the models that your function builds"
 
 
@@ -30,6 +32,34 @@ def build_named(reference: str) -> Callable[[int], Any]:
         )
     function: Callable[[int], Any] = found
     return function
+
+
+def inputs_named(reference: str) -> Any:  # noqa: ANN401 - whatever the model is called with
+    """Import what a model is called with; a function of the width is passed on as it is.
+
+    Raises:
+        UsageError: The reference cannot be read, imported or found, or the function failed.
+    """
+    found = object_named(reference, INPUTS_WHY)
+    if not callable(found) or _takes_width(found):
+        return found
+    try:
+        return found()
+    except Exception as problem:
+        raise UsageError(
+            f"{reference}() raised {type(problem).__name__}: {problem}",
+            why=INPUTS_WHY,
+            fix="let it give what build(width) is called with: a tensor, a tuple, or a dict",
+        ) from problem
+
+
+def _takes_width(function: Callable[..., Any]) -> bool:
+    """Tell a function of the width from one of no argument."""
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    return False
 
 
 def object_named(reference: str, why: str, fix: str = "") -> Any:  # noqa: ANN401 - anything
