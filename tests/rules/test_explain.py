@@ -172,7 +172,7 @@ def spelled_out(pattern: str, every: list[str]) -> set[str]:
 @pytest.mark.parametrize("modulus", [1, 2, 3, 5])
 def test_patterns_stand_for_just_the_names_that_are_meant(modulus) -> None:
     every = [f"blocks.{k}.{p}.{w}" for k in range(6) for p in "qkv" for w in ("weight", "bias")]
-    every += [f"experts.{k}.{j}.w" for k in range(3) for j in range(4)] + ["w.0", "w.1", "norm"]
+    every += [f"experts.{k}.{j}.w" for k in range(3) for j in range(6)] + ["w.0", "w.1", "norm"]
     for remainder in range(modulus):
         names = [name for k, name in enumerate(every) if k % modulus == remainder]
         patterns = folded(names, every)
