@@ -129,7 +129,7 @@ class Probes:
             if size:
                 found["effect", name] = moved / (pull.count * pull.root * size)
         last, whole = self._pulls.get(self._last), self._pulls.get("")
-        if self._step == 0 and last is not None and whole is not None and whole.root:
+        if not self._step and self._last and last is not None and whole and whole.root:
             found["pull", self._last] = last.root / whole.root
         return found
 
