@@ -310,7 +310,9 @@ def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str, base
     """
     table, readout = published.rules[fact.role], published.rules[Role.OUTPUT]
     update = optimizer_named(optimizer).update
-    alike = readout.init_std == table.init_std and readout.lr(update) == table.lr(update)
+    inits = (_turned(readout.init_std), table.init_std)
+    rates = (_turned(readout.lr(update)), table.lr(update))
+    alike = inits[0] == inits[1] and rates[0] == rates[1]
     if not alike and published.name not in AS_THEY_ARE:
         raise RuleError(
             f"'{fact.name}' is shared with the readout, and '{published.name}' gives a readout "
@@ -332,6 +334,13 @@ def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str, base
             f"the product with '{fact.name}'",
         )
     return replace(row, multiplier=multiplier, multiplier_at=fact.readouts)
+
+
+def _turned(power: Power | None) -> Power | None:
+    """Write a readout's power of its fan-in as one of the fan-out of the table that it shares."""
+    if power is None:
+        return None
+    return Power(fan_in=power.fan_out, fan_out=power.fan_in, depth=power.depth)
 
 
 def missing_init(rule: Rule, ratios: Ratios, own: OwnInit) -> float:
