@@ -195,25 +195,6 @@ def test_a_tied_table_cannot_have_two_rules(name) -> None:
     )
 
 
-def test_a_readout_that_is_no_layer_is_refused_once_it_is_seen() -> None:
-    class Functional(nn.Module):
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.wte, self.up = nn.Embedding(9, width), nn.Linear(width, width)
-
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            return self.up(self.wte(tokens)) @ self.wte.weight.T
-
-    tokens = torch.zeros(2, 3, dtype=torch.long)
-    assert refused(lambda: make_plan(Functional, base=16, target=64, example_inputs=tokens)) == (
-        "RoleError: the forward pass multiplies with 'wte.weight', an embedding's table\n"
-        "  why: a table shared with the readout needs the readout's input multiplied by 1/r_in, "
-        "and there is no layer whose input it is\n"
-        "  fix: make the readout a layer: head = nn.Linear(width, vocabulary, bias=False); "
-        "head.weight = wte.weight"
-    )
-
-
 def test_layers_of_other_kinds_that_share_a_tensor_are_refused() -> None:
     def build(width: int) -> nn.Module:
         model = nn.Sequential(nn.Linear(width, width), nn.LSTMCell(width, width))

@@ -29,7 +29,7 @@ REFUSALS = {
         "growing axis to a fixed one\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
         "  fix: say it: roles={'router.weight': Role.BOTTLENECK, 'head.weight': Role.OUTPUT} "
-        "(every head of a model is Role.OUTPUT)",
+        "(every head of a model is Role.OUTPUT), or let a forward pass tell: example_inputs=",
     ),
     "a head behind a bottleneck": (
         lambda: make_plan(
@@ -40,7 +40,8 @@ REFUSALS = {
         "RoleError: cannot tell which is the readout: '1.weight' map a growing axis to a fixed "
         "one, and '2.weight' comes behind\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
-        "  fix: say it: roles={'1.weight': Role.BOTTLENECK} (every head of a model is Role.OUTPUT)",
+        "  fix: say it: roles={'1.weight': Role.BOTTLENECK} (every head of a model is "
+        "Role.OUTPUT), or let a forward pass tell: example_inputs=",
     ),
     "nothing grows": (
         lambda: make_plan(lambda w: nn.Linear(4, 4), base=16, target=64),

@@ -214,8 +214,9 @@ def _refuse_unknown(sides: list[Sides]) -> None:
     if not sides:
         return
     first = sides[0].parameter
-    hint = " (HIDDEN if both sides grow, INPUT if only fan-out does, OUTPUT if only fan-in), or"
-    hint += " pass example_inputs= so that a forward pass shows it"
+    hint = ", or pass example_inputs= so that a forward pass shows it"
+    if any(len(side.parameter.shape) > 1 for side in sides):
+        hint = f" (HIDDEN if both sides grow, INPUT if fan-out does, OUTPUT if fan-in){hint}"
     said = ", ".join(f"{s.parameter.name!r}: Role.{_guess(s)}" for s in sides[:4])
     raise RoleError(
         f"cannot tell the role of {listed(s.parameter.name for s in sides)}: "
