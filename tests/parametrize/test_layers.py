@@ -4,10 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations
 from zoo import Tied, refused
 
 import mutransfer as mt
 from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.rules import Role
 
 
 class Channels(nn.Module):
@@ -224,6 +226,18 @@ def features() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(64, 12, generator=drawn), torch.randint(0, 7, (64,), generator=drawn)
 
 
+def normed(width: int) -> nn.Module:
+    hidden = parametrizations.weight_norm(nn.Linear(width, width))
+    return nn.Sequential(nn.Linear(12, width), nn.ReLU(), hidden, nn.ReLU(), nn.Linear(width, 7))
+
+
+def test_weight_norm_leaves_a_direction_and_a_gain() -> None:
+    plan = make_plan(normed, base=16, target=64)
+    direction, gain = (plan[f"2.parametrizations.weight.original{k}"] for k in (1, 0))
+    assert (direction.role, direction.lr_factor) == (Role.HIDDEN, 0.25)
+    assert (gain.role, gain.init_factor, gain.lr_factor) == (Role.VECTOR, 1, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "batch"),
@@ -234,6 +248,7 @@ def features() -> tuple[torch.Tensor, torch.Tensor]:
         (Encoder, text()),
         (transposed, features()),
         (TiedAtBothEnds, text()),
+        (normed, features()),
     ],
 )
 def test_the_coordinate_check_passes_for_every_layer(build, batch) -> None:

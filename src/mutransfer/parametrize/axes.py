@@ -285,6 +285,13 @@ def _role(side: Sides, told: Role | None, readouts: frozenset[str]) -> tuple[Rol
     if side.parameter.readouts:
         reason = "a table that embedding and readout share: the embedding's rule, and the readout's"
         reason += " multiplier"
+    if role is Role.OUTPUT and side.parameter.normed:
+        raise RoleError(
+            f"'{name}' is the readout, and weight_norm divides its size out",
+            why="a readout's init must shrink with width, and no init of it would",
+            fix="torch.nn.utils.parametrize.remove_parametrizations(readout, "
+            f"'{side.parameter.attribute}'), inside build",
+        )
     if role is Role.OUTPUT:
         reason = "from a growing axis to a fixed one, and no weight behind it: the model's readout"
     return role, reason
