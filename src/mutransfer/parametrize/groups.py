@@ -85,8 +85,9 @@ def param_groups(
         if betas is not None:
             options["betas"] = betas
         key = _key(row, float(options["weight_decay"]))
-        group = groups.setdefault(key, {"params": [], **options})
+        group = groups.setdefault(key, {"params": [], "param_names": [], **options})
         group["params"].append(parameters[row.name])
+        group["param_names"].append(row.name)  # torch's own key: it travels in state dicts
     return list(groups.values())
 
 
