@@ -54,7 +54,7 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
         0.5
     """
     parameters = covered(model, plan)
-    if getattr(model, MARK, False):
+    if any(getattr(module, MARK, False) for module in model.modules()):
         raise InitError(
             "a plan was applied to this model before",
             why="a second rescaling would square every factor",
@@ -70,7 +70,9 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
         if row.multiplier != 1:
             for layer in _layers(model, row):
                 layer.register_forward_pre_hook(ScaleInput(row.multiplier))
-    setattr(model, MARK, True)  # on the model, never on a parameter
+    for name, module in model.named_modules():
+        if not name or not unwrapped(f"{name}."):
+            setattr(module, MARK, True)  # on the model and its wrappers, never on a parameter
     return model
 
 
@@ -112,9 +114,10 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
                 why="the plan multiplies the weights that your own init gives",
                 fix="materialise and initialise the model first, then apply",
             )
-        rms = float(parameter.detach().double().square().mean().sqrt()) if row.shape else 0.0
-        if not row.shape:
-            rms = float(parameter.detach().abs())
+        norm = torch.linalg.vector_norm(parameter.detach(), dtype=torch.float64)
+        if hasattr(norm, "full_tensor"):  # a DTensor's norm is this process's until it is asked
+            norm = norm.full_tensor()
+        rms = float(norm) / max(1, parameter.numel()) ** 0.5
         # Six standard errors, and 2 % for an init that is a power only nearly.
         allowed = (6 * row.fresh_error + 0.02) * row.fresh_rms
         if not abs(rms - row.fresh_rms) <= allowed:
@@ -130,8 +133,9 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
 
 def _layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
     """Find the linear layers whose input is to be scaled."""
-    names = row.multiplier_at or (row.name.removesuffix(".weight"),)
-    modules = {unwrapped(name): module for name, module in model.named_modules()}
+    # By their weights' names, since a prefix ends in a dot; the innermost of wrappers comes last.
+    names = [_weight_of(layer) for layer in row.multiplier_at] or [row.name]
+    modules = {_weight_of(name): module for name, module in model.named_modules()}
     layers = [modules.get(name) for name in names]
     found: list[nn.Module] = [layer for layer in layers if isinstance(layer, nn.Linear)]
     if len(found) == len(names):
@@ -141,3 +145,8 @@ def _layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
         why="a multiplier is installed on the layer that uses the weight",
         fix="make_plan(..., form='table-3'), which needs no multipliers",
     )
+
+
+def _weight_of(module: str) -> str:
+    """Name a module's weight, without wrappers' prefixes."""
+    return unwrapped(f"{module}.weight".removeprefix("."))
