@@ -111,8 +111,22 @@ def test_what_was_applied_survives(survival, form) -> None:
         assert {id(p) for g in groups for p in g["params"]} == owned
 
 
-def test_the_oracle_above_can_fail() -> None:
-    """Weights alone, without the plan beside them, give other logits."""
+def test_code_compiled_for_a_plain_model_is_not_run_for_a_multiplied_one() -> None:
+    """torch.compile's default does just that, whether the hook is on another model or added."""
+    with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):
+        torch._dynamo.reset()
+        model = network()
+        fast = compiled(model)
+        assert torch.equal(fast(TOKENS_B), model(TOKENS_B))
+        other = apply(network(), PLANS["table-8"])
+        assert torch.equal(compiled(other)(TOKENS_B), other(TOKENS_B))
+        assert torch.equal(fast(TOKENS_B), model(TOKENS_B))
+        apply(fast, PLANS["table-8"])
+        assert torch.equal(fast(TOKENS_B), other(TOKENS_B))
+
+
+def test_without_the_plan_beside_them_weights_mean_something_else() -> None:
+    """Negative control of what survives: the logits are others."""
     model = apply(network(), PLANS["table-8"])
     forgetful = Network(64)
     forgetful.load_state_dict(model.state_dict())

@@ -66,14 +66,29 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
             for row in plan.rows:
                 if row.init_factor != 1:
                     parameters[row.name].mul_(row.init_factor)
-    for row in plan.rows:
-        if row.multiplier != 1:
-            for layer in _layers(model, row):
-                layer.register_forward_pre_hook(ScaleInput(row.multiplier))
+    multiplied = [row for row in plan.rows if row.multiplier != 1]
+    for row in multiplied:
+        for layer in _layers(model, row):
+            layer.register_forward_pre_hook(ScaleInput(row.multiplier))
+    if multiplied:
+        _let_compile_see_hooks()
     for name, module in model.named_modules():
         if not name or not unwrapped(f"{name}."):
             setattr(module, MARK, True)  # on the model and its wrappers, never on a parameter
     return model
+
+
+def _let_compile_see_hooks() -> None:
+    """Stop torch.compile from running one model's code, silently, for another that has hooks.
+
+    By default it does not look whether a module has hooks: code compiled for the plain model
+    would drop the multiplier of an equally shaped one.
+    """
+    import torch._dynamo.config  # every optimizer loads it anyway
+
+    if torch._dynamo.config.skip_nnmodule_hook_guards:
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
+        torch._dynamo.reset()  # what was compiled before did not look
 
 
 def covered(model: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
