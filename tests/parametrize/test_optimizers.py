@@ -359,12 +359,17 @@ class Conv1D(nn.Module):
         self.weight = nn.Parameter(torch.randn(num_in, num_out) / num_in**0.5)
 
 
-@pytest.mark.parametrize(("layer", "factor"), [(nn.Linear, 1), (lambda i, o: Conv1D(o, i), 2)])
+@pytest.mark.parametrize(
+    ("layer", "factor"), [(nn.Linear, 1 / 2), (lambda i, o: Conv1D(o, i), 1 / 4)]
+)
 def test_torchs_factor_is_that_of_the_matrix_as_it_is_stored(layer, factor) -> None:
-    """By hand: sides 16, 16 become 64, 256; the rule is 2, 'original' is 2 where rows > columns."""
+    """By hand: fan-in 16 becomes 256, fan-out 16 becomes 64: the rule is 1/2.
+
+    'original' is the root of rows over columns, 2, if rows are fan-in.
+    """
 
     def build(width: int) -> nn.Module:
-        return nn.Sequential(nn.Linear(8, width), layer(width, width * width // 16))
+        return nn.Sequential(nn.Linear(8, width**2 // 16), layer(width**2 // 16, width))
 
     plan = make_plan(build, base=16, target=64, optimizer="muon")
     assert plan["1.weight"].lr_factor == pytest.approx(factor)

@@ -36,7 +36,8 @@ def param_groups(
         plan: From `make_plan`.
         lr: Peak rate at the base width. A tensor is not modified. Two optimizers take
             {'muon': 0.02, 'adamw': 0.003}; one number where Muon's factor is
-            'match_rms_adamw', which makes its updates as large as AdamW's.
+            'match_rms_adamw', which makes its updates as large as AdamW's. torch's Adafactor takes
+            min(lr, 1/√step), so that rates keep their ratios for 1/lr² steps.
         weight_decay: Decay at the base width, or one per role (roles left out get 0).
         decay_mode: 'constant-product' keeps rate · decay, 'coupled' takes the number
             literally, 'independent' makes a step remove decay · schedule.
