@@ -288,7 +288,7 @@ def test_muons_updates_change_layers_alike_and_without_its_factor_they_do_not() 
 @pytest.mark.parametrize("name", ["muon", "muon-match-rms"])
 def test_muons_updates_change_layers_alike_up_to_width_512(name) -> None:
     widths = (64, 128, 256, 512)
-    assert muon_slopes(deep, name, widths, steps=6) == pytest.approx([0, 0], abs=0.1)
+    assert muon_slopes(deep, name, widths, steps=6) == pytest.approx([0, 0], abs=0.15)
 
 
 def groups_of(optimizer: str, **options: object):
