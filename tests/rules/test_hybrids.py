@@ -8,7 +8,7 @@ from mutransfer.analysis.published.hybrids import ORDER, switches_on
 from mutransfer.rules import HYBRIDS, Role, in_form
 from mutransfer.rules.decay import constant_product
 from mutransfer.rules.hybrids import hybrid
-from mutransfer.rules.optimizers import OPTIMIZERS
+from mutransfer.rules.optimizers import OPTIMIZERS, optimizer_of
 from mutransfer.rules.power import FAN_IN, FAN_OUT, ONE, Ratios
 from mutransfer.rules.tables import MUP, SP
 
@@ -73,13 +73,14 @@ def test_corners_are_the_tables_sp_and_mup_in_every_column() -> None:
     assert HYBRIDS["mup-last"].rules != mup.rules
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", HYBRIDS)
 def test_every_factor_of_a_hybrid_is_exactly_one_at_the_base(name, optimizer) -> None:
-    for rule in HYBRIDS[name].rules.values():
-        cells = (rule.multiplier, rule.init_std, rule.eps, rule.lr(optimizer.update))
+    for role, rule in HYBRIDS[name].rules.items():
+        own = optimizer_of(optimizer, role)
+        cells = (rule.multiplier, rule.init_std, rule.eps, rule.lr(own.update))
         assert {cell.at(Ratios()) for cell in cells if cell is not None} == {1.0}
-        assert constant_product(rule, optimizer).at(Ratios()) == 1.0
+        assert constant_product(rule, own).at(Ratios()) == 1.0
 
 
 def test_derived_columns_follow_the_gauge_and_the_readout() -> None:

@@ -7,7 +7,7 @@ import pytest
 from mutransfer.errors import RuleError
 from mutransfer.rules import PARAMETRIZATIONS, Role, Update, explain, in_form, without_multiplier
 from mutransfer.rules.decay import constant_product
-from mutransfer.rules.optimizers import OPTIMIZERS, optimizer_named
+from mutransfer.rules.optimizers import OPTIMIZERS, optimizer_named, optimizer_of
 from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Power, Ratios
 from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.tables import MUP, SP
@@ -33,7 +33,7 @@ def test_table_8_without_its_multiplier_is_table_3() -> None:
 def test_every_factor_is_exactly_one_at_the_base_shape(table) -> None:
     for role, rule in table.rules.items():
         cells = [rule.multiplier, rule.init_std, rule.eps, *(rule.lr(u) for u in Update)]
-        cells += [constant_product(rule, optimizer) for optimizer in OPTIMIZERS.values()]
+        cells += [constant_product(rule, optimizer_of(name, role)) for name in OPTIMIZERS]
         assert {cell.at(Ratios()) for cell in cells if cell is not None} == {1.0}, role
 
 

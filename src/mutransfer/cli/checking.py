@@ -49,7 +49,7 @@ def check(
         batch: PKG.MOD:NAME, a batch or a function that makes one; `batch` beside build by default.
         loss: PKG.MOD:NAME, from (model, batch) to a scalar; `loss` beside build by default.
         parametrization: mup; none checks your own implementation as it is.
-        optimizer: adamw, adam, nadam, rmsprop, lion, sgd, or PKG.MOD:FACTORY.
+        optimizer: adamw, adam, nadam, rmsprop, lion, sgd, adafactor, or PKG.MOD:FACTORY.
         lr: Learning rate at the base width.
         steps: Updates.
         seeds: Fresh models per width.

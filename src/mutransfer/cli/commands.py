@@ -96,7 +96,7 @@ def plan(
         target: The width you want to train.
         probe: Another small width to compare with; twice the base by default.
         parametrization: mup, sp or none.
-        optimizer: adamw, adam, nadam, rmsprop, lion or sgd.
+        optimizer: adamw, adam, nadam, rmsprop, lion, sgd, adafactor, muon or muon-match-rms.
         form: table-3 (no forward multipliers) or table-8.
         roles: Roles that shapes cannot tell, as 'REGEX=ROLE,REGEX=ROLE'.
         parameter: Derive one parameter's factors instead.

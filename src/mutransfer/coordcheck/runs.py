@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mutransfer.coordcheck.probes import Key, Probes
-from mutransfer.errors import ModelError
+from mutransfer.errors import ModelError, RuleError
 from mutransfer.parametrize import apply, param_groups
 from mutransfer.parametrize.shapes import built
-from mutransfer.rules import OPTIMIZERS, Plan, Role
+from mutransfer.rules import OPTIMIZERS, Plan, Role, Update
 from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.rules.plan import unwrapped
 
@@ -266,6 +266,17 @@ def _told(loss: object) -> str:
 
 
 def optimizer_name(kind: str | type[torch.optim.Optimizer] | MakeOptimizer) -> str:
-    """Name the rule table's optimizer: a name, or a class of that name; AdamW for a factory."""
+    """Name the rule table's optimizer: a name, or a class of that name; AdamW for a factory.
+
+    Raises:
+        RuleError: Muon.
+    """
     name = kind if isinstance(kind, str) else getattr(kind, "__name__", "").lower()
+    if name in OPTIMIZERS and OPTIMIZERS[name].update is Update.SPECTRAL:
+        raise RuleError(
+            f"the check does not judge '{name}'",
+            why="a plan for Muon is for two optimizers, and an orthogonalised update is of another "
+            "size against the weights than the check expects",
+            fix="optimizer='adamw', which checks roles, init and the groups that AdamW has",
+        )
     return name if name in OPTIMIZERS else "adamw"

@@ -47,16 +47,24 @@ def fans(weight: Owned) -> tuple[int, int] | None:
         >>> fans(Owned("w", (64, 1, 5), "", nn.ConvTranspose1d, "weight", groups=64))
         (5, 64)
     """
-    shape = weight.shape
-    layout = next((how for kind, name, how in WEIGHTS if _fits(weight, kind, name)), None)
-    if layout is None and _is_transposed_linear(weight):
-        layout = "in out"
-    if layout is None:
+    shape, stored = weight.shape, layout(weight)
+    if stored is None:
         return None
     kernel = prod(shape[2:])
-    if layout == "out in":
+    if stored == "out in":
         return shape[1] * kernel, shape[0]
     return shape[0] // weight.groups * kernel, shape[1] * weight.groups
+
+
+def layout(weight: Owned) -> str | None:
+    """Tell how a weight is stored: 'out in' or 'in out'; None if its owner is not known.
+
+    Example:
+        >>> layout(Owned("w", (64, 3), "", nn.Linear, "weight"))
+        'out in'
+    """
+    known = next((how for kind, name, how in WEIGHTS if _fits(weight, kind, name)), None)
+    return "in out" if known is None and _is_transposed_linear(weight) else known
 
 
 def is_elementwise(parameter: Owned) -> bool:

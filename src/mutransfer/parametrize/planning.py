@@ -8,6 +8,7 @@ from math import prod
 
 from mutransfer.errors import ModelError
 from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
+from mutransfer.parametrize.layers import layout
 from mutransfer.parametrize.own_forward import is_tied, own_multipliers
 from mutransfer.parametrize.own_init import measured_init
 from mutransfer.parametrize.shapes import (
@@ -49,7 +50,9 @@ def make_plan(
         target: Width of the model you want to train.
         probe: Another small width; twice the base by default.
         parametrization: A name that `mutransfer rules` lists: 'mup', 'sp', 'mfp', 'sp+embd'.
-        optimizer: 'adamw', 'adam', 'nadam', 'rmsprop', 'lion' or 'sgd'.
+        optimizer: 'adamw', 'adam', 'nadam', 'rmsprop', 'lion', 'sgd', 'adafactor'; or 'muon',
+            'muon-match-rms': torch's Muon for hidden matrices, with its 'original' or its
+            'match_rms_adamw' factor, and AdamW for the rest.
         roles: Roles that cannot be told from shapes: {regular expression: Role}.
         example_inputs: What build(base) is called with (a tensor, a tuple, or a dict of
             keywords): a forward pass then shows that a raw vector, such as a home-made norm's
@@ -113,6 +116,7 @@ def make_plan(
             readouts=owned[target][name].readouts,
             own_multiplier=multipliers[name][0],
             own_readout=multipliers[name][1] if is_tied(owned[target][name], seen) else None,
+            is_transposed=layout(owned[target][name]) == "in out",
         )
         for name in names
     ]

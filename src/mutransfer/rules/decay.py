@@ -53,7 +53,7 @@ def constant_product(rule: Rule, optimizer: Optimizer) -> Power | Least:
     if optimizer.decay is DecayKind.IN_GRADIENT:
         return rule.eps * rule.init_std**-1
     rate = rule.lr(optimizer.update)
-    assert rate is not None, "every role of a plan has a rate"
+    assert rate is not None, "the optimizer of a role has a rate for it"
     return rate**-1
 
 

@@ -8,7 +8,8 @@ from fractions import Fraction
 
 from mutransfer.errors import listed
 from mutransfer.rules.decay import constant_product
-from mutransfer.rules.optimizers import Optimizer, Update, optimizer_named
+from mutransfer.rules.muon import converts, eps_cell
+from mutransfer.rules.optimizers import OPTIMIZERS, Optimizer, Update, optimizer_named, optimizer_of
 from mutransfer.rules.plan import Plan, PlanRow
 from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.symmetry import in_form
@@ -17,6 +18,12 @@ from mutransfer.rules.tables import Parametrization, Rule
 LEGEND = """n: how many such parameters; r_in, r_out: fan-in and fan-out over the base's; x: times.
 Multiplied are your fresh weights (init), and your rate (lr), epsilon (eps) and decay at the base
 width; decay keeps rate times decay. `explain` derives one parameter's factors."""
+
+NOTES = {  # by class
+    "adafactor": "eps: the first of Adafactor's two, where you give one; the second goes as the "
+    "rule's init.\ntorch takes min(lr, 1/sqrt(step)): lr's factors hold for 1/lr^2 steps.",
+    "muon": "by: the optimizer; torch's own shape factor is divided out of Muon's lr.",
+}
 
 
 def explain(subject: Plan | str, name: str | None = None, *, optimizer: str | None = None) -> str:
@@ -70,11 +77,16 @@ def _table_text(table: Parametrization, optimizer: Optimizer | None) -> str:
         heads = ["role", "multiplier", "init std", f"lr ({optimizer.name})"]
         heads += ["eps"] * (optimizer.eps is not None) + ["decay"]
         body = [
-            [role, *_cells(rule, table.keeps_init), _cell(rule.lr(optimizer.update))]
-            + [_cell(rule.eps)] * (optimizer.eps is not None)
-            + [_cell(constant_product(rule, optimizer))]
+            [role, *_cells(rule, table.keeps_init), _cell(rule.lr(own.update))]
+            + [_cell(eps_cell(rule, own))] * (own.eps is not None)
+            + [_cell(constant_product(rule, own))]
             for role, rule in table.rules.items()
+            for own in [optimizer_of(optimizer.name, role)]
         ]
+        if optimizer.update is Update.SPECTRAL:
+            heads.append("by")
+            for line, role in zip(body, table.rules, strict=True):
+                line.append(optimizer_of(optimizer.name, role).class_name)
     note = "powers of ratios to the base shape; every cell is 1 at the base width"
     return "\n".join([*lines, "", *columns([heads, *body]), "", note])
 
@@ -100,6 +112,8 @@ def _plan_text(plan: Plan) -> str:
     heads = ["parameter", "n", "role", "r_in", "r_out", "init x", "lr x", "eps x", "decay x"]
     has_multiplier = any(row.multiplier != 1 for row in plan.rows)
     heads += ["input x"] * has_multiplier
+    has_two = len({row.optimizer for row in plan.rows}) > 1
+    heads += ["by"] * has_two
     body: list[list[str]] = []
     for pattern, rows in _alike(plan.rows).items():
         row = rows[0]
@@ -108,7 +122,10 @@ def _plan_text(plan: Plan) -> str:
         ratios = [str(row.r_in), str(row.r_out)]
         shown = str(pattern[0]) if len(rows) > 1 else row.name
         body.append([shown, str(len(rows)), row.role, *ratios, *map(_number, numbers)])
-    return "\n".join([*lines, *columns([heads, *body]), "", LEGEND])
+        body[-1] += [OPTIMIZERS[row.optimizer].class_name] * has_two
+    told = OPTIMIZERS[plan.optimizer].class_name
+    notes = [NOTES[told]] if told in NOTES else []
+    return "\n".join([*lines, *columns([heads, *body]), "", LEGEND, *notes])
 
 
 def _alike(rows: Sequence[PlanRow]) -> dict[tuple[object, ...], list[PlanRow]]:
@@ -124,7 +141,7 @@ def _alike(rows: Sequence[PlanRow]) -> dict[tuple[object, ...], list[PlanRow]]:
 def _row_text(plan: Plan, row: PlanRow) -> str:
     """Derive one parameter's factors."""
     table = in_form(parametrization_named(plan.parametrization), plan.form)
-    optimizer = optimizer_named(plan.optimizer)
+    optimizer = OPTIMIZERS[row.optimizer]
     rule = table.rules[row.role]
     rate = rule.lr(optimizer.update)
     init = "the author's init stands"
@@ -132,18 +149,23 @@ def _row_text(plan: Plan, row: PlanRow) -> str:
         own = f"the author's own scales as ratio^{row.init_exponent}"
         own = "the author's is all zeros" if row.fresh_rms == 0 else own
         init = f"the rule is {rule.init_std}, {own}, this is what is missing"
+    by_library, decay = "", f"{constant_product(rule, optimizer)}"
+    if converts(rule, optimizer):
+        by_library = f", over torch's own factor '{optimizer.adjust_lr_fn}'"
+        decay = "one over the rate's"
     lines = [
         f"{row.name}  {tuple(row.shape)}",
         f"  role      {row.role}: {row.reason}",
         f"  ratios    fan-in {row.r_in}, fan-out {row.r_out} against base width {plan.base}",
         f"  init x    {_number(row.init_factor)}: {init}",
-        f"  lr x      {_number(row.lr_factor)}: {rate} ({optimizer.update} update)",
+        f"  lr x      {_number(row.lr_factor)}: {rate} ({optimizer.update} update){by_library}",
     ]
     if optimizer.eps is not None:
-        lines.append(f"  eps x     {_number(row.eps_factor)}: {rule.eps}")
+        lines.append(f"  eps x     {_number(row.eps_factor)}: {eps_cell(rule, optimizer)}")
+    if optimizer.update is Update.RELATIVE:
+        lines.append(f"  eps2 x    {_number(row.eps2_factor)}: {rule.init_std}, as the weights")
     lines += [
-        f"  decay x   {_number(row.decay_factor)}: {constant_product(rule, optimizer)}"
-        " (constant-product)",
+        f"  decay x   {_number(row.decay_factor)}: {decay} (constant-product)",
         f"  input x   {_number(row.multiplier)}: {_multiplier_text(row, rule)}",
         *(f"  source    {source}" for source in table.source),
     ]

@@ -10,7 +10,8 @@ from typing import Any
 
 from mutransfer.errors import CoverageError, RoleError, RuleError, listed
 from mutransfer.rules.decay import constant_product
-from mutransfer.rules.optimizers import optimizer_named
+from mutransfer.rules.muon import converts, eps_cell, shape_factor
+from mutransfer.rules.optimizers import Optimizer, Update, optimizer_of
 from mutransfer.rules.power import ONE, Power, Ratios
 from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.roles import REASONS, Role
@@ -55,6 +56,7 @@ class ParameterFacts:
         readouts: Linear layers that share this embedding's table.
         own_multiplier: The author's own forward multiplier.
         own_readout: Of a table that the readout shares: the author's multiplier there.
+        is_transposed: Stored as (fan-in, fan-out).
     """
 
     name: str
@@ -67,6 +69,7 @@ class ParameterFacts:
     readouts: tuple[str, ...] = ()
     own_multiplier: Power = ONE
     own_readout: Power | None = None
+    is_transposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class PlanRow:
         init_exponent: How the author's own init scales with the ratio it depends on.
         fresh_rms: RMS that `apply` expects of the author's fresh weights, None for any.
         fresh_error: Relative standard error of that RMS.
+        optimizer: The one that takes it: beside Muon's matrices, AdamW takes the rest.
+        eps2_factor: Adafactor's second epsilon, a weight's least size, over the base one.
         multiplier_at: The layers whose input is multiplied; by default the parameter's own. A
             tied table's are its readouts.
         own_power: How the author's own forward multiplier scales with the ratio of fan-in, or
@@ -108,6 +113,8 @@ class PlanRow:
     init_exponent: Fraction
     fresh_rms: float | None
     fresh_error: float
+    optimizer: str
+    eps2_factor: float = 1.0
     multiplier_at: tuple[str, ...] = ()
     own_power: Fraction = Fraction(0)
 
@@ -166,7 +173,7 @@ class Plan:
             data = json.loads(text)
             schema = data["schema"]
             if schema == SCHEMA:
-                rows = tuple(_row_from_data(row) for row in data["rows"])
+                rows = tuple(_row_from_data(row, data["optimizer"]) for row in data["rows"])
                 return cls(**{name: data[name] for name in _HEAD}, rows=rows)
         except (
             LookupError,
@@ -274,15 +281,12 @@ def _beside_own(table: Parametrization, fact: ParameterFacts) -> Rule:
 
 def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool) -> PlanRow:
     """Evaluate one rule at one shape."""
-    optimizer = optimizer_named(optimizer_name)
+    optimizer = optimizer_of(optimizer_name, fact.role, len(fact.shape))
     rate = rule.lr(optimizer.update)
-    if rate is None:
-        raise RuleError(
-            f"'{fact.name}' is {fact.role}: {optimizer.update} updates have no rule for it",
-            why="an orthogonalised update is defined for hidden matrices only",
-            fix="give such parameters to an entrywise optimizer such as 'adamw'",
-        )
+    assert rate is not None, "the optimizer of a role has a rate for it"
     ratios = Ratios(fan_in=fact.r_in, fan_out=fact.r_out)
+    by_library = _by_library(fact, rule, optimizer)
+    is_relative = optimizer.update is Update.RELATIVE
     return PlanRow(
         name=fact.name,
         shape=fact.shape,
@@ -290,16 +294,28 @@ def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool
         r_in=fact.r_in,
         r_out=fact.r_out,
         init_factor=1.0 if keeps_init else missing_init(rule, ratios, fact.init),
-        lr_factor=rate.at(ratios),
-        eps_factor=rule.eps.at(ratios),
-        decay_factor=constant_product(rule, optimizer).at(ratios),
+        lr_factor=rate.at(ratios) / by_library,
+        eps_factor=eps_cell(rule, optimizer).at(ratios),
+        decay_factor=constant_product(rule, optimizer).at(ratios) * by_library,
         multiplier=(rule.multiplier / fact.own_multiplier).at(ratios),
         reason=fact.reason or REASONS[fact.role],
         init_exponent=fact.init.exponent,
         fresh_rms=fact.init.rms,
         fresh_error=fact.init.error,
         own_power=fact.own_multiplier.fan_in + fact.own_multiplier.fan_out,
+        optimizer=optimizer.name,
+        eps2_factor=rule.init_std.at(ratios) if is_relative else 1.0,
     )
+
+
+def _by_library(fact: ParameterFacts, rule: Rule, optimizer: Optimizer) -> float:
+    """Give what the library multiplies this parameter's rate by, target over base."""
+    if not converts(rule, optimizer):
+        return 1.0
+    rows, columns = fact.shape
+    grown = (fact.r_in, fact.r_out) if fact.is_transposed else (fact.r_out, fact.r_in)
+    base = (rows / grown[0], columns / grown[1])
+    return shape_factor(optimizer.adjust_lr_fn, (rows, columns), base)
 
 
 def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str, base: int) -> PlanRow:
@@ -309,7 +325,7 @@ def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str, base
     in its input. So the form is that of Table 8, whichever the others have.
     """
     table, readout = published.rules[fact.role], published.rules[Role.OUTPUT]
-    update = optimizer_named(optimizer).update
+    update = optimizer_of(optimizer, fact.role).update
     inits = (_turned(readout.init_std), table.init_std)
     rates = (_turned(readout.lr(update)), table.lr(update))
     alike = inits[0] == inits[1] and rates[0] == rates[1]
@@ -362,10 +378,10 @@ def _row_to_data(row: PlanRow) -> dict[str, Any]:
     }
 
 
-def _row_from_data(data: Mapping[str, Any]) -> PlanRow:
-    """Read a row back."""
+def _row_from_data(data: Mapping[str, Any], optimizer: str) -> PlanRow:
+    """Read a row back; in older plans one optimizer takes all."""
     exact = {key: Fraction(data[key]) for key in ("r_in", "r_out", "init_exponent")}
     exact["own_power"] = Fraction(data.get("own_power", 0))
     rest = {"role": Role(data["role"]), "shape": tuple(data["shape"])}
     rest["multiplier_at"] = tuple(data.get("multiplier_at", ()))
-    return PlanRow(**{**data, **exact, **rest})
+    return PlanRow(**{"optimizer": optimizer, **data, **exact, **rest})

@@ -11,7 +11,7 @@ from typing import Any
 from mutransfer.analysis import Prediction
 from mutransfer.analysis.types import plain
 from mutransfer.errors import UsageError
-from mutransfer.rules import OPTIMIZERS, Plan, PlanRow
+from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Update
 from mutransfer.workflows.telling import prediction_text
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -27,7 +27,7 @@ def snippet(prediction: Prediction, plan: Plan | None = None) -> str:
             but torch.
 
     Raises:
-        UsageError: The plan is for another width.
+        UsageError: The plan is for another width, or for Muon or Adafactor.
     """
     lr, tuned = prediction.lr, prediction.hyperparameter
     if lr.value is None:
@@ -57,6 +57,12 @@ def _with_plan(prediction: Prediction, plan: Plan) -> list[str]:
             why="its factors are powers of how much wider the target is than the base",
             fix=f"mutransfer plan PKG.MOD:BUILD --base {plan.base} --target "
             f"{prediction.width:g} -o plan.json",
+        )
+    if OPTIMIZERS[plan.optimizer].update in (Update.SPECTRAL, Update.RELATIVE):
+        raise UsageError(
+            f"the plan is for '{plan.optimizer}', which a few lines of torch cannot set up",
+            why="it takes two optimizers, or two epsilons",
+            fix="leave --plan out, and make the groups with mutransfer.param_groups",
         )
     has_eps = OPTIMIZERS[plan.optimizer].eps is not None
     lines = [
