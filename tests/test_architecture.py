@@ -12,8 +12,8 @@ from mutransfer import errors
 SOURCES = sorted(Path(mutransfer.__file__).parent.rglob("*.py"))
 
 PUBLIC = {
-    "MutransferError", "Plan", "Role", "analyze", "apply", "coord_check", "explain", "load_results",
-    "make_plan", "param_groups", "predict", "run_study", "write_report",
+    "MutransferError", "Plan", "Role", "analyze", "apply", "coord_check", "explain", "guard",
+    "load_results", "make_plan", "param_groups", "predict", "run_study", "write_report",
 }  # fmt: skip
 
 

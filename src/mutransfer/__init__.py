@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mutransfer.analysis import analyze, load_results, predict
     from mutransfer.coordcheck import coord_check
     from mutransfer.errors import MutransferError
-    from mutransfer.parametrize import apply, make_plan, param_groups
+    from mutransfer.parametrize import apply, guard, make_plan, param_groups
     from mutransfer.report import write_report
     from mutransfer.rules import Plan, Role, explain
     from mutransfer.workflows import run_study
@@ -24,6 +24,7 @@ __all__ = [
     "apply",
     "coord_check",
     "explain",
+    "guard",
     "load_results",
     "make_plan",
     "param_groups",
@@ -41,6 +42,7 @@ _HOMES = {
     "apply": "parametrize",
     "coord_check": "coordcheck",
     "explain": "rules",
+    "guard": "parametrize",
     "load_results": "analysis",
     "make_plan": "parametrize",
     "param_groups": "parametrize",

@@ -76,6 +76,15 @@ def test_a_plan_is_printed_saved_and_derived(run, tmp_path) -> None:
     assert "role      output" in derived
 
 
+def test_a_plan_for_muon_says_who_takes_what(run) -> None:
+    status, out, _ = run("plan toy_model:build --base 16 --target 64 --optimizer muon-match-rms")
+    assert status == 0
+    rows = [line.split() for line in out.splitlines() if ".weight" in line]
+    assert [(row[-1], row[5], row[-2]) for row in rows] == [
+        ("0.weight", "1", "adamw"), ("1.weight", "0.5", "muon"), ("2.weight", "0.25", "adamw")
+    ]  # fmt: skip
+
+
 def test_roles_are_told_on_the_command_line(run) -> None:
     line = "plan toy_model:build --base 16 --target 64 --parameter 2.weight --roles"
     assert "role      bottleneck: as told" in run(f"{line} 2.weight=bottleneck")[1]

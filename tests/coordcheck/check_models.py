@@ -13,7 +13,7 @@ import mutransfer as mt
 from mutransfer.coordcheck import CoordCheck
 
 BASE, WIDTHS = 32, [32, 64, 128, 256]
-LR = {"adamw": 2**-6, "sgd": 0.1}
+LR = {"adamw": 2**-6, "sgd": 0.1, "adafactor": 2**-6}
 
 
 def mlp(width: int) -> nn.Module:

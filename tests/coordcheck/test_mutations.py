@@ -9,7 +9,7 @@ import mutransfer as mt
 from mutransfer.models import Decoder, DecoderShape
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
 def test_a_correct_mlp_passes(optimizer):
     check = checked(optimizer=optimizer, lr=LR[optimizer])
     assert check.outcome == "pass", str(check)
@@ -142,6 +142,13 @@ REFUSALS = {
         "ModelError: optimizer= gave list, not a torch optimizer\n"
         "  why: the check takes a few steps with it\n"
         "  fix: optimizer='adamw', a class, or a factory that returns an optimizer",
+    ),
+    "muon": (
+        {"optimizer": torch.optim.Muon},
+        "RuleError: the check does not judge 'muon'\n"
+        "  why: a plan for Muon is for two optimizers, and an orthogonalised update is of another "
+        "size against the weights than the check expects\n"
+        "  fix: optimizer='adamw', which checks roles, init and the groups that AdamW has",
     ),
 }
 

@@ -4,10 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations
 from zoo import Tied, refused
 
 import mutransfer as mt
 from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.rules import Role
 
 
 class Channels(nn.Module):
@@ -159,7 +161,9 @@ def test_a_tied_table_has_the_embeddings_rule_and_its_readout_a_multiplier() -> 
     assert (row.init_factor, row.lr_factor, row.eps_factor) == (1.0, 1.0, 0.25)
     assert (row.multiplier, row.multiplier_at) == (0.25, ("head",))
     assert mt.Plan.from_json(plan.to_json()) == plan
-    assert "input x   0.25: at 'head'" in mt.explain(plan, "embed.weight")
+    assert "input x   0.25: fan_in^-1 = 4^-1 = 0.25; the readout's, whose" in mt.explain(
+        plan, "embed.weight"
+    )
     torch.manual_seed(0)
     plain = TiedAtBothEnds(64)
     torch.manual_seed(0)
@@ -195,25 +199,6 @@ def test_a_tied_table_cannot_have_two_rules(name) -> None:
     )
 
 
-def test_a_readout_that_is_no_layer_is_refused_once_it_is_seen() -> None:
-    class Functional(nn.Module):
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.wte, self.up = nn.Embedding(9, width), nn.Linear(width, width)
-
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            return self.up(self.wte(tokens)) @ self.wte.weight.T
-
-    tokens = torch.zeros(2, 3, dtype=torch.long)
-    assert refused(lambda: make_plan(Functional, base=16, target=64, example_inputs=tokens)) == (
-        "RoleError: the forward pass multiplies with 'wte.weight', an embedding's table\n"
-        "  why: a table shared with the readout needs the readout's input multiplied by 1/r_in, "
-        "and there is no layer whose input it is\n"
-        "  fix: make the readout a layer: head = nn.Linear(width, vocabulary, bias=False); "
-        "head.weight = wte.weight"
-    )
-
-
 def test_layers_of_other_kinds_that_share_a_tensor_are_refused() -> None:
     def build(width: int) -> nn.Module:
         model = nn.Sequential(nn.Linear(width, width), nn.LSTMCell(width, width))
@@ -243,6 +228,18 @@ def features() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(64, 12, generator=drawn), torch.randint(0, 7, (64,), generator=drawn)
 
 
+def normed(width: int) -> nn.Module:
+    hidden = parametrizations.weight_norm(nn.Linear(width, width))
+    return nn.Sequential(nn.Linear(12, width), nn.ReLU(), hidden, nn.ReLU(), nn.Linear(width, 7))
+
+
+def test_weight_norm_leaves_a_direction_and_a_gain() -> None:
+    plan = make_plan(normed, base=16, target=64)
+    direction, gain = (plan[f"2.parametrizations.weight.original{k}"] for k in (1, 0))
+    assert (direction.role, direction.lr_factor) == (Role.HIDDEN, 0.25)
+    assert (gain.role, gain.init_factor, gain.lr_factor) == (Role.VECTOR, 1, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "batch"),
@@ -253,6 +250,7 @@ def features() -> tuple[torch.Tensor, torch.Tensor]:
         (Encoder, text()),
         (transposed, features()),
         (TiedAtBothEnds, text()),
+        (normed, features()),
     ],
 )
 def test_the_coordinate_check_passes_for_every_layer(build, batch) -> None:

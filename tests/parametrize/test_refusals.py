@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 from zoo import Raw, Router, failing, glorot, lazy, mlp, refused
 
 from mutransfer.parametrize import apply, make_plan, param_groups
@@ -29,7 +30,7 @@ REFUSALS = {
         "growing axis to a fixed one\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
         "  fix: say it: roles={'router.weight': Role.BOTTLENECK, 'head.weight': Role.OUTPUT} "
-        "(every head of a model is Role.OUTPUT)",
+        "(every head of a model is Role.OUTPUT), or let a forward pass tell: example_inputs=",
     ),
     "a head behind a bottleneck": (
         lambda: make_plan(
@@ -40,7 +41,8 @@ REFUSALS = {
         "RoleError: cannot tell which is the readout: '1.weight' map a growing axis to a fixed "
         "one, and '2.weight' comes behind\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
-        "  fix: say it: roles={'1.weight': Role.BOTTLENECK} (every head of a model is Role.OUTPUT)",
+        "  fix: say it: roles={'1.weight': Role.BOTTLENECK} (every head of a model is "
+        "Role.OUTPUT), or let a forward pass tell: example_inputs=",
     ),
     "nothing grows": (
         lambda: make_plan(lambda w: nn.Linear(4, 4), base=16, target=64),
@@ -83,7 +85,7 @@ REFUSALS = {
     ),
     "factory fails": (
         lambda: make_plan(failing, base=16, target=64),
-        "ModelError: build(16) on the meta device raised ZeroDivisionError: heads\n"
+        "ModelError: build(16) raised ZeroDivisionError: heads\n"
         "  why: the plan compares the shapes of your model at several widths\n"
         "  fix: make build(16) work by itself; at the target it is built on the meta device, "
         "so create tensors without naming a device",
@@ -133,6 +135,67 @@ REFUSALS = {
         "RuleError: 'sgd' has no epsilon, but eps=1e-08 was given\n"
         "  why: a setting without effect hides a misunderstanding\n"
         "  fix: leave eps= out, or make the plan for another optimizer",
+    ),
+}
+
+
+def pruned(width: int) -> nn.Module:
+    model = mlp(width)
+    model[2].weight = nn.Parameter(model[2].weight.detach().to_sparse())
+    return model
+
+
+def quantised(width: int) -> nn.Module:
+    model = mlp(width)
+    whole = model[2].weight.detach().to(torch.int8)
+    model[2].weight = nn.Parameter(whole, requires_grad=False)
+    return model
+
+
+def around(function, layer: int):
+    def build(width: int) -> nn.Module:
+        model = mlp(width)
+        function(model[layer])
+        return model
+
+    return build
+
+
+OF_PARAMETERS = (
+    "  why: a rule scales a weight, and such a function may undo it; of "
+    "torch.nn.utils.parametrizations only weight_norm is understood\n"
+    "  fix: torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight'), inside build"
+)
+PLAIN = (
+    "  why: a plan multiplies fresh weights by one number, and scales what trains them\n"
+    "  fix: build the model in float32 and dense; quantise it, or prune it, after training"
+)
+REFUSALS |= {
+    "sparse": (
+        lambda: make_plan(pruned, base=16, target=64),
+        f"ModelError: '2.weight' is sparse_coo: quantised and sparse weights have no plan\n{PLAIN}",
+    ),
+    "quantised": (
+        lambda: make_plan(quantised, base=16, target=64),
+        f"ModelError: '2.weight' is int8: quantised and sparse weights have no plan\n{PLAIN}",
+    ),
+    "spectral norm": (
+        lambda: make_plan(around(parametrizations.spectral_norm, 2), base=16, target=64),
+        "ModelError: 'weight' of '2' is a function of its parameters: _SpectralNorm\n"
+        + OF_PARAMETERS,
+    ),
+    "orthogonal": (
+        lambda: make_plan(around(parametrizations.orthogonal, 2), base=16, target=64),
+        "ModelError: 'weight' of '2' is a function of its parameters: _Orthogonal\n"
+        + OF_PARAMETERS,
+    ),
+    "a normed readout": (
+        lambda: make_plan(around(parametrizations.weight_norm, 4), base=16, target=64),
+        "RoleError: '4.parametrizations.weight.original1' is the readout, and weight_norm divides "
+        "its size out\n"
+        "  why: a readout's init must shrink with width, and no init of it would\n"
+        "  fix: torch.nn.utils.parametrize.remove_parametrizations(readout, 'weight'), inside "
+        "build",
     ),
 }
 

@@ -13,6 +13,7 @@ from mutransfer.errors import RuleError
 from mutransfer.rules import OPTIMIZERS, PARAMETRIZATIONS, Role, derivation, explain, rule_data
 from mutransfer.rules.patterns import folded
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
+from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE
 from mutransfer.rules.roles import REASONS, TOLD
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -33,6 +34,7 @@ FACTS = [
     fact("blocks.0.router", Role.BOTTLENECK, 4, 1, (8, 64), (8, 16), reason=TOLD),
     fact("blocks.1.gain", Role.VECTOR, 1, 4, (64,), (16,)),
     fact("blocks.1.up", Role.HIDDEN, 4, 4, (64, 64), (16, 16)),
+    fact("scaled", Role.HIDDEN, 4, 4, (64, 64), (16, 16), own_multiplier=FAN_IN**-HALF),
     fact("head", Role.OUTPUT, 4, 1, (11, 64), (11, 16), own=-1),
     fact("head.bias", Role.FIXED, 1, 1, (11,), (11,)),
 ]
@@ -114,32 +116,48 @@ def test_one_parameter_is_derived_from_shapes_to_numbers() -> None:
     ]
 
 
-def test_a_tied_table_says_where_its_multiplier_is() -> None:
-    table = fact("embed", Role.INPUT, 1, 4, (11, 64), (11, 16), readouts=("head",))
-    plan = plan_from_facts([table], base=16, target=64)
-    assert (
-        "  input x   0.25: fan_in^-1 = 4^-1 = 0.25; the readout's own, whose fan-in is this "
-        "table's fan-out; at 'head'\n" in explain(plan, "embed")
+@pytest.mark.parametrize("form", ["table-3", "table-8"])
+@pytest.mark.parametrize("power", [ONE, FAN_OUT**HALF])
+def test_a_tied_table_says_where_its_multiplier_is(power, form) -> None:
+    """With √width on the embedding, as in Gemma, the rule beside it is shifted."""
+    tied = {"readouts": ("head",), "own_multiplier": power, "own_readout": FAN_OUT**-HALF}
+    table = fact("embed", Role.INPUT, 1, 4, (11, 64), (11, 16), **tied)
+    plan = plan_from_facts([table], base=16, target=64, form=form)
+    found, row = derivation(plan, "embed"), plan["embed"]
+    over = re.search(r"; over (\S+), your own", found.multiplier.steps)
+    shown = printed(found.multiplier.steps)[-1] / float(over[1])
+    assert shown == row.multiplier == (0.5 if power == ONE else 1.0)
+    assert printed(found.lr.steps)[-1] == row.lr_factor == (1.0 if power == ONE else 0.5)
+    assert printed(found.eps.steps)[-1] == row.eps_factor
+    assert found.own_multiplier.value == (1.0 if power == ONE else 2.0)
+    text = explain(plan, "embed")
+    assert ("  own x     2: your own forward multiplier scales as fan_out^1/2" in text) is (
+        power != ONE
     )
+    assert ("; at 'head'\n" in text) is (power == ONE)
 
 
 def test_a_plan_is_a_line_per_set_of_numbers_and_says_why_where_a_role_is_unusual() -> None:
     lines = explain(planned()).splitlines()
     assert lines[0] == (
         "mup (table-3) for adamw: base width 16, target 64, width multiplier 4; "
-        "8 tensors, 6 parameter groups"
+        "9 tensors, 7 parameter groups"
     )
-    assert [" ".join(line.split()) for line in lines[2:10]] == [
+    assert [" ".join(line.split()) for line in lines[2:11]] == [
         "n role r_in r_out init x lr x eps x decay x parameters",
         "1 input 1 4 1 1 0.25 1 embed",
         "2 vector 1 4 1 1 0.25 1 blocks.*.gain",
         "1 hidden 4 9/2 1 0.25 0.222222 4 blocks.0.up",
         "1 bottleneck, told 4 1 0.5 0.25 0.5 4 blocks.0.router",
         "1 hidden 4 4 0.5 0.25 0.25 4 blocks.1.up",
+        "1 hidden 4 4 1 0.5 0.125 2 scaled",
         "1 output 4 1 0.5 0.25 1 4 head",
         "1 fixed 1 1 1 1 1 1 head.bias",
     ]
-    assert lines[11] == "bottleneck, told  as told by roles=: blocks.0.router"
+    assert lines[12:14] == [
+        "bottleneck, told  as told by roles=: blocks.0.router",
+        "hidden            your own forward multiplier scales as ratio^-1/2: scaled",
+    ]
     assert "eps x" not in explain(planned(optimizer="lion"))
 
 

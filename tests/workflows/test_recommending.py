@@ -82,6 +82,15 @@ def test_a_plan_for_another_width_is_refused() -> None:
     assert refused.value.fix.endswith("--base 64 --target 512 -o plan.json")
 
 
+def test_a_plan_for_two_optimizers_or_two_epsilons_is_refused() -> None:
+    """The snippet has one optimizer with one epsilon."""
+    for optimizer in ("muon", "adafactor"):
+        plan = make_plan(Layers, base=64, target=256, optimizer=optimizer)
+        with pytest.raises(UsageError, match=f"the plan is for '{optimizer}', which") as refused:
+            snippet(prediction(), plan)
+        assert refused.value.fix.endswith("mutransfer.param_groups")
+
+
 def test_sp_is_plain_and_mup_is_told_to_keep_its_rule() -> None:
     """Plain groups under µP would train at the wrong rates."""
     assert snippet(prediction("sp")).splitlines()[-1] == "lr = 0.01"

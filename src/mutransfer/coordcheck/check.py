@@ -140,7 +140,8 @@ def coord_check(
         plan = own_plan(build, rising, roles or {}, example_inputs, named, form)
     else:
         plan = plans[rising[-1]]
-    readouts = [row.name for row in plan.rows if row.role is Role.OUTPUT]
+    # What the author multiplies a readout by is known, so that it can be seen at the layer itself.
+    readouts = [r.name for r in plan.rows if r.role is Role.OUTPUT and not r.own_power]
     shared = [layer for row in plan.rows for layer in row.multiplier_at]
     setting = Setting(
         build=build,
@@ -176,6 +177,7 @@ def _check(
 ) -> CoordCheck:
     """Run and judge; where noise alone leaves it open, run more seeds and judge again."""
     roles = {row.name: row.role for row in plan.rows}
+    own = {row.name: float(row.own_power) for row in plan.rows if row.own_power}
     read = readings(setting)
     # What is measured on fresh models is cheap, and of a small readout noisy.
     fresh = fresh_readings(replace(setting, seeds=_more(setting.seeds, FRESH)))
@@ -183,7 +185,7 @@ def _check(
     faults = planted(setting, roles)
 
     def judged() -> tuple[tuple[Finding, ...], dict[str, bool], float]:
-        slopes = slopes_of(read | at_start, setting.widths, roles)
+        slopes = slopes_of(read | at_start, setting.widths, roles, own)
         noise = pooled_noise(slopes)
         power = caught(faults, slopes, noise, setting.widths, roles)
         return doubted(findings(slopes, noise), read), power, max(noise.values(), default=0.0)

@@ -7,16 +7,19 @@ from fractions import Fraction
 
 from torch import nn
 
-from mutransfer.parametrize.axes import read_axes
+from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
+from mutransfer.parametrize.own_forward import own_multipliers
 from mutransfer.parametrize.shapes import (
     built,
     parameters_of,
     same_names,
     untouched_randomness,
 )
-from mutransfer.parametrize.watch import Seen, watched
+from mutransfer.parametrize.watching import Seen, watched
 from mutransfer.rules import Plan, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
+from mutransfer.rules.power import ONE
+from mutransfer.rules.registry import parametrization_named
 
 
 def own_plan(
@@ -31,17 +34,20 @@ def own_plan(
 
     The models are built for real: a build that prepares weights cannot run on the meta device.
     """
-    owned = {}
+    at_widths = (widths[0], widths[1], widths[-1])
     with untouched_randomness(0):
-        for width in (widths[0], widths[1], widths[-1]):
-            model = built(build, width)
-            owned[width] = parameters_of(model)
+        models = {width: built(build, width) for width in at_widths}
+        owned = {width: parameters_of(model) for width, model in models.items()}
+        same_names(owned)
+        base, probe, target = owned.values()
         seen = Seen()
         if example_inputs is not None:
-            seen = watched(built(build, widths[0]), example_inputs)
-    same_names(owned)
-    base, probe, target = owned.values()
-    axes = read_axes(base, probe, target, roles, seen.elementwise)
+            first_two = {width: models[width] for width in at_widths[:2]}
+            growing = growing_axes(base, probe, target)
+            seen = watched(first_two, growing, raw_parameters(base), example_inputs)
+    axes = read_axes(base, probe, target, roles, seen)
+    ratio = Fraction(at_widths[1], at_widths[0])
+    multipliers = own_multipliers(seen, axes, parametrization_named("mup"), ratio)
     as_it_is = OwnInit(None, 0.0, Fraction(0), Fraction(1))
     facts = [
         ParameterFacts(
@@ -54,6 +60,8 @@ def own_plan(
             init=as_it_is,
             reason=found.reason,
             readouts=target[name].readouts,
+            own_multiplier=multipliers[name][0],
+            own_readout=ONE if target[name].readouts else None,
         )
         for name, found in axes.items()
     ]

@@ -36,9 +36,12 @@ def caught(
     """Say in which roles both faults would be found, given the noise that was measured."""
     found = {}
     for role, both in faults.items():
-        deciding = "effect" if role in MATRICES else "step"
         names = _members(role, roles)
-        own = [one for one in slopes if one.key[1] in names and one.key[0] == deciding]
+        by_kind = [
+            [one for one in slopes if one.key[1] in names and one.key[0] == deciding]
+            for deciding in (("effect", "update") if role in MATRICES else ("step",))
+        ]
+        own = next((kind for kind in by_kind if kind), [])
         found[str(role)] = all(_is_caught(read, own, noise, widths) for read in both)
     return found
 

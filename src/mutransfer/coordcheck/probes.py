@@ -113,7 +113,7 @@ class Probes:
         """
         found = {}
         for name, parameter in self._parameters.items():
-            module, _, attribute = name.rpartition(".")
+            module, attribute = _layer_of(name)
             pull = self._pulls.get("" if module in self._readouts else module)
             if parameter.grad is None:
                 continue
@@ -129,7 +129,7 @@ class Probes:
             if size:
                 found["effect", name] = moved / (pull.count * pull.root * size)
         last, whole = self._pulls.get(self._last), self._pulls.get("")
-        if self._step == 0 and last is not None and whole is not None and whole.root:
+        if not self._step and self._last and last is not None and whole and whole.root:
             found["pull", self._last] = last.root / whole.root
         return found
 
@@ -203,6 +203,15 @@ class Probes:
             kernel = module.weight.dim() - 2 if isinstance(module, _ConvNd) else 0
             output = output - bias.detach().reshape(-1, *[1] * kernel)
         self.add("gain", name, output)
+
+
+def _layer_of(name: str) -> tuple[str, str]:
+    """Split a parameter's name; what weight_norm takes apart is its layer's weight."""
+    layer, _, rest = f".{name}".rpartition(".parametrizations.")
+    if "parametrizations." in name:
+        return layer.removeprefix("."), rest.partition(".")[0]
+    module, _, attribute = name.rpartition(".")
+    return module, attribute
 
 
 def tensors_in(output: object) -> Iterator[torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from scipy.stats import t as student
@@ -57,14 +58,24 @@ class Slopes:
 
 
 def slopes_of(
-    readings: Mapping[Key, Floats], widths: tuple[int, ...], roles: Mapping[str, Role]
+    readings: Mapping[Key, Floats],
+    widths: tuple[int, ...],
+    roles: Mapping[str, Role],
+    own: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Slopes]:
-    """Fit an exponent of width to everything that has an expected one, per seed and step."""
+    """Fit an exponent of width to everything that has an expected one, per seed and step.
+
+    Args:
+        readings: What was measured.
+        widths: Where.
+        roles: Of the parameters.
+        own: How the author's own multiplier scales, of parameters that have one.
+    """
     found = []
     log2_W = np.log2(widths)
     weights_W = (log2_W - log2_W.mean()) / ((log2_W - log2_W.mean()) ** 2).sum()
     for key, values_WST in readings.items():
-        aim = expected(key, readings, roles)
+        aim = expected(key, readings, roles, own)
         if aim is None:
             continue
         # Zero at a width (behind a zero init, or frozen) has no exponent.
@@ -77,20 +88,40 @@ def slopes_of(
     return found
 
 
-def expected(key: Key, readings: Mapping[Key, Floats], roles: Mapping[str, Role]) -> float | None:
-    """Give the exponent that a correct parametrization has; None where there is none to test."""
+def expected(
+    key: Key,
+    readings: Mapping[Key, Floats],
+    roles: Mapping[str, Role],
+    own: Mapping[str, float],
+) -> float | None:
+    """Give the exponent that a correct parametrization has; None where there is none to test.
+
+    What the author multiplies a layer's output or input by, the layer itself is smaller by.
+    """
     quantity, name = key
     role = roles.get(name)
     if quantity == "gain":
-        owner = roles.get(f"{name}.weight" if name else "weight")
-        return None if owner is None else -0.5 if owner is Role.OUTPUT else 0.0
+        weight = f"{name}.weight" if name else "weight"
+        owner, lent = roles.get(weight), own.get(weight, 0.0)
+        return None if owner is None else (-0.5 if owner is Role.OUTPUT else 0.0) - lent
+    raw = ("gain", name.rpartition(".")[0]) not in readings
+    # Of a raw matrix we see no output: queries and keys of heads that grow pull at the loss by
+    # a random amount at first, so that sizes are judged in place of effects.
+    by_size = raw and role is Role.HIDDEN and any(_grows(k, readings) for k in readings)
     if quantity == "effect":
-        return 0.0 if role in MATRICES else None
+        in_layer = 0.0 if raw else -own.get(name, 0.0)
+        return None if role not in MATRICES or by_size else in_layer
     if quantity == "size":
-        raw = role is Role.INPUT and ("gain", name.rpartition(".")[0]) not in readings
-        return 0.0 if role is Role.VECTOR or raw else None
+        aim = (
+            -0.5
+            if by_size
+            else 0.0
+            if role is Role.VECTOR or (raw and role is Role.INPUT)
+            else None
+        )
+        return None if aim is None else aim - own.get(name, 0.0)
     if quantity == "step":
-        return 0.0 if role is Role.VECTOR else None
+        return -own.get(name, 0.0) if role is Role.VECTOR else None
     if quantity == "pull":
         # A readout that is a layer of its own has a gain.
         sizes_W = readings.get(("outputs", WHOLE), np.zeros(1)).reshape(-1)
@@ -101,12 +132,17 @@ def expected(key: Key, readings: Mapping[Key, Floats], roles: Mapping[str, Role]
     if quantity == "change":
         # What follows a readout, or a table that two layers share, stands in the model's output.
         owner = roles.get(f"{name}.weight") or roles.get(f"{name}.bias")
-        return 0.0 if owner not in (None, Role.OUTPUT) or name == WHOLE else None
+        lent = own.get(f"{name}.weight", 0.0)
+        return -lent if owner not in (None, Role.OUTPUT) or name == WHOLE else None
     if quantity == "attention":
-        heads_W = readings.get(("head", name), np.ones(1)).reshape(-1)
-        grows = np.nanmax(heads_W) > np.nanmin(heads_W)
-        return -0.5 if grows else 0.0
+        return -0.5 if _grows(("head", name), readings) else 0.0
     return None
+
+
+def _grows(key: Key, readings: Mapping[Key, Floats]) -> bool:
+    """Tell a head width that is not the same at every width."""
+    heads_W = readings[key].reshape(-1) if key[0] == "head" and key in readings else np.ones(1)
+    return bool(np.nanmax(heads_W) > np.nanmin(heads_W))
 
 
 def _windows(by_seed_ST: Floats) -> Iterator[tuple[int, int]]:

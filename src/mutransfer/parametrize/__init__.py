@@ -2,6 +2,7 @@
 
 from mutransfer.parametrize.application import apply
 from mutransfer.parametrize.groups import param_groups
+from mutransfer.parametrize.guard import guard
 from mutransfer.parametrize.planning import make_plan
 
-__all__ = ["apply", "make_plan", "param_groups"]
+__all__ = ["apply", "guard", "make_plan", "param_groups"]

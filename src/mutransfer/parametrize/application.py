@@ -54,7 +54,7 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
         0.5
     """
     parameters = covered(model, plan)
-    if getattr(model, MARK, False):
+    if any(getattr(module, MARK, False) for module in model.modules()):
         raise InitError(
             "a plan was applied to this model before",
             why="a second rescaling would square every factor",
@@ -66,12 +66,29 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
             for row in plan.rows:
                 if row.init_factor != 1:
                     parameters[row.name].mul_(row.init_factor)
-    for row in plan.rows:
-        if row.multiplier != 1:
-            for layer in _layers(model, row):
-                layer.register_forward_pre_hook(ScaleInput(row.multiplier))
-    setattr(model, MARK, True)  # on the model, never on a parameter
+    multiplied = [row for row in plan.rows if row.multiplier != 1]
+    for row in multiplied:
+        for layer in _layers(model, row):
+            layer.register_forward_pre_hook(ScaleInput(row.multiplier))
+    if multiplied:
+        _let_compile_see_hooks()
+    for name, module in model.named_modules():
+        if not name or not unwrapped(f"{name}."):
+            setattr(module, MARK, True)  # on the model and its wrappers, never on a parameter
     return model
+
+
+def _let_compile_see_hooks() -> None:
+    """Stop torch.compile from running one model's code, silently, for another that has hooks.
+
+    By default it does not look whether a module has hooks: code compiled for the plain model
+    would drop the multiplier of an equally shaped one.
+    """
+    import torch._dynamo.config  # every optimizer loads it anyway
+
+    if torch._dynamo.config.skip_nnmodule_hook_guards:
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
+        torch._dynamo.reset()  # what was compiled before did not look
 
 
 def covered(model: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
@@ -112,9 +129,10 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
                 why="the plan multiplies the weights that your own init gives",
                 fix="materialise and initialise the model first, then apply",
             )
-        rms = float(parameter.detach().double().square().mean().sqrt()) if row.shape else 0.0
-        if not row.shape:
-            rms = float(parameter.detach().abs())
+        norm = torch.linalg.vector_norm(parameter.detach(), dtype=torch.float64)
+        if hasattr(norm, "full_tensor"):  # a DTensor's norm is this process's until it is asked
+            norm = norm.full_tensor()
+        rms = float(norm) / max(1, parameter.numel()) ** 0.5
         # Six standard errors, and 2 % for an init that is a power only nearly.
         allowed = (6 * row.fresh_error + 0.02) * row.fresh_rms
         if not abs(rms - row.fresh_rms) <= allowed:
@@ -130,8 +148,9 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
 
 def _layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
     """Find the linear layers whose input is to be scaled."""
-    names = row.multiplier_at or (row.name.removesuffix(".weight"),)
-    modules = {unwrapped(name): module for name, module in model.named_modules()}
+    # By their weights' names, since a prefix ends in a dot; the innermost of wrappers comes last.
+    names = [_weight_of(layer) for layer in row.multiplier_at] or [row.name]
+    modules = {_weight_of(name): module for name, module in model.named_modules()}
     layers = [modules.get(name) for name in names]
     found: list[nn.Module] = [layer for layer in layers if isinstance(layer, nn.Linear)]
     if len(found) == len(names):
@@ -141,3 +160,8 @@ def _layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
         why="a multiplier is installed on the layer that uses the weight",
         fix="make_plan(..., form='table-3'), which needs no multipliers",
     )
+
+
+def _weight_of(module: str) -> str:
+    """Name a module's weight, without wrappers' prefixes."""
+    return unwrapped(f"{module}.weight".removeprefix("."))

@@ -11,6 +11,7 @@ from math import prod
 from mutransfer.errors import RoleError, listed
 from mutransfer.parametrize.layers import fans, is_elementwise
 from mutransfer.parametrize.shapes import Owned
+from mutransfer.parametrize.watching import Seen, Use
 from mutransfer.rules.roles import REASONS, TOLD, Role, role_of_matrix
 
 
@@ -25,6 +26,7 @@ class Axes:
         r_out: Fan-out ratio, target over base.
         init_ratio: Ratio, target over base, of the axis that the author's init may depend on.
         init_probe: The same, probe over base.
+        fan_probe: Fan-in where it grows, else fan-out, probe over base.
     """
 
     role: Role
@@ -33,6 +35,7 @@ class Axes:
     r_out: Fraction
     init_ratio: Fraction
     init_probe: Fraction
+    fan_probe: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def read_axes(
     probe: Mapping[str, Owned],
     target: Mapping[str, Owned],
     roles: Mapping[str, Role],
-    seen_elementwise: frozenset[str] = frozenset(),
+    seen: Seen,
 ) -> dict[str, Axes]:
     """Give every parameter its role and ratios.
 
@@ -75,20 +78,20 @@ def read_axes(
         probe: The same at another small width.
         target: The same at the target width.
         roles: The user's word, from regular expressions (matched whole) to roles.
-        seen_elementwise: Raw vectors that a forward pass applied elementwise.
+        seen: What forward passes showed.
 
     Raises:
         RoleError: A role that shapes and owners cannot tell, or a pattern that matches nothing.
     """
     _refuse_constant(base, probe, target)
     told = told_roles(list(base), roles)
-    sides = {n: _sides((base[n], probe[n], target[n]), n in seen_elementwise) for n in base}
+    sides = {n: _sides((base[n], probe[n], target[n]), seen.use(n)) for n in base}
     _refuse_unknown([s for n, s in sides.items() if not s.known and n not in told])
-    readout = _readout(sides, told)
+    readouts = _readouts(sides, told) if seen.readouts is None else seen.readouts
     owner_fan_in = {s.parameter.module: s.fan_in for s in sides.values() if not s.elementwise}
     axes = {}
     for name, side in sides.items():
-        role, reason = _role(side, told.get(name), readout)
+        role, reason = _role(side, told.get(name), readouts)
         bias_of = owner_fan_in.get(side.parameter.module)
         axes[name] = _axes(side, role, reason, bias_of)
     return axes
@@ -127,22 +130,78 @@ def told_roles(names: list[str], roles: Mapping[str, Role]) -> dict[str, Role]:
     return told
 
 
-def _sides(at: tuple[Owned, Owned, Owned], seen_elementwise: bool) -> Sides:
-    """Find fan-in and fan-out from the owner, or leave the direction open."""
+def growing_axes(*models: Mapping[str, Owned]) -> dict[str, frozenset[int]]:
+    """Find the axes of each parameter that are not the same at every width."""
+    return {
+        name: frozenset(
+            k for k, size in enumerate(first.shape) if any(m[name].shape[k] != size for m in models)
+        )
+        for name, first in models[0].items()
+    }
+
+
+def raw_parameters(model: Mapping[str, Owned]) -> frozenset[str]:
+    """Name the parameters whose owner is no layer that we know."""
+    return frozenset(n for n, p in model.items() if fans(p) is None and not is_elementwise(p))
+
+
+def _sides(at: tuple[Owned, Owned, Owned], use: Use | None) -> Sides:
+    """Find fan-in and fan-out from the owner or a forward pass, or leave the direction open."""
     shapes = [owned.shape for owned in at]
     parameter = at[0]
     growing = [k for k in range(len(shapes[0])) if len(set(_at(shapes, k))) > 1]
     at_each = [fans(owned) for owned in at]
     if at_each[0] is not None:
         fan_in, fan_out = zip(*(both for both in at_each if both is not None), strict=True)
-        return Sides(parameter, True, False, fan_in, fan_out, len(growing))
+        sides = Sides(parameter, True, False, fan_in, fan_out, len(growing))
+        _cross_check(sides, shapes, use)
+        return sides
     size = (prod(shapes[0]), prod(shapes[1]), prod(shapes[2]))
-    if seen_elementwise or is_elementwise(parameter):
+    if is_elementwise(parameter):
         return Sides(parameter, True, True, (1, 1, 1), size, len(growing))
+    if use is not None and growing:
+        into, out = _directions(use)
+        if into | out and not into & out:
+            fan_in, fan_out = _sizes(shapes, into), _sizes(shapes, out)
+            vector = len(shapes[0]) == 1 and not into
+            return Sides(parameter, True, vector, fan_in, fan_out, len(growing))
     if not growing:
         return Sides(parameter, True, len(shapes[0]) < 2, (1, 1, 1), (1, 1, 1), 0)
     fan_in, fan_out = _at(shapes, growing[0]), _at(shapes, growing[-1])
     return Sides(parameter, False, len(shapes[0]) < 2, fan_in, fan_out, len(growing))
+
+
+def _directions(use: Use) -> tuple[set[int], set[int]]:
+    """Tell fan-in from fan-out; the axis that numbers experts is neither."""
+    if use.rows or use.looked_up:
+        return use.looked_up, use.rows  # a table, whose readout is another matter
+    # A vector times an activation, summed, is a dot product: contracted, not applied.
+    return use.contracted, use.carried | (use.applied - use.contracted)
+
+
+def _sizes(shapes: list[tuple[int, ...]], axes: set[int]) -> tuple[int, int, int]:
+    """Multiply the sizes of some axes at base, probe and target."""
+    base, probe, target = (prod(shape[k] for k in axes) for shape in shapes)
+    return base, probe, target
+
+
+def _cross_check(sides: Sides, shapes: list[tuple[int, ...]], use: Use | None) -> None:
+    """Compare what a layer's type says with what a forward pass did."""
+    if use is None or not (use.contracted or use.looked_up or use.carried or use.rows):
+        return
+    parameter = sides.parameter
+    into, out = _directions(use)
+    seen = [Fraction(_sizes(shapes, axes)[2], _sizes(shapes, axes)[0]) for axes in (into, out)]
+    said = [Fraction(fan[2], fan[0]) for fan in (sides.fan_in, sides.fan_out)]
+    if seen != said:
+        raise RoleError(
+            f"'{parameter.name}' of base shape {parameter.shape} belongs to "
+            f"{parameter.kind.__name__}, whose fan-in grows by {said[0]} and fan-out by {said[1]}; "
+            f"in the forward pass fan-in grows by {seen[0]} and fan-out by {seen[1]}",
+            why="which axis is fan-in decides its init and its rate",
+            fix="make it a raw parameter, whose use in the forward pass counts: "
+            f"nn.Parameter(torch.empty{parameter.shape})",
+        )
 
 
 def _at(shapes: list[tuple[int, ...]], axis: int) -> tuple[int, int, int]:
@@ -155,9 +214,9 @@ def _refuse_unknown(sides: list[Sides]) -> None:
     if not sides:
         return
     first = sides[0].parameter
-    hint = " (HIDDEN if both sides grow, INPUT if only fan-out does, OUTPUT if only fan-in)"
-    if all(len(side.parameter.shape) == 1 for side in sides):
-        hint = ", or pass example_inputs= so that a forward pass shows it"
+    hint = ", or pass example_inputs= so that a forward pass shows it"
+    if any(len(side.parameter.shape) > 1 for side in sides):
+        hint = f" (HIDDEN if both sides grow, INPUT if fan-out does, OUTPUT if fan-in){hint}"
     said = ", ".join(f"{s.parameter.name!r}: Role.{_guess(s)}" for s in sides[:4])
     raise RoleError(
         f"cannot tell the role of {listed(s.parameter.name for s in sides)}: "
@@ -185,16 +244,16 @@ def _refuse_constant(*models: Mapping[str, Owned]) -> None:
         )
 
 
-def _readout(sides: Mapping[str, Sides], told: Mapping[str, Role]) -> str | None:
+def _readouts(sides: Mapping[str, Sides], told: Mapping[str, Role]) -> frozenset[str]:
     """Find the one weight that maps a growing axis to a fixed one, with nothing behind it."""
     matrices = [(n, s) for n, s in sides.items() if not s.elementwise and n not in told]
     candidates = [n for n, s in matrices if s.fan_in_scales and not s.fan_out_scales]
     if not candidates:
-        return None
+        return frozenset()
     behind = [n for n, s in matrices[[n for n, _ in matrices].index(candidates[-1]) + 1 :]]
     behind = [n for n in behind if not (sides[n].fan_in_scales or sides[n].fan_out_scales)]
     if len(candidates) == 1 and not behind:
-        return candidates[0]
+        return frozenset(candidates)
     *others, last = candidates
     guessed = [f"{n!r}: Role.BOTTLENECK" for n in (candidates if behind else others)[:3]]
     guessed += [] if behind else [f"{last!r}: Role.OUTPUT"]
@@ -203,11 +262,12 @@ def _readout(sides: Mapping[str, Sides], told: Mapping[str, Role]) -> str | None
         f"cannot tell which is the readout: {listed(candidates)} map a growing axis to a fixed "
         f"one{also}",
         why="a readout's init and rate shrink with width, a router's or bottleneck's do not",
-        fix=f"say it: roles={{{', '.join(guessed)}}} (every head of a model is Role.OUTPUT)",
+        fix=f"say it: roles={{{', '.join(guessed)}}} (every head of a model is Role.OUTPUT), or "
+        "let a forward pass tell: example_inputs=",
     )
 
 
-def _role(side: Sides, told: Role | None, readout: str | None) -> tuple[Role, str]:
+def _role(side: Sides, told: Role | None, readouts: frozenset[str]) -> tuple[Role, str]:
     """Decide one role, with the reason in words."""
     name = side.parameter.name
     if told is not None:
@@ -219,14 +279,21 @@ def _role(side: Sides, told: Role | None, readout: str | None) -> tuple[Role, st
     role = role_of_matrix(
         fan_in_scales=side.fan_in_scales,
         fan_out_scales=side.fan_out_scales,
-        is_readout=name == readout,
+        is_readout=name in readouts,
     )
     reason = REASONS[role]
     if side.parameter.readouts:
         reason = "a table that embedding and readout share: the embedding's rule, and the readout's"
         reason += " multiplier"
+    if role is Role.OUTPUT and side.parameter.normed:
+        raise RoleError(
+            f"'{name}' is the readout, and weight_norm divides its size out",
+            why="a readout's init must shrink with width, and no init of it would",
+            fix="torch.nn.utils.parametrize.remove_parametrizations(readout, "
+            f"'{side.parameter.attribute}'), inside build",
+        )
     if role is Role.OUTPUT:
-        reason = "the only weight from a growing axis to a fixed one: the model's readout"
+        reason = "from a growing axis to a fixed one, and no weight behind it: the model's readout"
     return role, reason
 
 
@@ -264,6 +331,7 @@ def _axes(side: Sides, role: Role, reason: str, owner_fan_in: tuple[int, int, in
             fan_out = (1, 1, 1)
     if role is Role.FIXED:
         fan_in = fan_out = (1, 1, 1)
+    fan = fan_in if len(set(fan_in)) > 1 else fan_out
     own = owner_fan_in if side.elementwise and owner_fan_in is not None else fan_in
     if len(set(own)) == 1:
         own = fan_out
@@ -274,4 +342,5 @@ def _axes(side: Sides, role: Role, reason: str, owner_fan_in: tuple[int, int, in
         r_out=Fraction(fan_out[2], fan_out[0]),
         init_ratio=Fraction(own[2], own[0]),
         init_probe=Fraction(own[1], own[0]),
+        fan_probe=Fraction(fan[1], fan[0]),
     )

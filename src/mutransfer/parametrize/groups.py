@@ -36,7 +36,8 @@ def param_groups(
         plan: From `make_plan`.
         lr: Peak rate at the base width. A tensor is not modified. Two optimizers take
             {'muon': 0.02, 'adamw': 0.003}; one number where Muon's factor is
-            'match_rms_adamw', which makes its updates as large as AdamW's.
+            'match_rms_adamw', which makes its updates as large as AdamW's. torch's Adafactor takes
+            min(lr, 1/√step), so that rates keep their ratios for 1/lr² steps.
         weight_decay: Decay at the base width, or one per role (roles left out get 0).
         decay_mode: 'constant-product' keeps rate · decay, 'coupled' takes the number
             literally, 'independent' makes a step remove decay · schedule.
@@ -96,8 +97,11 @@ def param_groups(
         if optimizer.adjust_lr_fn is not None:
             options["adjust_lr_fn"] = optimizer.adjust_lr_fn
         key = _key(row, float(options["weight_decay"]))
-        group = found[optimizer.class_name].setdefault(key, {"params": [], **options})
+        group = found[optimizer.class_name].setdefault(
+            key, {"params": [], "param_names": [], **options}
+        )
         group["params"].append(parameters[row.name])
+        group["param_names"].append(row.name)  # torch's own key: it travels in state dicts
     groups = {name: list(own.values()) for name, own in found.items()}
     return groups if len(groups) > 1 else groups[optimizers[0].class_name]
 

@@ -8,6 +8,7 @@ from math import prod
 from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.rnn import RNNCellBase
+from torch.nn.utils.parametrize import ParametrizationList
 
 from mutransfer.parametrize.shapes import Owned
 
@@ -30,6 +31,7 @@ ELEMENTWISE = (
     nn.GroupNorm,
     nn.PReLU,
     nn.modules.batchnorm._NormBase,
+    ParametrizationList,  # the norms that weight_norm takes apart
 )
 
 

@@ -116,12 +116,17 @@ def measured_init(
             ratio=ax.init_ratio,
         )
     if rejected:
+        advice = (
+            "initialise with std = c or c / fan_in**0.5; if the ± is large, compare widths "
+            f"further apart: make_plan(..., probe={8 * widths[0]})"
+        )
+        if all(moments.distinct == 1 for pool in pools for moments in pool.values()):
+            advice = "take torch.manual_seed out of build: every build draws the same numbers"
         raise InitError(
             f"the init between widths {widths[0]} and {widths[1]} is not clearly a power "
             f"0, 1/2, 1 ... of width: {'; '.join(rejected[:4])}",
             why="the plan supplies what your init lacks, so it must know how your init scales",
-            fix="initialise with std = c or c / fan_in**0.5; if the ± is large, compare widths "
-            f"further apart: make_plan(..., probe={8 * widths[0]})",
+            fix=advice,
         )
     return found
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from math import prod
 
-from mutransfer.errors import ModelError, RoleError
-from mutransfer.parametrize.axes import read_axes
+from torch import nn
+
+from mutransfer.errors import ModelError
+from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
 from mutransfer.parametrize.layers import layout
+from mutransfer.parametrize.own_forward import is_tied, own_multipliers
 from mutransfer.parametrize.own_init import measured_init
 from mutransfer.parametrize.shapes import (
     Build,
@@ -17,7 +20,7 @@ from mutransfer.parametrize.shapes import (
     same_names,
     untouched_randomness,
 )
-from mutransfer.parametrize.watch import Seen, watched
+from mutransfer.parametrize.watching import Seen, watched
 from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.registry import parametrization_named
@@ -87,16 +90,24 @@ def make_plan(
     table = in_form(parametrization_named(parametrization), form)
     optimizer_named(optimizer)
     with untouched_randomness(0):
-        owned = {w: parameters_of(built(build, w, meta=True)) for w in (base, probe, target)}
-        seen = Seen() if example_inputs is None else watched(built(build, base), example_inputs)
-    _refuse_functional_ties(seen)
-    names = same_names(owned)
-    axes = read_axes(owned[base], owned[probe], owned[target], roles or {}, seen.elementwise)
+        first = built if example_inputs is not None else _shaped  # a forward pass needs numbers
+        models = {width: first(build, width) for width in (base, probe)}
+        owned = {width: parameters_of(model) for width, model in models.items()}
+        if target not in owned:
+            owned[target] = parameters_of(built(build, target, meta=True))
+        names = same_names(owned)
+        at = owned[base], owned[probe], owned[target]
+        seen = Seen()
+        if example_inputs is not None:
+            seen = watched(models, growing_axes(*at), raw_parameters(at[0]), example_inputs)
+        del models  # one large model at a time
+    axes = read_axes(*at, roles or {}, seen)
     sizes = {name: prod(owned[target][name].shape) for name in names}
     if table.keeps_init:
         inits = {name: OwnInit(None, 0.0, Fraction(0), Fraction(1)) for name in names}
     else:
         inits = measured_init(build, (base, probe), axes, sizes)
+    multipliers = own_multipliers(seen, axes, table, Fraction(probe, base))
     facts = [
         ParameterFacts(
             name=name,
@@ -108,6 +119,8 @@ def make_plan(
             init=inits[name],
             reason=axes[name].reason,
             readouts=owned[target][name].readouts,
+            own_multiplier=multipliers[name][0],
+            own_readout=multipliers[name][1] if is_tied(owned[target][name], seen) else None,
             is_transposed=layout(owned[target][name]) == "in out",
         )
         for name in names
@@ -122,16 +135,12 @@ def make_plan(
     )
 
 
-def _refuse_functional_ties(seen: Seen) -> None:
-    """Refuse a readout that is no layer: its input cannot be multiplied."""
-    for table in sorted(seen.readouts):
-        raise RoleError(
-            f"the forward pass multiplies with '{table}', an embedding's table",
-            why="a table shared with the readout needs the readout's input multiplied by "
-            "1/r_in, and there is no layer whose input it is",
-            fix="make the readout a layer: head = nn.Linear(width, vocabulary, bias=False); "
-            f"head.weight = {table}",
-        )
+def _shaped(build: Build, width: int) -> nn.Module:
+    """Build on the meta device, or for real where that fails: its error says more."""
+    try:
+        return built(build, width, meta=True)
+    except ModelError:
+        return built(build, width)
 
 
 def _check_widths(**widths: object) -> None:

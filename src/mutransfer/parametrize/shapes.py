@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 
 from mutransfer.errors import CoverageError, ModelError, RoleError, listed
@@ -31,6 +32,7 @@ class Owned:
         attribute: The parameter's name inside its owner.
         groups: Groups of a convolution; 1 for anything else.
         readouts: Linear layers that share an embedding's table.
+        normed: Whether it is divided by its own norm, as `weight_norm` does.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Owned:
     attribute: str
     groups: int = 1
     readouts: tuple[str, ...] = ()
+    normed: bool = False
 
 
 def built(build: Build, width: int, *, meta: bool = False) -> nn.Module:
@@ -105,23 +108,60 @@ def parameters_of(model: nn.Module) -> dict[str, Owned]:
     Raises:
         RoleError: A tensor is shared by layers of different kinds, other than embedding and
             readout.
-        ModelError: A lazy parameter has no shape yet.
+        ModelError: A lazy, quantised or sparse parameter, or a function of parameters.
     """
     owners: dict[int, list[Owned]] = {}
     for module_name, module in model.named_modules():
         for attribute, parameter in module.named_parameters(recurse=False):
-            if isinstance(parameter, nn.parameter.UninitializedParameter):
-                raise ModelError(
-                    f"'{module_name}.{attribute}' is lazy and has no shape yet",
-                    why="a role is read from shapes",
-                    fix="run the model once inside build, or use nn.Linear(in, out)",
-                )
             name = unwrapped(f"{module_name}.{attribute}" if module_name else attribute)
+            _refuse_unusual(name, parameter)
             shape = tuple(parameter.shape)
             groups = int(getattr(module, "groups", 1)) if isinstance(module, _ConvNd) else 1
             owned = Owned(name, shape, unwrapped(module_name), type(module), attribute, groups)
+            if isinstance(module, ParametrizationList):
+                owned = _parametrized(owned, module, model)
             owners.setdefault(id(parameter), []).append(owned)
     return {group[0].name: _shared(group) for group in owners.values()}
+
+
+def _refuse_unusual(name: str, parameter: nn.Parameter) -> None:
+    """Refuse tensors that have no shape yet, or whose entries are no plain numbers."""
+    if isinstance(parameter, nn.parameter.UninitializedParameter):
+        raise ModelError(
+            f"'{name}' is lazy and has no shape yet",
+            why="a role is read from shapes",
+            fix="run the model once inside build, or use nn.Linear(in, out)",
+        )
+    plain = parameter.layout is torch.strided and not parameter.is_quantized
+    if not plain or not parameter.is_floating_point():
+        kind = str(parameter.dtype if plain else parameter.layout).removeprefix("torch.")
+        raise ModelError(
+            f"'{name}' is {kind}: quantised and sparse weights have no plan",
+            why="a plan multiplies fresh weights by one number, and scales what trains them",
+            fix="build the model in float32 and dense; quantise it, or prune it, after training",
+        )
+
+
+def _parametrized(owned: Owned, listed_as: ParametrizationList, model: nn.Module) -> Owned:
+    """Find the layer whose weight is a function of this tensor: understood of `weight_norm`."""
+    path, _, tensor = owned.module.rpartition(".")
+    layer_name = path.removesuffix("parametrizations").removesuffix(".")
+    layer = next(m for name, m in model.named_modules() if unwrapped(name) == layer_name)
+    kinds = [type(one).__name__ for one in listed_as]
+    if kinds != ["_WeightNorm"]:
+        raise ModelError(
+            f"'{tensor}' of '{layer_name}' is a function of its parameters: {', '.join(kinds)}",
+            why="a rule scales a weight, and such a function may undo it; of "
+            "torch.nn.utils.parametrizations only weight_norm is understood",
+            fix=f"torch.nn.utils.parametrize.remove_parametrizations(layer, '{tensor}'), inside "
+            "build",
+        )
+    if owned.attribute == "original0":
+        return owned  # the norms, a gain
+    groups = int(getattr(layer, "groups", 1)) if isinstance(layer, _ConvNd) else 1
+    return replace(
+        owned, module=layer_name, kind=type(layer), attribute=tensor, groups=groups, normed=True
+    )
 
 
 def _shared(group: list[Owned]) -> Owned:

@@ -14,7 +14,7 @@ from mutransfer.rules.plan import Plan, PlanRow
 from mutransfer.rules.power import Least, Power, Ratios
 from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.roles import Role
-from mutransfer.rules.symmetry import in_form
+from mutransfer.rules.symmetry import PLAIN, in_form, shift
 from mutransfer.rules.tables import Parametrization, Rule
 
 SCHEMA = 1
@@ -71,6 +71,8 @@ class Derivation:
         eps: Epsilon's factor; None where the optimizer has none.
         eps2: Adafactor's second; None for others.
         decay: The decay's factor in each decay mode that the optimizer can have.
+        own_multiplier: The author's own forward multiplier, beside which the rule is shifted
+            where the form installs none.
         multiplier: What a layer's input is multiplied by.
         multiplier_at: The layers where that is installed.
         source: Where the rule is printed.
@@ -92,6 +94,7 @@ class Derivation:
     eps: Factor | None
     eps2: Factor | None
     decay: Mapping[str, Factor]
+    own_multiplier: Factor
     multiplier: Factor
     multiplier_at: tuple[str, ...]
     source: tuple[str, ...]
@@ -118,8 +121,11 @@ def derivation(plan: Plan, name: str) -> Derivation:
     """
     row = plan[name]
     published = parametrization_named(plan.parametrization)
-    table = published if row.multiplier_at else in_form(published, plan.form)
+    is_tied = bool(row.multiplier_at) or (row.role is Role.INPUT and row.multiplier == 1)
+    table = published if is_tied else in_form(published, plan.form)
+    own = Power(fan_in=row.own_power) if row.r_in != 1 else Power(fan_out=row.own_power)
     rule, optimizer = table.rules[row.role], OPTIMIZERS[row.optimizer]
+    rule = shift(rule, own) if is_tied or table.form in PLAIN else rule
     ratios = Ratios(fan_in=row.r_in, fan_out=row.r_out)
     has_eps, is_relative = optimizer.eps is not None, optimizer.update is Update.RELATIVE
     return Derivation(
@@ -139,7 +145,8 @@ def derivation(plan: Plan, name: str) -> Derivation:
         eps=_factor(row.eps_factor, eps_cell(rule, optimizer), ratios) if has_eps else None,
         eps2=_factor(row.eps2_factor, rule.init_std, ratios) if is_relative else None,
         decay=_decay(row, rule, ratios, optimizer),
-        multiplier=_multiplier(row, table, ratios),
+        own_multiplier=_factor(own.at(ratios), own, ratios),
+        multiplier=_multiplier(row, table, rule, own),
         multiplier_at=_installed(row),
         source=tuple(map(str, table.source)),
     )
@@ -247,13 +254,16 @@ def _decay(row: PlanRow, rule: Rule, ratios: Ratios, optimizer: Optimizer) -> di
     return found
 
 
-def _multiplier(row: PlanRow, table: Parametrization, ratios: Ratios) -> Factor:
+def _multiplier(row: PlanRow, table: Parametrization, rule: Rule, own: Power) -> Factor:
     """Say what multiplies the layer's input; a tied table's readout grows as its fan-out."""
     if not row.multiplier_at:
-        return _factor(row.multiplier, table.rules[row.role].multiplier, ratios)
-    turned = Ratios(fan_in=ratios.fan_out, fan_out=ratios.fan_in)
-    more = "; the readout's own, whose fan-in is this table's fan-out"
-    return _factor(row.multiplier, table.rules[Role.OUTPUT].multiplier, turned, more)
+        return _factor(row.multiplier, rule.multiplier / own, Ratios(row.r_in, row.r_out))
+    turned = Ratios(fan_in=row.r_out, fan_out=row.r_out)
+    cell = table.rules[Role.OUTPUT].multiplier * own
+    more = "; the readout's, whose fan-in is this table's fan-out"
+    has = cell.at(turned) / row.multiplier
+    more += f"; over {number(has)}, your own multiplier there" if has != 1 else ""
+    return _factor(row.multiplier, cell, turned, more)
 
 
 def _installed(row: PlanRow) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from mutransfer.errors import RuleError, listed
 from mutransfer.rules.cells import cells, forms
-from mutransfer.rules.derivation import Derivation, derivation, number
+from mutransfer.rules.derivation import Derivation, Factor, derivation, number
 from mutransfer.rules.optimizers import OPTIMIZERS, Optimizer, Update, optimizer_named
 from mutransfer.rules.patterns import folded
 from mutransfer.rules.plan import Plan, PlanRow
@@ -127,7 +127,7 @@ def _plan_text(plan: Plan, width: int) -> str:
             "",
             *_hanging(columns([heads, *body]), ["parameters", *names], width),
             "",
-            *_hanging(list(why), list(why.values()), width),
+            *_hanging([head for head, _ in why], [text for _, text in why], width),
             *[""] * bool(why),
             *_hanging(list(legend), list(legend.values()), width),
             *notes,
@@ -136,18 +136,20 @@ def _plan_text(plan: Plan, width: int) -> str:
     )
 
 
-def _remarkable(plan: Plan) -> dict[str, str]:
-    """Say why some parameters have their role: told ones, bottlenecks, tied tables."""
+def _remarkable(plan: Plan) -> list[tuple[str, str]]:
+    """Say why some parameters are unusual: told ones, bottlenecks, tied tables, multipliers."""
     every = [row.name for row in plan.rows]
     reasons: dict[tuple[Role, str], list[str]] = {}
     for row in plan.rows:
         if row.reason == TOLD or row.role is Role.BOTTLENECK or row.multiplier_at:
             reasons.setdefault((row.role, row.reason), []).append(row.name)
-    found: dict[str, str] = {}
-    for (role, reason), names in reasons.items():
-        head = _role(role, reason)
-        found[head] = f"{reason}: {', '.join(folded(names, every))}"
-    return found
+        if row.own_power:
+            own = f"your own forward multiplier scales as ratio^{row.own_power}"
+            reasons.setdefault((row.role, own), []).append(row.name)
+    return [
+        (_role(role, reason), f"{reason}: {', '.join(folded(names, every))}")
+        for (role, reason), names in reasons.items()
+    ]
 
 
 def _role(role: Role, reason: str) -> str:
@@ -195,6 +197,7 @@ def _row_text(found: Derivation) -> str:
         ),
         ("optimizer", found.optimizer),
         ("ratios", f"fan_in = {found.fan_in}, fan_out = {found.fan_out}"),
+        *([("own x", _own_text(found.own_multiplier))] if found.own_multiplier.value != 1 else []),
         ("init x", f"{number(found.init.value)}: {found.init.steps}"),
         (
             "lr x",
@@ -222,6 +225,11 @@ def _side(side: str) -> str:
         "part": "a part of fan-in or fan-out",
         "elementwise": "fan-out, applied elementwise",
     }.get(side, side)
+
+
+def _own_text(own: Factor) -> str:
+    """Say how the author's own forward multiplier scales."""
+    return f"{number(own.value)}: your own forward multiplier scales as {own.steps}"
 
 
 def _multiplier_text(found: Derivation) -> str:

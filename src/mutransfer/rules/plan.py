@@ -8,18 +8,18 @@ from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
-from mutransfer.errors import CoverageError, RuleError, listed
+from mutransfer.errors import CoverageError, RoleError, RuleError, listed
 from mutransfer.rules.decay import constant_product
 from mutransfer.rules.muon import converts, eps_cell, shape_factor
 from mutransfer.rules.optimizers import Optimizer, Update, optimizer_of
-from mutransfer.rules.power import Power, Ratios
+from mutransfer.rules.power import ONE, Power, Ratios
 from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.roles import REASONS, Role
-from mutransfer.rules.symmetry import in_form
+from mutransfer.rules.symmetry import PLAIN, in_form, shift
 from mutransfer.rules.tables import Parametrization, Rule
 
 SCHEMA = 1
-TIED_AS_THEY_ARE = ("sp", "none")  # one rate for all, and a tied table has the embedding's init
+AS_THEY_ARE = ("sp", "none")  # one rate for all: multipliers, attention and tied tables stay
 WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
 
@@ -54,6 +54,8 @@ class ParameterFacts:
         init: The author's initialization.
         reason: Why it has this role, in words.
         readouts: Linear layers that share this embedding's table.
+        own_multiplier: The author's own forward multiplier.
+        own_readout: Of a table that the readout shares: the author's multiplier there.
         is_transposed: Stored as (fan-in, fan-out).
         base_shape: Unsharded shape at the base.
     """
@@ -66,6 +68,8 @@ class ParameterFacts:
     init: OwnInit
     reason: str = ""
     readouts: tuple[str, ...] = ()
+    own_multiplier: Power = ONE
+    own_readout: Power | None = None
     is_transposed: bool = False
     base_shape: tuple[int, ...] | None = None
 
@@ -93,6 +97,8 @@ class PlanRow:
         eps2_factor: Adafactor's second epsilon, a weight's least size, over the base one.
         multiplier_at: The layers whose input is multiplied; by default the parameter's own. A
             tied table's are its readouts.
+        own_power: How the author's own forward multiplier scales with the ratio of fan-in, or
+            of fan-out where that does not grow; relative to what attention asks for.
         base_shape: Unsharded shape at the base; None in plans of earlier versions.
     """
 
@@ -113,6 +119,7 @@ class PlanRow:
     optimizer: str
     eps2_factor: float = 1.0
     multiplier_at: tuple[str, ...] = ()
+    own_power: Fraction = Fraction(0)
     base_shape: tuple[int, ...] | None = None
 
 
@@ -259,13 +266,21 @@ def plan_from_facts(
     """
     published = parametrization_named(parametrization)
     table = in_form(published, form)
+    if published.name in AS_THEY_ARE:
+        facts = [replace(f, own_multiplier=ONE, own_readout=f.own_readout and ONE) for f in facts]
     rows = [
-        _row(fact, table.rules[fact.role], optimizer, table.keeps_init)
-        if not fact.readouts
-        else _tied(fact, published, optimizer)
+        _row(fact, _beside_own(table, fact), optimizer, table.keeps_init)
+        if fact.own_readout is None
+        else _tied(fact, published, optimizer, base)
         for fact in facts
     ]
     return Plan(parametrization, table.form, optimizer, base, target, tuple(rows))
+
+
+def _beside_own(table: Parametrization, fact: ParameterFacts) -> Rule:
+    """Take the author's own multiplier for the layer's, where a form installs none."""
+    rule = table.rules[fact.role]
+    return shift(rule, fact.own_multiplier) if table.form in PLAIN else rule
 
 
 def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool) -> PlanRow:
@@ -286,11 +301,12 @@ def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool
         lr_factor=rate.at(ratios) / by_library,
         eps_factor=eps_cell(rule, optimizer).at(ratios),
         decay_factor=constant_product(rule, optimizer).at(ratios) * by_library,
-        multiplier=rule.multiplier.at(ratios),
+        multiplier=(rule.multiplier / fact.own_multiplier).at(ratios),
         reason=fact.reason or REASONS[fact.role],
         init_exponent=fact.init.exponent,
         fresh_rms=fact.init.rms,
         fresh_error=fact.init.error,
+        own_power=fact.own_multiplier.fan_in + fact.own_multiplier.fan_out,
         optimizer=optimizer.name,
         eps2_factor=rule.init_std.at(ratios) if is_relative else 1.0,
         base_shape=fact.base_shape,
@@ -307,7 +323,7 @@ def _by_library(fact: ParameterFacts, rule: Rule, optimizer: Optimizer) -> float
     return shape_factor(optimizer.adjust_lr_fn, (rows, columns), base)
 
 
-def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str) -> PlanRow:
+def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str, base: int) -> PlanRow:
     """Evaluate the rule of a table that embedding and readout share.
 
     The tensor has one init and one rate, the embedding's; what the readout lacks is a multiplier
@@ -318,15 +334,26 @@ def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str) -> P
     inits = (_turned(readout.init_std), table.init_std)
     rates = (_turned(readout.lr(update)), table.lr(update))
     alike = inits[0] == inits[1] and rates[0] == rates[1]
-    if not alike and published.name not in TIED_AS_THEY_ARE:
+    if not alike and published.name not in AS_THEY_ARE:
         raise RuleError(
             f"'{fact.name}' is shared with the readout, and '{published.name}' gives a readout "
             "another init or rate than an embedding",
             why="one tensor has one init and one rate",
             fix="untie them, or make_plan(..., parametrization='mup')",
         )
-    row = _row(fact, table, optimizer, published.keeps_init)
-    multiplier = readout.multiplier.at(Ratios(fan_in=fact.r_out))
+    assert fact.own_readout is not None
+    own = fact.own_multiplier
+    row = _row(fact, shift(table, own), optimizer, published.keeps_init)
+    lacks = readout.multiplier * own / fact.own_readout
+    multiplier = lacks.at(Ratios(fan_in=fact.r_out, fan_out=fact.r_out))
+    if not fact.readouts and multiplier != 1:
+        raise RoleError(
+            f"the forward pass multiplies with '{fact.name}', a table that embeds, too",
+            why="its rows as a readout need their input multiplied by "
+            f"width^{lacks.fan_in + lacks.fan_out}, and there is no layer whose input it is",
+            fix=f"x = x * (width / {base}) ** {lacks.fan_in + lacks.fan_out}, in the line before "
+            f"the product with '{fact.name}'",
+        )
     return replace(row, multiplier=multiplier, multiplier_at=fact.readouts)
 
 
@@ -359,6 +386,7 @@ def _row_to_data(row: PlanRow) -> dict[str, Any]:
 def _row_from_data(data: Mapping[str, Any], optimizer: str) -> PlanRow:
     """Read a row back; in older plans one optimizer takes all."""
     exact = {key: Fraction(data[key]) for key in ("r_in", "r_out", "init_exponent")}
+    exact["own_power"] = Fraction(data.get("own_power", 0))
     rest: dict[str, Any] = {"role": Role(data["role"]), "shape": tuple(data["shape"])}
     rest["multiplier_at"] = tuple(data.get("multiplier_at", ()))
     base_shape = data.get("base_shape")

@@ -1,0 +1,261 @@
+"""What a forward pass shows: axes, readouts, the author's own multipliers, attention."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from strangers import (
+    VOCABULARY,
+    ConvNet,
+    EinsumGPT,
+    Gemma,
+    LoRA,
+    Mamba,
+    MoE,
+    Queries,
+    UnitNorm,
+    ViT,
+)
+from torch import nn
+from zoo import refused
+
+import mutransfer as mt
+from mutransfer.parametrize import apply, make_plan, param_groups
+
+TOKENS = torch.randint(0, VOCABULARY, (4, 16), generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+ROWS = torch.randn(64, 8, generator=torch.Generator().manual_seed(2))
+
+# What an expert writes by hand: role, init x, lr x at sixteen times the base's width. The inits
+# of all hidden weights scale as the rule says already.
+EXPECTED = {
+    "einsum, tied": (
+        partial(EinsumGPT, readout=-1.0), TOKENS,
+        {"wte wpe": ("input", 1, 1), "wq wk wv wo w1 w2": ("hidden", 1, 1 / 16),
+         "g1 g2 gf": ("vector", 1, 1)},
+    ),
+    "einsum, heads that widen": (
+        partial(EinsumGPT, heads=4, readout=-1.0), TOKENS,
+        {"wte": ("input", 1, 1), "wq": ("hidden", 1 / 4, 1 / 64), "wk wv": ("hidden", 1, 1 / 16)},
+    ),
+    "experts": (
+        MoE, TOKENS,
+        {"up down": ("hidden", 1, 1 / 16), "router.weight": ("bottleneck", 1, 1 / 16),
+         "head.weight": ("output", 1 / 4, 1 / 16), "emb.weight": ("input", 1, 1)},
+    ),
+    "convolutions": (
+        ConvNet, IMAGES,
+        {"head": ("output", 1 / 4, 1 / 16), "scale dw.weight": ("input", 1, 1),
+         "pw.weight": ("hidden", 1, 1 / 16), "bias": ("fixed", 1, 1)},
+    ),
+    # Table p = 1/2, q = -1/2: init and rate r^-1/2. Heads widen: queries lack r^-1/2.
+    "gemma": (
+        Gemma, TOKENS,
+        {"emb.weight": ("input", 1 / 4, 1 / 4), "q.weight": ("hidden", 1 / 4, 1 / 64),
+         "k.weight v.weight o.weight": ("hidden", 1, 1 / 16)},
+    ),
+    "state space": (
+        Mamba, TOKENS,
+        {"A_log": ("input", 1, 1), "D": ("vector", 1, 1), "dt.weight": ("input", 1, 1),
+         "xp.weight": ("bottleneck", 1, 1 / 16), "head.weight": ("output", 1 / 4, 1 / 16)},
+    ),
+    "low rank": (
+        LoRA, ROWS, {"A": ("bottleneck", 1, 1 / 16), "B": ("input", 1, 1)},
+    ),
+    "low rank, merged": (
+        partial(LoRA, merged=True), ROWS, {"A": ("bottleneck", 1, 1 / 16), "B": ("input", 1, 1)},
+    ),
+    "class token": (
+        ViT, IMAGES, {"cls pos": ("input", 1, 1), "head.weight": ("output", 1 / 4, 1 / 16)},
+    ),
+    "learned queries": (
+        Queries, torch.randn(2, 5, 8),
+        {"q": ("input", 1, 1), "value.weight policy.weight": ("output", 1 / 4, 1 / 16)},
+    ),
+    "norms by hand": (
+        UnitNorm, ROWS,
+        {"v": ("output", 1 / 4, 1 / 16), "g1 g2": ("vector", 1, 1), "scale": ("fixed", 1, 1),
+         "w.weight": ("hidden", 1, 1 / 16)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_strangers_models_get_the_plan_of_an_expert(name):
+    build, inputs, expected = EXPECTED[name]
+    plan = make_plan(lambda width: build(width), base=32, target=512, example_inputs=inputs)
+    for names, wanted in expected.items():
+        for each in names.split():
+            row = plan[each]
+            assert (row.role, row.init_factor, row.lr_factor) == wanted, row
+    assert all(row.multiplier == 1 for row in plan.rows)
+
+
+# --- multipliers and attention: the same network, written with and without them ---
+
+
+class Scaled(nn.Module):
+    """A network whose author multiplies somewhere by a power of width, or has 1/√d attention."""
+
+    def __init__(self, width, place="", power=0.0, root=False):
+        super().__init__()
+        self.place, self.by, self.root = place, (width / 16) ** power, root
+        self.embed, self.head = nn.Embedding(11, width), nn.Linear(width, 11, bias=False)
+        self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
+        self.out = nn.Linear(width, width)
+
+    def times(self, place, x):
+        return x * self.by if place == self.place else x
+
+    def forward(self, tokens):
+        x = self.times("embedding", self.embed(tokens))
+        q, k, v = (m(x).unflatten(-1, (2, -1)).transpose(1, 2) for m in (self.q, self.k, self.v))
+        d = q.shape[-1]
+        scale = d**-0.5 if self.root else 8**0.5 / d
+        a = F.scaled_dot_product_attention(q, k, v, scale=scale)
+        x = x + self.times("hidden", self.out(a.transpose(1, 2).flatten(2)))
+        logits = self.head(self.times("before the readout", x.relu()))
+        return self.times("behind the readout", logits)
+
+
+def losses(width, optimizer, **options):
+    build = partial(Scaled, **options)
+    tokens = torch.randint(11, (8, 6), generator=torch.Generator().manual_seed(0))
+    plan = make_plan(build, base=16, target=width, optimizer=optimizer, example_inputs=tokens)
+    torch.manual_seed(3)
+    model = apply(build(width), plan)
+    kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer]
+    stepper = kind(param_groups(model, plan, lr=2**-6, weight_decay=0.125))
+    found = []
+    for _ in range(10):
+        loss = F.cross_entropy(model(tokens).flatten(0, 1), tokens.roll(1).flatten())
+        stepper.zero_grad()
+        loss.backward()
+        stepper.step()
+        found.append(loss.item())
+    return found
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"place": "embedding", "power": 0.5},
+        {"place": "hidden", "power": -0.5},
+        {"place": "before the readout", "power": -0.5},
+        {"place": "behind the readout", "power": -1.0},
+        {"root": True},
+    ],
+    ids=str,
+)
+def test_a_network_written_with_multipliers_trains_bit_for_bit_as_without(options, optimizer):
+    """The abc-symmetry: what the author multiplies, init and rate take back."""
+    assert losses(64, optimizer, **options) == losses(64, optimizer)
+
+
+def test_without_a_forward_pass_multipliers_are_not_seen():
+    """The control of the test above: what nobody watches changes the training."""
+    wrong = make_plan(partial(Scaled, place="embedding", power=0.5), base=16, target=64)
+    assert wrong["embed.weight"].init_factor == 1
+
+
+def test_a_multiplier_that_makes_up_for_a_norm_is_no_weights_own():
+    plan = make_plan(UnitNorm, base=16, target=64, example_inputs=ROWS)
+    assert {row.own_power for row in plan.rows} == {0}
+
+
+# --- refusals ---
+
+
+class Backwards(nn.Module):
+    """An embedding's table that is nothing but a readout."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.up, self.table = nn.Linear(8, width), nn.Embedding(9, width)
+
+    def forward(self, x):
+        return self.up(x) @ self.table.weight.T
+
+
+class Adrift(nn.Module):
+    """A residual stream that is multiplied behind no weight."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.width, self.up, self.head = width, nn.Linear(8, width), nn.Linear(width, 2)
+
+    def forward(self, x):
+        x = self.up(x).relu() * self.width**-0.5
+        return self.head(x + x.tanh())
+
+
+def test_what_a_forward_pass_contradicts_is_refused_with_both():
+    assert refused(lambda: make_plan(Backwards, base=16, target=64, example_inputs=ROWS)) == (
+        "RoleError: 'table.weight' of base shape (9, 16) belongs to Embedding, whose fan-in grows "
+        "by 1 and fan-out by 4; in the forward pass fan-in grows by 4 and fan-out by 1\n"
+        "  why: which axis is fan-in decides its init and its rate\n"
+        "  fix: make it a raw parameter, whose use in the forward pass counts: "
+        "nn.Parameter(torch.empty(9, 16))"
+    )
+
+
+def test_a_multiplier_behind_no_weight_is_refused():
+    message = refused(lambda: make_plan(Adrift, base=16, target=64, example_inputs=ROWS))
+    assert message == (
+        "ModelError: the forward pass multiplies by 0.25 at width 16 and by 0.1768 at 32, neither "
+        "behind a weight nor before one\n"
+        "  why: which parameter's rule it changes cannot be told\n"
+        "  fix: put the multiplier directly behind, or before, a layer"
+    )
+
+
+def test_a_shared_readout_that_is_no_layer_says_the_line_to_type():
+    """The line is typed in `EinsumGPT` as readout=-1, and works: see EXPECTED."""
+    assert refused(lambda: make_plan(EinsumGPT, base=32, target=512, example_inputs=TOKENS)) == (
+        "RoleError: the forward pass multiplies with 'wte', a table that embeds, too\n"
+        "  why: its rows as a readout need their input multiplied by width^-1, and there is no "
+        "layer whose input it is\n"
+        "  fix: x = x * (width / 32) ** -1, in the line before the product with 'wte'"
+    )
+
+
+def test_queries_that_share_a_weight_with_keys_cannot_take_a_factor():
+    build = partial(ViT, heads=4)
+    message = refused(lambda: make_plan(build, base=32, target=512, example_inputs=IMAGES))
+    assert message.startswith("RoleError: attention logits must scale as head width^-1")
+    assert "num_heads = width // 8" in message
+    plan = make_plan(build, base=32, target=512, parametrization="sp", example_inputs=IMAGES)
+    assert plan["head.weight"].lr_factor == 1  # SP leaves attention as it is
+
+
+# --- the coordinate check agrees ---
+
+
+def of_text(model, batch):
+    out = model(batch)
+    logits = out[0] if isinstance(out, tuple) else out
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten())
+
+
+def of_classes(model, batch):
+    classes = torch.arange(len(batch)) % 10
+    return F.cross_entropy(model(batch), classes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        ("einsum, tied", of_text), ("experts", of_text), ("convolutions", of_classes),
+        ("gemma", of_text), ("state space", of_text), ("low rank", of_classes),
+    ],
+)  # fmt: skip
+def test_the_coordinate_check_passes_for_strangers_models(name, loss):
+    build, inputs, _ = EXPECTED[name]
+    check = mt.coord_check(
+        lambda width: build(width), base=32, widths=[32, 64, 128, 256], batch=inputs, loss=loss,
+        lr=2**-8, steps=6, example_inputs=inputs,
+    )  # fmt: skip
+    assert check.outcome == "pass", str(check)
