@@ -361,3 +361,16 @@ def test_a_rate_on_an_accelerator_is_read_at_powers_of_two_only() -> None:
 def guarded(optimizer: torch.optim.Optimizer) -> list:
     guard(optimizer, PLAN)
     return list(optimizer._optimizer_step_pre_hooks.values())
+
+
+def test_beside_muon_each_optimizer_is_guarded_by_itself():
+    plan = make_plan(Network, base=16, target=48, optimizer="muon")
+    groups = param_groups(Network(48), plan, lr={"muon": 0.02, "adamw": LR})
+    muon, rest = torch.optim.Muon(groups["muon"]), torch.optim.AdamW(groups["adamw"])
+    for optimizer in (muon, rest):
+        guard(optimizer, plan)
+        run(optimizer, schedules.LinearLR(optimizer, 0.1, 1, 10))
+    half = torch.optim.Muon([{**groups["muon"][0], "params": groups["muon"][0]["params"][:1],
+                              "param_names": groups["muon"][0]["param_names"][:1]}])  # fmt: skip
+    message = refused(lambda: guard(half, plan))
+    assert message.startswith("RuleError: the optimizer does not train 'down.weight'")

@@ -9,7 +9,7 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from mutransfer.errors import RuleError, listed
-from mutransfer.rules.optimizers import Update, optimizer_named
+from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.rules.plan import Plan, PlanRow, unwrapped
 
 # Schedulers multiply rates recursively. Over 20,000 steps of eight of torch's, ratios drift by
@@ -129,8 +129,10 @@ class _Guard:
                     fix=REBUILD,
                 )
             every.append(_Factors(rows[0].name, *next(iter(distinct))))
-        missing = [name for name in self.rows if name not in found]
-        if missing and not _split_over_optimizers(self.plan):
+        # Beside Muon another optimizer trains the rest, and is guarded by itself.
+        takes = {self.rows[name].optimizer for name in found}
+        missing = [n for n, row in self.rows.items() if n not in found and row.optimizer in takes]
+        if missing or not found:
             raise RuleError(
                 f"the optimizer does not train {listed(missing)}",
                 why="a parameter that no group holds stays at its init, silently",
@@ -214,11 +216,6 @@ def _layout(optimizer: torch.optim.Optimizer) -> list[tuple[list[int], object]]:
         (list(map(id, group["params"])), group.get("param_names"))
         for group in optimizer.param_groups
     ]
-
-
-def _split_over_optimizers(plan: Plan) -> bool:
-    """Say whether this optimizer trains a part of the plan: Muon leaves the rest to AdamW."""
-    return optimizer_named(plan.optimizer).update is Update.SPECTRAL
 
 
 def _check_state(groups: list[dict[str, Any]], every: list[_Factors]) -> None:
