@@ -144,7 +144,7 @@ def _remarkable(plan: Plan) -> list[tuple[str, str]]:
         if row.reason == TOLD or row.role is Role.BOTTLENECK or row.multiplier_at:
             reasons.setdefault((row.role, row.reason), []).append(row.name)
         if row.own_power:
-            own = f"your own forward multiplier scales as ratio^{row.own_power}"
+            own = f"your forward pass, or attention, multiplies it by ratio^{row.own_power}"
             reasons.setdefault((row.role, own), []).append(row.name)
     return [
         (_role(role, reason), f"{reason}: {', '.join(folded(names, every))}")
@@ -229,7 +229,7 @@ def _side(side: str) -> str:
 
 def _own_text(own: Factor) -> str:
     """Say how the author's own forward multiplier scales."""
-    return f"{number(own.value)}: your own forward multiplier scales as {own.steps}"
+    return f"{number(own.value)}: your forward pass, or attention, multiplies it by {own.steps}"
 
 
 def _multiplier_text(found: Derivation) -> str:
