@@ -18,19 +18,21 @@ def apply_twice() -> None:
 REFUSALS = {
     "raw": (
         lambda: make_plan(Raw, base=16, target=64),
-        "RoleError: cannot tell the role of 'gain': a raw parameter of Raw, shape (16,) at the "
-        "base\n"
+        "RoleError: cannot tell the role of 'gain': a raw parameter (Raw, shape (16,) at the "
+        "base)\n"
         "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
-        "  fix: say it: roles={'gain': Role.VECTOR}, or pass example_inputs= so that a "
-        "forward pass shows it",
+        "  fix: example_inputs=x, what the model is called with, shows it; or "
+        "roles={'gain': Role.VECTOR} (VECTOR where it is applied, OUTPUT or BOTTLENECK where it is "
+        "summed over)",
     ),
     "two readouts": (
         lambda: make_plan(Router, base=16, target=64),
         "RoleError: cannot tell which is the readout: 'router.weight', 'head.weight' map a "
         "growing axis to a fixed one\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
-        "  fix: say it: roles={'router.weight': Role.BOTTLENECK, 'head.weight': Role.OUTPUT} "
-        "(every head of a model is Role.OUTPUT), or let a forward pass tell: example_inputs=",
+        "  fix: example_inputs=x, what the model is called with, shows it; or say it: "
+        "roles={'router.weight': Role.BOTTLENECK} where other weights come behind, Role.OUTPUT for "
+        "every head",
     ),
     "a head behind a bottleneck": (
         lambda: make_plan(
@@ -41,8 +43,9 @@ REFUSALS = {
         "RoleError: cannot tell which is the readout: '1.weight' map a growing axis to a fixed "
         "one, and '2.weight' comes behind\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
-        "  fix: say it: roles={'1.weight': Role.BOTTLENECK} (every head of a model is "
-        "Role.OUTPUT), or let a forward pass tell: example_inputs=",
+        "  fix: example_inputs=x, what the model is called with, shows it; or say it: "
+        "roles={'1.weight': Role.BOTTLENECK} where other weights come behind, Role.OUTPUT for "
+        "every head",
     ),
     "nothing grows": (
         lambda: make_plan(lambda w: nn.Linear(4, 4), base=16, target=64),
@@ -174,6 +177,14 @@ REFUSALS |= {
     "sparse": (
         lambda: make_plan(pruned, base=16, target=64),
         f"ModelError: '2.weight' is sparse_coo: quantised and sparse weights have no plan\n{PLAIN}",
+    ),
+    "complex": (
+        lambda: make_plan(
+            lambda w: nn.Linear(w, w, bias=False, dtype=torch.complex64), base=16, target=64
+        ),
+        "ModelError: 'weight' is complex\n"
+        "  why: the rules and the optimizers' updates are those of real numbers\n"
+        "  fix: keep real and imaginary parts as two real parameters: torch.view_as_real(w)",
     ),
     "quantised": (
         lambda: make_plan(quantised, base=16, target=64),

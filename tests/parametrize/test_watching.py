@@ -1,6 +1,7 @@
 """What a forward pass shows: axes, readouts, the author's own multipliers, attention."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from strangers import (
     ViT,
 )
 from torch import nn
+from torch.distributions import Categorical
 from zoo import refused
 
 import mutransfer as mt
@@ -101,7 +103,7 @@ class Scaled(nn.Module):
     def __init__(self, width, place="", power=0.0, root=False):
         super().__init__()
         self.place, self.by, self.root = place, (width / 16) ** power, root
-        self.embed, self.head = nn.Embedding(11, width), nn.Linear(width, 11, bias=False)
+        self.embed, self.head = nn.Embedding(11, width), nn.Linear(width, 11)
         self.q, self.k, self.v = (nn.Linear(width, width, bias=False) for _ in range(3))
         self.out = nn.Linear(width, width)
 
@@ -165,6 +167,60 @@ def test_a_multiplier_that_makes_up_for_a_norm_is_no_weights_own():
     assert {row.own_power for row in plan.rows} == {0}
 
 
+class Found(nn.Module):
+    """A body whose end the tests below vary."""
+
+    def __init__(self, width, end=None, **layers):
+        super().__init__()
+        self.width, self.end = width, end
+        self.up, self.mid, self.head = (
+            nn.Linear(8, width),
+            nn.Linear(width, width),
+            nn.Linear(width, 5),
+        )
+        for name, make in layers.items():
+            setattr(self, name, make(width))
+
+    def forward(self, x):
+        return self.end(self, self.mid(self.up(x).relu()).relu())
+
+
+@pytest.mark.parametrize("wrap", [SimpleNamespace, lambda logits: Categorical(logits=logits)])
+def test_a_readout_is_found_in_what_ever_the_model_gives(wrap):
+    build = partial(Found, end=lambda net, h: wrap(logits=net.head(h)))
+    plan = make_plan(build, base=16, target=64, example_inputs=ROWS)
+    assert plan["head.weight"].role is mt.Role.OUTPUT
+
+
+def test_attention_with_dropout_has_the_scale_that_it_has():
+    def attended(net, h, dropout):
+        q, k, v = (m(h).unflatten(-1, (4, -1)) for m in (net.q, net.k, net.v))
+        return net.head(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).flatten(-2))
+
+    layers = {name: lambda w: nn.Linear(w, w, bias=False) for name in "qkv"}
+    plans = [
+        make_plan(
+            partial(Found, end=partial(attended, dropout=dropout), **layers),
+            base=32, target=512, example_inputs=ROWS,
+        )
+        for dropout in (0.0, 0.1)
+    ]  # fmt: skip
+    for plan in plans:
+        assert plan["q.weight"].lr_factor == 1 / 64
+        assert {plan[f"{name}.weight"].lr_factor for name in "kv"} == {1 / 16}
+
+
+def test_linear_attention_over_a_head_width_is_right_with_its_inverse():
+    def attended(net, h):
+        q, k, v = (m(h) for m in (net.q, net.k, net.v))
+        return net.head(net.p(q / net.width @ (k.mT @ v)).relu())
+
+    layers = {name: lambda w: nn.Linear(w, w) for name in "qkvp"}
+    build = partial(Found, end=attended, **layers)
+    plan = make_plan(build, base=32, target=512, example_inputs=ROWS[None])
+    assert {plan[f"{name}.weight"].lr_factor for name in "qkvp"} == {1 / 16}
+
+
 # --- refusals ---
 
 
@@ -201,6 +257,26 @@ def test_what_a_forward_pass_contradicts_is_refused_with_both():
     )
 
 
+def test_a_head_that_the_pass_does_not_use_is_asked_for():
+    build = partial(Found, end=lambda net, h: net.head(h), spare=lambda w: nn.Linear(w, 3))
+    assert refused(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS)) == (
+        "RoleError: cannot tell the role of 'spare.weight': the forward pass does not use it "
+        "(Linear, shape (3, 16) at the base)\n"
+        "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
+        "  fix: pass example_inputs= that reach it; or roles={'spare.weight': Role.OUTPUT} (OUTPUT "
+        "for a head of the model, BOTTLENECK where other weights come behind)"
+    )
+    told = {r"spare\.weight": mt.Role.OUTPUT}
+    plan = make_plan(build, base=16, target=64, example_inputs=ROWS, roles=told)
+    assert plan["spare.weight"].role is mt.Role.OUTPUT
+
+
+def test_an_output_without_tensors_is_refused():
+    build = partial(Found, end=lambda net, h: float(net.head(h).mean()))
+    message = refused(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS))
+    assert message.startswith("ModelError: no weight reaches what the model gives, a float")
+
+
 def test_a_multiplier_behind_no_weight_is_refused():
     message = refused(lambda: make_plan(Adrift, base=16, target=64, example_inputs=ROWS))
     assert message == (
@@ -217,14 +293,14 @@ def test_a_shared_readout_that_is_no_layer_says_the_line_to_type():
         "RoleError: the forward pass multiplies with 'wte', a table that embeds, too\n"
         "  why: its rows as a readout need their input multiplied by width^-1, and there is no "
         "layer whose input it is\n"
-        "  fix: x = x * (width / 32) ** -1, in the line before the product with 'wte'"
+        "  fix: x = x * (width / 32) ** (-1), in the line before the product with 'wte'"
     )
 
 
 def test_queries_that_share_a_weight_with_keys_cannot_take_a_factor():
     build = partial(ViT, heads=4)
     message = refused(lambda: make_plan(build, base=32, target=512, example_inputs=IMAGES))
-    assert message.startswith("RoleError: attention logits must scale as head width^-1")
+    assert message.startswith("RoleError: attention logits, or another product of two activations")
     assert "num_heads = width // 8" in message
     plan = make_plan(build, base=32, target=512, parametrization="sp", example_inputs=IMAGES)
     assert plan["head.weight"].lr_factor == 1  # SP leaves attention as it is

@@ -131,9 +131,9 @@ def test_a_tied_table_says_where_its_multiplier_is(power, form) -> None:
     assert printed(found.eps.steps)[-1] == row.eps_factor
     assert found.own_multiplier.value == (1.0 if power == ONE else 2.0)
     text = explain(plan, "embed")
-    assert ("  own x     2: your own forward multiplier scales as fan_out^1/2" in text) is (
-        power != ONE
-    )
+    assert (
+        "  own x     2: your forward pass, or attention, multiplies it by fan_out^1/2" in text
+    ) is (power != ONE)
     assert ("; at 'head'\n" in text) is (power == ONE)
 
 
@@ -156,7 +156,7 @@ def test_a_plan_is_a_line_per_set_of_numbers_and_says_why_where_a_role_is_unusua
     ]
     assert lines[12:14] == [
         "bottleneck, told  as told by roles=: blocks.0.router",
-        "hidden            your own forward multiplier scales as ratio^-1/2: scaled",
+        "hidden            your forward pass, or attention, multiplies it by ratio^-1/2: scaled",
     ]
     assert "eps x" not in explain(planned(optimizer="lion"))
 

@@ -105,9 +105,10 @@ def expected(
         owner, lent = roles.get(weight), own.get(weight, 0.0)
         return None if owner is None else (-0.5 if owner is Role.OUTPUT else 0.0) - lent
     raw = ("gain", name.rpartition(".")[0]) not in readings
-    # Of a raw matrix we see no output: queries and keys of heads that grow pull at the loss by
-    # a random amount at first, so that sizes are judged in place of effects.
-    by_size = raw and role is Role.HIDDEN and any(_grows(k, readings) for k in readings)
+    # Of a raw matrix we see no output: routers, and queries and keys of heads that grow, pull at
+    # the loss by a random amount at first, so that sizes are judged in place of effects.
+    widening = role is Role.HIDDEN and any(_grows(each, readings) for each in readings)
+    by_size = raw and (role is Role.BOTTLENECK or widening)
     if quantity == "effect":
         in_layer = 0.0 if raw else -own.get(name, 0.0)
         return None if role not in MATRICES or by_size else in_layer

@@ -26,7 +26,9 @@ class Axes:
         r_out: Fan-out ratio, target over base.
         init_ratio: Ratio, target over base, of the axis that the author's init may depend on.
         init_probe: The same, probe over base.
-        fan_probe: Fan-in where it grows, else fan-out, probe over base.
+        fan_probe: Fan-in where it grows, else fan-out, probe over base; of a bias that does not
+            grow, its layer's fan-in.
+        r_layer: Of such a bias, its layer's fan-in ratio, target over base.
     """
 
     role: Role
@@ -36,6 +38,7 @@ class Axes:
     init_ratio: Fraction
     init_probe: Fraction
     fan_probe: Fraction
+    r_layer: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,13 @@ def read_axes(
     _refuse_constant(base, probe, target)
     told = told_roles(list(base), roles)
     sides = {n: _sides((base[n], probe[n], target[n]), seen.use(n)) for n in base}
-    _refuse_unknown([s for n, s in sides.items() if not s.known and n not in told])
-    readouts = _readouts(sides, told) if seen.readouts is None else seen.readouts
+    _refuse_unknown([s for n, s in sides.items() if not s.known and n not in told], seen)
+    if seen.readouts is None:
+        readouts = _readouts(sides, told)
+    else:
+        readouts = seen.readouts
+        heads = [s for n, s in sides.items() if n not in told and _maps_to_fixed(s)]
+        _refuse_unknown([s for s in heads if seen.use(s.parameter.name) is None], seen)
     owner_fan_in = {s.parameter.module: s.fan_in for s in sides.values() if not s.elementwise}
     axes = {}
     for name, side in sides.items():
@@ -209,28 +217,25 @@ def _at(shapes: list[tuple[int, ...]], axis: int) -> tuple[int, int, int]:
     return shapes[0][axis], shapes[1][axis], shapes[2][axis]
 
 
-def _refuse_unknown(sides: list[Sides]) -> None:
-    """Ask for the role of raw parameters: their shapes do not tell which axis is contracted."""
+def _refuse_unknown(sides: list[Sides], seen: Seen) -> None:
+    """Ask for a role that neither shapes nor a forward pass tell."""
     if not sides:
         return
     first = sides[0].parameter
-    hint = ", or pass example_inputs= so that a forward pass shows it"
-    if any(len(side.parameter.shape) > 1 for side in sides):
-        hint = f" (HIDDEN if both sides grow, INPUT if fan-out does, OUTPUT if fan-in){hint}"
-    said = ", ".join(f"{s.parameter.name!r}: Role.{_guess(s)}" for s in sides[:4])
+    names = [side.parameter.name for side in sides]
+    reason, remedy = seen.told(first.name)
+    meaning = "INPUT where a growing axis is carried on, OUTPUT or BOTTLENECK where it is summed "
+    meaning += "over, HIDDEN where both, VECTOR where it is applied"
+    if len(first.shape) == 1:
+        meaning = "VECTOR where it is applied, OUTPUT or BOTTLENECK where it is summed over"
+    elif _maps_to_fixed(sides[0]) and sides[0].known:
+        meaning = "OUTPUT for a head of the model, BOTTLENECK where other weights come behind"
     raise RoleError(
-        f"cannot tell the role of {listed(s.parameter.name for s in sides)}: "
-        f"a raw parameter of {first.kind.__name__}, shape {first.shape} at the base",
+        f"cannot tell the role of {listed(names)}: {reason} ({first.kind.__name__}, shape "
+        f"{first.shape} at the base)",
         why="whether an axis is summed over or broadcast decides its init and its rate",
-        fix=f"say it: roles={{{said}}}{hint}",
+        fix=f"{remedy}; or roles={{{first.name!r}: Role.{meaning.partition(' ')[0]}}} ({meaning})",
     )
-
-
-def _guess(side: Sides) -> str:
-    """Suggest the role that such a raw parameter most often has."""
-    if len(side.parameter.shape) == 1:
-        return "VECTOR"
-    return "HIDDEN" if side.num_growing == 2 else "INPUT"
 
 
 def _refuse_constant(*models: Mapping[str, Owned]) -> None:
@@ -247,24 +252,27 @@ def _refuse_constant(*models: Mapping[str, Owned]) -> None:
 def _readouts(sides: Mapping[str, Sides], told: Mapping[str, Role]) -> frozenset[str]:
     """Find the one weight that maps a growing axis to a fixed one, with nothing behind it."""
     matrices = [(n, s) for n, s in sides.items() if not s.elementwise and n not in told]
-    candidates = [n for n, s in matrices if s.fan_in_scales and not s.fan_out_scales]
+    candidates = [n for n, s in matrices if _maps_to_fixed(s)]
     if not candidates:
         return frozenset()
     behind = [n for n, s in matrices[[n for n, _ in matrices].index(candidates[-1]) + 1 :]]
     behind = [n for n in behind if not (sides[n].fan_in_scales or sides[n].fan_out_scales)]
     if len(candidates) == 1 and not behind:
         return frozenset(candidates)
-    *others, last = candidates
-    guessed = [f"{n!r}: Role.BOTTLENECK" for n in (candidates if behind else others)[:3]]
-    guessed += [] if behind else [f"{last!r}: Role.OUTPUT"]
     also = f", and '{behind[-1]}' comes behind" if behind else ""
     raise RoleError(
         f"cannot tell which is the readout: {listed(candidates)} map a growing axis to a fixed "
         f"one{also}",
         why="a readout's init and rate shrink with width, a router's or bottleneck's do not",
-        fix=f"say it: roles={{{', '.join(guessed)}}} (every head of a model is Role.OUTPUT), or "
-        "let a forward pass tell: example_inputs=",
+        fix="example_inputs=x, what the model is called with, shows it; or say it: "
+        f"roles={{{candidates[0]!r}: Role.BOTTLENECK}} where other weights come behind, "
+        "Role.OUTPUT for every head",
     )
+
+
+def _maps_to_fixed(side: Sides) -> bool:
+    """Tell a readout or a bottleneck."""
+    return not side.elementwise and side.fan_in_scales and not side.fan_out_scales
 
 
 def _role(side: Sides, told: Role | None, readouts: frozenset[str]) -> tuple[Role, str]:
@@ -332,6 +340,9 @@ def _axes(side: Sides, role: Role, reason: str, owner_fan_in: tuple[int, int, in
     if role is Role.FIXED:
         fan_in = fan_out = (1, 1, 1)
     fan = fan_in if len(set(fan_in)) > 1 else fan_out
+    layer = (owner_fan_in if side.elementwise else None) or (1, 1, 1)
+    if len(set(fan)) == 1:
+        fan = layer
     own = owner_fan_in if side.elementwise and owner_fan_in is not None else fan_in
     if len(set(own)) == 1:
         own = fan_out
@@ -343,4 +354,5 @@ def _axes(side: Sides, role: Role, reason: str, owner_fan_in: tuple[int, int, in
         init_ratio=Fraction(own[2], own[0]),
         init_probe=Fraction(own[1], own[0]),
         fan_probe=Fraction(fan[1], fan[0]),
+        r_layer=Fraction(layer[2], layer[0]) if role is Role.FIXED else Fraction(1),
     )

@@ -61,4 +61,5 @@ def _power(name: str, exponent: float, ax: Axes, probe: Fraction) -> Power:
             why="the rule supplies what your multiplier lacks, so it must know how that scales",
             fix="multiply by a power of width: x * width**-0.5; and build width from few sizes",
         )
-    return Power(fan_in=nearest) if ax.r_in != 1 else Power(fan_out=nearest)
+    grows_in = ax.r_in != 1 or ax.r_layer != 1
+    return Power(fan_in=nearest) if grows_in else Power(fan_out=nearest)

@@ -23,6 +23,7 @@ from mutransfer.parametrize.shapes import (
 from mutransfer.parametrize.watching import Seen, watched
 from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
+from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.roles import Role
 from mutransfer.rules.symmetry import in_form
@@ -114,7 +115,8 @@ def make_plan(
             shape=owned[target][name].shape,
             base_shape=owned[base][name].shape,
             role=axes[name].role,
-            r_in=axes[name].r_in,
+            # A bias that does not grow may stand before a multiplier that does.
+            r_in=axes[name].r_in * (axes[name].r_layer if multipliers[name][0] != ONE else 1),
             r_out=axes[name].r_out,
             init=inits[name],
             reason=axes[name].reason,

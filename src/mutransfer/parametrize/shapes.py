@@ -133,6 +133,12 @@ def _refuse_unusual(name: str, parameter: nn.Parameter) -> None:
             fix="run the model once inside build, or use nn.Linear(in, out)",
         )
     plain = parameter.layout is torch.strided and not parameter.is_quantized
+    if parameter.is_complex():
+        raise ModelError(
+            f"'{name}' is complex",
+            why="the rules and the optimizers' updates are those of real numbers",
+            fix="keep real and imaginary parts as two real parameters: torch.view_as_real(w)",
+        )
     if not plain or not parameter.is_floating_point():
         kind = str(parameter.dtype if plain else parameter.layout).removeprefix("torch.")
         raise ModelError(

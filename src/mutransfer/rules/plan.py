@@ -351,8 +351,8 @@ def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str, base
             f"the forward pass multiplies with '{fact.name}', a table that embeds, too",
             why="its rows as a readout need their input multiplied by "
             f"width^{lacks.fan_in + lacks.fan_out}, and there is no layer whose input it is",
-            fix=f"x = x * (width / {base}) ** {lacks.fan_in + lacks.fan_out}, in the line before "
-            f"the product with '{fact.name}'",
+            fix=f"x = x * (width / {base}) ** ({lacks.fan_in + lacks.fan_out}), in the line "
+            f"before the product with '{fact.name}'",
         )
     return replace(row, multiplier=multiplier, multiplier_at=fact.readouts)
 

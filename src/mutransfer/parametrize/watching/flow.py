@@ -52,21 +52,24 @@ def elementwise(
     ledger.applied(*pure)
     ledger.elsewhere(*pure)
     last = _union(one.last for one in active)
-    first = next((one for one in active if one.head), active[0])
+    first = next((one for one in active if one.product is not None), active[0])
     dims = NO_AXES * given.dim()
     if name == "mul" and pure:
         # What a raw vector multiplies may be summed next: a dot product in two steps.
         factors = [NO_AXES * t.dim() if one not in pure else one.only(raw) for t, one in known]
         dims = combined(tensors, factors, given.dim())
+        gain = ledger.called(_union(one.names for one in pure), "applied")
+        ledger.elsewhere(*active)
+        return Image(dims, last=last, origin=gain)
     elif len(active) == 1 and name in LINEAR and len(first.dims) == given.dim():
         dims = first.dims
     origin: frozenset[Label] = frozenset()
     if name in ADDS:
         origin = _union(one.origin for one in active)
         origin |= ledger.called(_union(one.names for one in pure), "applied")
-        if first.head or all(one.scalars == first.scalars for one in active):
+        if first.product is not None or all(one.scalars == first.scalars for one in active):
             return replace(first, dims=dims, last=last, origin=origin)
-    elif len(active) == 1 and not pure and (name in LINEAR or first.head):
+    elif len(active) == 1 and not pure and (name in LINEAR or first.product is not None):
         # A cap of logits, cap · tanh(logits / cap), leaves them logits.
         return replace(first, dims=dims)
     ledger.elsewhere(*active)

@@ -24,9 +24,7 @@ class Image:
         origin: Weights whose product it is, if nothing but linear steps followed.
         last: Weights whose product it depends on without another weight between.
         scalars: Numbers of the scalar multipliers on the way since.
-        head: Size that a product of two activations contracted, as attention logits are.
-        query: Origin of the first of the two.
-        key: Origin of the second.
+        product: Number of the product of two activations that this is, as attention logits are.
         statistic: Whether it is a sum over activations, as a norm's.
     """
 
@@ -35,9 +33,7 @@ class Image:
     origin: frozenset[Label] = frozenset()
     last: frozenset[str] = frozenset()
     scalars: tuple[int, ...] = ()
-    head: int | None = None
-    query: frozenset[Label] = frozenset()
-    key: frozenset[Label] = frozenset()
+    product: int | None = None
     statistic: bool = False
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -23,7 +24,7 @@ class Use:
         carried: They appear in what the product gives: fan-out.
         batch: They number products that do not mix, as the experts of a mixture do.
         applied: They run along an activation's own axis, elementwise.
-        unknown: Something else was done to it.
+        unknown: An operation that was applied to it and is not understood.
     """
 
     contracted: set[int] = field(default_factory=set)
@@ -32,7 +33,7 @@ class Use:
     carried: set[int] = field(default_factory=set)
     batch: set[int] = field(default_factory=set)
     applied: set[int] = field(default_factory=set)
-    unknown: bool = False
+    unknown: str = ""
 
 
 @dataclass(slots=True)
@@ -46,7 +47,6 @@ class Scalar:
         statistic: Whether that is a sum over activations, as in a norm.
         consumers: Weights that are multiplied with the result.
         elsewhere: Whether it is used in another way, too.
-        in_attention: Whether it scales attention logits.
     """
 
     value: float
@@ -55,15 +55,25 @@ class Scalar:
     statistic: bool
     consumers: set[Label] = field(default_factory=set)
     elsewhere: bool = False
-    in_attention: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """One attention: its head width, the scale of its logits, where queries and keys come from."""
+@dataclass(slots=True)
+class Product:
+    """A product of two activations, as attention logits are.
 
-    head: int
+    Args:
+        width: The size that it contracts: a head's.
+        scale: What it is multiplied by afterwards.
+        scalars: What its factors were multiplied by before.
+        size: RMS of those factors that are no product: of normed queries, say.
+        query: Origin of the first factor.
+        key: Origin of the second.
+    """
+
+    width: int
     scale: float
+    scalars: tuple[int, ...]
+    size: float
     query: frozenset[Label]
     key: frozenset[Label]
 
@@ -78,7 +88,7 @@ class Ledger:
     def __init__(self, names: Iterable[str]) -> None:
         self.uses = {name: Use() for name in names}
         self.scalars: list[Scalar] = []
-        self.attentions: list[Attention] = []
+        self.products: list[Product] = []
         self.inside: set[str] = set()  # weights whose results reach another weight
         self.calls: list[Label] = []
 
@@ -104,10 +114,10 @@ class Ledger:
         for name, axis in (a for one in images if one.pure for dim in one.dims for a in dim):
             self.uses[name].applied.add(axis)
 
-    def unknown(self, *images: Image) -> None:
-        """Enter something that is not understood."""
+    def unknown(self, operation: str, *images: Image) -> None:
+        """Enter an operation that is not understood."""
         for name in (name for one in images for name in one.names):
-            self.uses[name].unknown = True
+            self.uses[name].unknown = operation
 
     def elsewhere(self, *images: Image) -> None:
         """Enter that scalars on the way are not simply a weight's."""
@@ -130,22 +140,33 @@ class Ledger:
         """Enter a scalar multiplier; gives the image with it."""
         if value == 0:
             return image
-        rms = float(given.detach().double().square().mean().sqrt()) / abs(value)
+        if image.product is not None:
+            self.products[image.product].scale *= value
+            return image
+        rms = rms_of(given) / abs(value)
         every_call = frozenset((name, "product", EVERY) for name in image.names)
         origin = every_call if image.pure else image.origin
         self.scalars.append(Scalar(value, origin, rms, image.statistic))
         return replace(image, scalars=(*image.scalars, len(self.scalars) - 1))
 
-    def attended(
-        self,
-        head: int,
-        scale: float,
-        pending: Iterable[int],
-        query: frozenset[Label],
-        key: frozenset[Label],
-    ) -> None:
-        """Enter attention logits, whose scale holds all scalars on the way."""
-        for k in pending:
-            self.scalars[k].in_attention = True
-            scale *= self.scalars[k].value
-        self.attentions.append(Attention(head, scale, query, key))
+    def multiplied(
+        self, tensors: Sequence[torch.Tensor], images: Sequence[Image], width: int, scale: float
+    ) -> int:
+        """Enter a product of two activations; gives its number."""
+        self.elsewhere(*images)
+        normed = [not one.origin and one.product is None for one in images]
+        loose = [rms_of(t) for t, one in zip(tensors, normed, strict=True) if one]
+        pending = tuple(k for one in images for k in one.scalars)
+        query, key = (one.origin for one in images)
+        self.products.append(Product(width, scale, pending, math.prod(loose), query, key))
+        return len(self.products) - 1
+
+
+def rms_of(tensor: torch.Tensor) -> float:
+    """Give the root mean square of a tensor's entries.
+
+    Example:
+        >>> rms_of(torch.tensor([3.0, -3.0]))
+        3.0
+    """
+    return float(tensor.detach().double().square().mean().sqrt()) if tensor.numel() else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -121,8 +121,6 @@ class Watcher(TorchDispatchMode):
         if name.startswith("_scaled_dot_product"):
             self._attention(args, kwargs)
             self.ledger.applied(*images)
-        elif name == "_softmax" and first is not None and first.head:
-            self.ledger.attended(first.head, 1.0, first.scalars, first.query, first.key)
         elif name in SUMS | STATISTICS and first is not None:
             over = reduced_dims(name, args[0], args, kwargs)
             make = [reduced(self.ledger, name, args[0], first, over, one) for one in results]
@@ -150,7 +148,7 @@ class Watcher(TorchDispatchMode):
         if "_norm" in name:
             self.ledger.applied(*images)
         else:
-            self.ledger.unknown(*images)
+            self.ledger.unknown(name, *images)
 
     # --- products ---
 
@@ -207,19 +205,17 @@ class Watcher(TorchDispatchMode):
             for k, ((image, dim), tensor) in enumerate(zip(sides, tensors, strict=True)):
                 own = NO_AXES * tensor.dim() if image is None else image.dims
                 if own[dim]:
-                    self.ledger.unknown(*found)
+                    self.ledger.unknown("a product of parameters", *found)
                 skipped = (dim, 0) if batched and k else (dim,)
                 dims += tuple(one for d, one in enumerate(own) if d not in skipped)
             names = frozenset(name for image in found for name in image.names)
             return Image(dims, names=names)
-        pending = tuple(k for one in found for k in one.scalars)
         last = frozenset(name for one in found for name in one.last)
-        image = Image(NO_AXES * given.dim(), last=last, scalars=pending)
-        if len(found) == 2 and batched:
-            query, key = (one.origin for one in found)
-            head = tensors[0].shape[sides[0][1]]
-            return replace(image, head=head, query=query, key=key)
-        return replace(image, origin=found[0].origin)
+        image = Image(NO_AXES * given.dim(), last=last)
+        if len(found) == 1:  # a constant mixes entries: a linear step
+            return replace(image, origin=found[0].origin, scalars=found[0].scalars)
+        width = tensors[0].shape[sides[0][1]]
+        return replace(image, product=self.ledger.multiplied(tensors, found, width, 1.0))
 
     def _behind(self, weight: Image, others: list[Image], given: torch.Tensor, kind: str) -> Image:
         """Give the image of a weight's product with an activation."""
@@ -234,7 +230,8 @@ class Watcher(TorchDispatchMode):
         transposed, groups = args[6], args[8]
         assert weight is not None
         if transposed and groups > 1:
-            self.ledger.unknown(weight)  # fan-in depends on how groups grow: the layer knows
+            # Fan-in depends on how groups grow: the layer knows.
+            self.ledger.unknown("a grouped transposed convolution", weight)
         else:
             self.ledger.contracted(weight, 0 if transposed else 1)
         if bias is not None:
@@ -252,18 +249,18 @@ class Watcher(TorchDispatchMode):
 
     def _attention(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Read the scale of torch's own attention."""
-        query, key = (self.image(args[k]) or Image(()) for k in (0, 1))
-        head, scale = args[0].shape[-1], kwargs.get("scale")
-        own = head**-0.5 if scale is None else float(scale)
-        self.ledger.attended(head, own, (*query.scalars, *key.scalars), query.origin, key.origin)
+        images = [self.image(args[k]) or Image(()) for k in (0, 1)]
+        width, scale = args[0].shape[-1], kwargs.get("scale")
+        own = width**-0.5 if scale is None else float(scale)
+        self.ledger.multiplied(args[:2], images, width, own)
 
     def _is_weight(self, tensor: object) -> bool:
         image = self.image(tensor)
         return image is not None and image.pure
 
 
-def tensors_of(values: object) -> list[torch.Tensor]:
-    """Find the tensors in nested lists, tuples, dicts and dataclasses, in their order.
+def tensors_of(values: object, depth: int = 6) -> list[torch.Tensor]:
+    """Find the tensors in nested lists, tuples, dicts and objects, in their order.
 
     Example:
         >>> len(tensors_of(([torch.zeros(1)], {"x": torch.zeros(2), "y": 3})))
@@ -271,12 +268,12 @@ def tensors_of(values: object) -> list[torch.Tensor]:
     """
     if isinstance(values, torch.Tensor):
         return [values]
-    if is_dataclass(values) and not isinstance(values, type):
-        values = vars(values)
     if isinstance(values, Mapping):
         values = list(values.values())
-    if isinstance(values, list | tuple):
-        return [tensor for one in values for tensor in tensors_of(one)]
+    elif hasattr(values, "__dict__") and not isinstance(values, type | torch.nn.Module):
+        values = list(vars(values).values())  # a dataclass, a namespace, a distribution
+    if isinstance(values, list | tuple) and depth:
+        return [tensor for one in values for tensor in tensors_of(one, depth - 1)]
     return []
 
 
