@@ -101,7 +101,7 @@ LARGE = Size(depth=80, vocabulary=128_256, head_width=128)
 DEEP = Size(depth=1000, vocabulary=32_000, head_width=32)
 CASES = (
     Case("80 blocks of width 8192", LARGE, base=256, probe=512, target=8192),
-    Case("the same, smaller base", LARGE, base=128, probe=256, target=8192),
+    Case("the same, probe below", LARGE, base=256, probe=128, target=8192),
     Case("1,000 blocks of width 4096", DEEP, base=64, probe=128, target=4096),
 )
 
