@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import mutransfer as mt
+from mutransfer.parametrize.shapes import built
 
 # Shape legend: B batch, T time, D width.
 
@@ -115,10 +116,11 @@ def plan_cost(case: Case, pipe: object) -> None:
     idle = peak_gb()
     started = time.perf_counter()
     plan = mt.make_plan(build, base=case.base, probe=case.probe, target=case.target)
-    with torch.device("meta"):
-        model = build(case.target)
-    groups = mt.param_groups(model, plan, lr=2**-8, weight_decay=0.1)
     seconds = time.perf_counter() - started
+    model = built(build, case.target, meta=True)
+    started = time.perf_counter()
+    groups = mt.param_groups(model, plan, lr=2**-8, weight_decay=0.1)
+    seconds += time.perf_counter() - started
     number = sum(parameter.numel() for parameter in model.parameters())
     pipe.send((number, len(plan.rows), seconds, idle, peak_gb(), len(groups)))
 
