@@ -114,15 +114,15 @@ def plan_cost(case: Case, pipe: object) -> None:
         return Llama(width, case.size)
 
     idle = peak_gb()
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     plan = mt.make_plan(build, base=case.base, probe=case.probe, target=case.target)
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
     model = built(build, case.target, meta=True)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     groups = mt.param_groups(model, plan, lr=2**-8, weight_decay=0.1)
-    seconds += time.perf_counter() - started
+    seconds, cpu = seconds + time.perf_counter() - started, cpu + time.process_time() - worked
     number = sum(parameter.numel() for parameter in model.parameters())
-    pipe.send((number, len(plan.rows), seconds, idle, peak_gb(), len(groups)))
+    pipe.send((number, len(plan.rows), seconds, cpu, idle, peak_gb(), len(groups)))
 
 
 def peak_gb() -> float:
@@ -133,8 +133,8 @@ def peak_gb() -> float:
 def plans(rounds: int) -> None:
     """Print a line per case: the median of some runs, each in a fresh process."""
     fresh = multiprocessing.get_context("spawn")
-    print("| model | base, probe | parameters | rows | s | peak GB | groups |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| model | base, probe | parameters | tensors | s | CPU s | peak GB | groups |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for case in CASES:
         runs = []
         for _ in range(rounds):
@@ -143,12 +143,15 @@ def plans(rounds: int) -> None:
             child.start()
             runs.append(ours.recv())
             child.join()
-        number, rows, _, idle, _, groups = runs[0]
-        seconds = [run[2] for run in runs]
-        shown = f"{median(seconds):.1f} ({min(seconds):.1f}-{max(seconds):.1f})"
+        number, tensors, _, _, idle, _, groups = runs[0]
+        peak = max(run[5] for run in runs)
+        shown = [
+            f"{median(t):.1f} ({min(t):.1f}-{max(t):.1f})"
+            for t in list(zip(*runs, strict=True))[2:4]
+        ]
         print(
-            f"| {case.name} | {case.base}, {case.probe} | {number / 1e9:.1f} B | {rows:,} "
-            f"| {shown} | {max(run[4] for run in runs):.2f} ({idle:.2f} torch) | {groups} |",
+            f"| {case.name} | {case.base}, {case.probe} | {number / 1e9:.1f} B | {tensors:,} "
+            f"| {shown[0]} | {shown[1]} | {peak:.2f} ({idle:.2f} torch) | {groups} |",
             flush=True,
         )
 
