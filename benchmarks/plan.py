@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import mutransfer as mt
+from mutransfer.parametrize.shapes import built
 
 # Shape legend: B batch, T time, D width.
 
@@ -101,7 +102,7 @@ LARGE = Size(depth=80, vocabulary=128_256, head_width=128)
 DEEP = Size(depth=1000, vocabulary=32_000, head_width=32)
 CASES = (
     Case("80 blocks of width 8192", LARGE, base=256, probe=512, target=8192),
-    Case("the same, smaller base", LARGE, base=128, probe=256, target=8192),
+    Case("the same, probe below", LARGE, base=256, probe=128, target=8192),
     Case("1,000 blocks of width 4096", DEEP, base=64, probe=128, target=4096),
 )
 
@@ -113,14 +114,15 @@ def plan_cost(case: Case, pipe: object) -> None:
         return Llama(width, case.size)
 
     idle = peak_gb()
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     plan = mt.make_plan(build, base=case.base, probe=case.probe, target=case.target)
-    with torch.device("meta"):
-        model = build(case.target)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
+    model = built(build, case.target, meta=True)
+    started, worked = time.perf_counter(), time.process_time()
     groups = mt.param_groups(model, plan, lr=2**-8, weight_decay=0.1)
-    seconds = time.perf_counter() - started
+    seconds, cpu = seconds + time.perf_counter() - started, cpu + time.process_time() - worked
     number = sum(parameter.numel() for parameter in model.parameters())
-    pipe.send((number, len(plan.rows), seconds, idle, peak_gb(), len(groups)))
+    pipe.send((number, len(plan.rows), seconds, cpu, idle, peak_gb(), len(groups)))
 
 
 def peak_gb() -> float:
@@ -131,8 +133,8 @@ def peak_gb() -> float:
 def plans(rounds: int) -> None:
     """Print a line per case: the median of some runs, each in a fresh process."""
     fresh = multiprocessing.get_context("spawn")
-    print("| model | base, probe | parameters | rows | s | peak GB | groups |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| model | base, probe | parameters | tensors | s | CPU s | peak GB | groups |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for case in CASES:
         runs = []
         for _ in range(rounds):
@@ -141,12 +143,15 @@ def plans(rounds: int) -> None:
             child.start()
             runs.append(ours.recv())
             child.join()
-        number, rows, _, idle, _, groups = runs[0]
-        seconds = [run[2] for run in runs]
-        shown = f"{median(seconds):.1f} ({min(seconds):.1f}-{max(seconds):.1f})"
+        number, tensors, _, _, idle, _, groups = runs[0]
+        peak = max(run[5] for run in runs)
+        shown = [
+            f"{median(t):.1f} ({min(t):.1f}-{max(t):.1f})"
+            for t in list(zip(*runs, strict=True))[2:4]
+        ]
         print(
-            f"| {case.name} | {case.base}, {case.probe} | {number / 1e9:.1f} B | {rows:,} "
-            f"| {shown} | {max(run[4] for run in runs):.2f} ({idle:.2f} torch) | {groups} |",
+            f"| {case.name} | {case.base}, {case.probe} | {number / 1e9:.1f} B | {tensors:,} "
+            f"| {shown[0]} | {shown[1]} | {peak:.2f} ({idle:.2f} torch) | {groups} |",
             flush=True,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -72,8 +72,14 @@ class Moments:
         return 0.5 * math.sqrt(spread / (size * draws)) if size else 0.0
 
 
+Pool = dict[str, Moments]
+
+
 def measured_init(
-    build: Build, widths: tuple[int, int], axes: Mapping[str, Axes], target_sizes: Mapping[str, int]
+    build: Build,
+    drawn: Mapping[int, Pool],
+    axes: Mapping[str, Axes],
+    target_sizes: Mapping[str, int],
 ) -> dict[str, OwnInit]:
     """Measure each parameter's RMS at base and probe width, and read the exponent off.
 
@@ -81,26 +87,30 @@ def measured_init(
     small tensors once), until it is beyond doubt which multiple of 1/2 every exponent is. That
     one is accepted within 5 standard errors + 0.02.
 
+    Args:
+        build: The user's factory.
+        drawn: Moments of a first model by width, the base's and the probe's.
+        axes: Roles and ratios.
+        target_sizes: Entries of each parameter at the target.
+
     Raises:
         InitError: An init that is no power of width.
     """
-    pools: tuple[dict[str, Moments], ...] = ({}, {})
+    widths, pools = list(drawn), list(drawn.values())
     unsettled = set(axes)
-    entries = 0
-    for seed in itertools.count():
-        for width, pool in zip(widths, pools, strict=True):
-            with untouched_randomness(seed):
-                model = built(build, width)
-            entries += sum(parameter.numel() for parameter in model.parameters())
-            _pool(model, pool, unsettled)
-        if seed + 1 < FEWEST_BUILDS and entries <= CHEAP_ENTRIES:
-            continue
-        told = {n for n in unsettled if all(pool[n].telling for pool in pools)}
-        unsettled -= {n for n in told if _settled(*_exponent(n, axes[n], pools))}
-        if seed + 1 >= MOST_BUILDS and entries > CHEAP_ENTRIES:
-            break
-        if not unsettled or (seed and all(p[n].distinct == 1 for p in pools for n in unsettled)):
-            break  # nothing is left, or what is left is the same in every build
+    per_build = sum(moments.size for pool in pools for moments in pool.values())
+    for builds in itertools.count(1):
+        if builds >= FEWEST_BUILDS or builds * per_build > CHEAP_ENTRIES:
+            told = {n for n in unsettled if all(pool[n].telling for pool in pools)}
+            unsettled -= {n for n in told if _settled(*_exponent(n, axes[n], pools))}
+            if builds >= MOST_BUILDS and builds * per_build > CHEAP_ENTRIES:
+                break
+            same = all(pool[n].distinct == 1 for pool in pools for n in unsettled)
+            if not unsettled or (builds > 1 and same):
+                break  # nothing is left, or what is left is the same in every build
+        for width, pool in drawn.items():
+            with untouched_randomness(builds):
+                pooled(built(build, width), pool, unsettled)
     rejected: list[str] = []
     found = {}
     for name, ax in axes.items():
@@ -131,11 +141,13 @@ def measured_init(
     return found
 
 
-def _pool(model: nn.Module, pool: dict[str, Moments], names: Set[str]) -> None:
-    """Add some parameters of one fresh model to the pool."""
+def pooled(model: nn.Module, pool: Pool, names: Set[str] | None = None) -> Pool:
+    """Add one fresh model's parameters to a pool, or some of them."""
     for wrapped, parameter in model.named_parameters():
-        if (name := unwrapped(wrapped)) in names:
+        name = unwrapped(wrapped)
+        if names is None or name in names:
             pool.setdefault(name, Moments(parameter.numel())).add(parameter)
+    return pool
 
 
 def _settled(value: float, error: float) -> bool:
@@ -147,7 +159,7 @@ def _settled(value: float, error: float) -> bool:
     return 0.25 - off >= 2 * math.log(ODDS) * error**2
 
 
-def _exponent(name: str, ax: Axes, pools: tuple[dict[str, Moments], ...]) -> tuple[float, float]:
+def _exponent(name: str, ax: Axes, pools: Sequence[Pool]) -> tuple[float, float]:
     """Give the measured exponent of one parameter and its standard error."""
     base, probe = pools[0][name], pools[1][name]
     zeros = (base.second == 0) + (probe.second == 0)

@@ -12,9 +12,10 @@ from mutransfer.errors import ModelError
 from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
 from mutransfer.parametrize.layers import layout
 from mutransfer.parametrize.own_forward import is_tied, own_multipliers
-from mutransfer.parametrize.own_init import measured_init
+from mutransfer.parametrize.own_init import Pool, measured_init, pooled
 from mutransfer.parametrize.shapes import (
     Build,
+    Owned,
     built,
     parameters_of,
     same_names,
@@ -43,9 +44,9 @@ def make_plan(
 ) -> Plan:
     """Work out every factor of a model at `target`, from how its shapes and init grow.
 
-    Builds the model on the meta device, where it costs no memory, to see shapes, and for real
-    at `base` and `probe`, a small one several times, to see how your own init scales. Your
-    model is not edited and your random state is not touched.
+    Builds the model for real at `base` and `probe`, a small one several times, to see how
+    your own init scales, and once at `target` on the meta device, where it costs no memory.
+    Your model is not edited and your random state is not touched.
 
     Args:
         build: A function from a width to a model. Width may change shapes only.
@@ -90,10 +91,13 @@ def make_plan(
     assert probe is not None
     table = in_form(parametrization_named(parametrization), form)
     optimizer_named(optimizer)
+    owned, drawn, models = {}, {}, {}
+    for width in (base, probe):
+        owned[width], drawn[width], model = _first(build, width)
+        if example_inputs is not None:
+            models[width] = model
+        del model  # one large model at a time
     with untouched_randomness(0):
-        first = built if example_inputs is not None else _shaped  # a forward pass needs numbers
-        models = {width: first(build, width) for width in (base, probe)}
-        owned = {width: parameters_of(model) for width, model in models.items()}
         if target not in owned:
             owned[target] = parameters_of(built(build, target, meta=True))
         names = same_names(owned)
@@ -101,13 +105,12 @@ def make_plan(
         seen = Seen()
         if example_inputs is not None:
             seen = watched(models, growing_axes(*at), raw_parameters(at[0]), example_inputs)
-        del models  # one large model at a time
     axes = read_axes(*at, roles or {}, seen)
     sizes = {name: prod(owned[target][name].shape) for name in names}
     if table.keeps_init:
         inits = {name: OwnInit(None, 0.0, Fraction(0), Fraction(1)) for name in names}
     else:
-        inits = measured_init(build, (base, probe), axes, sizes)
+        inits = measured_init(build, drawn, axes, sizes)
     multipliers = own_multipliers(seen, axes, table, Fraction(probe, base))
     facts = [
         ParameterFacts(
@@ -137,12 +140,11 @@ def make_plan(
     )
 
 
-def _shaped(build: Build, width: int) -> nn.Module:
-    """Build on the meta device, or for real where that fails: its error says more."""
-    try:
-        return built(build, width, meta=True)
-    except ModelError:
-        return built(build, width)
+def _first(build: Build, width: int) -> tuple[dict[str, Owned], Pool, nn.Module]:
+    """Build a first model for real: what it has, and how large its numbers are."""
+    with untouched_randomness(0):
+        model = built(build, width)
+    return parameters_of(model), pooled(model, {}), model
 
 
 def _check_widths(**widths: object) -> None:

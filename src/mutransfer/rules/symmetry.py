@@ -30,6 +30,8 @@ def shift(rule: Rule, theta: Power) -> Rule:
         >>> print(shift(MUP.rules[Role.OUTPUT], FAN_IN).rates.gradient)
         fan_in^-1
     """
+    if theta == ONE:
+        return rule
     spectral = rule.rates.spectral
     return Rule(
         multiplier=rule.multiplier * theta,
