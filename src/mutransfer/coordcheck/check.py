@@ -182,7 +182,9 @@ def _check(
     # What is measured on fresh models is cheap, and of a small readout noisy.
     fresh = fresh_readings(replace(setting, seeds=_more(setting.seeds, FRESH)))
     at_start = {key: values for key, values in fresh.items() if key[0] in AT_START}
-    faults = planted(setting, roles)
+    # What is frozen cannot be trained too fast.
+    trained = {name: role for name, role in roles.items() if ("gradient", name) in read}
+    faults = planted(setting, trained)
 
     def judged() -> tuple[tuple[Finding, ...], dict[str, bool], float]:
         slopes = slopes_of(read | at_start, setting.widths, roles, own)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.runs import Floats, Setting, Tilt, readings
-from mutransfer.coordcheck.verdict import MATRICES, Slopes, findings, slopes_of
+from mutransfer.coordcheck.verdict import MATRICES, Slopes, exponents, findings
 from mutransfer.rules import Role
 
 STEPS = 5  # of a planted fault: its first three updates, two later behind zero inits
@@ -62,9 +62,7 @@ def _is_caught(
     The same seed was run without the fault: what the fault adds is known without noise, and is
     added to what was measured.
     """
-    roles = {one.key[1]: one.role for one in slopes if one.role is not None}
-    tilted = slopes_of({one.key: read[one.key] for one in slopes if one.key in read}, widths, roles)
-    faulty = {one.key: one.by_seed[0] for one in tilted}
+    faulty = {one.key: exponents(read[one.key], widths)[0] for one in slopes if one.key in read}
     moved = []
     for one in slopes:
         if one.key not in faulty:

@@ -72,20 +72,26 @@ def slopes_of(
         own: How the author's own multiplier scales, of parameters that have one.
     """
     found = []
-    log2_W = np.log2(widths)
-    weights_W = (log2_W - log2_W.mean()) / ((log2_W - log2_W.mean()) ** 2).sum()
     for key, values_WST in readings.items():
         aim = expected(key, readings, roles, own)
         if aim is None:
             continue
-        # Zero at a width (behind a zero init, or frozen) has no exponent.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs_WST = np.where(values_WST > 0, np.log2(values_WST), np.nan)
-        by_seed_ST = np.tensordot(weights_W, logs_WST, axes=1)
+        by_seed_ST = exponents(values_WST, widths)
         role = roles.get(key[1]) or roles.get(f"{key[1]}.weight")
         for window in _windows(by_seed_ST):
             found.append(Slopes(key, role, aim, by_seed_ST, window))
     return found
+
+
+def exponents(values_WST: Floats, widths: tuple[int, ...]) -> Floats:
+    """Fit a power of width per seed and step; zero at a width has no exponent."""
+    log2_W = np.log2(widths)
+    weights_W = (log2_W - log2_W.mean()) / ((log2_W - log2_W.mean()) ** 2).sum()
+    # Behind a zero init, or frozen.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs_WST = np.where(values_WST > 0, np.log2(values_WST), np.nan)
+    by_seed_ST: Floats = np.tensordot(weights_W, logs_WST, axes=1)
+    return by_seed_ST
 
 
 def expected(
