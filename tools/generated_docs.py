@@ -34,7 +34,8 @@ Written by `make docs` from `tables.py` and `hybrids.py` in `src/mutransfer/rule
 A cell is a power of `fan_in`, `fan_out`: how many times larger a side of the weight is than at the
 base width. What it multiplies is your own number at the base width, where every cell is exactly 1.
 A layer computes `multiplier · W · x`. A dash means that the update is not defined for that role.
-The attention scale is told, not applied: no parameter carries it.
+The attention scale is applied, but for `sp` and `none`, where heads widen and `example_inputs=`
+shows it.
 """
 
 BETWEEN = """

@@ -58,9 +58,10 @@ def make_plan(
             'muon-match-rms': torch's Muon for hidden matrices, with its 'original' or its
             'match_rms_adamw' factor, and AdamW for the rest.
         roles: Roles that cannot be told from shapes: {regular expression: Role}.
-        example_inputs: What build(base) is called with (a tensor, a tuple, or a dict of
-            keywords): a forward pass then shows that a raw vector, such as a home-made norm's
-            gain, is applied elementwise.
+        example_inputs: What a model is called with: a tensor, a tuple, a dict of keywords, or
+            a function from a width to one of these. Forward passes at base and probe then show
+            what is contracted with raw parameters, which weights are readouts, your own
+            forward multipliers, and the scale of attention.
         form: 'table-3' (no forward multipliers) or 'table-8' (as published: for µP, a
             multiplier at the readout).
 
@@ -69,10 +70,12 @@ def make_plan(
 
     Raises:
         RuleError: An unknown name.
-        RoleError: A parameter whose role cannot be told.
+        RoleError: A parameter whose role cannot be told, or whose type and use disagree; an
+            attention whose scale no weight can carry.
         InitError: An init that is no power of width.
         CoverageError: Parameters that exist at some widths only.
-        ModelError: The factory failed.
+        ModelError: The factory or the forward pass failed, or multiplies by what is no power
+            of width.
 
     Source:
         Tensor Programs V, arXiv:2203.03466, Tables 3 and 8.

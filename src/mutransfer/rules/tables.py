@@ -66,7 +66,8 @@ class Parametrization:
         source: Where it is printed.
         rules: One line per role.
         attention: Scale of the attention logits as a power of the head width relative to the
-            base's; None for the model's own. It is told, not applied: no parameter carries it.
+            base's; None for the model's own. Where heads widen, and a forward pass was watched,
+            what the author's scale lacks is put into the queries' weights.
         keeps_init: The model's own initialization stands, however it scales.
     """
 
