@@ -30,13 +30,8 @@ def mup(tmp_path_factory):
     pytest.importorskip("yaml", reason="microsoft/mup reads its base shapes with yaml")
     folder = tmp_path_factory.mktemp("mup")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*pip, "--no-deps", "--target", str(folder), VERSION],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    pip += ["--no-deps", "--target", str(folder), VERSION]
+    done = subprocess.run(pip, capture_output=True, text=True, timeout=200, check=False)
     if done.returncode:
         pytest.skip(f"pip cannot install {VERSION}, no network? {done.stderr.strip()[-200:]}")
     sys.path.insert(0, str(folder))

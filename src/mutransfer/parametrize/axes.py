@@ -230,6 +230,8 @@ def _refuse_unknown(sides: list[Sides], seen: Seen) -> None:
         meaning = "VECTOR where it is applied, OUTPUT or BOTTLENECK where it is summed over"
     elif _maps_to_fixed(sides[0]) and sides[0].known:
         meaning = "OUTPUT for a head of the model, BOTTLENECK where other weights come behind"
+    elif sides[0].num_growing > 1:
+        meaning = "HIDDEN where one growing axis is summed over and another carried on"
     raise RoleError(
         f"cannot tell the role of {listed(names)}: {reason} ({first.kind.__name__}, shape "
         f"{first.shape} at the base)",
