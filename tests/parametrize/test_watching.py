@@ -210,6 +210,21 @@ def test_attention_with_dropout_has_the_scale_that_it_has():
         assert {plan[f"{name}.weight"].lr_factor for name in "kv"} == {1 / 16}
 
 
+def test_a_learned_scalar_hides_neither_a_multiplier_nor_an_attention_scale():
+    def ended(net, h):
+        q, k, v = (m(h).unflatten(-1, (4, -1)) for m in (net.q, net.k, net.v))
+        h = F.scaled_dot_product_attention(q * net.t.exp(), k, v).flatten(-2)
+        return net.t * net.head(h) / net.width
+
+    layers = {name: lambda w: nn.Linear(w, w, bias=False) for name in "qkv"}
+    layers["t"] = lambda width: nn.Parameter(torch.ones(()))
+    build = partial(Found, end=ended, **layers)
+    plan = make_plan(build, base=32, target=512, example_inputs=ROWS)
+    assert plan["q.weight"].lr_factor == 1 / 64
+    assert (plan["head.weight"].init_factor, plan["head.weight"].lr_factor) == (4, 1)
+    assert (plan["t"].init_factor, plan["t"].lr_factor, plan["t"].r_in) == (1, 1, 1)
+
+
 def test_linear_attention_over_a_head_width_is_right_with_its_inverse():
     def attended(net, h):
         q, k, v = (m(h) for m in (net.q, net.k, net.v))

@@ -342,7 +342,7 @@ def _axes(side: Sides, role: Role, reason: str, owner_fan_in: tuple[int, int, in
     if role is Role.FIXED:
         fan_in = fan_out = (1, 1, 1)
     fan = fan_in if len(set(fan_in)) > 1 else fan_out
-    layer = (owner_fan_in if side.elementwise else None) or (1, 1, 1)
+    layer = (owner_fan_in if is_elementwise(side.parameter) else None) or (1, 1, 1)
     if len(set(fan)) == 1:
         fan = layer
     own = owner_fan_in if side.elementwise and owner_fan_in is not None else fan_in

@@ -54,6 +54,9 @@ def elementwise(
     last = _union(one.last for one in active)
     first = next((one for one in active if one.product is not None), active[0])
     dims = NO_AXES * given.dim()
+    if name in ("mul", "div") and len(active) == 1 and not any(any(one.dims) for one in pure):
+        # A learned scalar, as a temperature, is no power of width: a constant.
+        return replace(first, dims=first.dims if len(first.dims) == given.dim() else dims)
     if name == "mul" and pure:
         # What a raw vector multiplies may be summed next: a dot product in two steps.
         factors = [NO_AXES * t.dim() if one not in pure else one.only(raw) for t, one in known]
