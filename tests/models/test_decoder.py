@@ -228,4 +228,4 @@ def test_more_tokens_than_the_context_are_an_error() -> None:
 
 def test_a_shape_cannot_change_under_its_model() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        decoder().shape.width = 64  # type: ignore[misc]
+        decoder().shape.width = 64  # type: ignore[misc] # frozen: that is the test

@@ -69,7 +69,7 @@ def is_elementwise(tensors: Sequence[torch.Tensor], given: torch.Tensor) -> bool
         True
     """
     try:
-        shape = torch.broadcast_shapes(*(one.shape for one in tensors))  # type: ignore[no-untyped-call] # torch
+        shape = torch.broadcast_shapes(*(one.shape for one in tensors))  # type: ignore[no-untyped-call] # torch's own
     except RuntimeError:
         return False
     return bool(shape == given.shape)

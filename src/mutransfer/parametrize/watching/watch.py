@@ -59,7 +59,7 @@ class Watcher(TorchDispatchMode):
         growing: Mapping[str, frozenset[int]],
         raw: frozenset[str],
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # torch
+        super().__init__()  # type: ignore[no-untyped-call] # torch's own
         self.ledger = Ledger(parameters)
         self._raw = raw
         # Keeping tensors alive keeps their identities from being reused.
