@@ -141,14 +141,36 @@ REFUSALS = {
         {"optimizer": lambda groups: groups},
         "ModelError: optimizer= gave list, not a torch optimizer\n"
         "  why: the check takes a few steps with it\n"
-        "  fix: optimizer='adamw', a class, or a factory that returns an optimizer",
+        "  fix: optimizer='adamw', a class, or a factory that returns an optimizer, or several in "
+        "a list",
     ),
-    "muon": (
+    "one rate for two optimizers": (
         {"optimizer": torch.optim.Muon},
-        "RuleError: the check does not judge 'muon'\n"
-        "  why: a plan for Muon is for two optimizers, and an orthogonalised update is of another "
-        "size against the weights than the check expects\n"
-        "  fix: optimizer='adamw', which checks roles, init and the groups that AdamW has",
+        "RuleError: lr=0.015625 is one rate for Muon and AdamW\n"
+        "  why: Muon's is the size of a matrix's change, AdamW's of an entry's: no number fits "
+        "both\n"
+        "  fix: lr={'muon': 0.015625, 'adamw': 0.003}, or make_plan(..., "
+        "optimizer='muon-match-rms'), whose rates are alike",
+    ),
+    "a factory that fails": (
+        {"optimizer": lambda model: torch.optim.SGD(model.heads, lr=1), "parametrization": None},
+        "ModelError: optimizer= raised AttributeError when it was given the model: 'Sequential' "
+        "object has no attribute 'heads'\n"
+        "  why: the check takes a few steps with it\n"
+        "  fix: optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)",
+    ),
+    "a loss that fails": (
+        {"loss": lambda model, batch: model(batch)},
+        "ModelError: loss(model, batch) raised TypeError at width 32: linear(): argument 'input' "
+        "(position 1) must be Tensor, not tuple\n"
+        "  why: the check trains the model for a few steps\n"
+        "  fix: make loss(build(32), batch) work by itself; batch is tuple",
+    ),
+    "a loss without a gradient": (
+        {"loss": lambda model, batch: model(batch[0]).detach().sum()},
+        "ModelError: loss(model, batch) gave a loss without a gradient\n"
+        "  why: the check trains the model for a few steps\n"
+        "  fix: do not detach it, nor compute it under torch.no_grad()",
     ),
 }
 

@@ -28,7 +28,7 @@ def check(
     loss: str | None = None,
     parametrization: str = "mup",
     optimizer: str = "adamw",
-    lr: float = 2**-6,
+    lr: str = "2^-6",
     steps: int = 10,
     seeds: int = 3,
     form: str = "table-3",
@@ -50,8 +50,9 @@ def check(
         batch: PKG.MOD:NAME, a batch or a function that makes one; `batch` beside build by default.
         loss: PKG.MOD:NAME, from (model, batch) to a scalar; `loss` beside build by default.
         parametrization: mup; none checks your own implementation as it is.
-        optimizer: adamw, adam, nadam, rmsprop, lion, sgd, adafactor, or PKG.MOD:FACTORY.
-        lr: Learning rate at the base width.
+        optimizer: adamw, adam, nadam, rmsprop, lion, sgd, adafactor, muon, muon-match-rms, or
+            PKG.MOD:FACTORY.
+        lr: Learning rate at the base width: 0.01, 2^-6, or muon=0.02,adamw=0.003.
         steps: Updates.
         seeds: Fresh models per width.
         form: table-3 (no forward multipliers) or table-8.

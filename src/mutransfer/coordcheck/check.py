@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,17 +13,16 @@ from torch import nn
 
 from mutransfer.coordcheck.diagnosis import diagnose, notes
 from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
+from mutransfer.coordcheck.optimizers import UNKNOWN, Kind, Rate, rules_of, update_of
 from mutransfer.coordcheck.own import own_plan
 from mutransfer.coordcheck.power import caught, planted
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
 from mutransfer.coordcheck.runs import (
     Loss,
-    MakeOptimizer,
     Setting,
     fresh_readings,
     joined,
     moved,
-    optimizer_name,
     readings,
     uncompiled,
 )
@@ -35,7 +35,8 @@ from mutransfer.coordcheck.verdict import (
 from mutransfer.errors import ModelError, listed
 from mutransfer.models.device import checked_device
 from mutransfer.parametrize import make_plan
-from mutransfer.rules import Plan, Role
+from mutransfer.parametrize.shapes import built
+from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role, Update
 
 FEWEST_STEPS = 3
 NOISY = 0.05  # half of an interval: what is less is not mended by seeds
@@ -53,8 +54,8 @@ def coord_check(
     batch: Any,  # noqa: ANN401 - whatever the user's loss takes
     loss: Loss,
     parametrization: str | None = "mup",
-    optimizer: str | type[torch.optim.Optimizer] | MakeOptimizer = "adamw",
-    lr: float = 2**-6,
+    optimizer: Kind = "adamw",
+    lr: Rate = 2**-6,
     steps: int = 10,
     seeds: int | Sequence[int] = 3,
     form: str = "table-3",
@@ -81,8 +82,9 @@ def coord_check(
         parametrization: A table's name; None to check your own implementation: `build` then
             gives models that are ready to train.
         optimizer: A name, a class, or a factory: of parameter groups where there is a
-            parametrization, of the model where it is your own.
-        lr: Rate at the base width.
+            parametrization, of the model where it is your own. A factory may give several, as
+            for Muon and AdamW.
+        lr: Rate at the base width; {'muon': 0.02, 'adamw': 0.003} for 'muon'.
         steps: Updates.
         seeds: Fresh models per width, two or more; four times as many where noise leaves it
             open. Or the seeds themselves, and no others.
@@ -118,27 +120,30 @@ def coord_check(
     drawn = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     checked_device(device, fix="device='cpu'")
     rising = _checked(base, widths, steps, drawn)
-    named = optimizer_name(optimizer)
+
+    def plan_at(width: int, table: str, rules: str) -> Plan:
+        return make_plan(
+            build,
+            base=base,
+            target=width,
+            parametrization=table,
+            optimizer=rules if rules in OPTIMIZERS else UNKNOWN,
+            roles=roles,
+            example_inputs=example_inputs,
+            form=form,
+        )
 
     def plans_of(table: str) -> dict[int, Plan]:
-        return {
-            width: make_plan(
-                build,
-                base=base,
-                target=width,
-                parametrization=table,
-                optimizer=named,
-                roles=roles,
-                example_inputs=example_inputs,
-                form=form,
-            )
-            for width in rising
-        }
+        return {width: plan_at(width, table, rules) for width in rising}
 
-    plans = None if parametrization is None else plans_of(parametrization)
-    if plans is None:
-        plan = own_plan(build, rising, roles or {}, example_inputs, named, form)
+    if parametrization is None:
+        plans = None
+        plan = own_plan(build, rising, roles or {}, example_inputs, optimizer, lr, form)
+        rules = plan.optimizer
     else:
+        at_base = partial(plan_at, base, parametrization, UNKNOWN)
+        rules = rules_of(optimizer, lr, lambda: built(build, base), at_base)
+        plans = plans_of(parametrization)
         plan = plans[rising[-1]]
     # What the author multiplies a readout by is known, so that it can be seen at the layer itself.
     readouts = [r.name for r in plan.rows if r.role is Role.OUTPUT and not r.own_power]
@@ -158,38 +163,45 @@ def coord_check(
         readouts=frozenset(
             [*shared, *(name.removesuffix(".weight") for name in readouts if "." in name)]
         ),
+        orthogonalised=frozenset(
+            row.name for row in plan.rows if update_of(row) is Update.SPECTRAL
+        ),
     )
+    # By µP's own table it can be said which setting differs; other tables move the same powers.
+    comparable = plan if parametrization in (None, "mup") else None
+    if parametrization == "sp":
+        comparable = plan_at(rising[-1], "mup", rules)
+    told = {"parametrization": parametrization, "form": form, "optimizer": rules}
     with uncompiled():
-        check = _check(setting, plan, parametrization, form, named, may_add=isinstance(seeds, int))
+        check = _check(setting, plan, comparable, told, may_add=isinstance(seeds, int))
         if parametrization in (None, "sp"):
             return check
-        return _beside(check, replace(setting, plans=plans_of("sp"), seeds=drawn[:1]))
+        sp = replace(setting, plans=plans_of("sp"), seeds=drawn[:1])
+        return _beside(check, sp, {row.name: row for row in plan.rows})
 
 
 def _check(
     setting: Setting,
     plan: Plan,
-    parametrization: str | None,
-    form: str,
-    optimizer: str,
+    comparable: Plan | None,
+    told: Mapping[str, Any],
     *,
     may_add: bool,
 ) -> CoordCheck:
     """Run and judge; where noise alone leaves it open, run more seeds and judge again."""
-    roles = {row.name: row.role for row in plan.rows}
-    own = {row.name: float(row.own_power) for row in plan.rows if row.own_power}
+    rows = {row.name: row for row in plan.rows}
     read = readings(setting)
     # What is measured on fresh models is cheap, and of a small readout noisy.
     fresh = fresh_readings(replace(setting, seeds=_more(setting.seeds, FRESH)))
     at_start = {key: values for key, values in fresh.items() if key[0] in AT_START}
     # What is frozen cannot be trained too fast.
-    trained = {name: role for name, role in roles.items() if ("gradient", name) in read}
+    trained = {name: row.role for name, row in rows.items() if ("gradient", name) in read}
     faults = planted(setting, trained)
 
     def judged() -> tuple[tuple[Finding, ...], dict[str, bool], float]:
-        slopes = slopes_of(read | at_start, setting.widths, roles, own)
+        slopes = slopes_of(read | at_start, setting.widths, rows)
         noise = pooled_noise(slopes)
-        power = caught(faults, slopes, noise, setting.widths, roles)
+        power = caught(faults, slopes, noise, setting.widths, trained)
         return doubted(findings(slopes, noise), read), power, max(noise.values(), default=0.0)
 
     found, power, half = judged()
@@ -210,7 +222,7 @@ def _check(
         outcome=outcome,
         findings=found,
         diagnoses=diagnose(
-            found, read, setting.widths, plan, form, optimizer, own=parametrization is None
+            found, read, setting.widths, rows, comparable, own=setting.plans is None
         ),
         power=power,
         reasons=(*reasons, *advice),
@@ -219,25 +231,21 @@ def _check(
             "widths": list(setting.widths),
             "seeds": len(setting.seeds),
             "steps": setting.steps,
-            "lr": setting.lr if _uses_lr(setting) else None,
-            "optimizer": optimizer,
-            "parametrization": parametrization,
-            "form": form,
+            "lr": _told_rate(setting),
+            **told,
             "dtype": str(setting.dtype).removeprefix("torch."),
             "device": setting.device,
         },
     )
 
 
-def _beside(check: CoordCheck, sp: Setting) -> CoordCheck:
+def _beside(check: CoordCheck, sp: Setting, rows: Mapping[str, PlanRow]) -> CoordCheck:
     """Add the exponents that one seed has under SP: what a wrong parametrization looks like."""
     try:
         read = readings(sp)
     except ModelError:  # it diverges where µP does not
         return check
-    keys = {(one.quantity, one.name): one.role for one in check.findings}
-    roles = {name: Role(role) for (_, name), role in keys.items() if role}
-    slopes = {one.key: one for one in slopes_of(read, sp.widths, roles)}
+    slopes = {one.key: one for one in slopes_of(read, sp.widths, rows)}
     found = tuple(
         replace(one, under_sp=steps_of(slopes[key]) if key in slopes else ())
         for one in check.findings
@@ -276,9 +284,11 @@ def _more(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
     return (*seeds, *following)
 
 
-def _uses_lr(setting: Setting) -> bool:
-    """Tell whether `lr` is used: an optimizer of the user's own sets its rates itself."""
-    return setting.plans is not None or isinstance(setting.optimizer, str | type)
+def _told_rate(setting: Setting) -> float | dict[str, float] | None:
+    """Say the rate; none where an optimizer of the user's own sets its rates itself."""
+    if setting.plans is None and not isinstance(setting.optimizer, str | type):
+        return None
+    return dict(setting.lr) if isinstance(setting.lr, Mapping) else setting.lr
 
 
 def _is_noisy(found: Sequence[Finding], power: Mapping[str, bool]) -> bool:

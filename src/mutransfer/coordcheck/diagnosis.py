@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mutransfer.coordcheck.late import EPS_SEEN, eps_share, set_at
+from mutransfer.coordcheck.optimizers import update_of
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.runs import Floats
 from mutransfer.coordcheck.verdict import TOLERANCE
-from mutransfer.rules import OPTIMIZERS, PARAMETRIZATIONS, Plan, PlanRow, Role, Update, in_form
-from mutransfer.rules.power import Ratios
+from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role, Update
 
 NEAR = 0.2  # of powers that count as the same
 EPS_MATTERS = 0.3  # epsilon over the gradient's size, at the widest
@@ -52,32 +52,42 @@ def diagnose(
     found: Sequence[Finding],
     read: Mapping[Key, Floats],
     widths: tuple[int, ...],
-    plan: Plan,
-    form: str,
-    optimizer: str,
+    rows: Mapping[str, PlanRow],
+    comparable: Plan | None,
     *,
     own: bool,
 ) -> tuple[Diagnosis, ...]:
     """Name the broken rules; parameters with the same fault are told together.
 
     In an implementation of the user's own there is no plan's line to look at.
+
+    Args:
+        found: What was judged.
+        read: What was measured.
+        widths: Where.
+        rows: What each parameter is.
+        comparable: The plan whose rates and epsilons are those of a correct rule, if they can be
+            compared with the optimizer's.
+        own: Whether this is an implementation of the user's own.
     """
-    rows = {row.name: row for row in plan.rows}
-    # Under SGD a multiplier enters an update twice: in the output, and in the gradient.
-    square = OPTIMIZERS[optimizer].update is Update.GRADIENT
+    rules = {} if comparable is None else {row.name: row for row in comparable.rows}
     starts = [one for one in found if one.outcome == "fail" and one.quantity in AT_START]
     told: dict[tuple[Fault, str, float], list[tuple[_Suspect, str]]] = {}
     for suspect in _suspects(found, rows).values():
+        name = suspect.name
+        # Under SGD a multiplier enters an update twice: in the output, and in the gradient.
+        square = update_of(rows[name]) is Update.GRADIENT
         for found_fault, power in _faults(suspect, read, square):
-            row, fault = rows[suspect.name], found_fault
+            rule, fault = rules.get(name), found_fault
             late = suspect.since > 0
-            hint = _declared(fault, row, read, widths, form, optimizer, late=late)
-            eps_hint = _declared("eps", row, read, widths, form, optimizer, late=late)
-            if fault == "rate" and not hint and eps_hint and eps_share(row.name, read) > EPS_SEEN:
+            hint = _declared(fault, rule, read, widths, late=late)
+            eps_hint = _declared("eps", rule, read, widths, late=late)
+            if fault == "rate" and not hint and eps_hint and eps_share(name, read) > EPS_SEEN:
                 fault, hint = "eps", eps_hint
             if fault in ("rate", "eps") and starts and not hint:
                 continue  # follows from sizes that were wrong from the start
-            if fault == "rate" and not hint and ("set lr", row.name) in read:
+            known = rule is not None and rule.optimizer in OPTIMIZERS
+            if fault == "rate" and not hint and known and ("set lr", name) in read:
                 fault = "not known"
             key = fault, suspect.role, round(2 * power) / 2
             told.setdefault(key, []).append((suspect, hint))
@@ -166,19 +176,17 @@ def _faults(
 
 def _declared(
     fault: Fault,
-    row: PlanRow,
+    rule: PlanRow | None,
     read: Mapping[Key, Floats],
     widths: tuple[int, ...],
-    form: str,
-    optimizer: str,
     *,
     late: bool,
 ) -> str:
     """Say what the optimizer was told, against what the rule says, as powers of width."""
-    rule = in_form(PARAMETRIZATIONS["mup"], form).rules[row.role]
-    ratios = Ratios(fan_in=row.r_in, fan_out=row.r_out)
-    cell = {"rate": rule.lr(OPTIMIZERS[optimizer].update), "eps": rule.eps}.get(fault)
-    powers = _powers(fault, row, None if cell is None else cell.at(ratios), read, widths, late=late)
+    if rule is None or rule.optimizer not in OPTIMIZERS:
+        return ""
+    factor = {"rate": rule.lr_factor, "eps": rule.eps_factor}.get(fault)
+    powers = _powers(fault, rule, factor, read, widths, late=late)
     if powers is None:
         return ""
     own, wanted = powers

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from torch import nn
 
+from mutransfer.coordcheck.optimizers import UNKNOWN, Kind, Rate, make_optimizers, names_of
 from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
 from mutransfer.parametrize.own_forward import own_multipliers
 from mutransfer.parametrize.shapes import (
@@ -16,7 +18,7 @@ from mutransfer.parametrize.shapes import (
     untouched_randomness,
 )
 from mutransfer.parametrize.watching import Seen, watched
-from mutransfer.rules import Plan, Role
+from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import parametrization_named
@@ -27,12 +29,14 @@ def own_plan(
     widths: tuple[int, ...],
     roles: Mapping[str, Role],
     example_inputs: object,
-    optimizer: str,
+    optimizer: Kind,
+    lr: Rate,
     form: str,
 ) -> Plan:
     """Work out what µP would give these models, from shapes alone; nothing of it is applied.
 
     The models are built for real: a build that prepares weights cannot run on the meta device.
+    Each row names the optimizer that holds the parameter: by its class, if no rule knows it.
     """
     at_widths = (widths[0], widths[1], widths[-1])
     with untouched_randomness(0):
@@ -45,6 +49,8 @@ def own_plan(
             first_two = {width: models[width] for width in at_widths[:2]}
             growing = growing_axes(base, probe, target)
             seen = watched(first_two, growing, raw_parameters(base), example_inputs)
+        smallest = models[at_widths[0]]
+        held_by = names_of(make_optimizers(optimizer, lr, smallest, None), smallest)
     axes = read_axes(base, probe, target, roles, seen)
     ratio = Fraction(at_widths[1], at_widths[0])
     multipliers = own_multipliers(seen, axes, parametrization_named("mup"), ratio)
@@ -65,11 +71,22 @@ def own_plan(
         )
         for name, found in axes.items()
     ]
-    return plan_from_facts(
-        facts,
-        base=widths[0],
-        target=widths[-1],
-        parametrization="mup",
-        optimizer=optimizer,
-        form=form,
-    )
+    plans = {
+        name: plan_from_facts(
+            facts,
+            base=widths[0],
+            target=widths[-1],
+            parametrization="mup",
+            optimizer=name if name in OPTIMIZERS else UNKNOWN,
+            form=form,
+        )
+        for name in dict.fromkeys([*held_by.values(), UNKNOWN])
+    }
+
+    def row(fact: ParameterFacts) -> PlanRow:
+        holder = held_by.get(fact.name, UNKNOWN)
+        found = plans[holder][fact.name]
+        return found if holder in OPTIMIZERS else replace(found, optimizer=holder)
+
+    several = ", ".join(dict.fromkeys(held_by.values()))
+    return replace(plans[UNKNOWN], optimizer=several, rows=tuple(row(fact) for fact in facts))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mutransfer.coordcheck.optimizers import Tilt
 from mutransfer.coordcheck.probes import Key
-from mutransfer.coordcheck.runs import Floats, Setting, Tilt, readings
+from mutransfer.coordcheck.runs import Floats, Setting, readings
 from mutransfer.coordcheck.verdict import MATRICES, Slopes, exponents, findings
 from mutransfer.rules import Role
 

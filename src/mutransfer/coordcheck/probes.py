@@ -17,6 +17,8 @@ from mutransfer.coordcheck.attention import AttentionProbe
 from mutransfer.rules.plan import unwrapped
 
 Key = tuple[str, str]  # quantity, name
+SAMPLE = 2**16  # entries of an output: their size is known to 0.3 %, and a layer keeps 256 KB
+ITERATIONS = 8  # of the power method; singular values of interest lie together [assumed]
 
 
 class Square:
@@ -44,22 +46,31 @@ class Square:
 class Probes:
     """Record a model's coordinates: outputs' changes, effects of updates, what fresh weights make.
 
-    Outputs at the first step are kept until the run ends, and weights too: that is what changes
-    are changes from. Everything else is scalars.
+    A sample of every output at the first step is kept until the run ends, and the weights: that is
+    what changes are changes from. Everything else is scalars.
 
     Args:
         model: The model, with fresh weights.
         readouts: Names of the final readout's modules. What they give is measured where the model
             gives it: a multiplier may stand between.
+        orthogonalised: Names of matrices whose updates an optimizer such as Muon orthogonalises.
+            They are measured by spectral norms: such an update moves all directions alike, those
+            that the loss does not ask for too.
     """
 
-    def __init__(self, model: nn.Module, readouts: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        readouts: frozenset[str] = frozenset(),
+        orthogonalised: frozenset[str] = frozenset(),
+    ) -> None:
         self._model = model
+        self._orthogonalised = orthogonalised
         self._names = {module: unwrapped(name) for name, module in model.named_modules()}
         self._readouts = readouts
         self._parameters = {unwrapped(name): p for name, p in model.named_parameters()}
         self._start = self.weights()
-        self._sizes = {name: float(_norm(p)) for name, p in self._start.items()}
+        self._sizes = {name: self._size(name, p) for name, p in self._start.items()}
         self._first: dict[tuple[str, int], torch.Tensor] = {}
         self._calls: dict[str, int] = {}
         self._squares: dict[Key, Square] = {}
@@ -96,9 +107,9 @@ class Probes:
         for name, parameter in self._parameters.items():
             start, size = self._start[name], self._sizes[name]
             if not self._step:
-                found["size", name] = size / math.sqrt(start.numel())
+                found["size", name] = float(_norm(start)) / math.sqrt(start.numel())
             elif size and start.dim() > 1:
-                found["update", name] = float(_norm(parameter.detach() - start)) / size
+                found["update", name] = self._size(name, parameter.detach() - start) / size
         return {key: value for key, value in found.items() if key[0] != "input"}
 
     def effects(self, before: Mapping[str, torch.Tensor]) -> dict[Key, float]:
@@ -121,6 +132,9 @@ class Probes:
             if step.dim() < 2:  # a vector's effect depends on where it is applied
                 found["step", name] = float(_norm(step)) / math.sqrt(step.numel())
                 continue
+            if name in self._orthogonalised:
+                found["effect", name] = self._size(name, step)
+                continue
             if pull is None or not pull.root:
                 continue
             moved = float(_norm(step * parameter.grad, 1))
@@ -132,6 +146,10 @@ class Probes:
         if not self._step and self._last and last is not None and whole and whole.root:
             found["pull", self._last] = last.root / whole.root
         return found
+
+    def _size(self, name: str, weight: torch.Tensor) -> float:
+        """Give the norm that a matrix, or an update of it, is measured by."""
+        return float(_spectral(weight) if name in self._orthogonalised else _norm(weight))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Copy the parameters."""
@@ -184,7 +202,7 @@ class Probes:
         call = self._calls.get(told, 0)
         self._calls[told] = call + 1
         if self._step == 0:
-            self._first[told, call] = tensor.detach().clone()
+            self._first[told, call] = sampled(tensor).clone()
             if module is self._model:
                 self.add("outputs", told, torch.tensor(float(tensor.shape[-1:].numel())))
                 for owner, readout in self._names.items():
@@ -193,8 +211,10 @@ class Probes:
             known = isinstance(module, nn.Linear | nn.Embedding | _ConvNd)
             if known and name not in self._readouts:
                 self._gain(module, name, tensor)
-        elif (first := self._first.get((told, call))) is not None and first.shape == tensor.shape:
-            self.add("change", told, tensor.detach() - first)
+        elif (first := self._first.get((told, call))) is not None:
+            now = sampled(tensor)
+            if now.shape == first.shape:
+                self.add("change", told, now - first)
 
     def _gain(self, module: nn.Module, name: str, output: torch.Tensor) -> None:
         """Measure what the fresh weights make of their input; a bias is no part of it."""
@@ -212,6 +232,19 @@ def _layer_of(name: str) -> tuple[str, str]:
         return layer.removeprefix("."), rest.partition(".")[0]
     module, _, attribute = name.rpartition(".")
     return module, attribute
+
+
+def sampled(tensor: torch.Tensor) -> torch.Tensor:
+    """Take entries of a tensor, evenly spread over all of its axes: all of them, if they are few.
+
+    Example:
+        >>> sampled(torch.zeros(4, 8)).shape, sampled(torch.zeros(2**10, 3 * 2**10)).shape
+        (torch.Size([32]), torch.Size([64198]))
+    """
+    stride = max(1, -(-tensor.numel() // SAMPLE))
+    while math.gcd(stride, tensor.numel()) > 1:  # else it would hit some channels only
+        stride += 1
+    return tensor.detach().flatten()[::stride]
 
 
 def tensors_in(output: object) -> Iterator[torch.Tensor]:
@@ -234,3 +267,13 @@ def _norm(tensor: torch.Tensor, order: int = 2) -> torch.Tensor:
     dtype = torch.promote_types(tensor.dtype, torch.float32)
     norm: torch.Tensor = torch.linalg.vector_norm(tensor.detach(), order, dtype=dtype)
     return norm
+
+
+def _spectral(matrix: torch.Tensor) -> torch.Tensor:
+    """Estimate the largest singular value by a few power iterations."""
+    flat = matrix.detach().flatten(1).float()
+    drawn = torch.Generator().manual_seed(0)
+    right = torch.randn(flat.shape[1], generator=drawn).to(flat.device)
+    for _ in range(ITERATIONS):
+        right = nn.functional.normalize(flat.mT @ (flat @ right), dim=0)
+    return _norm(flat @ right)

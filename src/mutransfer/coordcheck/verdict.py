@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from scipy.stats import t as student
 
+from mutransfer.coordcheck.optimizers import update_of
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import Finding, Outcome
 from mutransfer.coordcheck.runs import Floats
-from mutransfer.rules import Role
+from mutransfer.rules import PlanRow, Role, Update
 
 # Shape legend: W widths, S seeds, T steps.
 
@@ -60,24 +60,23 @@ class Slopes:
 def slopes_of(
     readings: Mapping[Key, Floats],
     widths: tuple[int, ...],
-    roles: Mapping[str, Role],
-    own: Mapping[str, float] = MappingProxyType({}),
+    rows: Mapping[str, PlanRow],
 ) -> list[Slopes]:
     """Fit an exponent of width to everything that has an expected one, per seed and step.
 
     Args:
         readings: What was measured.
         widths: Where.
-        roles: Of the parameters.
-        own: How the author's own multiplier scales, of parameters that have one.
+        rows: What each parameter is.
     """
     found = []
     for key, values_WST in readings.items():
-        aim = expected(key, readings, roles, own)
+        aim = expected(key, readings, rows)
         if aim is None:
             continue
         by_seed_ST = exponents(values_WST, widths)
-        role = roles.get(key[1]) or roles.get(f"{key[1]}.weight")
+        row = rows.get(key[1]) or rows.get(f"{key[1]}.weight")
+        role = None if row is None else row.role
         for window in _windows(by_seed_ST):
             found.append(Slopes(key, role, aim, by_seed_ST, window))
     return found
@@ -94,56 +93,59 @@ def exponents(values_WST: Floats, widths: tuple[int, ...]) -> Floats:
     return by_seed_ST
 
 
-def expected(
-    key: Key,
-    readings: Mapping[Key, Floats],
-    roles: Mapping[str, Role],
-    own: Mapping[str, float],
-) -> float | None:
+def expected(key: Key, readings: Mapping[Key, Floats], rows: Mapping[str, PlanRow]) -> float | None:
     """Give the exponent that a correct parametrization has; None where there is none to test.
 
     What the author multiplies a layer's output or input by, the layer itself is smaller by.
     """
     quantity, name = key
-    role = roles.get(name)
+    row = rows.get(name)
+    role, lent = (None, 0.0) if row is None else (row.role, float(row.own_power))
     if quantity == "gain":
-        weight = f"{name}.weight" if name else "weight"
-        owner, lent = roles.get(weight), own.get(weight, 0.0)
-        return None if owner is None else (-0.5 if owner is Role.OUTPUT else 0.0) - lent
+        owner = rows.get(f"{name}.weight" if name else "weight")
+        if owner is None:
+            return None
+        return (-0.5 if owner.role is Role.OUTPUT else 0.0) - float(owner.own_power)
     raw = ("gain", name.rpartition(".")[0]) not in readings
     # Of a raw matrix we see no output: routers, and queries and keys of heads that grow, pull at
     # the loss by a random amount at first, so that sizes are judged in place of effects.
     widening = role is Role.HIDDEN and any(_grows(each, readings) for each in readings)
     by_size = raw and (role is Role.BOTTLENECK or widening)
-    if quantity == "effect":
-        in_layer = 0.0 if raw else -own.get(name, 0.0)
-        return None if role not in MATRICES or by_size else in_layer
+    if quantity == "effect" and row is not None:
+        if update_of(row) is Update.SPECTRAL:
+            return (-0.5 if role is Role.BOTTLENECK else 0.0) - lent
+        return None if role not in MATRICES or by_size else 0.0 if raw else 0.0 - lent
     if quantity == "size":
-        aim = (
-            -0.5
-            if by_size
-            else 0.0
-            if role is Role.VECTOR or (raw and role is Role.INPUT)
-            else None
-        )
-        return None if aim is None else aim - own.get(name, 0.0)
+        if by_size:
+            return -0.5 - lent
+        return 0.0 - lent if role is Role.VECTOR or (raw and role is Role.INPUT) else None
     if quantity == "step":
-        return -own.get(name, 0.0) if role is Role.VECTOR else None
+        return 0.0 - lent if role is Role.VECTOR else None
     if quantity == "pull":
         # A readout that is a layer of its own has a gain.
         sizes_W = readings.get(("outputs", WHOLE), np.zeros(1)).reshape(-1)
         grows = np.nanmax(sizes_W) > np.nanmin(sizes_W)
-        return None if grows or Role.OUTPUT in roles.values() else -1.0
-    if quantity == "update" and role in MATRICES:
-        return -0.5 if role in (Role.HIDDEN, Role.BOTTLENECK) else 0.0
+        layered = any(each.role is Role.OUTPUT for each in rows.values())
+        return None if grows or layered else -1.0
+    if quantity == "update" and row is not None and role in MATRICES:
+        return _of_updates(row)
     if quantity == "change":
         # What follows a readout, or a table that two layers share, stands in the model's output.
-        owner = roles.get(f"{name}.weight") or roles.get(f"{name}.bias")
-        lent = own.get(f"{name}.weight", 0.0)
-        return -lent if owner not in (None, Role.OUTPUT) or name == WHOLE else None
+        owner = rows.get(f"{name}.weight") or rows.get(f"{name}.bias")
+        within = owner is not None and owner.role is not Role.OUTPUT
+        of_weight = rows.get(f"{name}.weight")
+        lent = 0.0 if of_weight is None else float(of_weight.own_power)
+        return 0.0 - lent if within or name == WHOLE else None
     if quantity == "attention":
         return -0.5 if _grows(("head", name), readings) else 0.0
     return None
+
+
+def _of_updates(row: PlanRow) -> float:
+    """Give the power of an update's norm against the weights' norm: of spectral norms, 0."""
+    if update_of(row) is Update.SPECTRAL:
+        return 0.0 if row.role is Role.HIDDEN else -0.5
+    return -0.5 if row.role in (Role.HIDDEN, Role.BOTTLENECK) else 0.0
 
 
 def _grows(key: Key, readings: Mapping[Key, Floats]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mutransfer.coordcheck.result import CoordCheck, Finding
 
@@ -16,7 +16,7 @@ def table(check: CoordCheck) -> str:
         f"coordinate check: {check.outcome}",
         f"  {s['parametrization'] or 'your own implementation'}, {s['optimizer']}, widths "
         f"{', '.join(map(str, s['widths']))}, {s['seeds']} seeds, {s['steps']} steps, "
-        + ("rates of your own" if s["lr"] is None else f"lr {s['lr']:g}"),
+        + _rate(s["lr"]),
     ]
     lines += [f"  {one.fault}: {one.text}" for one in check.diagnoses]
     lines += [f"  {reason}" for reason in check.reasons]
@@ -31,6 +31,13 @@ def table(check: CoordCheck) -> str:
     seen = [role for role, caught in check.power.items() if caught]
     lines.append(f"  a planted half power in the rate is caught in: {', '.join(seen) or 'none'}")
     return "\n".join(lines)
+
+
+def _rate(lr: float | Mapping[str, float] | None) -> str:
+    """Say the rate, or that of each optimizer."""
+    if isinstance(lr, Mapping):
+        return ", ".join(f"lr of {name} {rate:g}" for name, rate in lr.items())
+    return "rates of your own" if lr is None else f"lr {lr:g}"
 
 
 def _line(quantity: str, role: str, members: Sequence[Finding]) -> str:

@@ -141,8 +141,9 @@ def _facts(check: Facts) -> dict[str, str]:
     ran = [
         f"{settings[name]} {name}" for name in ("seeds", "steps") if settings.get(name) is not None
     ]
-    if isinstance(rate := settings.get("lr"), int | float):
-        ran.append(f"learning rate {rate:g}")
+    rate = settings.get("lr")
+    rates = rate if isinstance(rate, Mapping) else {} if rate is None else {"": rate}
+    ran += [f"learning rate {value:g} {name}".strip() for name, value in rates.items()]
     ran += [str(settings[name]) for name in ("form", "dtype", "device") if settings.get(name)]
     return {
         "Widths": ", ".join(map(str, settings.get("widths", ()))),

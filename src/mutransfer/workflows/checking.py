@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +26,7 @@ def check_named(
     widths: str,
     parametrization: str | None,
     optimizer: str,
-    lr: float,
+    lr: str,
     steps: int,
     seeds: int,
     form: str,
@@ -38,7 +39,7 @@ def check_named(
     """Check PKG.MOD:BUILD with the batch and the loss that stand beside it, or are named.
 
     Raises:
-        UsageError: A reference cannot be imported, or widths cannot be read.
+        UsageError: A reference cannot be imported, or widths or rates cannot be read.
     """
     beside = build.partition(":")[0]
     made = _beside(beside, "batch", batch)
@@ -50,7 +51,7 @@ def check_named(
         loss=_beside(beside, "loss", loss),
         parametrization=parametrization,
         optimizer=_optimizer(optimizer),
-        lr=lr,
+        lr=_rate(lr),
         steps=steps,
         seeds=seeds,
         form=form,
@@ -89,3 +90,32 @@ def _widths(text: str, base: int) -> list[int]:
             why="an exponent of width is fitted over several widths",
             fix=f"--widths {base},{2 * base},{4 * base},{8 * base}",
         ) from None
+
+
+def _rate(text: str) -> float | dict[str, float]:
+    """Read '0.01', '2^-6', or 'muon=0.02,adamw=0.003'.
+
+    Example:
+        >>> _rate("2^-6"), _rate("muon=0.02, adamw=2^-8")
+        (0.015625, {'muon': 0.02, 'adamw': 0.00390625})
+    """
+    try:
+        if "=" not in text:
+            return _positive(text)
+        pairs = [part.partition("=") for part in text.split(",")]
+        return {name.strip(): _positive(value) for name, _, value in pairs}
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--lr {text} is no positive rate",
+            why=WHY,
+            fix="--lr 2^-6, --lr 0.01, or --lr muon=0.02,adamw=0.003",
+        ) from None
+
+
+def _positive(text: str) -> float:
+    """Read a number, or a power of two."""
+    base, power, exponent = text.strip().partition("^")
+    value = float(base) ** float(exponent) if power else float(base)
+    if not (isinstance(value, float) and 0 < value < math.inf):
+        raise ValueError(text)
+    return value
