@@ -26,6 +26,10 @@ def loss(model, batch):
     return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
 
+def twisted(model, batch):
+    return 1 / 0
+
+
 def plain(model):
     return torch.optim.AdamW(model.parameters(), lr=2**-6)
 """
@@ -54,9 +58,19 @@ def test_an_own_implementation_that_scales_nothing_exits_with_1_and_is_told_why(
     assert told["init", "output"] == 0.5
 
 
-def test_the_page_is_written(run, model, tmp_path) -> None:
-    assert run(f"{LINE} --report page.html")[0] == 0
-    assert "oordinate check" in (tmp_path / "page.html").read_text()
+def test_the_page_and_the_figures_are_written(run, model, tmp_path) -> None:
+    status, out, _ = run(f"{LINE} --report page.html --figures figures")
+    assert status == 0
+    assert out.endswith("\n\nreport: page.html\nfigures: figures\n")
+    assert "Sizes against width" in (tmp_path / "page.html").read_text()
+    assert (tmp_path / "figures" / "coordinate-sizes.pdf").exists()
+
+
+def test_a_rate_is_a_power_of_two_or_one_per_optimizer(run, model) -> None:
+    rates = "--lr muon=2^-4,adamw=0.015625 --optimizer muon"
+    status, out, _ = run(f"{LINE} {rates} --json")
+    found = json.loads(out)
+    assert (status, found["settings"]["lr"]) == (0, {"muon": 0.0625, "adamw": 0.015625})
 
 
 BAD = {
@@ -74,6 +88,16 @@ BAD = {
         "ModelError: seeds=1: the noise of an exponent cannot be seen\n"
         "  why: without its noise an exponent is neither equal to what is expected nor different\n"
         "  fix: seeds=3\n"
+    ),
+    "check mlp:build --base 32 --widths 32,64,128 --lr 2^": (
+        "UsageError: --lr 2^ is no positive rate\n"
+        "  why: the check trains your model for a few steps\n"
+        "  fix: --lr 2^-6, --lr 0.01, or --lr muon=0.02,adamw=0.003\n"
+    ),
+    "check mlp:build --base 32 --widths 32,64,128 --loss mlp:twisted": (
+        "ModelError: loss(model, batch) raised ZeroDivisionError at width 32: division by zero\n"
+        "  why: the check trains the model for a few steps\n"
+        "  fix: make loss(build(32), batch) work by itself; batch is tuple\n"
     ),
     "check mlp:build --base 32 --widths 32,64,128 --loss mlp:los": (
         "UsageError: 'mlp' has no 'los'\n"

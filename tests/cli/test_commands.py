@@ -15,7 +15,7 @@ from mutransfer.workflows import inputs_named
 FLAGS = {
     "analyze": "results reading published threshold reference fail_on_no json",
     "check": "build base widths batch loss parametrization optimizer lr steps seeds form roles "
-    "example_inputs device dtype report json",
+    "example_inputs device dtype report figures json",
     "demo": "scale output workers json",
     "plan": "build base target probe parametrization optimizer form roles "
     "example_inputs parameter output json",

@@ -37,6 +37,7 @@ def check(
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16"] = "float32",
     report: Path | None = None,
+    figures: Path | None = None,
     json: Json = False,
 ) -> Answer:
     """Check that a model's coordinates keep their size as width grows; name the broken rule.
@@ -62,6 +63,7 @@ def check(
         device: Where to train: cpu, cuda or cuda:1.
         dtype: bfloat16 computes in lower precision, by autocast.
         report: Write a page about it.
+        figures: Write its figures into this folder, as PNG, SVG and PDF.
         json: Print one JSON document and nothing else.
     """
     from mutransfer.workflows import check_named
@@ -83,6 +85,12 @@ def check(
         device=device,
         dtype=dtype,
         page=report,
+        figures=figures,
     )
-    text = found.table() + (f"\n\nreport: {report}" if report else "")
+    written = [
+        f"{name}: {place}"
+        for name, place in (("report", report), ("figures", figures))
+        if place is not None
+    ]
+    text = "\n\n".join([found.table(), *(["\n".join(written)] if written else [])])
     return Answer(text, found.to_json(), found.status, json)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mutransfer.coordcheck.curves import curves_of
 from mutransfer.coordcheck.diagnosis import diagnose, notes
 from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
 from mutransfer.coordcheck.optimizers import UNKNOWN, Kind, Rate, rules_of, update_of
@@ -227,6 +228,7 @@ def _check(
         power=power,
         reasons=(*reasons, *advice),
         notes=notes(read, setting.widths, plan),
+        curves=curves_of(read | at_start, setting.widths, rows),
         settings={
             "widths": list(setting.widths),
             "seeds": len(setting.seeds),

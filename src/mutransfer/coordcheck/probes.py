@@ -201,8 +201,10 @@ class Probes:
         told = name or "(output)"
         call = self._calls.get(told, 0)
         self._calls[told] = call + 1
+        now = sampled(tensor)
+        self.add("output", told, now)
         if self._step == 0:
-            self._first[told, call] = sampled(tensor).clone()
+            self._first[told, call] = now.clone()
             if module is self._model:
                 self.add("outputs", told, torch.tensor(float(tensor.shape[-1:].numel())))
                 for owner, readout in self._names.items():
@@ -211,10 +213,8 @@ class Probes:
             known = isinstance(module, nn.Linear | nn.Embedding | _ConvNd)
             if known and name not in self._readouts:
                 self._gain(module, name, tensor)
-        elif (first := self._first.get((told, call))) is not None:
-            now = sampled(tensor)
-            if now.shape == first.shape:
-                self.add("change", told, now - first)
+        elif (first := self._first.get((told, call))) is not None and first.shape == now.shape:
+            self.add("change", told, now - first)
 
     def _gain(self, module: nn.Module, name: str, output: torch.Tensor) -> None:
         """Measure what the fresh weights make of their input; a bias is no part of it."""

@@ -53,6 +53,27 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """Sizes of one quantity against width, of all layers with one role together.
+
+    Args:
+        quantity: As in a finding; or 'output', the size of what layers give, which is drawn for
+            the eye and never judged.
+        role: The role, or '' for whole modules.
+        expected: Exponent of width of a correct parametrization; None where there is none.
+        sizes: By step, then by width: the geometric mean over layers and seeds; None where it is
+            not measured, or zero.
+        fitted: The exponent of the sizes at every step.
+    """
+
+    quantity: str
+    role: str
+    expected: float | None
+    sizes: tuple[tuple[float | None, ...], ...]
+    fitted: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """A rule that is broken, and for which parameters.
 
@@ -86,6 +107,7 @@ class CoordCheck:
         power: Role -> whether a planted fault of its rate, a half power, was caught.
         reasons: Why the outcome is undetermined, and what would settle it.
         settings: What was run: widths, seeds, steps, optimizer, lr, parametrization.
+        curves: Sizes against width at every step, of like layers together: the usual picture.
     """
 
     outcome: Outcome
@@ -95,6 +117,7 @@ class CoordCheck:
     reasons: tuple[str, ...]
     settings: Mapping[str, Any]
     notes: tuple[Diagnosis, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -122,6 +145,7 @@ class CoordCheck:
             "power": dict(self.power),
             "settings": dict(self.settings),
             "findings": [asdict(one) for one in self.findings],
+            "curves": [asdict(one) for one in self.curves],
         }
 
     def table(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from mutransfer.report.charts import Charts
+from mutransfer.report.charts import Charts, legend
 from mutransfer.report.check_data import (
     MEANINGS,
     WORST_FIRST,
@@ -21,6 +21,13 @@ from mutransfer.report.check_data import (
     panels_of,
 )
 from mutransfer.report.figures import MOST_PANELS
+from mutransfer.report.size_data import (
+    SizePanel,
+    num_steps,
+    size_domain,
+    size_panels,
+    size_rows,
+)
 from mutransfer.report.specs import alone, filled
 from mutransfer.report.tables import table
 from mutransfer.report.theme import page_theme
@@ -31,6 +38,10 @@ CHECK_MARKS = {"pass": "✓", "fail": "✗", "undetermined": "?"}
 CHECK_CLASSES = {"pass": "yes", "fail": "no", "undetermined": "open"}
 SAID = {"pass": "<b>passes</b>", "fail": "<b>fails</b>", "undetermined": "is <b>undetermined</b>"}
 NUMBERS = "The table of findings has the numbers."
+USUAL = (
+    "The usual picture of a coordinate check: like layers together, one line per step. The"
+    " dashed line has the slope that is right."
+)
 HEIGHT = 220
 MOST_NAMES = 12  # of parameters with one fault
 
@@ -70,6 +81,8 @@ def check_sections(check: Facts, charts: Charts) -> list[tuple[str, str, str]]:
     if panels:
         body = f"{_panels(panels, charts)}{_asset('key_check.html')}{_findings(check['findings'])}"
         sections.append(("Exponents of width", across, body))
+    if sizes := size_panels(check):
+        sections.append(("Sizes against width", USUAL, _sizes(sizes, charts)))
     return [*sections, ("How to read the coordinate check", "", _asset("glossary_check.html"))]
 
 
@@ -182,6 +195,31 @@ def _panel(panel: CheckPanel, frame: CheckFrame, charts: Charts, most: int) -> s
         f'<figure class="panel {CHECK_CLASSES[panel.outcome]}"><h3>{escaped(panel.title)}'
         f'<span>{mark}</span></h3><p class="note">{note}</p>{place}</figure>'
     )
+
+
+def _sizes(panels: Sequence[SizePanel], charts: Charts) -> str:
+    """Draw sizes against width, with a legend of steps."""
+    from mutransfer.report.draw_check import sizes_template
+
+    steps = num_steps(panels)
+    theme = page_theme(steps, "step")
+    most = len(charts.specs) + MOST_PANELS
+    drawn = []
+    for panel in panels[:MOST_PANELS]:
+        template = sizes_template(
+            panel.widths, steps, size_domain(panel), theme, size=("container", HEIGHT)
+        )
+        label = f"{panel.title}: size against width, one line per step; {panel.exponents}."
+        place = charts.place(
+            alone(filled(template, size_rows(panel)), theme), label, numbers="", most=most
+        )
+        note = f"{panel.meaning} {sentence(panel.exponents)}".strip()
+        drawn.append(
+            f'<figure class="panel"><h3>{escaped(panel.title)}</h3>'
+            f'<p class="note">{escaped(note)}</p>{place}</figure>'
+        )
+    named = legend([f"step {k}" for k in range(steps)], theme.widths)
+    return f'{named}<div class="panels three">{"".join(drawn)}</div>'
 
 
 def _findings(findings: Sequence[Facts]) -> str:

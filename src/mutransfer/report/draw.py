@@ -44,7 +44,7 @@ def loss_template(
     dense: bool = False,
 ) -> Spec:
     """Draw a group's losses against the rate, one line per width; `loss_rows` fills it in."""
-    x = _rate_axis(alt.X, "rate", x_title, (frame.low_rate, frame.high_rate), theme)
+    x = log2_axis(alt.X, "rate", x_title, (frame.low_rate, frame.high_rate), theme)
     y = alt.Y(
         "loss:Q",
         scale=alt.Scale(domain=[frame.low_loss, frame.high_loss], nice=False, zero=False),
@@ -99,9 +99,9 @@ def trend_template(
     size: Size,
 ) -> Spec:
     """Draw a number against width, one line per group; `trend_rows` fills it in."""
-    x = _width_axis(widths, scale)
+    x = width_axis(widths, scale)
     if what == "rate":
-        y = _rate_axis(alt.Y, "value", y_title, domain, theme)
+        y = log2_axis(alt.Y, "value", y_title, domain, theme)
     else:
         y = alt.Y(
             "value:Q",
@@ -219,14 +219,14 @@ def faded(opacity: float, low: float = 0.12) -> Any:  # noqa: ANN401 - an altair
     return alt.condition(CHOSEN, alt.value(opacity), alt.value(low))
 
 
-def _rate_axis(
+def log2_axis(
     channel: type[alt.X] | type[alt.Y],
     field: str,
     title: str,
     domain: tuple[float, float],
     theme: Theme,
 ) -> Any:  # noqa: ANN401 - alt.X or alt.Y
-    """Give an axis of log2 rates, ticked at powers of two."""
+    """Give an axis of log2 values, ticked at powers of two."""
     return channel(
         f"{field}:Q",
         scale=alt.Scale(domain=list(domain), nice=False, zero=False),
@@ -238,7 +238,7 @@ def _rate_axis(
     )
 
 
-def _width_axis(widths: Sequence[float], title: str) -> alt.X:
+def width_axis(widths: Sequence[float], title: str) -> alt.X:
     """Give an axis of log2 widths, ticked at the widths."""
     places = [math.log2(width) for width in widths] or [0.0]
     domain = [places[0] - 0.3, places[-1] + 0.3]

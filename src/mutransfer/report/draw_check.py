@@ -1,11 +1,21 @@
-"""This file is the drawing half of a coordinate check: a panel of exponents against steps."""
+"""This file is the drawing half of a coordinate check: sizes by width, and exponents by step."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import altair as alt
 
 from mutransfer.report.check_data import WORST_FIRST, CheckFrame, CheckPanel, domain
-from mutransfer.report.draw import Size, legend_chart, plain
+from mutransfer.report.draw import (
+    Size,
+    faded,
+    index_scale,
+    legend_chart,
+    log2_axis,
+    plain,
+    width_axis,
+)
 from mutransfer.report.specs import Spec
 from mutransfer.report.theme import Theme
 
@@ -82,6 +92,34 @@ def _x_axis(panel: CheckPanel, frame: CheckFrame) -> alt.X:
         scale=alt.Scale(domain=[-0.5, len(panel.lines) - 0.5], nice=False, zero=False),
         axis=alt.Axis(title="layers in order", labels=False, ticks=False, grid=False),
     )
+
+
+def sizes_template(
+    widths: Sequence[float], steps: int, domain: tuple[float, float], theme: Theme, *, size: Size
+) -> Spec:
+    """Draw sizes against width, one line per step, beside the slope that is right."""
+    x = width_axis(widths, "width")
+    y = log2_axis(alt.Y, "log2_size", "size" if theme.raised else "log2 of the size", domain, theme)
+    colour = alt.Color("index:N", scale=index_scale(theme.widths[:steps]), legend=None)
+    told = [
+        alt.Tooltip("where:N", title="at"),
+        alt.Tooltip("told:N", title="size"),
+        alt.Tooltip("fitted:N", title="exponent of width"),
+    ]
+    drawn = alt.Chart(alt.NamedData("sizes")).encode(x=x, y=y, color=colour, opacity=faded(1.0))
+    layers = alt.layer(
+        alt.Chart(alt.NamedData("aim"))
+        .mark_line(strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted)
+        .encode(x=x, y=y),
+        drawn.mark_line(strokeWidth=1.5),
+        drawn.mark_point(filled=True, size=30).encode(tooltip=told),
+    )
+    return plain(layers.properties(width=size[0], height=size[1]))
+
+
+def steps_key(steps: int, theme: Theme) -> Spec:
+    """Draw a legend of steps."""
+    return legend_chart([f"step {k}" for k in range(steps)], theme.widths[:steps], theme=theme)
 
 
 def check_key(theme: Theme) -> Spec:

@@ -19,6 +19,13 @@ from mutransfer.report.data import frame_of, is_dense, widths_of
 from mutransfer.report.files import make_folder, write_file
 from mutransfer.report.matrix import cells_of
 from mutransfer.report.planes import SYMBOLS, plane_domain, plane_points, planes_of
+from mutransfer.report.size_data import (
+    SizePanel,
+    num_steps,
+    size_domain,
+    size_panels,
+    size_rows,
+)
 from mutransfer.report.specs import (
     Spec,
     filled,
@@ -60,8 +67,9 @@ def write_figures(
 
     `loss` shows loss against rate, `best-rate` and `best-loss` show each width's optimum with its
     law, `regret-matrix` what every width's best rate costs at every larger one, `scaling-planes`
-    the planes of E, κ and R(∞), `coordinate-check` the exponents of a coordinate check. The last
-    three are written only where they have something to show.
+    the planes of E, κ and R(∞), `coordinate-check` the exponents of a coordinate check by step,
+    `coordinate-sizes` its sizes by width. The last four are written only where they have
+    something to show.
 
     Args:
         folder: Where to; made if there is none.
@@ -96,8 +104,12 @@ def figure_specs(
 ) -> dict[str, Spec]:
     """Give each figure's name and its Vega-Lite specification."""
     figures = {} if report is None else _report_specs(report, predictions)
-    if check is not None and (panels := panels_of(check.to_json()["findings"])):
-        figures["coordinate-check"] = _check_figure(panels)
+    if check is not None:
+        facts = check.to_json()
+        if panels := panels_of(facts["findings"]):
+            figures["coordinate-check"] = _check_figure(panels)
+        if sizes := size_panels(facts):
+            figures["coordinate-sizes"] = _sizes_figure(sizes)
     return figures
 
 
@@ -235,6 +247,26 @@ def _check_figure(panels: Sequence[CheckPanel]) -> Spec:
     ]
     rows = [drawn[k : k + COLUMNS] for k in range(0, len(drawn), COLUMNS)]
     rows[0].append(check_key(theme))
+    return side_by_side(rows, theme)
+
+
+def _sizes_figure(panels: Sequence[SizePanel]) -> Spec:
+    """Draw sizes against width, one panel per quantity and role, with a legend of steps."""
+    from mutransfer.report.draw_check import sizes_template, steps_key
+
+    steps = num_steps(panels)
+    theme = paper_theme(steps)
+    drawn = [
+        filled(
+            sizes_template(panel.widths, steps, size_domain(panel), theme, size=CHECK_PANEL),
+            size_rows(panel),
+            suffix=f"-{k}",
+            title={"text": shortened(panel.title), "subtitle": panel.exponents},
+        )
+        for k, panel in enumerate(panels[:MOST_PANELS])
+    ]
+    rows = [drawn[k : k + COLUMNS] for k in range(0, len(drawn), COLUMNS)]
+    rows[0].append(steps_key(steps, theme))
     return side_by_side(rows, theme)
 
 

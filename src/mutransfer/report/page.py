@@ -29,6 +29,7 @@ from mutransfer.report.files import make_room, write_file
 from mutransfer.report.matrix import matrices
 from mutransfer.report.predictions import prediction_section
 from mutransfer.report.scaling import planes_note, scaling_table
+from mutransfer.report.size_data import num_steps, size_panels
 from mutransfer.report.theme import variables
 from mutransfer.report.words import escaped, sentence, share_text, shortened, tuned_title
 from mutransfer.rules import Plan
@@ -148,7 +149,9 @@ def page(
         asked.append(CHECK_QUESTION)
     parts += _facts(results, report, plans, study)
     bundle, script = _bundle(), _asset("page.js")
-    style = variables(max(len(widths_of(report)), 1) if report else 1) + _asset("page.css")
+    num_widths = len(widths_of(report)) if report else 1
+    steps = num_steps(size_panels(check.to_json())) if check else 0
+    style = variables(max(num_widths, 1), steps) + _asset("page.css")
     return Template(_asset("page.html")).substitute(
         policy=policy(bundle, script),
         title=escaped(title or asked[0]),

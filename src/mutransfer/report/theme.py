@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 # Eleven even steps of viridis: perceptually uniform, and read alike by colour-blind eyes.
 # [source: matplotlib's viridis, CC0]
@@ -37,7 +38,7 @@ class Theme:
         muted: Labels of axes.
         grid: Grid lines.
         paper: What lies behind the drawing.
-        widths: One colour per width, rising.
+        widths: One colour per width, or per step, rising.
         groups: Colours of groups, used in turn.
         background: What is painted behind the drawing, or None.
         states: What lies behind a cell of the regret matrix: below, above, not decided.
@@ -57,14 +58,14 @@ class Theme:
     raised: bool
 
 
-def page_theme(num_widths: int) -> Theme:
+def page_theme(num_widths: int, what: Literal["width", "step"] = "width") -> Theme:
     """Give colours by name: the page's style sheet says what they are in light and dark."""
     return Theme(
         ink="var(--ink)",
         muted="var(--muted)",
         grid="var(--grid)",
         paper="var(--card)",
-        widths=tuple(f"var(--width-{k})" for k in range(num_widths)),
+        widths=tuple(f"var(--{what}-{k})" for k in range(num_widths)),
         groups=tuple(f"var(--group-{k})" for k in range(len(GROUPS_ON_LIGHT))),
         background=None,
         states=("var(--yes-soft)", "var(--no-soft)", "var(--open-soft)"),
@@ -89,23 +90,29 @@ def paper_theme(num_widths: int) -> Theme:
     )
 
 
-def variables(num_widths: int) -> str:
-    """Write the style sheet that names the colours of widths and groups.
+def variables(num_widths: int, num_steps: int = 0) -> str:
+    """Write the style sheet that names the colours of widths, steps and groups.
 
     Example:
         >>> print(variables(1).splitlines()[0])
         :root{--width-0:#440154;--group-0:#0265d5;--group-1:#d56423;--group-2:#047f59;...}
     """
-    light = _declarations(ramp(num_widths, ON_LIGHT), GROUPS_ON_LIGHT)
-    dark = _declarations(ramp(num_widths, ON_DARK), GROUPS_ON_DARK)
+    light = _declarations(num_widths, num_steps, ON_LIGHT, GROUPS_ON_LIGHT)
+    dark = _declarations(num_widths, num_steps, ON_DARK, GROUPS_ON_DARK)
     query = "@media screen and (prefers-color-scheme:dark)"
     return f":root{{{light}}}\n{query}{{:root{{{dark}}}}}\n"
 
 
-def _declarations(widths: Sequence[str], groups: Sequence[str]) -> str:
+def _declarations(
+    num_widths: int, num_steps: int, part: tuple[float, float], groups: Sequence[str]
+) -> str:
     """Write one set of variables."""
-    named = [f"--width-{k}:{colour}" for k, colour in enumerate(widths)]
-    return ";".join([*named, *(f"--group-{k}:{colour}" for k, colour in enumerate(groups))])
+    rows = {"width": ramp(num_widths, part), "step": ramp(num_steps, part), "group": groups}
+    return ";".join(
+        f"--{name}-{k}:{colour}"
+        for name, colours in rows.items()
+        for k, colour in enumerate(colours)
+    )
 
 
 def ramp(num: int, part: tuple[float, float]) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def check_named(
     device: str,
     dtype: Literal["float32", "bfloat16"],
     page: Path | None,
+    figures: Path | None,
 ) -> CoordCheck:
     """Check PKG.MOD:BUILD with the batch and the loss that stand beside it, or are named.
 
@@ -60,10 +61,13 @@ def check_named(
         device=device,
         dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32,
     )
-    if page is not None:
-        from mutransfer.report import write_report
+    if page is not None or figures is not None:
+        from mutransfer.report import write_figures, write_report
 
-        write_report(page, check=check, title=f"Coordinate check of {build}")
+        if page is not None:
+            write_report(page, check=check, title=f"Coordinate check of {build}")
+        if figures is not None:
+            write_figures(figures, check=check)
     return check
 
 
