@@ -164,7 +164,6 @@ def check(subject: Subject, mutant: Mutant, **options: object) -> CoordCheck:
     def factory(model: nn.Module) -> torch.optim.Optimizer:
         return mutant.optimizer(subject, model)
 
-    factory.__name__ = subject.optimizer
     settings = {"steps": subject.steps, "lr": subject.lr, "form": subject.form} | options
     return mt.coord_check(
         partial(mutant.model, subject),
@@ -250,9 +249,7 @@ def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
     hidden, out = role_is(Role.HIDDEN), role_is(Role.OUTPUT)
     sgd = subject.optimizer == "sgd"
     twice = (("rate", "hidden", -1.0), ("rate", "output", -1.0), ("init", "output", -0.5))
-    twice = tuple(blame for blame in twice if Role(blame[1]) in present)
-    if sgd:  # by the abc-symmetry a rate -1 and an init -1/2 are a multiplier
-        twice = (("multiplier", "output", -0.5),)
+    twice = tuple(b for b in twice if Role(b[1]) in present and not (sgd and b[1] == "hidden"))
     yield (
         subject,
         Mutant(

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mutransfer.coordcheck.late import doubted, eps_share, is_doubted, risen_loss
+from mutransfer.coordcheck.declared import Declared
+from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
 from mutransfer.coordcheck.result import Finding
 
 EARLY = Finding(
@@ -56,7 +57,7 @@ def test_a_fault_from_the_start_is_one() -> None:
 def test_epsilon_counts_where_gradients_are_smallest() -> None:
     read = settings(0.5, eps=0.1)
     read["gradient", "up.weight"][1, 0, 4] = 0.2
-    assert eps_share("up.weight", read) == pytest.approx(0.5)
+    assert Declared(read, (), {}).eps_share("up.weight") == pytest.approx(0.5)
 
 
 def test_a_loss_that_rises_is_told_with_its_width() -> None:

@@ -12,9 +12,18 @@ import torch
 from torch import nn
 
 from mutransfer.coordcheck.curves import curves_of
-from mutransfer.coordcheck.diagnosis import diagnose, notes
+from mutransfer.coordcheck.declared import decay_notes
+from mutransfer.coordcheck.diagnosis import diagnose
 from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
-from mutransfer.coordcheck.optimizers import UNKNOWN, Kind, Rate, rules_of, update_of
+from mutransfer.coordcheck.optimizers import (
+    UNKNOWN,
+    Kind,
+    Rate,
+    make_optimizers,
+    names_of,
+    rules_of,
+    update_of,
+)
 from mutransfer.coordcheck.own import own_plan
 from mutransfer.coordcheck.power import caught, planted
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
@@ -137,15 +146,21 @@ def coord_check(
     def plans_of(table: str) -> dict[int, Plan]:
         return {width: plan_at(width, table, rules) for width in rising}
 
+    def as_it_is(held_by: Callable[[nn.Module], Mapping[str, str]]) -> Plan:
+        return own_plan(build, rising, roles or {}, example_inputs, held_by, form)
+
+    plans, comparable = None, None
     if parametrization is None:
-        plans = None
-        plan = own_plan(build, rising, roles or {}, example_inputs, optimizer, lr, form)
-        rules = plan.optimizer
+        plan = as_it_is(lambda model: names_of(make_optimizers(optimizer, lr, model, None), model))
+        comparable, rules = plan, plan.optimizer
     else:
         at_base = partial(plan_at, base, parametrization, UNKNOWN)
         rules = rules_of(optimizer, lr, lambda: built(build, base), at_base)
         plans = plans_of(parametrization)
         plan = plans[rising[-1]]
+        if parametrization in ("mup", "sp"):  # others move the same powers elsewhere
+            held = {row.name: row.optimizer for row in plan.rows}
+            comparable = as_it_is(lambda model: held)
     # What the author multiplies a readout by is known, so that it can be seen at the layer itself.
     readouts = [r.name for r in plan.rows if r.role is Role.OUTPUT and not r.own_power]
     shared = [layer for row in plan.rows for layer in row.multiplier_at]
@@ -168,10 +183,6 @@ def coord_check(
             row.name for row in plan.rows if update_of(row) is Update.SPECTRAL
         ),
     )
-    # By µP's own table it can be said which setting differs; other tables move the same powers.
-    comparable = plan if parametrization in (None, "mup") else None
-    if parametrization == "sp":
-        comparable = plan_at(rising[-1], "mup", rules)
     told = {"parametrization": parametrization, "form": form, "optimizer": rules}
     with uncompiled():
         check = _check(setting, plan, comparable, told, may_add=isinstance(seeds, int))
@@ -227,7 +238,7 @@ def _check(
         ),
         power=power,
         reasons=(*reasons, *advice),
-        notes=notes(read, setting.widths, plan),
+        notes=decay_notes(read, setting.widths, plan),
         curves=curves_of(read | at_start, setting.widths, rows),
         settings={
             "widths": list(setting.widths),

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
-
-from mutransfer.coordcheck.late import EPS_SEEN, eps_share, set_at
-from mutransfer.coordcheck.optimizers import update_of
+from mutransfer.coordcheck.causes import Cause, Suspect, causes_of, suspects_of
+from mutransfer.coordcheck.declared import NEAR, Declared
+from mutransfer.coordcheck.late import EPS_SEEN
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.runs import Floats
-from mutransfer.coordcheck.verdict import TOLERANCE
-from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role, Update
+from mutransfer.rules import Plan, PlanRow
 
-NEAR = 0.2  # of powers that count as the same
-EPS_MATTERS = 0.3  # epsilon over the gradient's size, at the widest
 UPDATES = ("rate", "eps", "not known")  # faults that need not show from the start
 AT_START = ("gain", "size", "pull")  # what is wrong from the start
-OF_VECTORS = {"size": "gain", "step": "effect"}  # what a vector has instead
-
-
-@dataclass(slots=True)
-class _Suspect:
-    """What is off about one parameter.
-
-    Args:
-        name: The parameter.
-        role: Its role.
-        gain: By how much its layer's first output is off; of a vector, its first size.
-        effect: By how much an update's effect is off; of a vector, the update's size.
-        update: By how much updates are off against the weights.
-        since: First step at which an update is off.
-        failed: Which of these failed.
-        passed: Which did not, early or late.
-    """
-
-    name: str
-    role: str
-    gain: float = 0.0
-    effect: float = 0.0
-    update: float = 0.0
-    since: int = 0
-    failed: set[str] = field(default_factory=set)
-    passed: set[str] = field(default_factory=set)
 
 
 def diagnose(
@@ -66,31 +34,26 @@ def diagnose(
         read: What was measured.
         widths: Where.
         rows: What each parameter is.
-        comparable: The plan whose rates and epsilons are those of a correct rule, if they can be
-            compared with the optimizer's.
+        comparable: µP for these models with their init as it is, if what was checked can be
+            compared with it.
         own: Whether this is an implementation of the user's own.
     """
     rules = {} if comparable is None else {row.name: row for row in comparable.rows}
+    declared = Declared(read, widths, rules)
     starts = [one for one in found if one.outcome == "fail" and one.quantity in AT_START]
-    told: dict[tuple[Fault, str, float], list[tuple[_Suspect, str]]] = {}
-    for suspect in _suspects(found, rows).values():
-        name = suspect.name
-        # Under SGD a multiplier enters an update twice: in the output, and in the gradient.
-        square = update_of(rows[name]) is Update.GRADIENT
-        for found_fault, power in _faults(suspect, read, square):
-            rule, fault = rules.get(name), found_fault
-            late = suspect.since > 0
-            hint = _declared(fault, rule, read, widths, late=late)
-            eps_hint = _declared("eps", rule, read, widths, late=late)
-            if fault == "rate" and not hint and eps_hint and eps_share(name, read) > EPS_SEEN:
-                fault, hint = "eps", eps_hint
+    told: dict[tuple[Fault, str, float], list[tuple[Suspect, str]]] = {}
+    certain = set()
+    fails = any(one.outcome == "fail" for one in found)
+    for suspect in suspects_of(found, rows) if fails else ():
+        for cause in causes_of(suspect, rows[suspect.name], declared):
+            fault, hint = _with_hint(cause, suspect, declared)
             if fault in ("rate", "eps") and starts and not hint:
                 continue  # follows from sizes that were wrong from the start
-            known = rule is not None and rule.optimizer in OPTIMIZERS
-            if fault == "rate" and not hint and known and ("set lr", name) in read:
+            if fault == "rate" and not hint and declared.knows_rate(suspect.name):
                 fault = "not known"
-            key = fault, suspect.role, round(2 * power) / 2
+            key = fault, suspect.role, round(2 * cause.power) / 2
             told.setdefault(key, []).append((suspect, hint))
+            certain |= {key} if cause.certain else set()
     began = min((suspect.since for members in told.values() for suspect, _ in members), default=0)
     parts = [
         Diagnosis(
@@ -104,145 +67,22 @@ def diagnose(
         for (fault, role, power), members in told.items()
         # What goes wrong later follows from what went wrong first: a network that blows up
         # stops answering to its other updates.
-        if min(suspect.since for suspect, _ in members) == began
+        if min(suspect.since for suspect, _ in members) == began or (fault, role, power) in certain
     ]
     parts += _of_the_readout(starts)
     return (*parts, *_of_attention(found), *_of_the_rest(found, bool(parts)))
 
 
-def _suspects(found: Sequence[Finding], rows: Mapping[str, PlanRow]) -> dict[str, _Suspect]:
-    """Gather what is off, by parameter; the latest window counts where the early one is fine."""
-    suspects: dict[str, _Suspect] = {}
-    for one in found:
-        name = one.name if one.name in rows else f"{one.name}.weight"
-        if name not in rows or one.quantity in ("change", "attention", "pull"):
-            continue
-        suspect = suspects.setdefault(name, _Suspect(name, one.role))
-        if one.outcome != "fail":
-            suspect.passed.add(one.quantity)
-            continue
-        attribute = OF_VECTORS.get(one.quantity, one.quantity)
-        if attribute not in suspect.failed:
-            setattr(suspect, attribute, _first_off(one))
-            if attribute == "effect":
-                suspect.since = _since(one)
-        suspect.failed.add(attribute)
-    return {name: one for name, one in suspects.items() if one.failed}
-
-
-def _first_off(one: Finding) -> float:
-    """Give by how much it is off when it starts: later the fault has spread."""
-    slope = one.by_step[_since(one)]
-    return one.off if slope is None else slope - one.expected
-
-
-def _since(one: Finding) -> int:
-    """Find the first step from which on the exponent is off, to the side that it is judged for."""
-    side = math.copysign(1.0, one.off)
-    far = [x is not None and side * (x - one.expected) > TOLERANCE for x in one.by_step]
-    start, end = one.steps
-    first = next((step for step in range(start, end + 1) if far[step]), start)
-    while first > 0 and far[first - 1]:
-        first -= 1
-    return first
-
-
-def _faults(
-    suspect: _Suspect, read: Mapping[Key, Floats], square: bool
-) -> list[tuple[Fault, float]]:
-    """Tell init, rate, multiplier and epsilon apart by which quantities they move.
-
-    An init moves the gain, and the update against the weights the other way; a rate moves the
-    effect and the update; a multiplier moves gain and effect alike and the update not. (Under
-    SGD it moves the update too, and the effect twice.)
-    """
-    gain, effect = suspect.gain, suspect.effect
-    if "gain" in suspect.failed and suspect.role != Role.VECTOR:
-        like_effect = abs(gain - effect) < NEAR or (
-            "update" in suspect.passed and "update" not in suspect.failed
-        )
-        if effect / gain > 2 - NEAR if square else like_effect:
-            return [("multiplier", gain)]
-    faults: list[tuple[Fault, float]] = []
-    if "gain" in suspect.failed:
-        faults.append(("init", gain))
-    if effect:
-        shrinks = effect < 0 and eps_share(suspect.name, read) > EPS_MATTERS
-        faults.append(("eps" if shrinks else "rate", effect))
-    elif "update" in suspect.failed and "gain" not in suspect.failed:
-        faults.append(("rate", suspect.update))
-    return faults
-
-
-def _declared(
-    fault: Fault,
-    rule: PlanRow | None,
-    read: Mapping[Key, Floats],
-    widths: tuple[int, ...],
-    *,
-    late: bool,
-) -> str:
-    """Say what the optimizer was told, against what the rule says, as powers of width."""
-    if rule is None or rule.optimizer not in OPTIMIZERS:
-        return ""
-    factor = {"rate": rule.lr_factor, "eps": rule.eps_factor}.get(fault)
-    powers = _powers(fault, rule, factor, read, widths, late=late)
-    if powers is None:
-        return ""
-    own, wanted = powers
-    name = {"rate": "rate", "eps": "epsilon"}[fault]
-    return f"its {name} goes as width^{own:+.2g}, the rule as width^{wanted:+.2g}"
-
-
-def _powers(
-    fault: Fault,
-    row: PlanRow,
-    factor: float | None,
-    read: Mapping[Key, Floats],
-    widths: tuple[int, ...],
-    *,
-    late: bool = False,
-) -> tuple[float, float] | None:
-    """Give the powers of width of a setting and of its rule; None where they are the same."""
-    setting = {"rate": "lr", "eps": "eps", "decay": "weight_decay"}.get(fault)
-    values = read.get((f"set {setting}", row.name)) if setting else None
-    if values is None or factor is None:
-        return None
-    first, last = set_at(values, late=late)
-    if first <= 0 or last <= 0:
-        return None
-    octaves = np.log2(widths[-1] / widths[0])
-    # The plan's ratio is from the base, which may be below the smallest width.
-    grown = float(max(row.r_in, row.r_out))
-    wanted = np.log2(factor) / (np.log2(grown) if grown > 1 else octaves)
-    own = np.log2(last / first) / octaves
-    return None if abs(own - wanted) < NEAR else (own, wanted)
-
-
-def notes(read: Mapping[Key, Floats], widths: tuple[int, ...], plan: Plan) -> tuple[Diagnosis, ...]:
-    """Tell a decay whose product with the rate changes with width.
-
-    It can be meant, and a few steps do not show what it does: the outcome stays as it is.
-    """
-    told: dict[tuple[str, float, float], list[str]] = {}
-    for row in plan.rows:
-        powers = _powers("decay", row, float(row.decay_factor), read, widths)
-        if powers is not None:
-            own, wanted = (round(2 * power) / 2 for power in powers)
-            told.setdefault((str(row.role), own, wanted), []).append(row.name)
-    return tuple(
-        Diagnosis(
-            fault="decay",
-            role=role,
-            names=tuple(names),
-            power=own - wanted,
-            since=0,
-            text=f"weight decay of {role} parameters goes as width^{own:+g}; a step removes the "
-            f"same share of them at every width where it goes as width^{wanted:+g}: look at "
-            f"decay_factor of '{names[0]}'",
-        )
-        for (role, own, wanted), names in told.items()
-    )
+def _with_hint(cause: Cause, suspect: Suspect, declared: Declared) -> tuple[Fault, str]:
+    """Add what the optimizer was told: it may be epsilon that is wrong where the rate is right."""
+    fault, late = cause.fault, suspect.since > 0
+    if cause.hint or fault not in ("rate", "eps"):
+        return fault, cause.hint
+    hint = declared.hint(fault, suspect.name, late=late)
+    eps_hint = declared.hint("eps", suspect.name, late=late)
+    if fault == "rate" and not hint and eps_hint and declared.eps_share(suspect.name) > EPS_SEEN:
+        return "eps", eps_hint
+    return fault, hint
 
 
 LINES: Mapping[Fault, tuple[str, str]] = {
@@ -257,7 +97,7 @@ def _text(
     fault: Fault,
     role: str,
     power: float,
-    members: Sequence[tuple[_Suspect, str]],
+    members: Sequence[tuple[Suspect, str]],
     *,
     own: bool,
 ) -> str:

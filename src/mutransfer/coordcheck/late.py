@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mutransfer.coordcheck.declared import Declared, set_at
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import Finding
 from mutransfer.coordcheck.runs import Floats
@@ -24,12 +25,13 @@ def doubted(found: Sequence[Finding], read: Mapping[Key, Floats]) -> tuple[Findi
     """
     passed = {(one.quantity, one.name) for one in found if one.outcome == "pass"}
     names = {key[1] for key in read if key[0] == "set lr"}
+    declared = Declared(read, (), {})
     any_changed = any(_changed(name, read) for name in names)
     judged = []
     for one in found:
         own = one.name in names
         explained = _changed(one.name, read) if own else any_changed
-        explained = explained or (own and eps_share(one.name, read) > EPS_SEEN)
+        explained = explained or (own and declared.eps_share(one.name) > EPS_SEEN)
         late_only = one.outcome == "fail" and (one.quantity, one.name) in passed
         judged.append(replace(one, outcome="undetermined") if late_only and not explained else one)
     return tuple(judged)
@@ -49,24 +51,6 @@ def risen_loss(read: Mapping[Key, Floats], widths: Sequence[int]) -> str:
         if losses_T[-1] > RISEN * losses_T[0]:
             return f"the loss rose from {losses_T[0]:.3g} to {losses_T[-1]:.3g} at width {width}"
     return ""
-
-
-def eps_share(name: str, read: Mapping[Key, Floats]) -> float:
-    """Compare epsilon with the gradient of the widest model, at the start or at the end."""
-    eps, gradient = read.get(("set eps", name)), read.get(("gradient", name))
-    if eps is None or gradient is None:
-        return 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = eps[-1] / gradient[-1]
-    finite = shares[np.isfinite(shares)]
-    return float(finite.max()) if len(finite) else 0.0
-
-
-def set_at(values: Floats, *, late: bool) -> tuple[float, float]:
-    """Give a setting of the optimizer at the smallest and the largest width."""
-    steps = np.flatnonzero(np.isfinite(values).all(axis=(0, 1)))
-    step = int(steps[-1 if late else 0])
-    return float(values[0, :, step].mean()), float(values[-1, :, step].mean())
 
 
 def _changed(name: str, read: Mapping[Key, Floats]) -> bool:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from torch import nn
 
-from mutransfer.coordcheck.optimizers import UNKNOWN, Kind, Rate, make_optimizers, names_of
+from mutransfer.coordcheck.optimizers import UNKNOWN
 from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
 from mutransfer.parametrize.own_forward import own_multipliers
 from mutransfer.parametrize.shapes import (
@@ -29,14 +29,21 @@ def own_plan(
     widths: tuple[int, ...],
     roles: Mapping[str, Role],
     example_inputs: object,
-    optimizer: Kind,
-    lr: Rate,
+    held_by: Callable[[nn.Module], Mapping[str, str]],
     form: str,
 ) -> Plan:
     """Work out what µP would give these models, from shapes alone; nothing of it is applied.
 
     The models are built for real: a build that prepares weights cannot run on the meta device.
     Each row names the optimizer that holds the parameter: by its class, if no rule knows it.
+
+    Args:
+        build: A function from a width to a model.
+        widths: Rising.
+        roles: Roles that shapes do not tell.
+        example_inputs: As for `make_plan`.
+        held_by: From the smallest model to its parameters' optimizers.
+        form: The table's form that the implementation claims to be.
     """
     at_widths = (widths[0], widths[1], widths[-1])
     with untouched_randomness(0):
@@ -50,7 +57,7 @@ def own_plan(
             growing = growing_axes(base, probe, target)
             seen = watched(first_two, growing, raw_parameters(base), example_inputs)
         smallest = models[at_widths[0]]
-        held_by = names_of(make_optimizers(optimizer, lr, smallest, None), smallest)
+        names = held_by(smallest)
     axes = read_axes(base, probe, target, roles, seen)
     ratio = Fraction(at_widths[1], at_widths[0])
     multipliers = own_multipliers(seen, axes, parametrization_named("mup"), ratio)
@@ -80,13 +87,13 @@ def own_plan(
             optimizer=name if name in OPTIMIZERS else UNKNOWN,
             form=form,
         )
-        for name in dict.fromkeys([*held_by.values(), UNKNOWN])
+        for name in dict.fromkeys([*names.values(), UNKNOWN])
     }
 
     def row(fact: ParameterFacts) -> PlanRow:
-        holder = held_by.get(fact.name, UNKNOWN)
+        holder = names.get(fact.name, UNKNOWN)
         found = plans[holder][fact.name]
         return found if holder in OPTIMIZERS else replace(found, optimizer=holder)
 
-    several = ", ".join(dict.fromkeys(held_by.values()))
+    several = ", ".join(dict.fromkeys(names.values()))
     return replace(plans[UNKNOWN], optimizer=several, rows=tuple(row(fact) for fact in facts))
