@@ -15,16 +15,8 @@ from mutransfer.coordcheck.curves import curves_of
 from mutransfer.coordcheck.declared import decay_notes
 from mutransfer.coordcheck.diagnosis import diagnose
 from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
-from mutransfer.coordcheck.optimizers import (
-    UNKNOWN,
-    Kind,
-    Rate,
-    make_optimizers,
-    names_of,
-    rules_of,
-    update_of,
-)
-from mutransfer.coordcheck.own import own_plan
+from mutransfer.coordcheck.optimizers import Kind, Rate, update_of
+from mutransfer.coordcheck.plans import Plans, plans_of
 from mutransfer.coordcheck.power import caught, planted
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
 from mutransfer.coordcheck.runs import (
@@ -44,9 +36,7 @@ from mutransfer.coordcheck.verdict import (
 )
 from mutransfer.errors import ModelError, listed
 from mutransfer.models.device import checked_device
-from mutransfer.parametrize import make_plan
-from mutransfer.parametrize.shapes import built
-from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role, Update
+from mutransfer.rules import Plan, PlanRow, Role, Update
 
 FEWEST_STEPS = 3
 NOISY = 0.05  # half of an interval: what is less is not mended by seeds
@@ -131,77 +121,68 @@ def coord_check(
     checked_device(device, fix="device='cpu'")
     rising = _checked(base, widths, steps, drawn)
 
-    def plan_at(width: int, table: str, rules: str) -> Plan:
-        return make_plan(
-            build,
-            base=base,
-            target=width,
-            parametrization=table,
-            optimizer=rules if rules in OPTIMIZERS else UNKNOWN,
-            roles=roles,
-            example_inputs=example_inputs,
-            form=form,
-        )
-
-    def plans_of(table: str) -> dict[int, Plan]:
-        return {width: plan_at(width, table, rules) for width in rising}
-
-    def as_it_is(held_by: Callable[[nn.Module], Mapping[str, str]]) -> Plan:
-        return own_plan(build, rising, roles or {}, example_inputs, held_by, form)
-
-    plans, comparable = None, None
-    if parametrization is None:
-        plan = as_it_is(lambda model: names_of(make_optimizers(optimizer, lr, model, None), model))
-        comparable, rules = plan, plan.optimizer
-    else:
-        at_base = partial(plan_at, base, parametrization, UNKNOWN)
-        rules = rules_of(optimizer, lr, lambda: built(build, base), at_base)
-        plans = plans_of(parametrization)
-        plan = plans[rising[-1]]
-        if parametrization in ("mup", "sp"):  # others move the same powers elsewhere
-            held = {row.name: row.optimizer for row in plan.rows}
-            comparable = as_it_is(lambda model: held)
-    # What the author multiplies a readout by is known, so that it can be seen at the layer itself.
-    readouts = [r.name for r in plan.rows if r.role is Role.OUTPUT and not r.own_power]
-    shared = [layer for row in plan.rows for layer in row.multiplier_at]
+    planned = partial(
+        plans_of,
+        build,
+        rising,
+        optimizer,
+        lr,
+        base=base,
+        roles=roles or {},
+        example_inputs=example_inputs,
+        form=form,
+    )
+    plans = planned(parametrization=parametrization)
     setting = Setting(
         build=build,
         widths=rising,
         batch=moved(batch, device),
         loss=loss,
-        plans=plans,
+        plans=plans.applied,
         optimizer=optimizer,
         lr=lr,
         steps=steps,
         seeds=drawn,
         device=device,
         dtype=dtype,
-        readouts=frozenset(
-            [*shared, *(name.removesuffix(".weight") for name in readouts if "." in name)]
-        ),
-        orthogonalised=frozenset(
-            row.name for row in plan.rows if update_of(row) is Update.SPECTRAL
-        ),
+        readouts=_readouts(plans.judged),
+        orthogonalised=_orthogonalised(plans.judged),
     )
-    told = {"parametrization": parametrization, "form": form, "optimizer": rules}
+    told = {"parametrization": parametrization, "form": form, "optimizer": plans.rules}
     with uncompiled():
-        check = _check(setting, plan, comparable, told, may_add=isinstance(seeds, int))
+        check = _check(setting, plans, told, may_add=isinstance(seeds, int))
         if parametrization in (None, "sp"):
             return check
-        sp = replace(setting, plans=plans_of("sp"), seeds=drawn[:1])
-        return _beside(check, sp, {row.name: row for row in plan.rows})
+        sp = planned(parametrization="sp")
+        rows = {row.name: row for row in plans.judged.rows}
+        return _beside(check, replace(setting, plans=sp.applied, seeds=drawn[:1]), rows)
+
+
+def _readouts(plan: Plan) -> frozenset[str]:
+    """Name the layers whose output is measured where the model gives it.
+
+    What the author multiplies a readout by is known where it was watched, and can be seen at the
+    layer itself.
+    """
+    names = [row.name for row in plan.rows if row.role is Role.OUTPUT and not row.own_power]
+    shared = [layer for row in plan.rows for layer in row.multiplier_at]
+    return frozenset([*shared, *(name.removesuffix(".weight") for name in names if "." in name)])
+
+
+def _orthogonalised(plan: Plan) -> frozenset[str]:
+    """Name the matrices that Muon holds."""
+    return frozenset(row.name for row in plan.rows if update_of(row) is Update.SPECTRAL)
 
 
 def _check(
     setting: Setting,
-    plan: Plan,
-    comparable: Plan | None,
+    plans: Plans,
     told: Mapping[str, Any],
     *,
     may_add: bool,
 ) -> CoordCheck:
     """Run and judge; where noise alone leaves it open, run more seeds and judge again."""
-    rows = {row.name: row for row in plan.rows}
+    rows = {row.name: row for row in plans.judged.rows}
     read = readings(setting)
     # What is measured on fresh models is cheap, and of a small readout noisy.
     fresh = fresh_readings(replace(setting, seeds=_more(setting.seeds, FRESH)))
@@ -234,11 +215,11 @@ def _check(
         outcome=outcome,
         findings=found,
         diagnoses=diagnose(
-            found, read, setting.widths, rows, comparable, own=setting.plans is None
+            found, read, setting.widths, rows, plans.comparable, own=setting.plans is None
         ),
         power=power,
         reasons=(*reasons, *advice),
-        notes=decay_notes(read, setting.widths, plan),
+        notes=decay_notes(read, setting.widths, plans.judged),
         curves=curves_of(read | at_start, setting.widths, rows),
         settings={
             "widths": list(setting.widths),

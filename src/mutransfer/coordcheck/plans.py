@@ -1,14 +1,23 @@
-"""This file is the roles of a user's own implementation: read off its models, nothing applied."""
+"""This file is the plans of a check: those applied, and what models are judged by as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 from torch import nn
 
-from mutransfer.coordcheck.optimizers import UNKNOWN
+from mutransfer.coordcheck.optimizers import (
+    UNKNOWN,
+    Kind,
+    Rate,
+    make_optimizers,
+    names_of,
+    rules_of,
+)
+from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
 from mutransfer.parametrize.own_forward import own_multipliers
 from mutransfer.parametrize.shapes import (
@@ -24,13 +33,74 @@ from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import parametrization_named
 
 
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """The plans of a check.
+
+    Args:
+        applied: One per width; none where the user's own implementation is checked.
+        judged: At the largest width: what each parameter is.
+        comparable: What init and settings should be, if they can be compared with µP's.
+        rules: The optimizer, as the rules name it, or by its class.
+    """
+
+    applied: Mapping[int, Plan] | None
+    judged: Plan
+    comparable: Plan | None
+    rules: str
+
+
+def plans_of(
+    build: Callable[[int], nn.Module],
+    widths: tuple[int, ...],
+    optimizer: Kind,
+    lr: Rate,
+    *,
+    parametrization: str | None,
+    base: int,
+    roles: Mapping[str, Role],
+    example_inputs: object,
+    form: str,
+) -> Plans:
+    """Make the plans of a check; the arguments are those of `coord_check`."""
+    as_they_are = partial(own_plan, build, widths, roles, example_inputs, form)
+    if parametrization is None:
+
+        def held_by(model: nn.Module) -> Mapping[str, str]:
+            return names_of(make_optimizers(optimizer, lr, model, None), model)
+
+        own = as_they_are(held_by)
+        return Plans(None, own, own, own.optimizer)
+
+    def plan_at(width: int, rules: str) -> Plan:
+        return make_plan(
+            build,
+            base=base,
+            target=width,
+            parametrization=parametrization,
+            optimizer=rules if rules in OPTIMIZERS else UNKNOWN,
+            roles=roles,
+            example_inputs=example_inputs,
+            form=form,
+        )
+
+    rules = rules_of(optimizer, lr, lambda: built(build, base), lambda: plan_at(base, UNKNOWN))
+    applied = {width: plan_at(width, rules) for width in widths}
+    judged = applied[widths[-1]]
+    comparable = None
+    if parametrization in ("mup", "sp"):  # others move the same powers elsewhere
+        held = {row.name: row.optimizer for row in judged.rows}
+        comparable = as_they_are(lambda model: held)
+    return Plans(applied, judged, comparable, rules)
+
+
 def own_plan(
     build: Callable[[int], nn.Module],
     widths: tuple[int, ...],
     roles: Mapping[str, Role],
     example_inputs: object,
-    held_by: Callable[[nn.Module], Mapping[str, str]],
     form: str,
+    held_by: Callable[[nn.Module], Mapping[str, str]],
 ) -> Plan:
     """Work out what µP would give these models, from shapes alone; nothing of it is applied.
 
@@ -42,8 +112,8 @@ def own_plan(
         widths: Rising.
         roles: Roles that shapes do not tell.
         example_inputs: As for `make_plan`.
-        held_by: From the smallest model to its parameters' optimizers.
         form: The table's form that the implementation claims to be.
+        held_by: From the smallest model to its parameters' optimizers.
     """
     at_widths = (widths[0], widths[1], widths[-1])
     with untouched_randomness(0):
