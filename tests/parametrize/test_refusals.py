@@ -16,6 +16,12 @@ def apply_twice() -> None:
 
 
 REFUSALS = {
+    "meta": (
+        lambda: make_plan(lambda width: nn.Linear(8, width, device="meta"), base=16, target=64),
+        "ModelError: build(16) gives a model on the meta device, which has no weights\n"
+        "  why: your own init is measured, and the model is run\n"
+        "  fix: build it for real: width is small here; at the target make_plan asks for meta",
+    ),
     "raw": (
         lambda: make_plan(Raw, base=16, target=64),
         "RoleError: cannot tell the role of 'gain': a raw parameter (Raw, shape (16,) at the "

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter, Token
 
 from mutransfer.cli.answer import Answer
 from mutransfer.cli.app import Json, app, examples, roles_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mutransfer.coordcheck import CoordCheck
+
+
+def _whole(type_: type[int], tokens: Sequence[Token]) -> int:
+    """Read a whole number; the parser alone would round 4.5."""
+    try:
+        return type_(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"'{tokens[0].value}' is not a whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 @app.command(
@@ -22,15 +37,15 @@ if TYPE_CHECKING:
 def check(
     build: str,
     *,
-    base: int,
+    base: Whole,
     widths: str,
     batch: str | None = None,
     loss: str | None = None,
     parametrization: str = "mup",
     optimizer: str = "adamw",
     lr: str = "2^-6",
-    steps: int = 10,
-    seeds: int = 3,
+    steps: Whole = 10,
+    seeds: Whole = 3,
     form: str = "table-3",
     roles: str | None = None,
     example_inputs: str | None = None,

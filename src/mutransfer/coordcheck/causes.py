@@ -12,6 +12,7 @@ from mutransfer.coordcheck.result import Fault, Finding
 from mutransfer.coordcheck.verdict import TOLERANCE
 from mutransfer.rules import PlanRow, Role, Update
 
+CLEAR = 0.15  # how far from a half power what a multiplier does may be [assumed]
 EPS_MATTERS = 0.3  # epsilon over the gradient's size, at the widest
 OF_VECTORS = {"size": "gain", "step": "effect"}  # what a vector has instead
 
@@ -104,19 +105,14 @@ def causes_of(suspect: Suspect, row: PlanRow, declared: Declared) -> list[Cause]
     can be read is told of all that is trained.
     """
     gradient = update_of(row) is Update.GRADIENT
-    is_trained = bool({"effect", "update"} & suspect.off.keys())
+    is_trained = bool({"effect", "step", "update"} & suspect.off.keys())
+    settled: list[Cause] = []
     if declared.knows_rate(suspect.name) and is_trained:
-        settled: list[Cause] = []
-        if suspect.layer:
-            settled = _settled(suspect, declared, twice=gradient)
-        elif suspect.role == Role.VECTOR and (rate := declared.off("rate", suspect.name)):
-            size = [Cause("init", suspect.off["gain"])] if "gain" in suspect.failed else []
-            hint = declared.hint("rate", suspect.name)
-            settled = [*size, Cause("rate", rate, hint, certain=True)]
-        if settled:
-            return settled
+        settled = _settled(suspect, declared, twice=gradient)
+    if not settled and suspect.failed and suspect.since:
+        settled = _overwritten(suspect, declared)
     eps_matters = declared.eps_share(suspect.name) > EPS_MATTERS
-    return _by_pattern(suspect, gradient=gradient, eps_matters=eps_matters)
+    return settled or _by_pattern(suspect, gradient=gradient, eps_matters=eps_matters)
 
 
 def _settled(suspect: Suspect, declared: Declared, *, twice: bool) -> list[Cause]:
@@ -127,8 +123,20 @@ def _settled(suspect: Suspect, declared: Declared, *, twice: bool) -> list[Cause
     rate/θ (θ² under SGD): so the rule is taken in the form that was declared, or with the
     multiplier that is there, whichever leaves fewer faults.
     """
-    init, rate = declared.off("init", suspect.name), declared.off("rate", suspect.name)
-    multiplier = suspect.off["gain"] - init
+    rate = declared.off("rate", suspect.name)
+    if suspect.role in (Role.VECTOR, Role.FIXED):
+        init, multiplier = suspect.off["gain"] if "gain" in suspect.failed else 0.0, 0.0
+    elif suspect.layer:
+        init = declared.off("init", suspect.name)
+        multiplier = suspect.off["gain"] - init
+    elif suspect.failed:
+        # Its multiplier is not seen; if init and rate are both off, one may make up for them.
+        init = declared.off("init", suspect.name)
+        both = init and rate
+        multiplier = _clear_half((suspect.off.get("effect", rate) - rate) / (1 + twice))
+        multiplier = multiplier if both else 0.0
+    else:
+        return []  # of a raw matrix that answers rightly we do not know the multiplier
     forms = []
     for shift in (0.0, -multiplier):
         shifted = (1 + twice) * shift
@@ -140,6 +148,19 @@ def _settled(suspect: Suspect, declared: Declared, *, twice: bool) -> list[Cause
         )
         forms.append([one for one in faults if abs(one.power) > TOLERANCE])
     return min(forms, key=len)
+
+
+def _clear_half(power: float) -> float:
+    """Round to a power of one half; what is near none is no multiplier, but follows from faults."""
+    nearest = round(2 * power) / 2
+    return nearest if abs(power - nearest) < CLEAR else 0.0
+
+
+def _overwritten(suspect: Suspect, declared: Declared) -> list[Cause]:
+    """Tell a rate that a scheduler has set wrongly since."""
+    rate = declared.off("rate", suspect.name, late=True)
+    hint = declared.hint("rate", suspect.name, late=True)
+    return [Cause("rate", rate, hint, certain=True)] if rate else []
 
 
 def _by_pattern(suspect: Suspect, *, gradient: bool, eps_matters: bool) -> list[Cause]:

@@ -8,18 +8,22 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from mutransfer.coordcheck.arguments import checked_arguments
 from mutransfer.coordcheck.curves import curves_of
 from mutransfer.coordcheck.declared import decay_notes
-from mutransfer.coordcheck.diagnosis import diagnose
+from mutransfer.coordcheck.diagnosis import diagnose, product_notes
 from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
 from mutransfer.coordcheck.optimizers import Kind, Rate, update_of
 from mutransfer.coordcheck.plans import Plans, plans_of
 from mutransfer.coordcheck.power import caught, planted
+from mutransfer.coordcheck.probes import Key, Kinds
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
 from mutransfer.coordcheck.runs import (
+    Floats,
     Loss,
     Setting,
     fresh_readings,
@@ -30,20 +34,21 @@ from mutransfer.coordcheck.runs import (
 )
 from mutransfer.coordcheck.verdict import (
     findings,
+    has_known_steps,
     pooled_noise,
     slopes_of,
     steps_of,
 )
 from mutransfer.errors import ModelError, listed
-from mutransfer.models.device import checked_device
 from mutransfer.rules import Plan, PlanRow, Role, Update
 
-FEWEST_STEPS = 3
 NOISY = 0.05  # half of an interval: what is less is not mended by seeds
 ADDED = 4  # times as many seeds where noise leaves it open
 MOST_SEEDS = 50  # that are worth proposing
 FRESH = 12  # fresh models per width [assumed]
-AT_START = ("gain", "size", "attention", "head")
+AT_START = (
+    "gain", "size", "attention", "head", "product", "summed", "scale", "normed", "shared",
+)  # fmt: skip
 
 
 def coord_check(
@@ -117,17 +122,29 @@ def coord_check(
         >>> check.outcome
         'pass'
     """
-    drawn = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    checked_device(device, fix="device='cpu'")
-    rising = _checked(base, widths, steps, drawn)
-
+    given = checked_arguments(
+        build,
+        base=base,
+        widths=widths,
+        batch=batch,
+        loss=loss,
+        parametrization=parametrization,
+        optimizer=optimizer,
+        lr=lr,
+        steps=steps,
+        seeds=seeds,
+        form=form,
+        roles=roles,
+        device=device,
+        dtype=dtype,
+    )
     planned = partial(
         plans_of,
         build,
-        rising,
+        given.widths,
         optimizer,
-        lr,
-        base=base,
+        given.lr,
+        base=given.base,
         roles=roles or {},
         example_inputs=example_inputs,
         form=form,
@@ -135,43 +152,42 @@ def coord_check(
     plans = planned(parametrization=parametrization)
     setting = Setting(
         build=build,
-        widths=rising,
-        batch=moved(batch, device),
+        widths=given.widths,
+        batch=moved(batch, given.device),
         loss=loss,
         plans=plans.applied,
         optimizer=optimizer,
-        lr=lr,
-        steps=steps,
-        seeds=drawn,
-        device=device,
+        lr=given.lr,
+        steps=given.steps,
+        seeds=given.seeds,
+        device=given.device,
         dtype=dtype,
-        readouts=_readouts(plans.judged),
-        orthogonalised=_orthogonalised(plans.judged),
+        kinds=_kinds(plans.judged, keeps_tables=parametrization is None or example_inputs is None),
     )
     told = {"parametrization": parametrization, "form": form, "optimizer": plans.rules}
     with uncompiled():
-        check = _check(setting, plans, told, may_add=isinstance(seeds, int))
+        check = _check(setting, plans, told, may_add=given.may_add)
         if parametrization in (None, "sp"):
             return check
         sp = planned(parametrization="sp")
         rows = {row.name: row for row in plans.judged.rows}
-        return _beside(check, replace(setting, plans=sp.applied, seeds=drawn[:1]), rows)
+        return _beside(check, replace(setting, plans=sp.applied, seeds=given.seeds[:1]), rows)
 
 
-def _readouts(plan: Plan) -> frozenset[str]:
-    """Name the layers whose output is measured where the model gives it.
-
-    What the author multiplies a readout by is known where it was watched, and can be seen at the
-    layer itself.
-    """
-    names = [row.name for row in plan.rows if row.role is Role.OUTPUT and not row.own_power]
+def _kinds(plan: Plan, *, keeps_tables: bool) -> Kinds:
+    """Say what layers and parameters are, by name."""
+    names = [row.name for row in plan.rows if row.role is Role.OUTPUT]
     shared = [layer for row in plan.rows for layer in row.multiplier_at]
-    return frozenset([*shared, *(name.removesuffix(".weight") for name in names if "." in name)])
-
-
-def _orthogonalised(plan: Plan) -> frozenset[str]:
-    """Name the matrices that Muon holds."""
-    return frozenset(row.name for row in plan.rows if update_of(row) is Update.SPECTRAL)
+    return Kinds(
+        readouts=frozenset(
+            [*shared, *(name.removesuffix(".weight") for name in names if "." in name)]
+        ),
+        orthogonalised=frozenset(
+            row.name for row in plan.rows if update_of(row) is Update.SPECTRAL
+        ),
+        vectors=frozenset(row.name for row in plan.rows if row.role is Role.VECTOR),
+        keeps_tables=keeps_tables,
+    )
 
 
 def _check(
@@ -188,7 +204,11 @@ def _check(
     fresh = fresh_readings(replace(setting, seeds=_more(setting.seeds, FRESH)))
     at_start = {key: values for key, values in fresh.items() if key[0] in AT_START}
     # What is frozen cannot be trained too fast.
-    trained = {name: row.role for name, row in rows.items() if ("gradient", name) in read}
+    trained = {
+        name: row.role
+        for name, row in rows.items()
+        if ("gradient", name) in read and has_known_steps(row)
+    }
     faults = planted(setting, trained)
 
     def judged() -> tuple[tuple[Finding, ...], dict[str, bool], float]:
@@ -206,7 +226,7 @@ def _check(
         found, power, half = judged()
         fails = any(one.outcome == "fail" for one in found)
     risen = risen_loss(read, setting.widths)
-    reasons = [] if fails else _reasons(found, power, len(setting.seeds))
+    reasons = [] if fails else [*_untrained(read), *_reasons(found, power, len(setting.seeds))]
     advice = (
         [f"{risen}: lower the rate, and see what is left"] if risen and (fails or reasons) else []
     )
@@ -219,7 +239,10 @@ def _check(
         ),
         power=power,
         reasons=(*reasons, *advice),
-        notes=decay_notes(read, setting.widths, plans.judged),
+        notes=(
+            *decay_notes(read, setting.widths, plans.judged),
+            *product_notes(read | at_start, setting.widths),
+        ),
         curves=curves_of(read | at_start, setting.widths, rows),
         settings={
             "widths": list(setting.widths),
@@ -248,30 +271,6 @@ def _beside(check: CoordCheck, sp: Setting, rows: Mapping[str, PlanRow]) -> Coor
     return replace(check, findings=found)
 
 
-def _checked(base: int, widths: Sequence[int], steps: int, seeds: Sequence[int]) -> tuple[int, ...]:
-    """Refuse what cannot decide."""
-    rising = tuple(sorted(set(widths)))
-    if len(rising) < 3 or rising[-1] < 4 * rising[0]:
-        raise ModelError(
-            f"widths={list(widths)} are too few, or too near each other",
-            why="an exponent is fitted over widths, and half a power must show",
-            fix=f"widths={[base, 2 * base, 4 * base, 8 * base]}",
-        )
-    if len(set(seeds)) < 2:
-        raise ModelError(
-            f"seeds={len(set(seeds))}: the noise of an exponent cannot be seen",
-            why="without its noise an exponent is neither equal to what is expected nor different",
-            fix="seeds=3",
-        )
-    if steps < FEWEST_STEPS:
-        raise ModelError(
-            f"steps={steps} is fewer than {FEWEST_STEPS}",
-            why="behind a zero init the first update changes nothing",
-            fix="steps=10",
-        )
-    return rising
-
-
 def _more(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
     """Add the seeds that follow, up to so many."""
     following = range(max(seeds) + 1, max(seeds) + 1 + count - len(seeds))
@@ -289,6 +288,19 @@ def _is_noisy(found: Sequence[Finding], power: Mapping[str, bool]) -> bool:
     """Tell whether more seeds may settle what is open."""
     open_ = (one.outcome == "undetermined" and not is_doubted(one) for one in found)
     return any(open_) or not all(power.values())
+
+
+def _untrained(read: Mapping[Key, Floats]) -> list[str]:
+    """Say what should be trained and is not: nothing about it was checked."""
+    reached = {key[1]: values for key, values in read.items() if key[0] == "reached"}
+    cut_off = [name for name, values in reached.items() if not np.nanmax(values)]
+    unheld = [n for n in reached if n not in cut_off and ("set lr", n) not in read]
+    told = ((cut_off, "no gradient reaches"), (unheld, "no optimizer holds"))
+    return [
+        f"{why} {listed(names)}: mend that, or say that it is meant with requires_grad_(False)"
+        for names, why in told
+        if names
+    ]
 
 
 def _reasons(found: Sequence[Finding], power: Mapping[str, bool], seeds: int) -> list[str]:

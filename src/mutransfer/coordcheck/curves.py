@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mutransfer.coordcheck.probes import Key
+from mutransfer.coordcheck.probes import WHOLE, Key
 from mutransfer.coordcheck.result import Curve
 from mutransfer.coordcheck.runs import Floats
-from mutransfer.coordcheck.verdict import WHOLE, expected, exponents
+from mutransfer.coordcheck.verdict import expected, exponents
 from mutransfer.rules import PlanRow, Role
 
 # Shape legend: W widths, S seeds, T steps.

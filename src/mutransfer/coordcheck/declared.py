@@ -43,9 +43,9 @@ class Declared:
         """Tell whether a parameter's rate can be compared with a rule."""
         return name in self._rules and ("set lr", name) in self._read
 
-    def off(self, what: Told, name: str) -> float:
+    def off(self, what: Told, name: str, *, late: bool = False) -> float:
         """Give by which power something is off; 0 where it is right, or cannot be told."""
-        powers = self.powers(what, name)
+        powers = self.powers(what, name, late=late)
         return 0.0 if powers is None else powers[0] - powers[1]
 
     def hint(self, what: Told, name: str, *, late: bool = False, shift: float = 0.0) -> str:

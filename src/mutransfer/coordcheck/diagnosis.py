@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from mutransfer.coordcheck.causes import Cause, Suspect, causes_of, suspects_of
 from mutransfer.coordcheck.declared import NEAR, Declared
 from mutransfer.coordcheck.late import EPS_SEEN
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.result import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.runs import Floats
+from mutransfer.coordcheck.verdict import TOLERANCE, exponents
 from mutransfer.rules import Plan, PlanRow
 
 UPDATES = ("rate", "eps", "not known")  # faults that need not show from the start
@@ -42,18 +45,20 @@ def diagnose(
     declared = Declared(read, widths, rules)
     starts = [one for one in found if one.outcome == "fail" and one.quantity in AT_START]
     told: dict[tuple[Fault, str, float], list[tuple[Suspect, str]]] = {}
-    certain = set()
     fails = any(one.outcome == "fail" for one in found)
-    for suspect in suspects_of(found, rows) if fails else ():
-        for cause in causes_of(suspect, rows[suspect.name], declared):
-            fault, hint = _with_hint(cause, suspect, declared)
-            if fault in ("rate", "eps") and starts and not hint:
-                continue  # follows from sizes that were wrong from the start
-            if fault == "rate" and not hint and declared.knows_rate(suspect.name):
-                fault = "not known"
-            key = fault, suspect.role, round(2 * cause.power) / 2
-            told.setdefault(key, []).append((suspect, hint))
-            certain |= {key} if cause.certain else set()
+    causes = [
+        (suspect, cause)
+        for suspect in (suspects_of(found, rows) if fails else ())
+        for cause in causes_of(suspect, rows[suspect.name], declared)
+    ]
+    certain = {_key(suspect, cause.fault, cause) for suspect, cause in causes if cause.certain}
+    for suspect, cause in causes:
+        fault, hint = _with_hint(cause, suspect, declared)
+        if fault in ("rate", "eps") and (starts or certain) and not hint:
+            continue  # follows from sizes that were wrong from the start, or from what was read
+        if fault == "rate" and not hint and declared.knows_rate(suspect.name):
+            fault = "not known"
+        told.setdefault(_key(suspect, fault, cause), []).append((suspect, hint))
     began = min((suspect.since for members in told.values() for suspect, _ in members), default=0)
     parts = [
         Diagnosis(
@@ -71,6 +76,11 @@ def diagnose(
     ]
     parts += _of_the_readout(starts)
     return (*parts, *_of_attention(found), *_of_the_rest(found, bool(parts)))
+
+
+def _key(suspect: Suspect, fault: Fault, cause: Cause) -> tuple[Fault, str, float]:
+    """Say which faults are told together."""
+    return fault, suspect.role, round(2 * cause.power) / 2
 
 
 def _with_hint(cause: Cause, suspect: Suspect, declared: Declared) -> tuple[Fault, str]:
@@ -136,6 +146,28 @@ def _of_attention(found: Sequence[Finding]) -> list[Diagnosis]:
         "by 1/d_head, not by 1/sqrt(d_head)"
     )
     return [Diagnosis("attention scale", "", tuple(one.name for one in wrong), power, 0, text)]
+
+
+def product_notes(read: Mapping[Key, Floats], widths: tuple[int, ...]) -> tuple[Diagnosis, ...]:
+    """Tell a product of two activations that sums over a growing axis, and no softmax follows.
+
+    Whether it should shrink as attention logits do depends on what it is for.
+    """
+    told = []
+    for (quantity, name), values_WST in read.items():
+        summed = read.get(("summed", name))
+        if quantity != "product" or summed is None or np.nanmin(summed) == np.nanmax(summed):
+            continue
+        slope = float(np.nanmean(exponents(values_WST, widths)[:, 0]))
+        if abs(slope + 0.5) < TOLERANCE:
+            continue
+        text = (
+            f"a product of two activations sums over an axis that grows, and goes as "
+            f"width^{slope:+.2g} at init: attention logits would go as width^-0.5 (1/d_head); "
+            "look at its scale"
+        )
+        told.append(Diagnosis("attention scale", "", (name,), round(2 * slope) / 2 + 0.5, 0, text))
+    return tuple(told)
 
 
 def _of_the_readout(starts: Sequence[Finding]) -> list[Diagnosis]:

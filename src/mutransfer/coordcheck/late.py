@@ -18,12 +18,12 @@ RISEN = 1.05  # last loss over the first
 
 
 def doubted(found: Sequence[Finding], read: Mapping[Key, Floats]) -> tuple[Finding, ...]:
-    """Leave open what fails late and passed early, where nothing in the optimizer explains it.
+    """Leave open what fails late and not early, where nothing in the optimizer explains it.
 
     Init, multipliers and rates act from the first steps on. What starts later is a scheduler, an
     epsilon that gradients have sunk to, or a network that the rate drives apart.
     """
-    passed = {(one.quantity, one.name) for one in found if one.outcome == "pass"}
+    early = {(one.quantity, one.name): one for one in reversed(found)}
     names = {key[1] for key in read if key[0] == "set lr"}
     declared = Declared(read, (), {})
     any_changed = any(_changed(name, read) for name in names)
@@ -32,7 +32,8 @@ def doubted(found: Sequence[Finding], read: Mapping[Key, Floats]) -> tuple[Findi
         own = one.name in names
         explained = _changed(one.name, read) if own else any_changed
         explained = explained or (own and declared.eps_share(one.name) > EPS_SEEN)
-        late_only = one.outcome == "fail" and (one.quantity, one.name) in passed
+        first = early[one.quantity, one.name]
+        late_only = one.outcome == "fail" and first.outcome != "fail"
         judged.append(replace(one, outcome="undetermined") if late_only and not explained else one)
     return tuple(judged)
 

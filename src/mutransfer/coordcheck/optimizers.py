@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,11 @@ Optimizers = tuple[torch.optim.Optimizer, ...]
 
 SETTINGS = ("lr", "eps", "weight_decay")
 UNKNOWN = "adamw"  # whose columns are taken where no rule knows the optimizer
+OF_MODEL = "optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)"
+OF_GROUPS = (
+    "optimizer=lambda groups: torch.optim.AdamW(groups); the model itself is given to it with "
+    "parametrization=None only"
+)
 MATCHED = "match_rms_adamw"  # what torch's Muon calls the factor of 'muon-match-rms'
 
 
@@ -47,11 +53,19 @@ def make_optimizers(kind: Kind, lr: Rate, model: nn.Module, plan: Plan | None) -
         ModelError: The user's factory failed, or gave no optimizer.
         RuleError: A rate that the plan's optimizers do not take.
     """
+    if next(model.parameters(), None) is None:
+        raise ModelError(
+            "the models that build gives have no parameters",
+            why="the check takes a few steps with them",
+            fix="keep layers in attributes, nn.ModuleList or nn.Sequential; a list hides them",
+        )
     if plan is not None:
         groups = param_groups(model, plan, lr=lr)
         if isinstance(kind, str | type) and isinstance(groups, dict):
             return tuple(_called(name, own) for name, own in groups.items() if own)
-        made = _called(kind, groups)
+        # Every group has a rate of its own; some constructors insist on one beside them.
+        rate = {"lr": groups[0]["lr"]} if groups and _insists_on_rate(kind) else {}
+        made = _called(kind, groups, **rate)
     elif isinstance(kind, str | type):
         made = _called(kind, model.parameters(), lr=lr)
     else:
@@ -68,20 +82,36 @@ def make_optimizers(kind: Kind, lr: Rate, model: nn.Module, plan: Plan | None) -
     return tuple(found)
 
 
+def _insists_on_rate(kind: Kind) -> bool:
+    """Tell whether a class cannot be called without a rate."""
+    if not isinstance(kind, type):
+        return False
+    lr = inspect.signature(kind).parameters.get("lr")
+    return lr is not None and lr.default is inspect.Parameter.empty
+
+
 def _called(kind: Kind, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - the user's own
     """Call a class or a factory; what it raises is told with what it was given."""
     make: Callable[..., Any] = _class_of(kind) if isinstance(kind, str) else kind
     try:
         return make(*args, **kwargs)
     except Exception as problem:
-        given = "the model" if args and isinstance(args[0], nn.Module) else "parameters"
+        given, fix = "parameters", OF_MODEL
+        if args and isinstance(args[0], nn.Module):
+            given = "the model"
+        elif args and isinstance(args[0], list | dict):
+            given, fix = "parameter groups", OF_GROUPS
         raise ModelError(
-            f"optimizer= raised {type(problem).__name__} when it was given {given}: {problem}",
+            f"optimizer= raised {type(problem).__name__} when it was given {given}: "
+            f"{in_one_line(problem)}",
             why="the check takes a few steps with it",
-            fix="optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)"
-            if given == "the model"
-            else "optimizer=lambda groups: torch.optim.AdamW(groups)",
+            fix=fix,
         ) from problem
+
+
+def in_one_line(problem: Exception) -> str:
+    """Say what the user's code raised, so that an error keeps its three lines."""
+    return " ".join(str(problem).split()) or "it says no more"
 
 
 def _class_of(name: str) -> type[torch.optim.Optimizer]:

@@ -17,6 +17,7 @@ from mutransfer.coordcheck.optimizers import (
     names_of,
     rules_of,
 )
+from mutransfer.coordcheck.probes import LAYERS
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
 from mutransfer.parametrize.own_forward import own_multipliers
@@ -130,7 +131,8 @@ def own_plan(
         names = held_by(smallest)
     axes = read_axes(base, probe, target, roles, seen)
     ratio = Fraction(at_widths[1], at_widths[0])
-    multipliers = own_multipliers(seen, axes, parametrization_named("mup"), ratio)
+    # The scale of attention is judged where it is, and put into no weight.
+    multipliers = own_multipliers(seen, axes, parametrization_named("sp"), ratio)
     as_it_is = OwnInit(None, 0.0, Fraction(0), Fraction(1))
     facts = [
         ParameterFacts(
@@ -143,7 +145,8 @@ def own_plan(
             init=as_it_is,
             reason=found.reason,
             readouts=target[name].readouts,
-            own_multiplier=multipliers[name][0],
+            # A layer's is measured with it, wherever it stands.
+            own_multiplier=ONE if issubclass(target[name].kind, LAYERS) else multipliers[name][0],
             own_readout=ONE if target[name].readouts else None,
         )
         for name, found in axes.items()

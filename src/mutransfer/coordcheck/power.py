@@ -23,7 +23,6 @@ def planted(setting: Setting, roles: Mapping[str, Role]) -> Planted:
     return {
         role: [readings(short, Tilt(role, power, _members(role, roles))) for power in POWERS]
         for role in dict.fromkeys(roles.values())
-        if role is not Role.FIXED  # nothing scales: no rule can be wrong
     }
 
 
@@ -40,7 +39,7 @@ def caught(
         names = _members(role, roles)
         by_kind = [
             [one for one in slopes if one.key[1] in names and one.key[0] == deciding]
-            for deciding in (("effect", "update") if role in MATRICES else ("step",))
+            for deciding in (("effect", "update") if role in MATRICES else ("step", "update"))
         ]
         own = next((kind for kind in by_kind if kind), [])
         found[str(role)] = all(_is_caught(read, own, noise, widths) for read in both)

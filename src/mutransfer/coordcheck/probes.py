@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -13,11 +13,14 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
-from mutransfer.coordcheck.attention import AttentionProbe
+from mutransfer.coordcheck.following import Follower
 from mutransfer.rules.plan import unwrapped
 
 Key = tuple[str, str]  # quantity, name
+WHOLE = "(output)"  # the name of what the model gives
+LAYERS = (nn.Linear, nn.Embedding, _ConvNd)  # whose input and output are measured
 SAMPLE = 2**16  # entries of an output: their size is known to 0.3 %, and a layer keeps 256 KB
+ROUNDING = 1e-5  # of the largest gradient of a vector: what is below is rounding [assumed]
 ITERATIONS = 8  # of the power method; singular values of interest lie together [assumed]
 
 
@@ -43,6 +46,26 @@ class Square:
         return math.sqrt(total / self.count) if self.count else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What some layers and parameters of a model are, by name.
+
+    Args:
+        readouts: Layers that give the model's output.
+        orthogonalised: Matrices whose updates an optimizer such as Muon orthogonalises. They are
+            measured by spectral norms: such an update moves all directions alike, those that the
+            loss does not ask for too.
+        vectors: Parameters that are applied elementwise, whatever their number of axes.
+        keeps_tables: Whether what stands between an embedding and a layer is the embedding's; in
+            a plan it is the layer's.
+    """
+
+    readouts: frozenset[str] = frozenset()
+    orthogonalised: frozenset[str] = frozenset()
+    vectors: frozenset[str] = frozenset()
+    keeps_tables: bool = True
+
+
 class Probes:
     """Record a model's coordinates: outputs' changes, effects of updates, what fresh weights make.
 
@@ -51,23 +74,14 @@ class Probes:
 
     Args:
         model: The model, with fresh weights.
-        readouts: Names of the final readout's modules. What they give is measured where the model
-            gives it: a multiplier may stand between.
-        orthogonalised: Names of matrices whose updates an optimizer such as Muon orthogonalises.
-            They are measured by spectral norms: such an update moves all directions alike, those
-            that the loss does not ask for too.
+        kinds: What some of its layers and parameters are.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        readouts: frozenset[str] = frozenset(),
-        orthogonalised: frozenset[str] = frozenset(),
-    ) -> None:
+    def __init__(self, model: nn.Module, kinds: Kinds) -> None:
         self._model = model
-        self._orthogonalised = orthogonalised
+        self._kinds = kinds
+        self._follower = Follower()
         self._names = {module: unwrapped(name) for name, module in model.named_modules()}
-        self._readouts = readouts
         self._parameters = {unwrapped(name): p for name, p in model.named_parameters()}
         self._start = self.weights()
         self._sizes = {name: self._size(name, p) for name, p in self._start.items()}
@@ -93,24 +107,50 @@ class Probes:
         self._squares.clear()
         self._pulls.clear()
         try:
-            with nullcontext() if number else AttentionProbe(self.add):
+            with nullcontext() if number else self._follower:
                 yield
         finally:
             self._open = False
+            self._follower.forget()
 
     def readings(self) -> dict[Key, float]:
         """Give the scalars of the last forward pass, and of the parameters as they are now."""
         found = {key: square.root for key, square in self._squares.items()}
-        for key in [key for key in found if key[0] == "gain"]:
-            size = found.get(("input", key[1]), 0.0)
-            found[key] = found[key] / size if size else 0.0
+        for quantity, name in list(found):
+            if quantity == "gain":
+                size = found.get(("input", name), 0.0)
+                found["gain", name] = found["gain", name] / size * self._by(name) if size else 0.0
+                found["scale", name] = self._by(name)
+            elif quantity in ("change", "output"):
+                found[quantity, name] *= abs(self._follower.behind("" if name == WHOLE else name))
+        found |= {} if self._step else self._followed()
         for name, parameter in self._parameters.items():
             start, size = self._start[name], self._sizes[name]
             if not self._step:
-                found["size", name] = float(_norm(start)) / math.sqrt(start.numel())
-            elif size and start.dim() > 1:
+                found["size", name] = _rms(start)
+            elif size and start.dim() > 1 and name not in self._kinds.vectors:
                 found["update", name] = self._size(name, parameter.detach() - start) / size
         return {key: value for key, value in found.items() if key[0] != "input"}
+
+    def _by(self, layer: str) -> float:
+        """Give the author's own multiplier of a layer."""
+        return abs(self._follower.multiplier(layer))
+
+    def _followed(self) -> dict[Key, float]:
+        """Give what following the fresh model's forward pass showed."""
+        found: dict[Key, float] = {
+            ("normed", n): abs(by) for n, by in self._follower.normed.items()
+        }
+        counts = {"attention": 0, "product": 0}
+        for product in self._follower.products:
+            quantity, summed = ("attention", "head") if product.logits else ("product", "summed")
+            name = f"{quantity} {counts[quantity]}"
+            counts[quantity] += 1
+            found[quantity, name] = product.root * abs(product.by)
+            found[summed, name] = float(product.size)
+        if self._follower.shares:
+            found["shared", ""] = 1.0
+        return found
 
     def effects(self, before: Mapping[str, torch.Tensor]) -> dict[Key, float]:
         """Give each matrix's effect on its layer's output, along the loss's gradient there.
@@ -123,25 +163,24 @@ class Probes:
             before: The parameters before that step, by name.
         """
         found = {}
-        for name, parameter in self._parameters.items():
+        for name, parameter, gradient in self._answering():
             module, attribute = _layer_of(name)
-            pull = self._pulls.get("" if module in self._readouts else module)
-            if parameter.grad is None:
-                continue
+            pull = self._pulls.get(module)
             step = parameter.detach() - before[name]
-            if step.dim() < 2:  # a vector's effect depends on where it is applied
-                found["step", name] = float(_norm(step)) / math.sqrt(step.numel())
+            # A vector's effect depends on where it is applied.
+            if step.dim() < 2 or name in self._kinds.vectors:
+                found["step", name] = _rms(step)
                 continue
-            if name in self._orthogonalised:
+            if name in self._kinds.orthogonalised:
                 found["effect", name] = self._size(name, step)
                 continue
             if pull is None or not pull.root:
                 continue
-            moved = float(_norm(step * parameter.grad, 1))
+            moved = float(_norm(step * gradient, 1))
             given = self._squares.get(("input", module)) if attribute == "weight" else None
             size = given.root if given is not None else 1.0
             if size:
-                found["effect", name] = moved / (pull.count * pull.root * size)
+                found["effect", name] = self._by(module) * moved / (pull.count * pull.root * size)
         last, whole = self._pulls.get(self._last), self._pulls.get("")
         if not self._step and self._last and last is not None and whole and whole.root:
             found["pull", self._last] = last.root / whole.root
@@ -149,19 +188,32 @@ class Probes:
 
     def _size(self, name: str, weight: torch.Tensor) -> float:
         """Give the norm that a matrix, or an update of it, is measured by."""
-        return float(_spectral(weight) if name in self._orthogonalised else _norm(weight))
+        return float(_spectral(weight) if name in self._kinds.orthogonalised else _norm(weight))
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Copy the parameters."""
         return {name: p.detach().clone() for name, p in self._parameters.items()}
 
     def gradients(self) -> dict[Key, float]:
-        """Give the RMS of every gradient."""
-        return {
-            ("gradient", name): float(_norm(p.grad)) / math.sqrt(p.numel())
+        """Give the RMS of every gradient, and whether one reached what is to be trained."""
+        found = {("gradient", name): _rms(grad) for name, _, grad in self._answering()}
+        return found | {
+            ("reached", name): float(p.grad is not None)
             for name, p in self._parameters.items()
-            if p.grad is not None
+            if p.requires_grad
         }
+
+    def _answering(self) -> Iterator[tuple[str, nn.Parameter, torch.Tensor]]:
+        """Give the parameters that the loss depends on, with their gradients.
+
+        A vector's gradient may be zero but for rounding: a key's bias shifts all logits alike.
+        """
+        found = [(n, p, p.grad) for n, p in self._parameters.items() if p.grad is not None]
+        sizes = {name: _rms(gradient) for name, p, gradient in found if p.dim() < 2}
+        least = ROUNDING * max(sizes.values(), default=0.0)
+        for name, parameter, gradient in found:
+            if sizes.get(name, 1.0) > least:
+                yield name, parameter, gradient
 
     def add(self, quantity: str, name: str, tensor: torch.Tensor) -> None:
         """Pool a tensor into a quantity."""
@@ -180,6 +232,9 @@ class Probes:
         """Measure a layer's input."""
         if not self._open or not inputs or not isinstance(inputs[0], torch.Tensor):
             return
+        if not self._step:
+            is_norm = "norm" in type(module).__name__.lower()
+            self._follower.enters(self._names[module], inputs[0], norm=is_norm)
         if isinstance(module, nn.Linear | _ConvNd):
             self.add("input", self._names[module], inputs[0])
         elif isinstance(module, nn.Embedding):
@@ -190,28 +245,26 @@ class Probes:
         if not self._open:
             return
         name = self._names[module]
-        tensor = next(iter(tensors_in(output)), None)
+        tensor = _main(output)
         if tensor is None or not tensor.is_floating_point():
             return
         if tensor.requires_grad:
             pull = self._pulls.setdefault(name, Square())
             tensor.register_hook(pull.add)  # type: ignore[no-untyped-call] # torch's own
-        if name and name not in self._readouts:
+        if name and name not in self._kinds.readouts:
             self._last = name
-        told = name or "(output)"
+        told = name or WHOLE
         call = self._calls.get(told, 0)
         self._calls[told] = call + 1
         now = sampled(tensor)
         self.add("output", told, now)
         if self._step == 0:
+            keeps = self._kinds.keeps_tables and isinstance(module, nn.Embedding)
+            self._follower.leaves(name, tensor, keeps=keeps)
             self._first[told, call] = now.clone()
             if module is self._model:
                 self.add("outputs", told, torch.tensor(float(tensor.shape[-1:].numel())))
-                for owner, readout in self._names.items():
-                    if readout in self._readouts:
-                        self._gain(owner, readout, tensor)
-            known = isinstance(module, nn.Linear | nn.Embedding | _ConvNd)
-            if known and name not in self._readouts:
+            if isinstance(module, LAYERS):
                 self._gain(module, name, tensor)
         elif (first := self._first.get((told, call))) is not None and first.shape == now.shape:
             self.add("change", told, now - first)
@@ -247,6 +300,12 @@ def sampled(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().flatten()[::stride]
 
 
+def _main(output: object) -> torch.Tensor | None:
+    """Take the first tensor of an output; a loss that comes before the logits is none of them."""
+    found = list(tensors_in(output))
+    return next((one for one in found if one.dim()), next(iter(found), None))
+
+
 def tensors_in(output: object) -> Iterator[torch.Tensor]:
     """Walk over the tensors of an output: a tensor, a tuple, a dict or a dataclass."""
     if isinstance(output, torch.Tensor):
@@ -260,6 +319,11 @@ def tensors_in(output: object) -> Iterator[torch.Tensor]:
     elif is_dataclass(output) and not isinstance(output, type):
         for field in fields(output):
             yield from tensors_in(getattr(output, field.name))
+
+
+def _rms(tensor: torch.Tensor) -> float:
+    """Give the root mean square of all entries."""
+    return float(_norm(tensor)) / math.sqrt(max(tensor.numel(), 1))
 
 
 def _norm(tensor: torch.Tensor, order: int = 2) -> torch.Tensor:

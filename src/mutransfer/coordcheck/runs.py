@@ -13,8 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mutransfer.coordcheck.optimizers import Kind, Rate, Tilt, make_optimizers, settings_of, tilt
-from mutransfer.coordcheck.probes import Key, Probes
+from mutransfer.coordcheck.optimizers import (
+    Kind,
+    Rate,
+    Tilt,
+    in_one_line,
+    make_optimizers,
+    settings_of,
+    tilt,
+)
+from mutransfer.coordcheck.probes import Key, Kinds, Probes
 from mutransfer.errors import ModelError, MutransferError
 from mutransfer.parametrize import apply
 from mutransfer.parametrize.shapes import built
@@ -24,6 +32,9 @@ from mutransfer.rules import Plan
 
 Floats = NDArray[np.float64]
 Loss = Callable[[nn.Module, Any], torch.Tensor]
+
+BACKWARD = "make loss(build(width), batch).backward() work by itself"
+STEP = "optimizer='adamw', or another whose step() works by itself: no argument, dense gradients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +53,7 @@ class Setting:
         seeds: One fresh model of each per width.
         device: Where to run.
         dtype: What to compute in.
-        readouts: Names of the final readout's modules.
-        orthogonalised: Names of the matrices whose updates are.
+        kinds: What some layers and parameters are.
     """
 
     build: Callable[[int], nn.Module]
@@ -57,8 +67,7 @@ class Setting:
     seeds: tuple[int, ...]
     device: str
     dtype: torch.dtype
-    readouts: frozenset[str]
-    orthogonalised: frozenset[str]
+    kinds: Kinds
 
 
 def readings(setting: Setting, fault: Tilt | None = None) -> dict[Key, Floats]:
@@ -84,7 +93,7 @@ def fresh_readings(setting: Setting) -> dict[Key, Floats]:
         for s, seed in enumerate(setting.seeds):
             with _seeded(seed, setting.device), torch.no_grad():
                 model = _ready(setting, width)
-                probes = Probes(model, setting.readouts, setting.orthogonalised)
+                probes = Probes(model, setting.kinds)
                 with probes.step(0):
                     _loss(setting, model, width, 0)
                 probes.close()
@@ -119,20 +128,25 @@ def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterato
         optimizers = make_optimizers(setting.optimizer, setting.lr, model, plan)
         if fault is not None:
             tilt(optimizers, model, fault, (width / setting.widths[0]) ** fault.power)
-        probes = Probes(model, setting.readouts, setting.orthogonalised)
+        probes = Probes(model, setting.kinds)
         try:
             for step in range(setting.steps + 1):
                 model.zero_grad(set_to_none=True)
                 with probes.step(step):
                     loss = _loss(setting, model, width, step)
-                scalars = probes.readings() | {("loss", ""): float(loss.detach())}
+                scalars = probes.readings() | {
+                    ("loss", ""): float(loss.detach()),
+                    ("width", ""): float(width),
+                }
                 if step < setting.steps:
-                    loss.backward()  # type: ignore[no-untyped-call] # torch's own
+                    with _theirs("the loss's backward()", width, BACKWARD):
+                        loss.backward()  # type: ignore[no-untyped-call] # torch's own
                     if step in (0, setting.steps - 1):  # a scheduler may have come between
                         scalars |= settings_of(optimizers, model) | probes.gradients()
                     before = probes.weights()
                     for optimizer in optimizers:
-                        optimizer.step()
+                        with _theirs("optimizer.step()", width, STEP):
+                            optimizer.step()
                     scalars |= probes.effects(before)
                 yield scalars
         finally:
@@ -176,22 +190,21 @@ def _precision(setting: Setting) -> AbstractContextManager[Any]:
 
 def _loss(setting: Setting, model: nn.Module, width: int, step: int) -> torch.Tensor:
     """Take the user's loss; refuse what is no finite scalar that can be trained."""
-    try:
-        with _precision(setting):
-            loss = setting.loss(model, setting.batch)
-    except MutransferError:
-        raise
-    except Exception as problem:
-        raise ModelError(
-            f"loss(model, batch) raised {type(problem).__name__} at width {width}: {problem}",
-            why="the check trains the model for a few steps",
-            fix=f"make loss(build({width}), batch) work by itself; batch is {_told(setting.batch)}",
-        ) from problem
+    alone = f"make loss(build({width}), batch) work by itself; batch is {_told(setting.batch)}"
+    with _theirs("loss(model, batch)", width, alone), _precision(setting):
+        loss = setting.loss(model, setting.batch)
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         raise ModelError(
             f"loss(model, batch) gave {_told(loss)}, not a scalar tensor",
             why="the check trains the model for a few steps",
             fix="return the loss: loss=lambda model, batch: model(batch).square().mean()",
+        )
+    if not loss.is_floating_point():
+        kind = str(loss.dtype).removeprefix("torch.")
+        raise ModelError(
+            f"loss(model, batch) gave a number of type {kind}",
+            why="only real floating-point numbers have gradients that a step can follow",
+            fix="return the loss itself, as cross_entropy or mse_loss gives it; no count, no label",
         )
     if not torch.isfinite(loss.detach()):
         raise ModelError(
@@ -205,7 +218,28 @@ def _loss(setting: Setting, model: nn.Module, width: int, step: int) -> torch.Te
             why="the check trains the model for a few steps",
             fix="do not detach it, nor compute it under torch.no_grad()",
         )
+    if torch.is_grad_enabled() and any(p.grad is not None for p in model.parameters()):
+        raise ModelError(
+            "loss(model, batch) calls backward() itself",
+            why="the check calls it, too: gradients would be twice as large, or could not be taken",
+            fix="return the loss only",
+        )
     return loss
+
+
+@contextmanager
+def _theirs(call: str, width: int, fix: str) -> Iterator[None]:
+    """Tell what the user's own code raised as the user's own."""
+    try:
+        yield
+    except MutransferError:
+        raise
+    except Exception as problem:
+        raise ModelError(
+            f"{call} raised {type(problem).__name__} at width {width}: {in_one_line(problem)}",
+            why="the check trains the model for a few steps",
+            fix=fix,
+        ) from problem
 
 
 def _told(given: object) -> str:

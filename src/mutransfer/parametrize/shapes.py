@@ -74,6 +74,12 @@ def built(build: Build, width: int, *, meta: bool = False) -> nn.Module:
             why="a plan is made from the parameters of a module",
             fix="return the model: build = lambda width: MyModel(width)",
         )
+    if not meta and any(parameter.is_meta for parameter in model.parameters()):
+        raise ModelError(
+            f"build({width}) gives a model on the meta device, which has no weights",
+            why="your own init is measured, and the model is run",
+            fix="build it for real: width is small here; at the target make_plan asks for meta",
+        )
     return model
 
 

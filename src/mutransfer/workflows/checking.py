@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from mutransfer.coordcheck import CoordCheck, coord_check
-from mutransfer.errors import UsageError
+from mutransfer.errors import MutransferError, UsageError
 from mutransfer.rules import OPTIMIZERS, Role
 from mutransfer.workflows.models import build_named, inputs_named, object_named
 
@@ -43,12 +43,11 @@ def check_named(
         UsageError: A reference cannot be imported, or widths or rates cannot be read.
     """
     beside = build.partition(":")[0]
-    made = _beside(beside, "batch", batch)
     check = coord_check(
         build_named(build),
         base=base,
         widths=_widths(widths, base),
-        batch=made() if callable(made) else made,
+        batch=_batch(batch or f"{beside}:batch", _beside(beside, "batch", batch)),
         loss=_beside(beside, "loss", loss),
         parametrization=parametrization,
         optimizer=_optimizer(optimizer),
@@ -77,6 +76,22 @@ def _beside(module: str, name: str, given: str | None) -> Any:  # noqa: ANN401 -
         return object_named(given, WHY)
     fix = f"define '{name}' in {module}, or name it: --{name} MODULE:NAME"
     return object_named(f"{module}:{name}", WHY, fix)
+
+
+def _batch(reference: str, found: Any) -> Any:  # noqa: ANN401 - the user's own
+    """Take a batch, or call what makes one."""
+    if not callable(found):
+        return found
+    try:
+        return found()
+    except MutransferError:
+        raise
+    except Exception as problem:
+        raise UsageError(
+            f"{reference}() raised {type(problem).__name__}: {problem}",
+            why=WHY,
+            fix="let it give, without an argument, what loss(model, batch) is called with",
+        ) from problem
 
 
 def _optimizer(name: str) -> Any:  # noqa: ANN401 - a name, a class or a factory
