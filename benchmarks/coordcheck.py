@@ -1,6 +1,6 @@
 """Break a correct parametrization one rule at a time, and see what the coordinate check says.
 
-    python benchmarks/coordcheck.py [--model mlp|mlp-sgd|decoder|gpt2] [--quick]
+    python benchmarks/coordcheck.py [--model mlp|mlp-sgd|mlp-muon|decoder|gpt2] [--quick]
 
 Prints Markdown: every mutant, the check's outcome, what it blames, and whether that is right.
 """
@@ -31,6 +31,11 @@ FIELDS: Mapping[Change, str] = {
     "eps": "eps_factor",
 }
 Blame = tuple[str, str, float]  # fault, role, power of width
+CLASSES: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adamw": torch.optim.AdamW,
+    "muon-match-rms": torch.optim.Muon,
+}
 
 # Shape legend: B batch, T time, D width, N heads, H head width, V vocabulary.
 
@@ -44,7 +49,7 @@ class Subject:
         fresh: From a width to a fresh model.
         batch: What `loss` takes.
         loss: The loss.
-        optimizer: 'adamw' or 'sgd'.
+        optimizer: 'adamw', 'sgd' or 'muon-match-rms'.
         lr: Rate at the base.
         form: Form of the plan.
         live_eps: Epsilon is three times the base model's gradient, so that it matters.
@@ -130,19 +135,22 @@ class Mutant:
         model.width = width  # type: ignore[assignment] # a module takes any attribute
         return model
 
-    def optimizer(self, subject: Subject, model: nn.Module) -> torch.optim.Optimizer:
-        """Make the optimizer of the broken plan."""
+    def optimizer(self, subject: Subject, model: nn.Module) -> list[torch.optim.Optimizer]:
+        """Make the optimizers of the broken plan."""
         plan = self.plan(subject, int(model.width))  # type: ignore[arg-type] # set above
         named = dict(model.named_parameters())
-        groups: list[dict[str, Any]] = []
+        groups: dict[str, list[dict[str, Any]]] = {}
         for row in plan.rows:
             group = {"params": [named[row.name]], "lr": subject.lr * row.lr_factor}
-            if subject.optimizer != "sgd":
+            if row.optimizer == "muon-match-rms":
+                group |= {"adjust_lr_fn": "match_rms_adamw", "weight_decay": 0}
+            elif row.optimizer != "sgd":
                 group |= {"eps": subject.epsilons()[row.name] * row.eps_factor, "weight_decay": 0}
-            groups.append(group)
-        made = torch.optim.SGD(groups) if subject.optimizer == "sgd" else torch.optim.AdamW(groups)
+            groups.setdefault(row.optimizer, []).append(group)
+        made = [CLASSES[name](own) for name, own in groups.items()]
         if self.one_rate_from is not None:
-            _flatten(made, subject.lr, self.one_rate_from)
+            for each in made:
+                _flatten(each, subject.lr, self.one_rate_from)
         return made
 
 
@@ -161,7 +169,7 @@ def _flatten(optimizer: torch.optim.Optimizer, lr: float, since: int) -> None:
 def check(subject: Subject, mutant: Mutant, **options: object) -> CoordCheck:
     """Check a mutant as a user's own implementation."""
 
-    def factory(model: nn.Module) -> torch.optim.Optimizer:
+    def factory(model: nn.Module) -> list[torch.optim.Optimizer]:
         return mutant.optimizer(subject, model)
 
     settings = {"steps": subject.steps, "lr": subject.lr, "form": subject.form} | options
@@ -183,6 +191,9 @@ def check(subject: Subject, mutant: Mutant, **options: object) -> CoordCheck:
 SUBJECTS: dict[str, Callable[[], Subject]] = {
     "mlp": lambda: Subject("MLP, AdamW", mlp, points(), classes),
     "mlp-sgd": lambda: Subject("MLP, SGD", mlp, points(), classes, optimizer="sgd", lr=0.1),
+    "mlp-muon": lambda: Subject(
+        "MLP, Muon", mlp, points(), classes, optimizer="muon-match-rms", lr=2**-6
+    ),
     "decoder": lambda: Subject(
         "reference decoder, AdamW", decoder, tokens(4, 32), next_token, lr=2**-7, steps=6
     ),
@@ -247,7 +258,7 @@ def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
         one = Mutant(f"one power up in {layer} only: {change}", ((change, matrix(layer), 1.0),))
         yield subject, replace(one, blame=((change, "hidden", 1.0),))
     hidden, out = role_is(Role.HIDDEN), role_is(Role.OUTPUT)
-    sgd = subject.optimizer == "sgd"
+    sgd, muon = subject.optimizer == "sgd", subject.optimizer == "muon-match-rms"
     twice = (("rate", "hidden", -1.0), ("rate", "output", -1.0), ("init", "output", -0.5))
     twice = tuple(b for b in twice if Role(b[1]) in present and not (sgd and b[1] == "hidden"))
     yield (
@@ -259,17 +270,17 @@ def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
         ),
     )
     if not sgd:
-        later = tuple(
-            ("rate", str(role), 1.0) for role in (Role.HIDDEN, Role.OUTPUT) if role in present
-        )
+        powers = {Role.HIDDEN: 0.5 if muon else 1.0, Role.OUTPUT: 1.0}
+        later = tuple(("rate", str(role), by) for role, by in powers.items() if role in present)
         yield subject, Mutant("a scheduler sets one rate from step 3", (), later, one_rate_from=3)
         why = "epsilon is far below every gradient"
+        adams = [r for r in (*MATRIX_ROLES, Role.VECTOR) if not (muon and r is Role.HIDDEN)]
         for role in MATRIX_ROLES:
-            if role in present:
+            if role in present and role in adams:
                 yield from ((subject, m) for m in single("eps", role, (1.0,), equivalent=why))
         live = replace(subject, live_eps=True, lr=4 * subject.lr)
         yield live, Mutant("correct, epsilon three times the gradient")
-        for role in (r for r in (*MATRIX_ROLES, Role.VECTOR) if r in present):
+        for role in (r for r in adams if r in present):
             yield from ((live, replace(m, text=m.text + " (large)")) for m in single("eps", role))
 
 

@@ -165,7 +165,7 @@ class Probes:
         found = {}
         for name, parameter, gradient in self._answering():
             module, attribute = _layer_of(name)
-            pull = self._pulls.get(module)
+            pull = self._pull(module)
             step = parameter.detach() - before[name]
             # A vector's effect depends on where it is applied.
             if step.dim() < 2 or name in self._kinds.vectors:
@@ -185,6 +185,12 @@ class Probes:
         if not self._step and self._last and last is not None and whole and whole.root:
             found["pull", self._last] = last.root / whole.root
         return found
+
+    def _pull(self, module: str) -> Square | None:
+        """Find the gradient at a module's output, or at that of the one that calls it."""
+        while module and module not in self._pulls:
+            module = module.rpartition(".")[0]  # a list of parameters is never called
+        return self._pulls.get(module)
 
     def _size(self, name: str, weight: torch.Tensor) -> float:
         """Give the norm that a matrix, or an update of it, is measured by."""

@@ -18,7 +18,7 @@ class Finding:
     """One quantity of one parameter, layer or attention, against width.
 
     Args:
-        quantity: 'gain', 'size', 'effect', 'step', 'update', 'change' or 'attention'.
+        quantity: 'gain', 'size', 'pull', 'effect', 'step', 'update', 'change' or 'attention'.
         name: The parameter, module or attention.
         role: Role of the parameter, or '' for a whole module.
         steps: First and last step that it is measured over.
