@@ -127,6 +127,19 @@ def test_logits_are_those_before_the_softmax(attention) -> None:
     assert first.root * first.by == pytest.approx(float(kept.square().mean().sqrt()), rel=1e-5)
 
 
+def test_logits_inside_torchs_module_are_computed_again() -> None:
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    x = torch.randn(2, 6, 8)
+    with Follower() as follower:
+        attention(x, x, x, need_weights=False)
+    (one,) = follower.products
+    projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias).detach()
+    q, k, _ = projected.chunk(3, -1)
+    q, k = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in (q, k))
+    assert (one.size, one.logits) == (4, True)
+    assert one.root == pytest.approx(float((q @ k.mT / 2).square().mean().sqrt()), rel=1e-5)
+
+
 def test_what_scales_queries_is_no_multiplier_of_their_layer() -> None:
     net = Net(lambda m, x: F.softmax((m.first(x) * 0.5).view(5, 4) @ x.T, -1) @ x)
     follower = followed(net, X)

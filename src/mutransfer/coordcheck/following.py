@@ -147,6 +147,8 @@ class Follower(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "scaled_dot_product_attention":
             self._torchs_own(*args[:2], **{k: v for k, v in kwargs.items() if k in _SDPA})
+        elif name == "multi_head_attention_forward":
+            self._torchs_module(*args[:7])
         elif name in ("softmax", "exp") and args and isinstance(args[0], torch.Tensor):
             self._softmax(args[0])
         elif name in NORMS and args and (trail := self._trails.get(id(args[0]))):
@@ -252,6 +254,31 @@ class Follower(TorchFunctionMode):
             if len(self.products) < MOST:
                 root = _root(q @ k.transpose(-2, -1) * by)
                 self.products.append(Product(q.shape[-1], root, logits=True))
+
+    def _torchs_module(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        width: int,
+        heads: int,
+        weight: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
+    ) -> None:
+        """Compute the logits of `nn.MultiheadAttention` again, whose inside is not seen."""
+        if weight is None:
+            return  # three weights, of keys of another width
+        with torch.no_grad():
+            q, k = (
+                nn.functional.linear(
+                    given.detach()[:ROWS, :2],
+                    weight[part * width : (part + 1) * width],
+                    None if bias is None else bias[part * width : (part + 1) * width],
+                )
+                for part, given in enumerate((query, key))
+            )
+            q, k = (one.reshape(*one.shape[:2], heads, -1) for one in (q, k))
+        self._torchs_own(q.permute(1, 2, 0, 3), k.permute(1, 2, 0, 3))
 
     def _contraction(self, name: str, args: tuple[Any, ...]) -> int:
         """Give the size that a product of two activations sums over; 0 if it is another product."""
