@@ -16,6 +16,7 @@ from mutransfer.coordcheck.arguments import checked_arguments
 from mutransfer.coordcheck.curves import curves_of
 from mutransfer.coordcheck.declared import decay_notes
 from mutransfer.coordcheck.diagnosis import diagnose, product_notes
+from mutransfer.coordcheck.expected import has_known_steps
 from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
 from mutransfer.coordcheck.optimizers import Kind, Rate, update_of
 from mutransfer.coordcheck.plans import Plans, plans_of
@@ -34,7 +35,6 @@ from mutransfer.coordcheck.runs import (
 )
 from mutransfer.coordcheck.verdict import (
     findings,
-    has_known_steps,
     pooled_noise,
     slopes_of,
     steps_of,

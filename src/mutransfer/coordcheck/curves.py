@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mutransfer.coordcheck.expected import expected
 from mutransfer.coordcheck.probes import WHOLE, Key
 from mutransfer.coordcheck.result import Curve
 from mutransfer.coordcheck.runs import Floats
-from mutransfer.coordcheck.verdict import expected, exponents
+from mutransfer.coordcheck.verdict import exponents
 from mutransfer.rules import PlanRow, Role
 
 # Shape legend: W widths, S seeds, T steps.

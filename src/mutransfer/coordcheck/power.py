@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mutransfer.coordcheck.expected import MATRICES
 from mutransfer.coordcheck.optimizers import Tilt
 from mutransfer.coordcheck.probes import Key
 from mutransfer.coordcheck.runs import Floats, Setting, readings
-from mutransfer.coordcheck.verdict import MATRICES, Slopes, exponents, findings
+from mutransfer.coordcheck.verdict import Slopes, exponents, findings
 from mutransfer.rules import Role
 
 STEPS = 5  # of a planted fault: its first three updates, two later behind zero inits

@@ -172,7 +172,7 @@ class Probes:
                 found["step", name] = _rms(step)
                 continue
             if name in self._kinds.orthogonalised:
-                found["effect", name] = self._size(name, step)
+                found["effect", name] = self._by(module) * self._size(name, step)
                 continue
             if pull is None or not pull.root:
                 continue
