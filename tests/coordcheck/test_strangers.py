@@ -225,6 +225,28 @@ def test_models_of_text(net, hidden, init, rate, blame) -> None:
     assert check.outcome == ("fail" if blame else "pass"), str(check)
 
 
+class Own(nn.Module):
+    """A norm by hand, whose gain no shape tells from a matrix's row."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        return x * x.pow(2).mean(-1, keepdim=True).rsqrt() * self.gain
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_what_shapes_do_not_tell_is_taken_from_the_loss(rate) -> None:
+    def net(width):
+        layers = {"n": Own(width), "b": nn.Linear(width, width)}
+        return Text(width, lambda m, x: F.gelu(m.b(m.n(x))), **layers)
+
+    own = by_hand(net, ("b",), ("head",), rate=[("n.gain", rate)])
+    check = checked(batch=TOKENS, loss=next_token, **own)
+    assert blamed(check) == ([("rate", "vector", rate)] if rate else []), str(check)
+
+
 class Pairs(nn.Module):
     """A contrastive model: what it gives has rows of the batch, not of a readout."""
 

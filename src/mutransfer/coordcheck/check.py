@@ -95,7 +95,8 @@ def coord_check(
             open. Or the seeds themselves, and no others.
         form: The table's form; with your own implementation, the one that it claims to be.
         roles: Roles that cannot be told from shapes: {regular expression: Role}.
-        example_inputs: As for `make_plan`.
+        example_inputs: As for `make_plan`; in your own implementation it is taken from the loss
+            where it is needed.
         device: Where to run.
         dtype: torch.bfloat16 to compute in lower precision, by autocast.
 
@@ -148,6 +149,7 @@ def coord_check(
         roles=roles or {},
         example_inputs=example_inputs,
         form=form,
+        run=lambda model: loss(model, batch),
     )
     plans = planned(parametrization=parametrization)
     setting = Setting(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
+import torch
 from torch import nn
 
 from mutransfer.coordcheck.optimizers import (
@@ -18,6 +20,7 @@ from mutransfer.coordcheck.optimizers import (
     rules_of,
 )
 from mutransfer.coordcheck.probes import LAYERS
+from mutransfer.errors import RoleError
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
 from mutransfer.parametrize.own_forward import own_multipliers
@@ -62,15 +65,36 @@ def plans_of(
     roles: Mapping[str, Role],
     example_inputs: object,
     form: str,
+    run: Callable[[nn.Module], object],
 ) -> Plans:
-    """Make the plans of a check; the arguments are those of `coord_check`."""
-    as_they_are = partial(own_plan, build, widths, roles, example_inputs, form)
+    """Make the plans of a check; the arguments are those of `coord_check`.
+
+    Args:
+        build: A function from a width to a model.
+        widths: Rising.
+        optimizer: Name, class or factory.
+        lr: Rate at the base width.
+        parametrization: A table's name, or None.
+        base: Width at which every factor is 1.
+        roles: Roles that shapes do not tell.
+        example_inputs: As for `make_plan`.
+        form: The table's form.
+        run: Calls the loss: where roles are open in the user's own implementation, what the model
+            is called with is taken from there. A plan is made as the user's own is.
+    """
+    as_they_are = partial(own_plan, build, widths, roles, form)
     if parametrization is None:
 
         def held_by(model: nn.Module) -> Mapping[str, str]:
             return names_of(make_optimizers(optimizer, lr, model, None), model)
 
-        own = as_they_are(held_by)
+        try:
+            own = as_they_are(example_inputs, held_by)
+        except RoleError:
+            inputs = called_with(built(build, widths[0]), run)
+            if example_inputs is not None or not inputs:
+                raise
+            own = as_they_are(inputs, held_by)
         return Plans(None, own, own, own.optimizer)
 
     def plan_at(width: int, rules: str) -> Plan:
@@ -91,16 +115,29 @@ def plans_of(
     comparable = None
     if parametrization in ("mup", "sp"):  # others move the same powers elsewhere
         held = {row.name: row.optimizer for row in judged.rows}
-        comparable = as_they_are(lambda model: held)
+        comparable = as_they_are(example_inputs, lambda model: held)
     return Plans(applied, judged, comparable, rules)
+
+
+def called_with(model: nn.Module, run: Callable[[nn.Module], object]) -> object:
+    """Find what a model is called with: a tuple, or a dict of keywords; None if it is both."""
+    calls: list[tuple[tuple[object, ...], dict[str, object]]] = []
+    handle = model.register_forward_pre_hook(
+        lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
+    )
+    with untouched_randomness(0), torch.no_grad(), suppress(Exception):
+        run(model)  # one that fails will be told of when it is trained
+    handle.remove()
+    args, kwargs = calls[0] if calls else ((), {})
+    return None if args and kwargs else args or kwargs
 
 
 def own_plan(
     build: Callable[[int], nn.Module],
     widths: tuple[int, ...],
     roles: Mapping[str, Role],
-    example_inputs: object,
     form: str,
+    example_inputs: object,
     held_by: Callable[[nn.Module], Mapping[str, str]],
 ) -> Plan:
     """Work out what µP would give these models, from shapes alone; nothing of it is applied.
@@ -112,8 +149,8 @@ def own_plan(
         build: A function from a width to a model.
         widths: Rising.
         roles: Roles that shapes do not tell.
-        example_inputs: As for `make_plan`.
         form: The table's form that the implementation claims to be.
+        example_inputs: As for `make_plan`.
         held_by: From the smallest model to its parameters' optimizers.
     """
     at_widths = (widths[0], widths[1], widths[-1])
