@@ -143,10 +143,10 @@ def _anyone(group: int) -> bool:
     """Tell whether a group has a process that has not finished."""
     if not os.path.isdir("/proc/self"):
         return _signalled(os.killpg, group, 0)
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal():
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
             try:
-                stat = Path(entry.path, "stat").read_text()
+                stat = Path("/proc", name, "stat").read_text()
             except OSError:
                 continue
             state, _, in_group = stat.rpartition(")")[2].split()[:3]
