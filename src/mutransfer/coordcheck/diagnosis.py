@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,14 +52,14 @@ def diagnose(
         for suspect in (suspects_of(found, rows) if fails else ())
         for cause in causes_of(suspect, rows[suspect.name], declared)
     ]
-    certain = {_key(suspect, cause.fault, cause) for suspect, cause in causes if cause.certain}
-    for suspect, cause in causes:
-        fault, hint = _with_hint(cause, suspect, declared)
-        if fault in ("rate", "eps") and (starts or certain) and not hint:
+    certain = {_key(suspect, cause) for suspect, cause in causes if cause.certain}
+    for suspect, given in causes:
+        cause = _with_hint(given, suspect, declared)
+        if cause.fault in ("rate", "eps") and (starts or certain) and not cause.hint:
             continue  # follows from sizes that were wrong from the start, or from what was read
-        if fault == "rate" and not hint and declared.knows_rate(suspect.name):
-            fault = "not known"
-        told.setdefault(_key(suspect, fault, cause), []).append((suspect, hint))
+        if cause.fault == "rate" and not cause.hint and declared.knows_rate(suspect.name):
+            cause = replace(cause, fault="not known")
+        told.setdefault(_key(suspect, cause), []).append((suspect, cause.hint))
     began = min((suspect.since for members in told.values() for suspect, _ in members), default=0)
     parts = [
         Diagnosis(
@@ -78,21 +79,22 @@ def diagnose(
     return (*parts, *_of_attention(found), *_of_the_rest(found, bool(parts)))
 
 
-def _key(suspect: Suspect, fault: Fault, cause: Cause) -> tuple[Fault, str, float]:
+def _key(suspect: Suspect, cause: Cause) -> tuple[Fault, str, float]:
     """Say which faults are told together."""
-    return fault, suspect.role, round(2 * cause.power) / 2
+    return cause.fault, suspect.role, round(2 * cause.power) / 2
 
 
-def _with_hint(cause: Cause, suspect: Suspect, declared: Declared) -> tuple[Fault, str]:
+def _with_hint(cause: Cause, suspect: Suspect, declared: Declared) -> Cause:
     """Add what the optimizer was told: it may be epsilon that is wrong where the rate is right."""
-    fault, late = cause.fault, suspect.since > 0
-    if cause.hint or fault not in ("rate", "eps"):
-        return fault, cause.hint
-    hint = declared.hint(fault, suspect.name, late=late)
-    eps_hint = declared.hint("eps", suspect.name, late=late)
-    if fault == "rate" and not hint and eps_hint and declared.eps_share(suspect.name) > EPS_SEEN:
-        return "eps", eps_hint
-    return fault, hint
+    if cause.hint or cause.fault not in ("rate", "eps"):
+        return cause
+    name, late = suspect.name, suspect.since > 0
+    hint, eps_hint = (declared.hint(what, name, late=late) for what in (cause.fault, "eps"))
+    if cause.fault == "rate" and (hint or declared.eps_share(name) < EPS_SEEN or not eps_hint):
+        return replace(cause, hint=hint)
+    # A larger epsilon makes updates smaller; by how much fades, but the setting is known.
+    power = -declared.off("eps", name, late=late) if eps_hint else cause.power
+    return replace(cause, fault="eps", power=power, hint=eps_hint)
 
 
 LINES: Mapping[Fault, tuple[str, str]] = {
@@ -119,7 +121,8 @@ def _text(
         "init": f"the init of {role} weights is {direction}",
         "rate": f"the rate of {role} parameters is {direction}",
         "multiplier": f"the multiplier of {role} layers is {direction}, or their init and rate are",
-        "eps": f"epsilon stops {role} parameters: it must shrink as their gradients do",
+        "eps": f"epsilon, which must shrink as gradients do, makes updates of {role} parameters "
+        f"{direction}",
         "not known": f"updates of {role} parameters are {direction}, though their rate goes as "
         "the rule says,",
     }[fault]
