@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mutransfer.coordcheck.declared import Declared
-from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
+from mutransfer.coordcheck.late import doubted, is_doubted, open_late, risen_loss
 from mutransfer.coordcheck.result import Finding
 
 EARLY = Finding(
@@ -39,6 +39,13 @@ def test_a_late_fault_that_nothing_explains_is_left_open() -> None:
     assert late.outcome == "undetermined"
     assert is_doubted(late)
     assert not is_doubted(EARLY)
+
+
+def test_what_is_near_the_tolerance_late_is_the_rates_and_not_for_seeds_to_settle() -> None:
+    near = replace(LATE, slope=0.22, low=0.17, high=0.27, outcome="undetermined")
+    assert open_late([EARLY, near]) == [near]
+    assert open_late([replace(near, steps=(0, 2)), near]) == []
+    assert open_late(doubted([EARLY, LATE], settings(lr_last=0.5))) != []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from mutransfer.coordcheck.curves import curves_of
 from mutransfer.coordcheck.declared import decay_notes
 from mutransfer.coordcheck.diagnosis import diagnose, product_notes
 from mutransfer.coordcheck.expected import has_known_steps
-from mutransfer.coordcheck.late import doubted, is_doubted, risen_loss
+from mutransfer.coordcheck.late import doubted, is_doubted, open_late, risen_loss
 from mutransfer.coordcheck.optimizers import Kind, Rate, update_of
 from mutransfer.coordcheck.plans import Plans, plans_of
 from mutransfer.coordcheck.power import caught, planted
@@ -308,13 +308,13 @@ def _untrained(read: Mapping[Key, Floats]) -> list[str]:
 def _reasons(found: Sequence[Finding], power: Mapping[str, bool], seeds: int) -> list[str]:
     """Say what is not decided, and what would settle it."""
     reasons = []
-    if late := [one for one in found if is_doubted(one)]:
+    if late := open_late(found):
         told = listed(dict.fromkeys(f"{one.name} ({one.quantity})" for one in late))
         reasons.append(
-            f"off at the last steps only, though no rate was changed: {told}: lower the rate, or "
-            "take fewer steps"
+            "off at the last steps only, or nearly, though no rate was changed: "
+            f"{told}: lower the rate, or take fewer steps"
         )
-    if open_ := [one for one in found if one.outcome == "undetermined" and not is_doubted(one)]:
+    if open_ := [one for one in found if one.outcome == "undetermined" and one not in late]:
         told = listed(dict.fromkeys(f"{one.name} ({one.quantity})" for one in open_))
         needed = seeds * max(_times_more(one) for one in open_)
         settles = f"seeds={math.ceil(needed)}" if needed <= MOST_SEEDS else "larger widths"

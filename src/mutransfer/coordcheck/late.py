@@ -23,7 +23,7 @@ def doubted(found: Sequence[Finding], read: Mapping[Key, Floats]) -> tuple[Findi
     Init, multipliers and rates act from the first steps on. What starts later is a scheduler, an
     epsilon that gradients have sunk to, or a network that the rate drives apart.
     """
-    early = {(one.quantity, one.name): one for one in reversed(found)}
+    early = earliest(found)
     names = {key[1] for key in read if key[0] == "set lr"}
     declared = Declared(read, (), {})
     any_changed = any(_changed(name, read) for name in names)
@@ -38,11 +38,27 @@ def doubted(found: Sequence[Finding], read: Mapping[Key, Floats]) -> tuple[Findi
     return tuple(judged)
 
 
+def earliest(found: Sequence[Finding]) -> dict[tuple[str, str], Finding]:
+    """Give, of every quantity and name, what was found at the first steps."""
+    return {(one.quantity, one.name): one for one in reversed(found)}
+
+
 def is_doubted(one: Finding) -> bool:
     """Tell a finding that is off and was left open."""
     return one.outcome == "undetermined" and not (
         one.low <= one.expected + one.tolerance[1] and one.high >= one.expected - one.tolerance[0]
     )
+
+
+def open_late(found: Sequence[Finding]) -> list[Finding]:
+    """Give what is open at the last steps only, and passed at the first, or is off there."""
+    early = earliest(found)
+    return [
+        one
+        for one in found
+        if is_doubted(one)
+        or (one.outcome == "undetermined" and early[one.quantity, one.name].outcome == "pass")
+    ]
 
 
 def risen_loss(read: Mapping[Key, Floats], widths: Sequence[int]) -> str:
