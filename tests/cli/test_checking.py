@@ -1,6 +1,8 @@
 """check: exit statuses for a CI, and what it wants to be told."""
 
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -31,7 +33,7 @@ def twisted(model, batch):
 
 
 def plain(model):
-    return torch.optim.AdamW(model.parameters(), lr=2**-6)
+    return torch.optim.AdamW(model.parameters(), lr=2**-7)
 """
 LINE = "check mlp:build --base 32 --widths 32,64,128,256 --steps 4"
 
@@ -94,6 +96,11 @@ BAD = {
         "  why: the check trains your model for a few steps\n"
         "  fix: --lr 2^-6, --lr 0.01, or --lr muon=0.02,adamw=0.003\n"
     ),
+    "check mlp:build --base 32 --widths 32,64,128 --parametrization none": (
+        "UsageError: 'mlp' has no 'make_optimizer'\n"
+        "  why: the check trains your model for a few steps\n"
+        "  fix: define 'make_optimizer' in mlp, or name it: --optimizer MODULE:NAME\n"
+    ),
     "check mlp:build --base 32 --widths 32,64,128 --loss mlp:twisted": (
         "ModelError: loss(model, batch) raised ZeroDivisionError at width 32: division by zero\n"
         "  why: the check trains the model for a few steps\n"
@@ -111,3 +118,16 @@ BAD = {
 def test_wrong_input_gets_three_lines(line, run, model) -> None:
     status, out, err = run(line)
     assert (status, out, err) == (2, "", BAD[line])
+
+
+def test_a_verdict_stays_one_when_its_reader_leaves(model, tmp_path) -> None:
+    """`mutransfer check ... | head -0` in a CI: the pipe is closed before the verdict comes."""
+    command = f"{LINE} --parametrization none --optimizer mlp:plain"
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-m", "mutransfer.cli", *command.split()],
+        cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, "")

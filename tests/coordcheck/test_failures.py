@@ -199,7 +199,8 @@ LINES = {
         "  why: a command that is guessed at would do something else, silently\n"
         "  fix: see `mutransfer check --help`\n"
     ),
-    "check wrong:build --base 32 --widths 32,64,128 --lr adamw=0.1 --parametrization none": (
+    "check wrong:build --base 32 --widths 32,64,128 --lr adamw=0.1 --parametrization none "
+    "--optimizer adamw": (
         "RuleError: lr={'adamw': 0.1} gives rates by optimizer, where one optimizer holds "
         "everything\n"
         "  why: with parametrization=None no plan says which parameters each of them would "

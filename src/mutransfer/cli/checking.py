@@ -30,8 +30,7 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 @app.command(
     help_epilogue=examples(
         "mutransfer check my_model:build --base 64 --widths 64,128,256,512",
-        "mutransfer check my_model:build --base 64 --widths 64,128,256 --parametrization none "
-        "--optimizer my_model:make_optimizer",
+        "mutransfer check my_model:build --base 64 --widths 64,128,256,512 --parametrization none",
     )
 )
 def check(
@@ -42,8 +41,8 @@ def check(
     batch: str | None = None,
     loss: str | None = None,
     parametrization: str = "mup",
-    optimizer: str = "adamw",
-    lr: str = "2^-6",
+    optimizer: str | None = None,
+    lr: str = "2^-7",
     steps: Whole = 10,
     seeds: Whole = 3,
     form: str = "table-3",
@@ -66,8 +65,9 @@ def check(
         batch: PKG.MOD:NAME, a batch or a function that makes one; `batch` beside build by default.
         loss: PKG.MOD:NAME, from (model, batch) to a scalar; `loss` beside build by default.
         parametrization: mup; none checks your own implementation as it is.
-        optimizer: adamw, adam, nadam, rmsprop, lion, sgd, adafactor, muon, muon-match-rms, or
-            PKG.MOD:FACTORY.
+        optimizer: adamw (the default), adam, nadam, rmsprop, lion, sgd, adafactor, muon,
+            muon-match-rms, or PKG.MOD:FACTORY; with --parametrization none `make_optimizer` beside
+            build by default.
         lr: Learning rate at the base width: 0.01, 2^-6, or muon=0.02,adamw=0.003.
         steps: Updates.
         seeds: Fresh models per width.

@@ -57,7 +57,10 @@ def _answered(tokens: list[str]) -> int:
             if answer.json
             else plain(answer.text)
         )
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough; a verdict stays one
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return answer.status
     return 0  # --help and --version have printed
 

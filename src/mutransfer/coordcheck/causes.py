@@ -160,6 +160,7 @@ def _overwritten(suspect: Suspect, declared: Declared) -> list[Cause]:
     """Tell a rate that a scheduler has set wrongly since."""
     rate = declared.off("rate", suspect.name, late=True)
     hint = declared.hint("rate", suspect.name, late=True)
+    hint += ": at first it was right, so look at the scheduler"
     return [Cause("rate", rate, hint, certain=True)] if rate else []
 
 

@@ -60,7 +60,7 @@ def coord_check(
     loss: Loss,
     parametrization: str | None = "mup",
     optimizer: Kind = "adamw",
-    lr: Rate = 2**-6,
+    lr: Rate = 2**-7,
     steps: int = 10,
     seeds: int | Sequence[int] = 3,
     form: str = "table-3",
@@ -318,7 +318,9 @@ def _reasons(found: Sequence[Finding], power: Mapping[str, bool], seeds: int) ->
         told = listed(dict.fromkeys(f"{one.name} ({one.quantity})" for one in open_))
         needed = seeds * max(_times_more(one) for one in open_)
         settles = f"seeds={math.ceil(needed)}" if needed <= MOST_SEEDS else "larger widths"
-        reasons.append(f"too noisy or too near the tolerance: {told}: {settles} should settle it")
+        reasons.append(
+            f"too noisy or too near the tolerance: {told}: {settles} may settle it, or a lower rate"
+        )
     if blind := [role for role, seen in power.items() if not seen]:
         reasons.append(
             f"a planted fault of half a power in the rate of {listed(blind)} is not seen: "

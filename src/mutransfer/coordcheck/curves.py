@@ -38,7 +38,7 @@ def curves_of(
             aim = None if row is None else 0.0
         elif aim is None:
             continue
-        role = "" if row is None or name == WHOLE else str(row.role)
+        role = "" if row is None or name == WHOLE or quantity == "pull" else str(row.role)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs_WT = np.where(values_WST > 0, np.log2(values_WST), np.nan).mean(axis=1)
         groups.setdefault((quantity, role, aim), []).append(logs_WT)

@@ -62,7 +62,7 @@ class Declared:
             return ""
         own, wanted = powers
         word = {"eps": "epsilon"}.get(what, what)
-        return f"its {word} goes as width^{own + 0.0:+.2g}, the rule as width^{wanted + 0.0:+.2g}"
+        return f"its {word} goes as width^{_told(own)}, the rule as width^{_told(wanted)}"
 
     def powers(
         self, what: Told, name: str, *, late: bool = False, shift: float = 0.0
@@ -96,6 +96,16 @@ class Declared:
             shares = eps[-1] / gradient[-1]
         finite = shares[np.isfinite(shares)]
         return float(finite.max()) if len(finite) else 0.0
+
+
+def _told(power: float) -> str:
+    """Write a power of width to the second decimal, and no more of them than it has.
+
+    Example:
+        >>> _told(-0.5), _told(-0.032), _told(1 / 3)
+        ('-0.5', '-0.03', '+0.33')
+    """
+    return f"{round(power, 2) + 0.0:+g}"
 
 
 def set_at(values: Floats, *, late: bool) -> tuple[float, float]:

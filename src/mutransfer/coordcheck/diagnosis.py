@@ -145,7 +145,7 @@ def _of_attention(found: Sequence[Finding]) -> list[Diagnosis]:
         return []  # queries and keys of a wrong size, each
     power = round(2 * off) / 2
     text = (
-        f"attention logits go as width^{wrong[0].slope:+.2g} at init where heads grow: scale them "
+        f"attention logits go as width^{wrong[0].slope:+.2f} at init where heads grow: scale them "
         "by 1/d_head, not by 1/sqrt(d_head)"
     )
     return [Diagnosis("attention scale", "", tuple(one.name for one in wrong), power, 0, text)]
@@ -166,7 +166,7 @@ def product_notes(read: Mapping[Key, Floats], widths: tuple[int, ...]) -> tuple[
             continue
         text = (
             f"a product of two activations sums over an axis that grows, and goes as "
-            f"width^{slope:+.2g} at init: attention logits would go as width^-0.5 (1/d_head); "
+            f"width^{slope:+.2f} at init: attention logits would go as width^-0.5 (1/d_head); "
             "look at its scale"
         )
         told.append(Diagnosis("attention scale", "", (name,), round(2 * slope) / 2 + 0.5, 0, text))
@@ -183,7 +183,7 @@ def _of_the_readout(starts: Sequence[Finding]) -> list[Diagnosis]:
             return []  # the shared table's init
         power = round(2 * one.off) / 2
         text = (
-            f"the gradient behind the readout ({one.name}) goes as width^{one.slope:+.2g}, in µP "
+            f"the gradient behind the readout ({one.name}) goes as width^{one.slope:+.2f}, in µP "
             "as width^-1: look at the readout's multiplier, 1/width where it shares the "
             "embedding's table"
         )
@@ -198,7 +198,7 @@ def _of_the_rest(found: Sequence[Finding], explained: bool) -> list[Diagnosis]:
         return []
     one = wrong[0]
     text = (
-        f"outputs of {one.name} change as width^{one.slope:+.2g} though every parameter's own rule "
+        f"outputs of {one.name} change as width^{one.slope:+.2f} though every parameter's own rule "
         "holds: look at forward multipliers, residual scales and attention"
     )
     return [Diagnosis("not known", "", tuple(w.name for w in wrong), one.off, one.steps[0], text)]

@@ -167,8 +167,8 @@ class Follower(TorchFunctionMode):
             self._weights[id(given)] = given, self._parameter(tensors[0])
         elif name in CONTRACTIONS or name == "linear":
             self._contracted |= {self._parameter(one) for one in tensors if self._is_weight(one)}
+            self._lend(one for one in tensors if not self._is_weight(one))
             if name != "linear" and (size := self._contraction(name, args)):
-                self._lend(tensors)
                 self._product(given, size)
         elif name == "embedding" or (name == "__getitem__" and len(tensors) > 1):
             self._looked_up |= {self._parameter(one) for one in tensors if self._is_weight(one)}
@@ -223,7 +223,8 @@ class Follower(TorchFunctionMode):
     def _lend(self, factors: Iterable[torch.Tensor]) -> None:
         """Give what multiplies a factor to the product: queries are scaled for their logits."""
         for one in factors:
-            if trail := self._trails.get(id(one)):
+            trail = self._trails.get(id(one))
+            if trail is not None and not trail.keeps:
                 self._taken(trail)
 
     def _product(self, given: torch.Tensor, size: int) -> None:

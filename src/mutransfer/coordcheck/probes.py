@@ -298,7 +298,7 @@ def sampled(tensor: torch.Tensor) -> torch.Tensor:
 
     Example:
         >>> sampled(torch.zeros(4, 8)).shape, sampled(torch.zeros(2**10, 3 * 2**10)).shape
-        (torch.Size([32]), torch.Size([64198]))
+        (torch.Size([32]), torch.Size([64199]))
     """
     stride = max(1, -(-tensor.numel() // SAMPLE))
     while math.gcd(stride, tensor.numel()) > 1:  # else it would hit some channels only

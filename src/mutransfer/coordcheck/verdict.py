@@ -74,7 +74,7 @@ def slopes_of(
             continue
         by_seed_ST = exponents(values_WST, widths)
         row = rows.get(key[1]) or rows.get(f"{key[1]}.weight")
-        role = None if row is None else row.role
+        role = None if row is None or key[0] == "pull" else row.role
         for window in _windows(by_seed_ST, first_only=role is Role.FIXED):
             found.append(Slopes(key, role, aim, by_seed_ST, window))
     return found

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from mutransfer.report.words import minus, shortened
 
 WORST_FIRST = ("fail", "undetermined", "pass")
+ALONE = ("attention", "pull")  # quantities of no parameter's role
 LABELLED = 2  # failing lines of a panel that are named on it
 LINE = 15  # pixels of a label
 LEAST = 0.45  # powers of width that a panel shows to either side of what is expected
@@ -82,7 +83,7 @@ class CheckPanel:
     @property
     def title(self) -> str:
         """Name the panel."""
-        whose = self.role or ("" if self.quantity == "attention" else "other modules")
+        whose = self.role or ("" if self.quantity in ALONE else "other modules")
         return f"{self.quantity}, {whose}" if whose else self.quantity
 
     @property

@@ -75,7 +75,7 @@ def check_sections(check: Facts, charts: Charts) -> list[tuple[str, str, str]]:
     )
     across = (
         "Each line is one layer or parameter. If the parametrization is right, every line stays in"
-        " its band. All bands are equally high."
+        " its band. All panels have the same scale."
     )
     sections = [("Coordinate check", judged, _card(check))]
     if panels:
@@ -162,7 +162,8 @@ def _facts(check: Facts) -> dict[str, str]:
         "Widths": ", ".join(map(str, settings.get("widths", ()))),
         "Ran with": ", ".join(ran),
         "A planted fault of half a power is caught in": ", ".join(seen),
-        "It is not seen in": ", ".join(blind),
+        # Where a role fails already, a fault on top of it need not show.
+        "It is not seen in": ", ".join(blind) if check["outcome"] != "fail" else "",
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mutransfer.report.check_data import MEANINGS, aim_text, exponent_text
+from mutransfer.report.check_data import ALONE, MEANINGS, aim_text, exponent_text
 from mutransfer.report.words import number
 
 OUTPUT = "What layers give; for the eye, never judged."
@@ -40,7 +40,7 @@ class SizePanel:
         """Name the panel."""
         if self.role:
             return f"{self.quantity}, {self.role}"
-        return self.quantity if self.quantity == "attention" else f"{self.quantity}, other modules"
+        return self.quantity if self.quantity in ALONE else f"{self.quantity}, other modules"
 
     @property
     def meaning(self) -> str:

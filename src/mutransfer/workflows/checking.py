@@ -25,7 +25,7 @@ def check_named(
     base: int,
     widths: str,
     parametrization: str | None,
-    optimizer: str,
+    optimizer: str | None,
     lr: str,
     steps: int,
     seeds: int,
@@ -50,7 +50,7 @@ def check_named(
         batch=_batch(batch or f"{beside}:batch", _beside(beside, "batch", batch)),
         loss=_beside(beside, "loss", loss),
         parametrization=parametrization,
-        optimizer=_optimizer(optimizer),
+        optimizer=_optimizer(optimizer, beside, own=parametrization is None),
         lr=_rate(lr),
         steps=steps,
         seeds=seeds,
@@ -70,12 +70,12 @@ def check_named(
     return check
 
 
-def _beside(module: str, name: str, given: str | None) -> Any:  # noqa: ANN401 - the user's own
+def _beside(module: str, flag: str, given: str | None, name: str = "") -> Any:  # noqa: ANN401 - the user's own
     """Import what is named, or what stands beside the model under its usual name."""
     if given is not None:
         return object_named(given, WHY)
-    fix = f"define '{name}' in {module}, or name it: --{name} MODULE:NAME"
-    return object_named(f"{module}:{name}", WHY, fix)
+    fix = f"define '{name or flag}' in {module}, or name it: --{flag} MODULE:NAME"
+    return object_named(f"{module}:{name or flag}", WHY, fix)
 
 
 def _batch(reference: str, found: Any) -> Any:  # noqa: ANN401 - the user's own
@@ -94,8 +94,10 @@ def _batch(reference: str, found: Any) -> Any:  # noqa: ANN401 - the user's own
         ) from problem
 
 
-def _optimizer(name: str) -> Any:  # noqa: ANN401 - a name, a class or a factory
-    """Take a known name as it is, and import anything else."""
+def _optimizer(name: str | None, module: str, *, own: bool) -> Any:  # noqa: ANN401 - or a factory
+    """Take a known name as it is, and import anything else; own rates are in an own factory."""
+    if name is None:
+        return _beside(module, "optimizer", None, "make_optimizer") if own else "adamw"
     return name if name in OPTIMIZERS or ":" not in name else object_named(name, WHY)
 
 
