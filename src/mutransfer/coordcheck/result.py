@@ -82,7 +82,7 @@ class Diagnosis:
         role: Role of the parameters.
         names: The parameters, layers or attentions.
         power: The power of width by which the rule is off, on average.
-        since: Step at which it shows first.
+        since: The first update at which it shows, counted from 0.
         text: What to look at, in a sentence.
     """
 
