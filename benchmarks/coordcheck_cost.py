@@ -21,7 +21,7 @@ from scipy.stats import beta
 from torch import nn
 
 import mutransfer as mt
-from mutransfer.coordcheck.probes import Probes
+from mutransfer.coordcheck.probes import Kinds, Probes
 
 WIDTHS = (32, 64, 128, 256)
 DEPTH = 3  # the reference decoder's default
@@ -71,7 +71,7 @@ def probes_cost(rounds: int = 40) -> None:
     sums = [0.0, 0.0]
     for width in WIDTHS:
         plain, probed = decoder(width, DEPTH), decoder(width, DEPTH)
-        kinds = steps(plain, None), steps(probed, Probes(probed, frozenset({"readout"})))
+        kinds = steps(plain, None), steps(probed, Probes(probed, Kinds(frozenset({"readout"}))))
         taken: tuple[list[float], list[float]] = [], []
         for _ in range(rounds):
             for kind, times in zip(kinds, taken, strict=True):
