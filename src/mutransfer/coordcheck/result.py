@@ -103,7 +103,8 @@ class CoordCheck:
         findings: Everything that was tested.
         diagnoses: The broken rules, if there are any.
         notes: What is not decided here and does not change the outcome: weight decay whose
-            share of the weights changes with width.
+            share of the weights changes with width, products of activations that no softmax
+            follows.
         power: Role -> whether a planted fault of its rate, a half power, was caught.
         reasons: Why the outcome is undetermined, and what would settle it.
         settings: What was run: widths, seeds, steps, optimizer, lr, parametrization.
