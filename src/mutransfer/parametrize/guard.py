@@ -67,7 +67,7 @@ def guard(optimizer: torch.optim.Optimizer, plan: Plan) -> RemovableHandle:
         mutransfer.errors.RuleError: '1.weight' trains at 0.01 where '0.weight' trains at 0.01: ...
     """
     check = _Guard(optimizer, plan).check
-    hook = torch.compiler.disable(check)  # type: ignore[no-untyped-call]  # also in compiled steps
+    hook = torch.compiler.disable(check)  # type: ignore[no-untyped-call] # torch's own; in compiled steps, too
     return optimizer.register_step_pre_hook(hook)
 
 
