@@ -32,7 +32,7 @@ def test_a_curve_is_the_geometric_mean_of_like_layers() -> None:
 
 
 def test_a_layer_that_is_zero_at_some_width_is_left_out_of_that_step() -> None:
-    frozen = planted([0.0, 0.0])
+    frozen = planted([0.0, 0.0], sizes=(16.0, 16.0))
     frozen[0, 0, 1] = 0.0
     read = {("change", "2"): planted([0.5, 0.5]), ("change", "4"): frozen}
     (curve,) = curves_of(read, tuple(WIDTHS), ROWS)

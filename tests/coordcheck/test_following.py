@@ -86,16 +86,16 @@ def test_what_a_norm_undoes_is_told_apart() -> None:
 
 
 def test_a_hook_on_the_input_is_measured_with_the_layer() -> None:
-    net = Net(lambda m, x: m.last(m.first(x)))
+    net = Net(lambda m, x: m.last(m.table(TOKENS)))
     follower = Follower()
     net.last.register_forward_pre_hook(lambda m, inputs: (inputs[0] * 0.5,))
-    net.first.register_forward_hook(lambda m, i, out: follower.leaves("first", out, keeps=False))
+    net.table.register_forward_hook(lambda m, i, out: follower.leaves("table", out, keeps=True))
     net.last.register_forward_pre_hook(
         lambda m, inputs: follower.enters("last", inputs[0], norm=False), prepend=True
     )
     with follower:
         net(X)
-    assert (follower.multiplier("first"), follower.multiplier("last")) == (1.0, 1.0)
+    assert (follower.multiplier("table"), follower.multiplier("last")) == (1.0, 1.0)
 
 
 # --- attention ---
