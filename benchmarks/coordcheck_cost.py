@@ -21,7 +21,7 @@ from scipy.stats import beta
 from torch import nn
 
 import mutransfer as mt
-from mutransfer.coordcheck.probes import Kinds, Probes
+from mutransfer.coordcheck.runs.probes import Kinds, Probes
 
 WIDTHS = (32, 64, 128, 256)
 DEPTH = 3  # the reference decoder's default

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mutransfer.models import Decoder, DecoderShape
+from mutransfer.lab.decoder import Decoder
+from mutransfer.lab.layers import DecoderShape
 
 BASE = 32  # width at which every factor is 1
 

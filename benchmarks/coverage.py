@@ -25,10 +25,10 @@ from coverage_table import Tally, gathered
 from numpy.typing import NDArray
 
 from mutransfer.analysis import Estimate, GroupReport, Results, analyze, predict
-from mutransfer.analysis.group import Question, fitted_groups
-from mutransfer.analysis.joint import joint_fit
-from mutransfer.analysis.scaling import optima, points_of
-from mutransfer.analysis.wording import Words
+from mutransfer.analysis.curves.group import Question, fitted_groups
+from mutransfer.analysis.format import Words
+from mutransfer.analysis.laws.joint import joint_fit
+from mutransfer.analysis.transfer.scaling import optima, points_of
 
 Floats = NDArray[np.float64]
 Columns = dict[str, list[Any]]

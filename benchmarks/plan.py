@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import mutransfer as mt
-from mutransfer.parametrize.shapes import built
+from mutransfer.parametrize.model.shapes import built
 
 # Shape legend: B batch, T time, D width.
 

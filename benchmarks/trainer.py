@@ -21,11 +21,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from mutransfer.data import TrainingBatches, tokens_of
-from mutransfer.models import training_flops
+from mutransfer.lab.counts import training_flops
+from mutransfer.lab.data.batches import TrainingBatches
+from mutransfer.lab.data.tokens import tokens_of
+from mutransfer.lab.loop import Batch, train
+from mutransfer.lab.trial import lab_model, lab_optimizer, lab_plan, on_device
 from mutransfer.records import LabSettings
-from mutransfer.train.loop import Batch, train
-from mutransfer.train.trial import lab_model, lab_optimizer, lab_plan, on_device
 
 CPU = torch.device("cpu")
 

@@ -45,7 +45,7 @@ def test_public_names_are_frozen_and_few() -> None:
         ("mutransfer.workflows", "torch altair"),
         ("mutransfer.cli", "torch altair scipy"),
         ("mutransfer.report", "torch"),
-        ("mutransfer.data.corpus", "torch"),
+        ("mutransfer.lab.data.corpus", "torch"),
     ],
 )
 def test_importing_a_floor_loads_nothing_heavy(module, absent) -> None:

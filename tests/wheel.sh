@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 import mutransfer
-from mutransfer.data.corpus import corpus_hash
+from mutransfer.lab.data.corpus import corpus_hash
 from mutransfer.workflows import named_studies, named_study
 
 assert Path(mutransfer.__file__).is_relative_to(sys.argv[1]), mutransfer.__file__

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialResult, TrialSpec
 from mutransfer.records.study import LabTable
 from mutransfer.rules import HYBRIDS, TABLES, Plan, Role, explain
-from mutransfer.rules.derivation import Derivation
-from mutransfer.rules.explain import columns
+from mutransfer.rules.explanation.derivation import Derivation
+from mutransfer.rules.explanation.text import columns
 from mutransfer.rules.hybrids import SWITCHES, switches_of
 
 DOCS = Path(__file__).parent.parent / "docs"

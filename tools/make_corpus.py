@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 BYTES = 4_000_000
-PLACE = Path(__file__).parent.parent / "src/mutransfer/data/texts/addresses.jsonl.xz"
+PLACE = Path(__file__).parent.parent / "src/mutransfer/lab/data/texts/addresses.jsonl.xz"
 
 
 def main() -> None:

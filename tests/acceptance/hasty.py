@@ -9,12 +9,14 @@ import socket
 import sys
 
 from mutransfer.cli import main
-from mutransfer.sweep import claims, driver, local
+from mutransfer.sweep import driver
+from mutransfer.sweep.executors import local
+from mutransfer.sweep.store import claims
 
 HEARTBEAT_SECONDS, STALE_SECONDS, LOOK_SECONDS = 0.5, 5.0, 0.2
 HURRY = """
-import mutransfer.sweep.claims
-mutransfer.sweep.claims.HEARTBEAT_SECONDS = {}
+import mutransfer.sweep.store.claims
+mutransfer.sweep.store.claims.HEARTBEAT_SECONDS = {}
 """
 FEIGN = """
 import socket
@@ -24,7 +26,9 @@ socket.gethostname = lambda: {!r}
 
 def in_workers(text: str) -> None:
     """Have every worker that this process will start run something first."""
-    before, serving, after = local.BOOT.partition("from mutransfer.sweep.worker import serve")
+    before, serving, after = local.BOOT.partition(
+        "from mutransfer.sweep.executors.worker import serve"
+    )
     assert serving, "workers are started otherwise now"
     local.BOOT = before + text + serving + after
 

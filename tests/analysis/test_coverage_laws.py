@@ -9,9 +9,9 @@ from planted_surfaces import LN2
 from scipy.optimize import curve_fit, least_squares
 
 from mutransfer.analysis import GroupReport, Results, analyze, predict
-from mutransfer.analysis.group import Question, fitted_groups
-from mutransfer.analysis.scaling import optima, scaling
-from mutransfer.analysis.wording import Words
+from mutransfer.analysis.curves.group import Question, fitted_groups
+from mutransfer.analysis.format import Words
+from mutransfer.analysis.transfer.scaling import optima, scaling
 
 WIDTHS = (128.0, 256.0, 512.0, 1024.0, 2048.0)
 LOSS_INF, ALPHA, GAMMA_LOG = 2.2, 0.5, -0.2  # those of the notes on arXiv:2605.21486

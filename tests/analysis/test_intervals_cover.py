@@ -7,10 +7,10 @@ import pytest
 from planted_surfaces import LN2, WIDTHS, best_loss, quadratic, surface
 
 from mutransfer.analysis import Estimate, Results, analyze
-from mutransfer.analysis.fit import locate
-from mutransfer.analysis.grid import cells_by_group
-from mutransfer.analysis.noise import components
-from mutransfer.analysis.wording import Words
+from mutransfer.analysis.curves.fit import locate
+from mutransfer.analysis.curves.grid import cells_by_group
+from mutransfer.analysis.curves.noise import components
+from mutransfer.analysis.format import Words
 
 RATES = {1.0: np.arange(-10.0, -2.0), 0.5: np.arange(-10.0, -2.0, 0.5)}
 

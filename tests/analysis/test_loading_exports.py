@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mutransfer.analysis import load_results
-from mutransfer.analysis.loading.scalars import settings_of
-from mutransfer.analysis.loading.tracked import read_settings
+from mutransfer.analysis.loading.tensorboard import settings_of
+from mutransfer.analysis.loading.wandb import read_settings
 from mutransfer.errors import ResultsError
 
 

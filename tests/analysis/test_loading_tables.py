@@ -13,7 +13,7 @@ from planted_surfaces import columns as planted
 from planted_surfaces import quadratic
 
 from mutransfer.analysis import Results, analyze, load_results
-from mutransfer.analysis.grid import cells_by_group
+from mutransfer.analysis.curves.grid import cells_by_group
 from mutransfer.errors import ResultsError
 
 

@@ -9,7 +9,7 @@ from planted_surfaces import LN2, WIDTHS, best_loss, columns, quadratic, surface
 from scipy.interpolate import PchipInterpolator
 
 from mutransfer.analysis import Results, analyze
-from mutransfer.analysis.regret import _interpolated
+from mutransfer.analysis.transfer.regret import _interpolated
 
 
 @pytest.mark.parametrize("drift", [0.0, -0.5, 0.3])

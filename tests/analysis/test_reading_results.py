@@ -12,12 +12,7 @@ import pytest
 from planted_surfaces import columns, quadratic, surface
 
 from mutransfer.analysis import Results, analyze, load_results
-from mutransfer.records import (
-    CallableRunner,
-    LabRunner,
-    TrialResult,
-    TrialSpec,
-)
+from mutransfer.records import CallableRunner, LabRunner, TrialResult, TrialSpec
 
 DATA = "0" * 64
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 
-from mutransfer.cli.analyzing import Reading
+from mutransfer.cli.analysis import Reading
 from mutransfer.cli.app import app
 from mutransfer.workflows import inputs_named
 

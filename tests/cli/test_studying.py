@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from mutransfer.workflows import ladder, named
-from mutransfer.workflows.named import study_text
+from mutransfer.workflows.studies import ladder, named
+from mutransfer.workflows.studies.named import study_text
 
 TINY = """# Question: is it tiny?
 # Command:  mutransfer demo

@@ -7,7 +7,7 @@ import torch
 from check_models import BASE, WIDTHS, blamed, checked, mlp
 from torch import nn
 
-from mutransfer.coordcheck.optimizers import make_optimizers, names_of
+from mutransfer.coordcheck.runs.optimizers import make_optimizers, names_of
 
 MATRICES = ("2.weight", "4.weight")
 

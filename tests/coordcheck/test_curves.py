@@ -5,7 +5,7 @@ import pytest
 from check_models import BASE, WIDTHS, checked, mlp
 
 import mutransfer as mt
-from mutransfer.coordcheck.curves import curves_of
+from mutransfer.coordcheck.judgement.curves import curves_of
 
 ROWS = {row.name: row for row in mt.make_plan(mlp, base=BASE, target=64).rows}
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mutransfer.coordcheck.declared import Declared
-from mutransfer.coordcheck.late import doubted, is_doubted, open_late, risen_loss
+from mutransfer.coordcheck.diagnosis.late_steps import doubted, is_doubted, open_late, risen_loss
+from mutransfer.coordcheck.diagnosis.settings import Declared
 from mutransfer.coordcheck.result import Finding
 
 EARLY = Finding(

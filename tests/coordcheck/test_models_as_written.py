@@ -9,7 +9,7 @@ from check_models import BASE, LR, blamed, checked, mlp, points
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mutransfer.coordcheck.runs import moved
+from mutransfer.coordcheck.runs.train import moved
 from mutransfer.rules import Role
 
 

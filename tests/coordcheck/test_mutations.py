@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from check_models import LR, blamed, broken, checked, role
 
 import mutransfer as mt
-from mutransfer.models import Decoder, DecoderShape
+from mutransfer.lab.decoder import Decoder
+from mutransfer.lab.layers import DecoderShape
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])

@@ -12,7 +12,7 @@ from watched import case_folder, insist, watch
 
 from mutransfer.errors import TrialError
 from mutransfer.records.command import LossSource
-from mutransfer.sweep.losses import matches, read_loss
+from mutransfer.sweep.runners.losses import matches, read_loss
 
 TABLES = [
     b"step,loss\n1,2.5\n2,2.25\n",

@@ -19,7 +19,7 @@ from shares import cases
 from watched import SECRET, Said, case_folder, command, insist, watch
 
 from mutransfer.cli.progress import sweep_progress
-from mutransfer.cli.sweeping import summary
+from mutransfer.cli.sweep import summary
 from mutransfer.records import TrialSpec
 from mutransfer.sweep import driver
 from mutransfer.sweep.processes import end_group, place

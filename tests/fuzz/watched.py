@@ -20,8 +20,8 @@ from pathlib import Path
 
 from mutransfer import report, workflows  # noqa: F401 - what is compiled later is none of theirs
 from mutransfer.cli import main
-from mutransfer.cli.answer import WRONG_INPUT
 from mutransfer.cli.main import _complain
+from mutransfer.cli.output import WRONG_INPUT
 from mutransfer.errors import MutransferError
 
 SECONDS = 5.0

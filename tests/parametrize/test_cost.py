@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mutransfer.parametrize import make_plan, own_init
+from mutransfer.parametrize import make_plan
+from mutransfer.parametrize.model import init as own_init
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_single_entry_has_no_spread_and_is_not_believed_for_it() -> None:
 @pytest.mark.parametrize("fill", [nn.init.normal_, nn.init.kaiming_uniform_, torch.Tensor.normal_])
 def test_nothing_is_drawn_on_the_meta_device(fill, monkeypatch) -> None:
     """A random fill of a meta tensor takes torch a millisecond, times 10,000 tensors."""
-    from mutransfer.parametrize.shapes import built
+    from mutransfer.parametrize.model.shapes import built
 
     def build(width: int) -> nn.Module:
         layer = nn.Linear(width, width)

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 from zoo import mlp
 
-from mutransfer.models import Decoder
-from mutransfer.models.layers import DecoderShape
+from mutransfer.lab.decoder import Decoder
+from mutransfer.lab.layers import DecoderShape
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.rules import Plan
 

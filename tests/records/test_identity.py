@@ -15,7 +15,7 @@ from mutransfer.records import (
     TrialResult,
     TrialSpec,
 )
-from mutransfer.records.derive import derive
+from mutransfer.records.expressions import derive
 from mutransfer.sweep import lab_runner
 
 GOLDEN = Path(__file__).parent / "golden_ids.json"

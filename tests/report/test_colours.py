@@ -9,9 +9,9 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from mutransfer.report.charts import TOGETHER, legend
-from mutransfer.report.draw import shapes
-from mutransfer.report.figures import MOST_PANELS
+from mutransfer.report.figures.drawing.charts import shapes
+from mutransfer.report.figures.export import MOST_PANELS
+from mutransfer.report.page.charts import TOGETHER, legend
 from mutransfer.report.theme import GROUPS_ON_DARK, GROUPS_ON_LIGHT, ON_DARK, ON_LIGHT, ramp
 
 # Dichromacy at severity 1.0, on linear RGB.
@@ -43,7 +43,7 @@ GROUPS_APART = 10.0  # CIEDE2000; about 1 can just be seen side by side [assumed
 WIDTHS_APART = 7.0  # neighbours on a ramp: their order helps [assumed]
 MOST_WIDTHS = 5  # that a ramp keeps so far apart; of more, the legend singles one out
 LEAST_CONTRAST = 3.0  # [source: WCAG 2.2, 1.4.11 Non-text Contrast]
-CARDS = re.findall(r"--card: (#\w+)", (files("mutransfer.report") / "page.css").read_text())
+CARDS = re.findall(r"--card: (#\w+)", (files("mutransfer.report.page") / "page.css").read_text())
 GROUNDS = {"light": CARDS[0], "dark": CARDS[1]}
 GROUPS = {"light": GROUPS_ON_LIGHT, "dark": GROUPS_ON_DARK}
 RAMPS = {"light": ON_LIGHT, "dark": ON_DARK}
@@ -142,7 +142,7 @@ def test_groups_differ_by_shape_too_and_no_two_by_nothing() -> None:
 
 
 def test_a_legend_shows_the_shapes_of_its_groups() -> None:
-    style = (files("mutransfer.report") / "page.css").read_text()
+    style = (files("mutransfer.report.page") / "page.css").read_text()
     drawn = shapes(TOGETHER)
     buttons = legend(drawn, GROUPS_ON_LIGHT, drawn)
     for shape in drawn:

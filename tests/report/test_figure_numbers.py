@@ -10,17 +10,10 @@ import vl_convert
 from report_cases import HOSTILE, judged, no_scaling, planted, reported
 
 from mutransfer.analysis import Curve, GroupReport, Optimum, Report
-from mutransfer.analysis.types import Estimate, Quadratic
-from mutransfer.report import (
-    best_losses,
-    best_rates,
-    frame_of,
-    lines_of,
-    points_of,
-    tops_of,
-)
-from mutransfer.report.data import carried_rate, is_dense, parabolas_of, widths_of
-from mutransfer.report.figures import figure_specs, subtitle
+from mutransfer.analysis.types.estimates import Estimate, Quadratic
+from mutransfer.report import best_losses, best_rates, frame_of, lines_of, points_of, tops_of
+from mutransfer.report.figures.export import figure_specs, subtitle
+from mutransfer.report.figures.numbers.loss import carried_rate, is_dense, parabolas_of, widths_of
 
 NAN = math.nan
 

@@ -16,11 +16,12 @@ import vl_convert
 from report_cases import HOSTILE, judged, plan, planted
 
 from mutransfer.analysis import Comparison, Provenance, Report, Results
-from mutransfer.analysis.types import Estimate
+from mutransfer.analysis.types.estimates import Estimate
 from mutransfer.errors import ResultsError
-from mutransfer.report import tables, write_report
-from mutransfer.report.cards import headline, verdicts
-from mutransfer.report.page import page
+from mutransfer.report import write_report
+from mutransfer.report.page import tables
+from mutransfer.report.page.cards import headline, verdicts
+from mutransfer.report.page.page import page
 
 MOST_BYTES = 5_000_000
 
@@ -88,7 +89,10 @@ def test_no_element_loads_anything(demo: tuple[Results, Report, str]) -> None:
         assert tag not in {"link", "iframe", "object", "embed", "base", "img", "a"}
         assert not loading & set(attributes)
         assert not [name for name in attributes if name.startswith("on")]
-    assert "url(" not in (Path(__file__).parents[2] / "src/mutransfer/report/page.css").read_text()
+    assert (
+        "url("
+        not in (Path(__file__).parents[2] / "src/mutransfer/report/page/page.css").read_text()
+    )
 
 
 def test_the_verdict_comes_first(demo: tuple[Results, Report, str]) -> None:

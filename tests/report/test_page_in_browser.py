@@ -9,7 +9,7 @@ import pytest
 from report_cases import HOSTILE
 
 from mutransfer.analysis import Report
-from mutransfer.report.words import power
+from mutransfer.report.format import power
 
 pytestmark = pytest.mark.slow
 

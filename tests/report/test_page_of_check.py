@@ -17,9 +17,9 @@ from test_page import Elements, expressions, shown
 from mutransfer.coordcheck.result import CoordCheck, Diagnosis
 from mutransfer.errors import ResultsError
 from mutransfer.report import write_figures, write_report
-from mutransfer.report.check_data import domain, exponent_text, frame_of_check, panels_of
-from mutransfer.report.figures import figure_specs
-from mutransfer.report.page import page
+from mutransfer.report.figures.export import figure_specs
+from mutransfer.report.figures.numbers.check import domain, exponent_text, frame_of_check, panels_of
+from mutransfer.report.page.page import page
 
 SECTIONS = re.compile(r"<section>.*?</section>", re.DOTALL)
 ROW = re.compile(r"<tr>(<td>.*?)</tr>", re.DOTALL)

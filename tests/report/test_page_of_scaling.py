@@ -9,12 +9,12 @@ from report_cases import HOSTILE, judged, no_scaling, planted, predicted, report
 from test_page import Elements, shown
 
 from mutransfer.analysis import Estimate, Prediction, Report, Results, analyze
-from mutransfer.report.cards import headline, verdicts
-from mutransfer.report.footnotes import Footnotes
-from mutransfer.report.page import page, question
-from mutransfer.report.predictions import prediction_section
-from mutransfer.report.scaling import planes_note, scaling_table
-from mutransfer.report.words import number, power, slope_text
+from mutransfer.report.format import number, power, slope_text
+from mutransfer.report.page.cards import headline, verdicts
+from mutransfer.report.page.footnotes import Footnotes
+from mutransfer.report.page.page import page, question
+from mutransfer.report.page.predictions import prediction_section
+from mutransfer.report.page.scaling import planes_note, scaling_table
 
 
 @pytest.fixture(scope="module")

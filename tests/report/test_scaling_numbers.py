@@ -18,9 +18,8 @@ from report_cases import (
 )
 
 from mutransfer.analysis import CarriedRegret, Estimate, GroupReport, Prediction, Report
-from mutransfer.report.figures import figure_specs
-from mutransfer.report.matrix import cells_of, matrices, state_of, worst, worst_text
-from mutransfer.report.planes import (
+from mutransfer.report.figures.export import figure_specs
+from mutransfer.report.figures.numbers.planes import (
     LEAST_E,
     clipped,
     lacking,
@@ -28,7 +27,14 @@ from mutransfer.report.planes import (
     plane_points,
     planes_of,
 )
-from mutransfer.report.trends import trend_domain, trend_widths, trends_of
+from mutransfer.report.figures.numbers.regret_matrix import (
+    cells_of,
+    matrices,
+    state_of,
+    worst,
+    worst_text,
+)
+from mutransfer.report.figures.numbers.trends import trend_domain, trend_widths, trends_of
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from test_page_of_check import alone, drawings
 
 from mutransfer.coordcheck.result import Curve
 from mutransfer.report import write_figures
-from mutransfer.report.figures import figure_specs
-from mutransfer.report.size_data import size_domain, size_panels, size_rows
+from mutransfer.report.figures.export import figure_specs
+from mutransfer.report.figures.numbers.check_sizes import size_domain, size_panels, size_rows
 
 GROWING = Curve(
     "effect",

@@ -11,7 +11,7 @@ import pytest
 
 from mutransfer.errors import RuleError
 from mutransfer.rules import OPTIMIZERS, PARAMETRIZATIONS, Role, derivation, explain, rule_data
-from mutransfer.rules.patterns import folded
+from mutransfer.rules.explanation.patterns import folded
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE
 from mutransfer.rules.roles import REASONS, TOLD

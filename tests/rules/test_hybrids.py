@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from mutransfer.analysis.published.hybrids import ORDER, switches_on
+from mutransfer.literature.hybrids import ORDER, switches_on
 from mutransfer.rules import HYBRIDS, Role, in_form
 from mutransfer.rules.decay import constant_product
 from mutransfer.rules.hybrids import hybrid

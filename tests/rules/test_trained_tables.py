@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from mutransfer.data.corpus import EMBEDDED_HASH
+from mutransfer.lab.data.corpus import EMBEDDED_HASH
+from mutransfer.lab.trial import run_trial
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.records import LabRunner, LabSettings, TrialSpec
 from mutransfer.rules import PARAMETRIZATIONS
-from mutransfer.train import run_trial
 
 
 def build(width: int) -> nn.Module:

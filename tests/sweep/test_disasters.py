@@ -21,9 +21,9 @@ from mutransfer.cli import main
 from mutransfer.errors import StoreError
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.sweep import LocalExecutor, TrialStore, driver, run_sweep
-from mutransfer.sweep.claims import Claim, look, take
-from mutransfer.sweep.store import RESERVED_BYTES
-from mutransfer.sweep.work import Work
+from mutransfer.sweep.store.claims import Claim, look, take
+from mutransfer.sweep.store.store import RESERVED_BYTES
+from mutransfer.sweep.trial_run import Work
 
 
 class InProcess:

@@ -6,7 +6,7 @@ import pytest
 
 import mutransfer as mt
 from mutransfer.errors import StudyError
-from mutransfer.sweep.fingerprint import fingerprint
+from mutransfer.sweep.runners.fingerprint import fingerprint
 
 STUDY = {"schema": 1, "study": {"name": "f"}, "axes": {"width": [8], "lr": [0.5]}}
 

@@ -9,9 +9,9 @@ from runners import Valley, trials
 
 from mutransfer.errors import StoreError
 from mutransfer.sweep import TrialStore
-from mutransfer.sweep.claims import look, take
-from mutransfer.sweep.store import csv_row
-from mutransfer.sweep.work import Work
+from mutransfer.sweep.store.claims import look, take
+from mutransfer.sweep.store.store import csv_row
+from mutransfer.sweep.trial_run import Work
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import mutransfer.train.trial
-from mutransfer.data.corpus import EMBEDDED_HASH
+import mutransfer.lab.trial
+from mutransfer.lab.data.corpus import EMBEDDED_HASH
 from mutransfer.records import LabRunner, TrialSpec
 from mutransfer.records.lab import NUMERICS
 from mutransfer.sweep import LocalExecutor, TrialStore, run_sweep
-from mutransfer.workflows.lab import LabRun
+from mutransfer.workflows.studies.lab import LabRun
 
 SMALL = {"base_width": 16, "steps": 8, "batch": 4, "context": 32, "depth": 1}
 POINTS = [
@@ -53,8 +53,8 @@ def test_a_trial_computes_with_one_thread_however_many_there_are(monkeypatch, tm
         seen.append(torch.get_num_threads())
         return train(*arguments)
 
-    train = mutransfer.train.trial.train
-    monkeypatch.setattr(mutransfer.train.trial, "train", watched)
+    train = mutransfer.lab.trial.train
+    monkeypatch.setattr(mutransfer.lab.trial, "train", watched)
     curves(tmp_path, InProcess(), trials()[:1])
     assert seen == [1]
 

@@ -10,8 +10,9 @@ import torch
 from mutransfer.coordcheck import CoordCheck, Diagnosis
 from mutransfer.errors import StudyError
 from mutransfer.records import LadderSpec
-from mutransfer.workflows import Ladder, Rung, ladder, named_study, run_ladder, study_text
-from mutransfer.workflows.rungs import (
+from mutransfer.workflows import Ladder, Rung, named_study, run_ladder, study_text
+from mutransfer.workflows.studies import ladder
+from mutransfer.workflows.studies.rungs import (
     next_token_loss,
     rung_batch,
     rung_model,

@@ -13,7 +13,7 @@ from mutransfer.records.lab import NUMERICS
 from mutransfer.rules import Plan
 from mutransfer.sweep import TrialStore, expand, lab_runner, read_study
 from mutransfer.workflows import named_study, run_study, stored_plans, verdict_text
-from mutransfer.workflows.lab import relative_cost, same_training
+from mutransfer.workflows.studies.lab import relative_cost, same_training
 
 STUDY = """
 schema = 1

@@ -1,10 +1,13 @@
 """Transfer analysis from results alone: curves, optima, drift, regret, verdict. No torch."""
 
-from mutransfer.analysis.answers import Comparison, GroupReport, Report
-from mutransfer.analysis.fit import WINDOW
+from mutransfer.analysis.analyze import analyze
+from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.loading.load import load_results
 from mutransfer.analysis.predict import predict, predict_groups
-from mutransfer.analysis.quantities import (
+from mutransfer.analysis.results import Provenance, Results
+from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum, Quadratic
+from mutransfer.analysis.types.report import Comparison, GroupReport, Report
+from mutransfer.analysis.types.scaling import (
     Band,
     CarriedRegret,
     FastTransfer,
@@ -15,9 +18,6 @@ from mutransfer.analysis.quantities import (
     Scaling,
     WidthEstimate,
 )
-from mutransfer.analysis.report import analyze
-from mutransfer.analysis.results import Provenance, Results
-from mutransfer.analysis.types import Curve, Estimate, Optimum, Quadratic
 
 __all__ = [
     "WINDOW",

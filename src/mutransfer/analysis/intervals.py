@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mutransfer.analysis.quantities import is_skewed
-from mutransfer.analysis.types import Bools, Estimate, Floats
-from mutransfer.analysis.wording import Words
+from mutransfer.analysis.format import Words
+from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
+from mutransfer.analysis.types.scaling import is_skewed
 
 # Shape legend: S samples: the data's own value first, then the draws.
 

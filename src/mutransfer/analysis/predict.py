@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mutransfer.analysis.fit import WINDOW
-from mutransfer.analysis.group import fitted_groups
+from mutransfer.analysis.analyze import asked
+from mutransfer.analysis.curves.fit import WINDOW
+from mutransfer.analysis.curves.group import fitted_groups
+from mutransfer.analysis.format import Words, label
 from mutransfer.analysis.intervals import UPPER, sampled
-from mutransfer.analysis.laws import floor_law, power_law
-from mutransfer.analysis.quantities import LawName, Prediction, RateLaw
-from mutransfer.analysis.report import asked
+from mutransfer.analysis.laws.power_law import floor_law, power_law
 from mutransfer.analysis.results import Results
-from mutransfer.analysis.scaling import Optima, optima
-from mutransfer.analysis.types import LN2, Estimate, Floats
-from mutransfer.analysis.wording import Words, label
+from mutransfer.analysis.transfer.scaling import Optima, optima
+from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
+from mutransfer.analysis.types.scaling import LawName, Prediction, RateLaw
 from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: W widths, S samples (the data first, then the draws).

@@ -9,7 +9,7 @@ from itertools import compress
 
 import numpy as np
 
-from mutransfer.analysis.types import Bools, Floats
+from mutransfer.analysis.types.estimates import Bools, Floats
 from mutransfer.errors import ResultsError, listed, nearest
 from mutransfer.records import AnalysisTable
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from mutransfer.cli.answer import DONE, Answer
 from mutransfer.cli.app import Json, Output, app, examples, roles_of
-from mutransfer.cli.studying import sweep_answer
-from mutransfer.cli.sweeping import Workers
+from mutransfer.cli.output import DONE, Answer
+from mutransfer.cli.studies import sweep_answer
+from mutransfer.cli.sweep import Workers
 from mutransfer.errors import UsageError
 
 DEMOS = {"small": "demo", "large": "demo-large"}

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import cyclopts
 
-from mutransfer.cli import analyzing, checking, commands, studying, sweeping  # noqa: F401 - they fill the application
-from mutransfer.cli.answer import INTERRUPTED, OUR_BUG, WRONG_INPUT, Answer
+from mutransfer.cli import analysis, check, commands, studies, sweep  # noqa: F401 - registers the commands
 from mutransfer.cli.app import app
+from mutransfer.cli.output import INTERRUPTED, OUR_BUG, WRONG_INPUT, Answer
 from mutransfer.errors import MutransferError, UsageError, plain
 
 

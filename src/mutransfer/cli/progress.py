@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from mutransfer.cli.answer import point_text
+from mutransfer.cli.output import point_text
 from mutransfer.errors import plain
 from mutransfer.records import TrialSpec
 from mutransfer.sweep import Outcome

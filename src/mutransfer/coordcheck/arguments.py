@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from mutransfer.coordcheck.optimizers import Rate
+from mutransfer.coordcheck.runs.optimizers import Rate
 from mutransfer.errors import ModelError, RoleError, RuleError
-from mutransfer.models.device import checked_device
+from mutransfer.parametrize.model.device import checked_device
 
 FEWEST_STEPS = 3
 SHOWN = 60  # letters of a value that an error repeats

@@ -13,17 +13,18 @@ import torch
 from torch import nn
 
 from mutransfer.coordcheck.arguments import checked_arguments
-from mutransfer.coordcheck.curves import curves_of
-from mutransfer.coordcheck.declared import decay_notes
-from mutransfer.coordcheck.diagnosis import diagnose, product_notes
-from mutransfer.coordcheck.expected import has_known_steps
-from mutransfer.coordcheck.late import doubted, is_doubted, open_late, risen_loss
-from mutransfer.coordcheck.optimizers import Kind, Rate, update_of
-from mutransfer.coordcheck.plans import Plans, plans_of
-from mutransfer.coordcheck.power import caught, planted
-from mutransfer.coordcheck.probes import Key, Kinds
+from mutransfer.coordcheck.diagnosis.diagnose import diagnose, product_notes
+from mutransfer.coordcheck.diagnosis.late_steps import doubted, is_doubted, open_late, risen_loss
+from mutransfer.coordcheck.diagnosis.settings import decay_notes
+from mutransfer.coordcheck.judgement.curves import curves_of
+from mutransfer.coordcheck.judgement.expected import has_known_steps
+from mutransfer.coordcheck.judgement.exponents import findings, pooled_noise, slopes_of, steps_of
+from mutransfer.coordcheck.judgement.power import caught, planted
 from mutransfer.coordcheck.result import CoordCheck, Finding, Outcome
-from mutransfer.coordcheck.runs import (
+from mutransfer.coordcheck.runs.optimizers import Kind, Rate, update_of
+from mutransfer.coordcheck.runs.plans import Plans, plans_of
+from mutransfer.coordcheck.runs.probes import Key, Kinds
+from mutransfer.coordcheck.runs.train import (
     Floats,
     Loss,
     Setting,
@@ -32,12 +33,6 @@ from mutransfer.coordcheck.runs import (
     moved,
     readings,
     uncompiled,
-)
-from mutransfer.coordcheck.verdict import (
-    findings,
-    pooled_noise,
-    slopes_of,
-    steps_of,
 )
 from mutransfer.errors import ModelError, listed
 from mutransfer.rules import Plan, PlanRow, Role, Update

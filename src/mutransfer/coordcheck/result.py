@@ -151,7 +151,7 @@ class CoordCheck:
 
     def table(self) -> str:
         """Write the answer for a terminal: verdict, diagnoses, and one line per kind of layer."""
-        from mutransfer.coordcheck.words import table
+        from mutransfer.coordcheck.format import table
 
         return table(self)
 

@@ -9,11 +9,11 @@ from math import prod
 from torch import nn
 
 from mutransfer.errors import ModelError
-from mutransfer.parametrize.axes import growing_axes, raw_parameters, read_axes
-from mutransfer.parametrize.layers import layout
-from mutransfer.parametrize.own_forward import is_tied, own_multipliers
-from mutransfer.parametrize.own_init import Pool, measured_init, pooled
-from mutransfer.parametrize.shapes import (
+from mutransfer.parametrize.model.axes import growing_axes, raw_parameters, read_axes
+from mutransfer.parametrize.model.init import Pool, measured_init, pooled
+from mutransfer.parametrize.model.layers import layout
+from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
+from mutransfer.parametrize.model.shapes import (
     Build,
     Owned,
     built,
@@ -21,13 +21,13 @@ from mutransfer.parametrize.shapes import (
     same_names,
     untouched_randomness,
 )
-from mutransfer.parametrize.watching import Seen, watched
 from mutransfer.rules.optimizers import optimizer_named
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import parametrization_named
 from mutransfer.rules.roles import Role
 from mutransfer.rules.symmetry import in_form
+from mutransfer.tracing import Seen, watched
 
 
 def make_plan(

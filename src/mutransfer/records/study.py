@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from mutransfer.errors import nearest
 from mutransfer.records.base import Record
 from mutransfer.records.command import CommandTable, PathText
-from mutransfer.records.derive import names_in
+from mutransfer.records.expressions import names_in
 from mutransfer.records.lab import LabSettings
 from mutransfer.records.trial import AxisValue
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from mutransfer.records.base import Record, canonical_json, plain_number
-from mutransfer.records.derive import derive
+from mutransfer.records.expressions import derive
 
 
 def _scalar(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON value

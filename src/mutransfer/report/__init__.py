@@ -1,6 +1,7 @@
 """Reports: figures, and one self-contained HTML page. No torch."""
 
-from mutransfer.report.data import (
+from mutransfer.report.figures.export import write_figures
+from mutransfer.report.figures.numbers.loss import (
     Frame,
     Line,
     Point,
@@ -10,9 +11,8 @@ from mutransfer.report.data import (
     points_of,
     tops_of,
 )
-from mutransfer.report.figures import write_figures
-from mutransfer.report.page import write_report
-from mutransfer.report.trends import Trend, best_losses, best_rates
+from mutransfer.report.figures.numbers.trends import Trend, best_losses, best_rates
+from mutransfer.report.page.page import write_report
 
 __all__ = [
     "Frame",

@@ -1,8 +1,8 @@
 """Rules: scaling as data over shapes. Standard library only."""
 
-from mutransfer.rules.cells import rule_data
-from mutransfer.rules.derivation import derivation
-from mutransfer.rules.explain import explain
+from mutransfer.rules.explanation.cells import rule_data
+from mutransfer.rules.explanation.derivation import derivation
+from mutransfer.rules.explanation.text import explain
 from mutransfer.rules.hybrids import HYBRIDS
 from mutransfer.rules.optimizers import OPTIMIZERS, Update
 from mutransfer.rules.plan import Plan, PlanRow

@@ -144,7 +144,7 @@ class Plan:
     rows: tuple[PlanRow, ...]
 
     def __str__(self) -> str:
-        from mutransfer.rules.explain import explain
+        from mutransfer.rules.explanation.text import explain
 
         return explain(self)
 

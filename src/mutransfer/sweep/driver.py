@@ -11,9 +11,9 @@ from typing import Protocol
 
 from mutransfer.errors import StoreError
 from mutransfer.records import AxisValue, TrialResult, TrialSpec
-from mutransfer.sweep.claims import STALE_SECONDS, Mark
-from mutransfer.sweep.store import TrialStore, csv_row, told
-from mutransfer.sweep.work import Do, Outcome, Runner, Work
+from mutransfer.sweep.store.claims import STALE_SECONDS, Mark
+from mutransfer.sweep.store.store import TrialStore, csv_row, told
+from mutransfer.sweep.trial_run import Do, Outcome, Runner, Work
 
 RUNS = 2  # a trial that failed in one run is tried again in the next, and then given up
 LOOK_SECONDS = 1.0

@@ -9,9 +9,9 @@ from typing import Any
 
 from mutransfer.errors import StoreError
 from mutransfer.records import TrialSpec
-from mutransfer.sweep.claims import STALE_SECONDS
 from mutransfer.sweep.files import read_inside
-from mutransfer.sweep.store import TrialStore, csv_row, told
+from mutransfer.sweep.store.claims import STALE_SECONDS
+from mutransfer.sweep.store.store import TrialStore, csv_row, told
 
 
 @dataclass(slots=True)

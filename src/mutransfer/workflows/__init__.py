@@ -6,10 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mutransfer.workflows.checking import check_named
-    from mutransfer.workflows.ladder import Ladder, Rung, run_ladder
-    from mutransfer.workflows.models import build_named, inputs_named
-    from mutransfer.workflows.named import (
+    from mutransfer.literature.text import published_answer
+    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.report.text.snippet import prediction_answer, snippet
+    from mutransfer.workflows.analyze import (
+        Asked,
+        analyze_path,
+        predict_path,
+        report_path,
+        stored_plans,
+    )
+    from mutransfer.workflows.check import check_named
+    from mutransfer.workflows.studies.ladder import Ladder, Rung, run_ladder
+    from mutransfer.workflows.studies.named import (
         NamedRun,
         NamedStudy,
         named_studies,
@@ -17,17 +26,8 @@ if TYPE_CHECKING:
         run_named,
         study_text,
     )
-    from mutransfer.workflows.published import published_answer
-    from mutransfer.workflows.reading import (
-        Asked,
-        analyze_path,
-        predict_path,
-        report_path,
-        stored_plans,
-    )
-    from mutransfer.workflows.recommending import prediction_answer, snippet
-    from mutransfer.workflows.studies import Prepared, StudyRun, prepare, run_study
-    from mutransfer.workflows.telling import verdict_text
+    from mutransfer.workflows.studies.run import Prepared, StudyRun, prepare, run_study
+    from mutransfer.workflows.user_code import build_named, inputs_named
 
 __all__ = [
     "Asked",
@@ -59,35 +59,35 @@ __all__ = [
 
 # Resolved on first use: reading a small file must not wait for what runs sweeps.
 _HOMES = {
-    "Asked": "reading",
-    "Ladder": "ladder",
-    "NamedRun": "named",
-    "NamedStudy": "named",
-    "Prepared": "studies",
-    "Rung": "ladder",
-    "StudyRun": "studies",
-    "analyze_path": "reading",
-    "build_named": "models",
-    "check_named": "checking",
-    "inputs_named": "models",
-    "named_studies": "named",
-    "named_study": "named",
-    "predict_path": "reading",
-    "prediction_answer": "recommending",
-    "prepare": "studies",
-    "published_answer": "published",
-    "report_path": "reading",
-    "run_ladder": "ladder",
-    "run_named": "named",
-    "run_study": "studies",
-    "snippet": "recommending",
-    "stored_plans": "reading",
-    "study_text": "named",
-    "verdict_text": "telling",
+    "Asked": "workflows.analyze",
+    "Ladder": "workflows.studies.ladder",
+    "NamedRun": "workflows.studies.named",
+    "NamedStudy": "workflows.studies.named",
+    "Prepared": "workflows.studies.run",
+    "Rung": "workflows.studies.ladder",
+    "StudyRun": "workflows.studies.run",
+    "analyze_path": "workflows.analyze",
+    "build_named": "workflows.user_code",
+    "check_named": "workflows.check",
+    "inputs_named": "workflows.user_code",
+    "named_studies": "workflows.studies.named",
+    "named_study": "workflows.studies.named",
+    "predict_path": "workflows.analyze",
+    "prediction_answer": "report.text.snippet",
+    "prepare": "workflows.studies.run",
+    "published_answer": "literature.text",
+    "report_path": "workflows.analyze",
+    "run_ladder": "workflows.studies.ladder",
+    "run_named": "workflows.studies.named",
+    "run_study": "workflows.studies.run",
+    "snippet": "report.text.snippet",
+    "stored_plans": "workflows.analyze",
+    "study_text": "workflows.studies.named",
+    "verdict_text": "report.text.analysis",
 }
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute may be anything
     if name not in _HOMES:
         raise AttributeError(f"module 'mutransfer.workflows' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"mutransfer.workflows.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"mutransfer.{_HOMES[name]}"), name)

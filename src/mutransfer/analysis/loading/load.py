@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mutransfer.analysis.loading.objects import read_json
+from mutransfer.analysis.loading.csv import read_csv
+from mutransfer.analysis.loading.json_rows import read_json
 from mutransfer.analysis.loading.parquet import MAGIC, read_parquet
-from mutransfer.analysis.loading.scalars import EXAMPLE, read_scalars
-from mutransfer.analysis.loading.spreadsheet import read_csv
 from mutransfer.analysis.loading.store import read_store
 from mutransfer.analysis.loading.table import Table, as_results
-from mutransfer.analysis.loading.tracked import read_runs, run_folders
+from mutransfer.analysis.loading.tensorboard import EXAMPLE, read_scalars
+from mutransfer.analysis.loading.wandb import read_runs, run_folders
 from mutransfer.analysis.results import Results
 from mutransfer.errors import ResultsError
 

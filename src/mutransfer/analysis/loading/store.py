@@ -14,7 +14,7 @@ import numpy as np
 
 from mutransfer.analysis.loading.table import Table, renamed
 from mutransfer.analysis.results import Cell, Places, Provenance, Results
-from mutransfer.analysis.types import Floats
+from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import ResultsError
 from mutransfer.records import AnalysisTable, LabSettings
 

@@ -10,10 +10,10 @@ from itertools import compress
 
 import numpy as np
 
-from mutransfer.analysis.loading.naming import advice, close_name, shortened, to_type
+from mutransfer.analysis.loading.column_names import advice, close_name, shortened, to_type
 from mutransfer.analysis.loading.numbers import BASES, is_nothing, number
 from mutransfer.analysis.results import NEEDED, OUTCOMES, Cell, Places, Results, as_floats
-from mutransfer.analysis.types import Bools
+from mutransfer.analysis.types.estimates import Bools
 from mutransfer.errors import ResultsError, listed
 
 # Columns that are numbers whatever else stands in them.

@@ -1,0 +1,1 @@
+"""Loss curves over learning rates: grid, local fit, noise, skew."""

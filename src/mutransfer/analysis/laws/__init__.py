@@ -1,0 +1,1 @@
+"""Power laws over a scale, fitted to many bootstrap draws at once."""

@@ -1,0 +1,1 @@
+"""Transfer across scales: drift, regret, laws of the optimum, verdict, comparison."""

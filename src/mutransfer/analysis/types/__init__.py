@@ -1,0 +1,1 @@
+"""The dataclasses that an analysis returns."""

@@ -1,0 +1,227 @@
+"""This file is what an analysis says about scaling: laws, robustness, predictability, cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mutransfer.analysis.types.estimates import Estimate
+
+LawName = Literal["constant", "power"]
+WORTH_TELLING = 0.05  # octaves of skew: a third of what a usual interval is long
+
+Speed = Literal["fast", "not fast", "undetermined"]
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedRegret:
+    """What one width's best rate costs at a larger width.
+
+    Args:
+        proxy: The width that the rate was tuned at.
+        target: The larger width that it is used at.
+        regret: Its cost there, in nats; `low` and `high` are one-sided 95 % bounds.
+        share: The same as a share of the best loss at the target.
+        grid: The same between rates that were tried, in nats, without an interval.
+    """
+
+    proxy: float
+    target: float
+    regret: Estimate
+    share: Estimate
+    grid: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Laws:
+    """Power laws over the scale n; 90 % intervals.
+
+    Best loss L*(n) = loss_inf + amplitude · n^-alpha; best rate η*(n) = 2^log2_lr · n^-beta;
+    curvature of the loss in ln(rate) at the best rate = curvature · n^gamma_log.
+
+    Args:
+        loss_inf: L∞, the loss that remains at infinite scale, in nats.
+        amplitude: A, in nats.
+        alpha: Exponent of the reducible loss.
+        log2_lr: log2 of B, the best rate that the law gives at n = 1.
+        beta: Exponent of the best rate; minus the drift.
+        curvature: C in ln(rate), in nats, at n = 1.
+        gamma_log: Exponent of the curvature in ln(rate).
+        gamma: Exponent of the curvature in the rate itself, gamma_log + 2·beta.
+    """
+
+    loss_inf: Estimate
+    amplitude: Estimate
+    alpha: Estimate
+    log2_lr: Estimate
+    beta: Estimate
+    curvature: Estimate
+    gamma_log: Estimate
+    gamma: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class FitErrors:
+    """How well laws describe the losses: E in other norms, and what noise alone would leave.
+
+    Args:
+        noise_floor: What E would be if the laws were exact and only noise was left, in nats².
+        rmse: Square root of E, in nats.
+        relative: Mean of |residual| / loss.
+        lr: Mean squared residual of ln(best rate) about its power law.
+        held_out: Mean squared residual at the largest width of a joint fit without it, in nats².
+        linear: E of the joint fit with a parabola in the rate instead of its logarithm, in nats².
+    """
+
+    noise_floor: Estimate
+    rmse: Estimate
+    relative: Estimate
+    lr: Estimate
+    held_out: Estimate
+    linear: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class FastTransfer:
+    """Whether the best rate converges faster than the loss needs (arXiv:2512.22768).
+
+    The best rate is fitted as ln η*(n) = ln η∞ + b · n^-delta. Transfer is fast if the regret
+    vanishes faster than the reducible loss: delta > alpha / 2.
+
+    Args:
+        speed: 'fast', 'not fast' or 'undetermined'.
+        delta: Exponent of the best rate's distance to its limit.
+        margin: delta - alpha / 2.
+    """
+
+    speed: Speed
+    delta: Estimate
+    margin: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class WidthEstimate:
+    """One estimate at one value of the scale.
+
+    Args:
+        width: The value of the scale.
+        estimate: The estimate there.
+    """
+
+    width: float
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The laws at one value of the scale, for drawing them with their uncertainty.
+
+    Args:
+        width: The value of the scale.
+        log2_lr: log2 of the best rate by its power law.
+        loss: Best loss by its power law, in nats.
+    """
+
+    width: float
+    log2_lr: Estimate
+    loss: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How a group scales, and how far that can be trusted.
+
+    Args:
+        laws: The power laws.
+        kappa: Transfer robustness exponent alpha + gamma_log (arXiv:2605.21486): a fixed relative
+            error of the rate costs a share ∝ n^kappa of the reducible loss; negative is robust.
+        kappa_joint: The same from the joint fit of all losses; a check, without an interval.
+        kappa_sensitivity: Range of kappa when one width is left out; no interval.
+        E: Loss predictability error: mean squared residual of the joint fit, in nats².
+        errors: E in other norms, and its noise floor.
+        fast: Whether transfer is fast.
+        lr_sensitivity: Per width, mean excess loss over the rates tried at every width
+            (arXiv:2309.14322), in nats.
+        skew: How far a cubic's minimum lies above the parabola's, averaged over widths, in octaves:
+            about what best rates err by where curves are no parabolas.
+        bands: The laws from the smallest to the largest width.
+    """
+
+    laws: Laws
+    kappa: Estimate
+    kappa_joint: Estimate
+    kappa_sensitivity: Estimate
+    E: Estimate
+    errors: FitErrors
+    fast: FastTransfer
+    lr_sensitivity: tuple[WidthEstimate, ...]
+    skew: Estimate
+    bands: tuple[Band, ...]
+
+    @property
+    def is_skewed(self) -> bool:
+        """Whether the curves are skewed enough to matter."""
+        return is_skewed(self.skew)
+
+
+def is_skewed(skew: Estimate) -> bool:
+    """Say whether best rates err by more than noise, and by so much that it matters.
+
+    Example:
+        >>> is_skewed(Estimate(0.18, 0.1, 0.25)), is_skewed(Estimate(0.18, -0.1, 0.4))
+        (True, False)
+    """
+    if skew.value is None or skew.low is None or skew.high is None:
+        return False
+    return abs(skew.value) > WORTH_TELLING and not skew.low <= 0 <= skew.high
+
+
+@dataclass(frozen=True, slots=True)
+class RateLaw:
+    """One law of the best rate, extrapolated to a target.
+
+    Args:
+        name: 'constant' (the best rate stays) or 'power' (it moves as a power of the scale).
+        log2_lr: log2 of the rate at the target; 90 % interval with the scatter between widths.
+        held_out: How far the law of the smaller widths misses the largest one's best rate, in
+            octaves.
+    """
+
+    name: LawName
+    log2_lr: Estimate
+    held_out: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What to expect at a target that was not run.
+
+    Args:
+        group: The group.
+        scale: Name of the scale.
+        hyperparameter: Name of what is tuned.
+        width: The target's value of the scale.
+        extrapolation: The target over the largest value that was run.
+        lr: The rate to use; its 90 % interval is the union of both laws'.
+        log2_lr: log2 of the same.
+        loss: The loss at the best rate there, in nats; 90 % interval.
+        regret: Expected cost of using this rate there, in nats; `high` is a one-sided 95 % bound.
+        regret_share: The same as a share of the loss.
+        law: The law that the rate is from: the one that misses the largest width less.
+        laws: Both laws.
+        warnings: Why to be careful, in sentences.
+    """
+
+    group: str
+    scale: str
+    hyperparameter: str
+    width: float
+    extrapolation: float
+    lr: Estimate
+    log2_lr: Estimate
+    loss: Estimate
+    regret: Estimate
+    regret_share: Estimate
+    law: LawName
+    laws: tuple[RateLaw, ...]
+    warnings: tuple[str, ...]

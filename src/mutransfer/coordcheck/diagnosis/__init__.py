@@ -1,0 +1,1 @@
+"""Diagnosis: from deviating exponents to the scaling rule that is violated."""

@@ -1,0 +1,1 @@
+"""Judgement: fitted exponents against the exponents of a correct parametrization."""

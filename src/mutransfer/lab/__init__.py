@@ -1,0 +1,1 @@
+"""The lab: the reference decoder, its data and its deterministic trainer."""

@@ -1,0 +1,141 @@
+"""This file is where text comes from: the embedded corpus, or the user's file or folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import IO
+
+from mutransfer.errors import DataError
+
+# Content hash of the shipped text, so that resuming a sweep need not unpack it.
+EMBEDDED_HASH = "cc24a5794d592a6c335a7eadf401686006b4033d766b1e97a08b62ef8d125730"
+PIECE_BYTES = 2**14
+WHOLE_BYTES = 2**20  # a larger file of a folder is cut, so that it may be larger than memory
+NUL_IS_BINARY = 2**13
+
+Document = tuple[str, bytes]
+
+
+def corpus_hash(source: str | None) -> str:
+    """Give the sha256 of a text's documents, which is part of a trial's identity.
+
+    Args:
+        source: A file or folder, or None for the embedded corpus. What else is installed on
+            the machine never matters: the same study names the same trials everywhere.
+
+    Raises:
+        DataError: The text cannot be read.
+    """
+    return EMBEDDED_HASH if source is None else hashed(documents(source))
+
+
+def hashed(texts: Iterator[Document]) -> str:
+    """Hash documents with their names, which decide what is held out."""
+    digest = hashlib.sha256()
+    for name, text in texts:
+        digest.update(f"{name}\n{len(text)}\n".encode(errors="surrogateescape"))
+        digest.update(text)
+    return digest.hexdigest()
+
+
+def documents(source: str | None) -> Iterator[Document]:
+    """Give the documents of a text, in an order that does not depend on the machine.
+
+    The embedded corpus has one per address, a folder one per file, and a single file, like a
+    file above 1 MiB in a folder, one per 16 kB, so that it too has a held-out part. Hidden and
+    binary files in a folder are skipped. Any other bytes are text: tokens are bytes, so no
+    encoding is assumed.
+
+    Raises:
+        DataError: There is nothing to read.
+    """
+    if source is None:
+        yield from _embedded()
+        return
+    path = Path(source)
+    try:
+        if path.is_dir():
+            yield from _folder(path)
+        else:
+            with path.open("rb") as file:
+                yield from _pieces("", file, path=path)
+    except OSError as problem:
+        raise DataError(
+            f"{problem.filename or path} cannot be read: {problem.strerror}",
+            why="trials are trained on this text",
+            fix="set text in [lab] to a file or folder of text, or leave it out for the "
+            "embedded one",
+        ) from None
+
+
+def is_held_out(name: str) -> bool:
+    """Tell whether a document is held out: about 1 in 20, by the hash of its name.
+
+    Example:
+        >>> sum(is_held_out(f"speech-{k}") for k in range(1000))
+        56
+    """
+    return rank(name) < 2**64 // 20
+
+
+def rank(name: str) -> int:
+    """Give a document a fixed random number."""
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def _embedded() -> Iterator[Document]:
+    """Unpack the shipped addresses."""
+    packed = (files("mutransfer.lab.data") / "texts" / "addresses.jsonl.xz").read_bytes()
+    for line in lzma.decompress(packed).decode().splitlines():
+        entry = json.loads(line)
+        yield entry["name"], entry["text"].encode()
+
+
+def _folder(folder: Path) -> Iterator[Document]:
+    """Read a folder's text files."""
+    found = False
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in parts) or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            start = file.peek(NUL_IS_BINARY)[:NUL_IS_BINARY]
+            if not start or b"\0" in start:
+                continue
+            found = True
+            if path.stat().st_size > WHOLE_BYTES:
+                yield from _pieces("/".join(parts), file, path=path)
+            else:
+                yield "/".join(parts), file.read()
+    if not found:
+        raise DataError(
+            f"{folder} holds no text file",
+            why="trials are trained on this text",
+            fix="set text in [lab] to a folder with text files, hidden and binary ones aside",
+        )
+
+
+def _pieces(name: str, file: IO[bytes], *, path: Path) -> Iterator[Document]:
+    """Cut a file into pieces that end with a line; a single file's own name does not matter."""
+    number = 0
+    while piece := file.read(PIECE_BYTES):
+        if number == 0 and b"\0" in piece[:NUL_IS_BINARY]:
+            raise DataError(
+                f"{path} is not text: it has zero bytes",
+                why="trials are trained on the bytes of text",
+                fix="set text in [lab] to a text file, or to a folder of them",
+            )
+        yield f"{name}#{number}", piece + file.readline(PIECE_BYTES)
+        number += 1
+    if number == 0:
+        raise DataError(
+            f"{path} is empty",
+            why="trials are trained on this text",
+            fix="set text in [lab] to a file with text, or leave it out for the embedded one",
+        )

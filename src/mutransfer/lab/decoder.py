@@ -1,0 +1,80 @@
+"""This file is the reference decoder transformer of the lab."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mutransfer.errors import ModelError
+from mutransfer.lab.layers import Block, DecoderShape, norm, rotary_tables
+
+# Shape legend: B batch, T time, D width, V vocabulary.
+
+
+class Decoder(nn.Module):
+    """Predict the next token: embedding, pre-norm blocks, a last norm, an untied readout.
+
+    A plain network: it knows no base and no rule, so any parametrization can be applied to it.
+    Every parameter belongs to an `nn.Linear`, `nn.Embedding` or `nn.RMSNorm`. The weights come
+    from torch's default generator, in the order of `named_modules`; a weight that starts
+    at zero draws its numbers too, so switches leave all other weights as they are.
+
+    Args:
+        shape: Sizes and switches.
+
+    Example:
+        >>> model = Decoder(DecoderShape(width=32))
+        >>> model(torch.zeros(2, 64, dtype=torch.long)).shape
+        torch.Size([2, 64, 256])
+    """
+
+    def __init__(self, shape: DecoderShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
+        self.final_norm = norm(shape)
+        self.readout = nn.Linear(shape.width, shape.vocabulary, bias=shape.biases)
+        self._draw()
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """Give the logits of each next token, of shape BTV.
+
+        Raises:
+            ModelError: With more tokens than the context has.
+        """
+        num_tokens = tokens_BT.shape[1]
+        if num_tokens > self.shape.context:
+            raise ModelError(
+                f"{num_tokens} tokens in a context of {self.shape.context}",
+                why="positions past the context were never trained",
+                fix=f"give {self.shape.context} tokens, or build with context={num_tokens}",
+            )
+        tables = rotary_tables(num_tokens, self.shape.head_width, device=tokens_BT.device)
+        x_BTD = self.embedding(tokens_BT)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, tables)
+        logits_BTV: Tensor = self.readout(self.final_norm(x_BTD))
+        return logits_BTV
+
+    @torch.no_grad()
+    def _draw(self) -> None:
+        """Draw every weight; gains already are 1."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=self._std(name, module.in_features))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def _std(self, name: str, fan_in: int) -> float:
+        """Give the standard deviation that a linear layer is drawn with."""
+        if name == "readout":
+            stds = {"mup": 1 / fan_in, "sp": 1 / math.sqrt(fan_in), "zero": 0.0}
+            return stds[self.shape.readout_init]
+        if name.endswith(".query") and self.shape.query_init == "zero":
+            return 0.0
+        return 1 / math.sqrt(fan_in)

@@ -1,0 +1,112 @@
+"""This file is the training loop: steps, clipping, divergence as a fact, the loss curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mutransfer.lab.schedules import share_of_peak
+from mutransfer.records import LabSettings
+
+# Shape legend: B batch, T time, V vocabulary.
+
+CURVE_POINTS = 200
+READ_EVERY = 16  # steps between looks at the loss where each of them waits for an accelerator
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training run left behind.
+
+    Args:
+        curve: (step, training loss in nats), at most some 200 points.
+        steps: Steps done.
+        diverged_at: The first step whose loss was not finite, or None.
+    """
+
+    curve: tuple[tuple[int, float], ...]
+    steps: int
+    diverged_at: int | None
+
+
+def precision(settings: LabSettings, device: torch.device) -> AbstractContextManager[object]:
+    """Run the matmuls in bfloat16 if the trial asks for it."""
+    if settings.dtype == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def loss_of(model: nn.Module, batch: Batch) -> Tensor:
+    """Give the mean cross-entropy of the next token, in nats."""
+    inputs_BT, targets_BT = batch
+    logits_BTV = model(inputs_BT)
+    return F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: nn.Module, batches: Iterable[Batch], settings: LabSettings, device: torch.device
+) -> float:
+    """Give the mean loss over equal batches of held-out text, in nats per token."""
+    with precision(settings, device):
+        losses = [loss_of(model, batch) for batch in batches]
+    return float(torch.stack(losses).double().mean())
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch_at: Callable[[int], Batch],
+    settings: LabSettings,
+    device: torch.device,
+) -> Trained:
+    """Train in place for the trial's steps, or until the loss is no longer finite."""
+    peaks = [float(group["lr"]) for group in optimizer.param_groups]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    losses: list[float] = []
+    unread: list[Tensor] = []
+    read_every = 1 if device.type == "cpu" else READ_EVERY
+    for step in range(1, settings.steps + 1):
+        share = share_of_peak(
+            settings.schedule,
+            step,
+            steps=settings.steps,
+            warmup=settings.warmup_steps,
+            cooldown=settings.cooldown,
+        )
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * share
+        with precision(settings, device):
+            loss = loss_of(model, batch_at(step))
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        if settings.clip:
+            torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        unread.append(loss.detach())
+        if len(unread) == read_every or step == settings.steps:
+            losses += torch.stack(unread).tolist()
+            unread.clear()
+            if not all(map(math.isfinite, losses[-read_every:])):
+                break
+    diverged_at = next((k + 1 for k, x in enumerate(losses) if not math.isfinite(x)), None)
+    return Trained(
+        _thinned(losses[: (diverged_at or 0) - 1] if diverged_at else losses),
+        len(losses),
+        diverged_at,
+    )
+
+
+def _thinned(losses: list[float]) -> tuple[tuple[int, float], ...]:
+    """Keep the first, the last, and evenly spaced steps between them."""
+    stride = max(1, math.ceil(len(losses) / CURVE_POINTS))
+    kept = [k for k in range(len(losses)) if k % stride == 0 or k == len(losses) - 1]
+    return tuple((k + 1, losses[k]) for k in kept)

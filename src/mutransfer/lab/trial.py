@@ -1,0 +1,189 @@
+"""This file is one trial: settings in, result out, the same bits every time."""
+
+from __future__ import annotations
+
+import math
+import platform
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import mutransfer
+from mutransfer.lab.counts import num_parameters, training_flops
+from mutransfer.lab.data.batches import HeldOut, TrainingBatches
+from mutransfer.lab.data.tokens import tokens_of
+from mutransfer.lab.decoder import Decoder
+from mutransfer.lab.layers import DecoderShape
+from mutransfer.lab.loop import held_out_loss, train
+from mutransfer.lab.optimizers import OPTIMIZERS
+from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.parametrize.model.device import checked_device
+from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
+from mutransfer.records.provenance import checkout_commit
+from mutransfer.rules import Plan
+from mutransfer.rules.optimizers import optimizer_named
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: the bits must not depend on the machine, nor on who else works."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
+def run_trial(
+    spec: TrialSpec,
+    *,
+    text: str | None = None,
+    device: str = "cpu",
+    trial_dir: Path | None = None,
+) -> TrialResult:
+    """Train the reference decoder once, as the trial says.
+
+    A run that diverges is a result: `diverged_at` is the first step at which the loss was not
+    finite, or the last step if the held-out loss ended above that of the untrained model.
+
+    Args:
+        spec: A trial of the lab.
+        text: A file or folder of text; the embedded one by default.
+        device: 'cpu', 'cuda' or 'cuda:1'.
+        trial_dir: Where the plan is left, as `plan.json`, if it is given.
+
+    Raises:
+        ModelError: There is no such device.
+        DataError: The text cannot be read, is too short, or is not the one the trial names.
+    """
+    assert isinstance(spec.runner, LabRunner), spec.runner.kind
+    settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
+    place = checked_device(device)
+    started = time.perf_counter()
+    plan = lab_plan(settings)
+    if trial_dir is not None:
+        (trial_dir / "plan.json").write_text(plan.to_json())
+    tokens = tokens_of(text, digest=spec.runner.data)
+    batches = TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
+    held_out = [on_device(windows, place) for windows in HeldOut(tokens.held_out, settings.context)]
+    model = lab_model(settings, plan).to(place)
+    optimizer = lab_optimizer(model, plan, settings)
+    untrained = held_out_loss(model, held_out, settings, place)
+    trained = train(
+        model, optimizer, lambda step: on_device(batches.at(step), place), settings, place
+    )
+    loss = math.nan
+    if trained.diverged_at is None:
+        loss = held_out_loss(model, held_out, settings, place)
+    diverged_at = trained.diverged_at
+    if diverged_at is None and not loss <= untrained:
+        diverged_at = trained.steps
+    num_tokens = trained.steps * settings.batch * settings.context
+    return TrialResult(
+        id=spec.id,
+        spec=spec,
+        loss=loss if math.isfinite(loss) else None,
+        diverged_at=diverged_at,
+        untrained_loss=untrained,
+        curve=trained.curve,
+        tokens=num_tokens,
+        flops=float(training_flops(model.shape, num_tokens)),
+        parameters=num_parameters(model.shape),
+        seconds=time.perf_counter() - started,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        host=socket.gethostname(),
+        versions=package_versions(),
+        commit=checkout_commit(Path(mutransfer.__file__).parents[1]),
+    )
+
+
+def check_possible(spec: TrialSpec, *, text: str | None, device: str) -> None:
+    """Find out before the first trial what would fail them all: the device and the text.
+
+    Raises:
+        ModelError: There is no such device.
+        DataError: The text cannot be read, is too short, or is not the one the trial names.
+    """
+    assert isinstance(spec.runner, LabRunner), spec.runner.kind
+    settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
+    checked_device(device)
+    tokens = tokens_of(text, digest=spec.runner.data)
+    TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
+    HeldOut(tokens.held_out, settings.context)
+
+
+def decoder(settings: LabSettings, width: int) -> Decoder:
+    """Build a trial's decoder at a width: the factory that the plan is made from."""
+    return Decoder(
+        DecoderShape(
+            width=width,
+            depth=settings.depth,
+            head_width=settings.head_width,
+            context=settings.context,
+            biases=settings.biases,
+            norm_gains=settings.norm_gains,
+            query_init=settings.query_init,
+            readout_init=settings.readout_init,
+        )
+    )
+
+
+def lab_plan(settings: LabSettings) -> Plan:
+    """Make a trial's plan the way any user's is made."""
+    return make_plan(
+        lambda width: decoder(settings, width),
+        base=settings.base_width,
+        target=settings.width,
+        parametrization=settings.parametrization,
+        optimizer=settings.optimizer,
+    )
+
+
+def lab_model(settings: LabSettings, plan: Plan) -> Decoder:
+    """Draw a trial's weights from its seed and apply the plan."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = decoder(settings, settings.width)
+    apply(model, plan)
+    return model
+
+
+def lab_optimizer(model: Decoder, plan: Plan, settings: LabSettings) -> torch.optim.Optimizer:
+    """Give the plan's groups to the trial's optimizer."""
+    has_eps = optimizer_named(settings.optimizer).eps is not None
+    groups = param_groups(
+        model,
+        plan,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        decay_mode=settings.decay_mode,
+        eps=settings.eps if has_eps else None,
+    )
+    return OPTIMIZERS[settings.optimizer](groups, settings)
+
+
+def on_device(windows_BW: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Split windows of context + 1 tokens into inputs and next tokens."""
+    tokens_BW = torch.from_numpy(windows_BW).to(device, torch.long)
+    return tokens_BW[:, :-1], tokens_BW[:, 1:]
+
+
+def package_versions() -> dict[str, str]:
+    """Name what a result depends on."""
+    found = {"mutransfer": mutransfer.__version__, "python": platform.python_version()}
+    for name in ("torch", "numpy", "lion-pytorch"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

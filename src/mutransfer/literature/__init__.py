@@ -1,0 +1,38 @@
+"""This file is the published tables: the numbers of papers, and what follows from them."""
+
+from mutransfer.literature.effects import Effect, Median, median_e, switch_effects
+from mutransfer.literature.hybrids import (
+    SWITCHES,
+    TransferCell,
+    TransferTable,
+    load_transfer_table,
+    switches_on,
+)
+from mutransfer.literature.losses import (
+    TransferCheck,
+    check_transfer,
+    load_published,
+    printed_verdicts,
+    published_transfer,
+)
+from mutransfer.literature.sources import PUBLISHED, Citation, citation
+
+__all__ = [
+    "PUBLISHED",
+    "SWITCHES",
+    "Citation",
+    "Effect",
+    "Median",
+    "TransferCell",
+    "TransferCheck",
+    "TransferTable",
+    "check_transfer",
+    "citation",
+    "load_published",
+    "load_transfer_table",
+    "median_e",
+    "printed_verdicts",
+    "published_transfer",
+    "switch_effects",
+    "switches_on",
+]

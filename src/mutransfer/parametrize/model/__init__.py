@@ -1,0 +1,1 @@
+"""What is inferred from a user's model: shapes, axes, layers, init, multipliers."""

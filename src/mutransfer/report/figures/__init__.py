@@ -1,0 +1,1 @@
+"""Figures: numbers computed from a report, then drawn by Altair."""

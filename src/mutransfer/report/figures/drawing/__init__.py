@@ -1,0 +1,1 @@
+"""The drawing half of figures: numbers to Vega-Lite specifications."""

@@ -1,0 +1,1 @@
+"""Terminal text: analyses and predictions in sentences and tables."""

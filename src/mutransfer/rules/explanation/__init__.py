@@ -1,0 +1,1 @@
+"""Explanations of tables, plans and single parameters, as text and as JSON."""

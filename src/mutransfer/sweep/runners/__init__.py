@@ -1,0 +1,1 @@
+"""Runners: how one trial is executed, as a command or as a Python function."""

@@ -1,0 +1,1 @@
+"""Search strategies: from a study's axes to the trials to run."""

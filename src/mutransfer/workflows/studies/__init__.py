@@ -1,0 +1,1 @@
+"""Running studies: study files, named studies and ladders."""
