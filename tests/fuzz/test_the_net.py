@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from shares import FEW, MANY
 from watched import case_folder, command, watch
 
-from mutransfer.cli import analysis as analyzing
 from mutransfer.errors import ResultsError
 
 
