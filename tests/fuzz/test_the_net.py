@@ -74,7 +74,7 @@ def test_a_bug_of_ours_is_caught(bug, said, monkeypatch) -> None:
     def broken(text: str) -> None:
         raise bug
 
-    monkeypatch.setattr(analyzing, "names", broken)
+    monkeypatch.setattr(analysis, "names", broken)
     with case_folder() as here:
         if said is None:
             assert command(here, "analyze", "t", "--group-by", "x").err.count("\n") == 3
@@ -85,7 +85,7 @@ def test_a_bug_of_ours_is_caught(bug, said, monkeypatch) -> None:
 
 @pytest.mark.parametrize("printed", ["\x1b[31m", "\u202e", "\x00", "\x07"])
 def test_terminal_commands_are_caught(printed, monkeypatch) -> None:
-    monkeypatch.setattr(analyzing, "names", lambda text: print(printed))
+    monkeypatch.setattr(analysis, "names", lambda text: print(printed))
     with case_folder() as here, pytest.raises(AssertionError):
         command(here, "analyze", "t", "--group-by", "x")
 
