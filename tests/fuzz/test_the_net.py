@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from shares import FEW, MANY
 from watched import case_folder, command, watch
 
+from mutransfer.cli import analysis
 from mutransfer.errors import ResultsError
 
 
