@@ -18,7 +18,11 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutransfer import report, workflows  # noqa: F401 - what is compiled later is none of theirs
+from mutransfer import (  # noqa: F401 - what is compiled later is none of theirs
+    records,
+    report,
+    workflows,
+)
 from mutransfer.cli import main
 from mutransfer.cli.main import _complain
 from mutransfer.cli.output import WRONG_INPUT
