@@ -13,7 +13,7 @@ from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialResult, 
 from mutransfer.records.study import LabTable
 from mutransfer.rules import HYBRIDS, TABLES, Plan, Role, explain
 from mutransfer.rules.explanation.derivation import Derivation
-from mutransfer.rules.explanation.text import columns
+from mutransfer.rules.formatting.columns import align_columns
 from mutransfer.rules.hybrids import SWITCHES, switches_of
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -80,7 +80,7 @@ def hybrids() -> str:
         ]
         for name, table in HYBRIDS.items()
     ]
-    return "\n```text\n" + "\n".join(columns([heads, *body])) + "\n```\n"
+    return "\n```text\n" + "\n".join(align_columns([heads, *body])) + "\n```\n"
 
 
 def main() -> None:

@@ -348,7 +348,7 @@ def test_independent_decay_is_possible_wherever_decay_is_no_part_of_the_gradient
     for name in ("adam", "nadam", "rmsprop"):
         message = refused(lambda name=name: groups_of(name, lr=0.1, decay_mode="independent"))
         assert message.startswith(
-            f"RuleError: decay cannot be independent of the rate with '{name}'"
+            f"RuleError: weight decay cannot be independent of the learning rate with '{name}'"
         )
 
 

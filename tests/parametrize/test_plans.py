@@ -146,7 +146,7 @@ def test_updates_move_every_layer_alike_at_every_width() -> None:
 def test_raw_vectors_take_the_role_they_are_told() -> None:
     row = make_plan(Raw, base=16, target=64, roles={"gain": Role.VECTOR}, optimizer="sgd")["gain"]
     assert (row.role, row.r_out, row.lr_factor, row.reason) == (
-        Role.VECTOR, 4, 4.0, "as told by roles="
+        Role.VECTOR, 4, 4.0, "set by roles="
     )  # fmt: skip
 
 

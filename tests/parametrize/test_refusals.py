@@ -133,8 +133,8 @@ REFUSALS = {
             lr=1.0,
             decay_mode="independent",
         ),
-        "RuleError: decay cannot be independent of the rate with 'adam'\n"
-        "  why: its decay is a term of the gradient, which the update then normalises\n"
+        "RuleError: weight decay cannot be independent of the learning rate with 'adam'\n"
+        "  why: its decay is a term of the gradient, which the update then normalizes\n"
         "  fix: use 'adamw', or decay_mode='constant-product'",
     ),
     "epsilon": (

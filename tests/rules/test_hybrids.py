@@ -38,7 +38,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_every_hybrid_is_as_written_by_hand(name) -> None:
+def test_every_hybrid_equals_the_table_written_by_hand(name) -> None:
     """arXiv:2605.21486; names with `embd` on in µP's gauge: the embedding has the user's rate."""
     rules = HYBRIDS[name].rules
     roles = (Role.INPUT, Role.VECTOR, Role.HIDDEN, Role.OUTPUT)
@@ -56,7 +56,7 @@ def test_names_are_those_of_the_published_numbers() -> None:
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_switches_are_ratios_to_the_hidden_rate(name) -> None:
-    """Free of the gauge, with the names read by another parser than the one that made them."""
+    """Independent of the gauge; names are parsed by the code of `literature`, not by `hybrids`."""
     rules, on = HYBRIDS[name].rules, switches_on(name)
     hidden = rules[Role.HIDDEN].rates.entrywise.at(WIDE)
     assert rules[Role.INPUT].rates.entrywise.at(WIDE) / hidden == (4 if "embd" in on else 1)
@@ -77,20 +77,20 @@ def test_corners_are_the_tables_sp_and_mup_in_every_column() -> None:
 @pytest.mark.parametrize("name", HYBRIDS)
 def test_every_factor_of_a_hybrid_is_exactly_one_at_the_base(name, optimizer) -> None:
     for role, rule in HYBRIDS[name].rules.items():
-        own = optimizer_of(optimizer, role)
-        cells = (rule.multiplier, rule.init_std, rule.eps, rule.lr(own.update))
+        trained_by = optimizer_of(optimizer, role)
+        cells = (rule.multiplier, rule.init_std, rule.eps, rule.lr(trained_by.update))
         assert {cell.at(Ratios()) for cell in cells if cell is not None} == {1.0}
-        assert constant_product(rule, own).at(Ratios()) == 1.0
+        assert constant_product(rule, trained_by).at(Ratios()) == 1.0
 
 
 def test_derived_columns_follow_the_gauge_and_the_readout() -> None:
     """One hybrid per gauge, by hand: SGD's rates follow the gradient, whose size `last` sets."""
-    ours, plain = HYBRIDS["mup-ln"].rules, HYBRIDS["sp+ln+last"].rules
-    assert ours[Role.HIDDEN].rates == MUP.rules[Role.HIDDEN].rates
-    assert ours[Role.VECTOR].rates.gradient == ONE
-    assert plain[Role.HIDDEN].rates.gradient == FAN_OUT
-    assert plain[Role.HIDDEN].rates.spectral == ONE
-    assert plain[Role.HIDDEN].rates.relative == ONE
-    assert plain[Role.OUTPUT].rates.relative == FAN_IN ** Fraction(1, 2)
-    assert plain[Role.INPUT].eps == FAN_OUT**-1
+    mup_gauge, sp_gauge = HYBRIDS["mup-ln"].rules, HYBRIDS["sp+ln+last"].rules
+    assert mup_gauge[Role.HIDDEN].rates == MUP.rules[Role.HIDDEN].rates
+    assert mup_gauge[Role.VECTOR].rates.gradient == ONE
+    assert sp_gauge[Role.HIDDEN].rates.gradient == FAN_OUT
+    assert sp_gauge[Role.HIDDEN].rates.spectral == ONE
+    assert sp_gauge[Role.HIDDEN].rates.relative == ONE
+    assert sp_gauge[Role.OUTPUT].rates.relative == FAN_IN ** Fraction(1, 2)
+    assert sp_gauge[Role.INPUT].eps == FAN_OUT**-1
     assert HYBRIDS["sp+ln"].rules[Role.INPUT].eps == ONE

@@ -1,4 +1,4 @@
-"""A plan is data: it round-trips, compares, prints, and refuses what is no plan."""
+"""Plans as data: they round-trip through JSON, compare, print, and reject other texts."""
 
 import json
 from dataclasses import replace
@@ -36,22 +36,22 @@ def test_a_plan_of_an_earlier_version_is_read() -> None:
     data = json.loads(PLAN.to_json())
     for row in data["rows"]:
         del row["base_shape"], row["optimizer"], row["eps2_factor"], row["multiplier_at"]
-    read = Plan.from_json(json.dumps(data))
-    assert [row.base_shape for row in read.rows] == [None, None]
-    assert read.rows == tuple(replace(row, base_shape=None) for row in PLAN.rows)
-    assert "  base " not in explain(read, "blocks.0.up.weight")
+    plan = Plan.from_json(json.dumps(data))
+    assert [row.base_shape for row in plan.rows] == [None, None]
+    assert plan.rows == tuple(replace(row, base_shape=None) for row in PLAN.rows)
+    assert "  base " not in explain(plan, "blocks.0.up.weight")
 
 
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("{", "this is not a plan: JSONDecodeError"),
-        ("[1]", "this is not a plan: TypeError"),
-        ('{"schema": 1}', "this is not a plan: KeyError: 'rows'"),
-        ('{"schema": 2}', "this plan has schema 2, this version reads 1"),
+        ("{", "the text is not a plan: JSONDecodeError"),
+        ("[1]", "the text is not a plan: TypeError"),
+        ('{"schema": 1}', "the text is not a plan: KeyError: 'rows'"),
+        ('{"schema": 2}', "this plan has schema 2, but this version reads schema 1"),
     ],
 )
-def test_what_is_no_plan_is_refused(text, what) -> None:
+def test_a_text_that_is_not_a_plan_is_an_error(text, what) -> None:
     with pytest.raises(CoverageError) as refused:
         Plan.from_json(text)
     assert str(refused.value).startswith(what)

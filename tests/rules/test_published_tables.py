@@ -1,6 +1,7 @@
 """Tables of other papers: literals copied from them, and each other by the abc-symmetry."""
 
 from fractions import Fraction
+from math import log
 
 import pytest
 
@@ -8,7 +9,7 @@ from mutransfer.errors import RuleError
 from mutransfer.rules import PARAMETRIZATIONS, Plan, Role, Update, explain, in_form
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 from mutransfer.rules.power import FAN_OUT, HALF, ONE, Ratios
-from mutransfer.rules.registry import parametrization_named
+from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.tables import MFP, MUP, NTK, SP_FULL_ALIGN, UMUP
 
 MATRICES = (Role.INPUT, Role.HIDDEN, Role.OUTPUT)
@@ -28,16 +29,14 @@ EXPONENTS = {
 
 
 def at(cell, ratios: Ratios = EVENLY) -> float:
-    """Give how a cell's factor goes with fan-in, as an exponent."""
-    from math import log
-
+    """Return the exponent of fan-in in a cell."""
     return round(log(cell.at(ratios), 16), 12)
 
 
 @pytest.mark.parametrize("name", EXPONENTS)
-@pytest.mark.parametrize("place", range(3), ids=MATRICES)
-def test_exponents_are_the_published_ones(name, place) -> None:
-    rule, (a, b, c, g) = PARAMETRIZATIONS[name].rules[MATRICES[place]], EXPONENTS[name][place]
+@pytest.mark.parametrize("position", range(3), ids=MATRICES)
+def test_exponents_are_the_published_ones(name, position) -> None:
+    rule, (a, b, c, g) = PARAMETRIZATIONS[name].rules[MATRICES[position]], EXPONENTS[name][position]
     assert at(rule.multiplier) == -a
     assert at(rule.init_std) == -b
     assert at(rule.rates.entrywise) == -c
@@ -55,9 +54,9 @@ SGD = {
 
 
 @pytest.mark.parametrize("name", SGD)
-def test_rates_of_sgd_take_the_step_that_adam_takes(name) -> None:
-    found = [at(PARAMETRIZATIONS[name].rules[role].rates.gradient) for role in MATRICES]
-    assert found == list(SGD[name])
+def test_sgd_takes_steps_of_the_same_size_as_adam(name) -> None:
+    rates = [at(PARAMETRIZATIONS[name].rules[role].rates.gradient) for role in MATRICES]
+    assert rates == list(SGD[name])
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_rates_of_sgd_take_the_step_that_adam_takes(name) -> None:
         ("umup", (1 / 4, 4, 2, 1 / 32, 1 / 4)),
     ],
 )
-def test_sides_that_grow_unequally(name, ratios) -> None:
+def test_cells_where_fan_in_and_fan_out_grow_unequally(name, ratios) -> None:
     """A hidden weight at r_in = 16, r_out = 4: Adam, SGD, Muon, epsilon, relative; by hand."""
     rule = PARAMETRIZATIONS[name].rules[Role.HIDDEN]
     cells = [rule.lr(u) for u in (Update.ENTRYWISE, Update.GRADIENT, Update.SPECTRAL)]
@@ -78,7 +77,7 @@ def test_sides_that_grow_unequally(name, ratios) -> None:
     assert tuple(cell.at(wide) for cell in cells) == ratios
 
 
-def test_equal_up_to_the_symmetry() -> None:
+def test_ntk_equals_sp_and_mean_field_equals_mup_by_the_symmetry() -> None:
     """arXiv:2407.05872: {SP, NTK} and {µP, mean-field} are two classes, every column included."""
     plain = {t.name: in_form(t, "table-3").rules for t in (SP_FULL_ALIGN, NTK, MUP, MFP, UMUP)}
     assert plain["ntk"] == plain["sp-full-align"]
@@ -86,14 +85,14 @@ def test_equal_up_to_the_symmetry() -> None:
     assert plain["ntk"] != plain["mup"]
 
 
-def test_umup_is_mup_but_for_the_embedding() -> None:
+def test_umup_differs_from_mup_in_the_embedding_only() -> None:
     umup, mup = in_form(UMUP, "table-3").rules, in_form(MUP, "table-3").rules
     assert [role for role in Role if umup[role] != mup[role]] == [Role.INPUT]
     assert umup[Role.INPUT].rates.entrywise == FAN_OUT**-HALF
 
 
 @pytest.mark.parametrize("table", PARAMETRIZATIONS.values(), ids=lambda t: t.name)
-def test_forms_go_there_and_back(table) -> None:
+def test_converting_between_forms_and_back_changes_nothing(table) -> None:
     plain = in_form(table, "table-3")
     assert all(rule.multiplier == ONE for rule in plain.rules.values())
     assert plain.form in ("table-3", "no multipliers")
@@ -125,15 +124,15 @@ def test_a_plan_of_every_table_survives_json_and_explains_itself(name, form) -> 
     ("name", "scale"),
     [("mup", "(head width)^-1"), ("sp", "(head width)^-1/2"), ("none", "as it is")],
 )
-def test_the_attention_scale_is_told(name, scale) -> None:
+def test_the_attention_scale_is_printed(name, scale) -> None:
     assert f"\nattention scale: {scale}\n" in explain(name)
 
 
-def test_a_hybrid_spelled_otherwise_is_named() -> None:
+def test_a_hybrid_with_reordered_switches_is_an_error_with_its_registered_name() -> None:
     with pytest.raises(RuleError) as refused:
-        parametrization_named("sp+embd+attn")
+        get_parametrization("sp+embd+attn")
     assert str(refused.value) == (
         "there is no parametrization 'sp+embd+attn'\n"
-        "  why: a wrong name would train with the wrong rates\n"
-        "  fix: write 'sp+attn+embd'; `mutransfer rules` prints the tables"
+        "  why: every parametrization has learning rates of its own\n"
+        "  fix: write 'sp+attn+embd' (`mutransfer rules` lists the names)"
     )

@@ -1,4 +1,4 @@
-"""Muon's factors by hand, from shapes alone; the rules that a symmetry needs."""
+"""Factors under Muon, worked out by hand from shapes."""
 
 from fractions import Fraction
 
@@ -21,16 +21,16 @@ def fact(shape, r_in, r_out, role=Role.HIDDEN, *, is_transposed=False) -> Parame
     return ParameterFacts("w", shape, role, *ratios, OWN, is_transposed=is_transposed)
 
 
-def rate(name: str, each: ParameterFacts, parametrization: str = "mup", form: str = "table-3"):
+def rate(name: str, facts: ParameterFacts, parametrization: str = "mup", form: str = "table-3"):
     (row,) = plan_from_facts(
-        [each], base=16, target=64, optimizer=name, parametrization=parametrization, form=form
+        [facts], base=16, target=64, optimizer=name, parametrization=parametrization, form=form
     ).rows
     assert row.decay_factor == pytest.approx(1 / row.lr_factor)
     return row.lr_factor
 
 
 @pytest.mark.parametrize(
-    ("each", "original", "match_rms"),
+    ("facts", "original", "match_rms"),
     [
         # Shape at the target; rule sqrt(r_out / r_in); torch's factor, target over base.
         (fact((64, 64), 4, 4), 1, 1 / 2),  # 1; 1; sqrt(64 / 16)
@@ -42,16 +42,16 @@ def rate(name: str, each: ParameterFacts, parametrization: str = "mup", form: st
         (fact((256, 64), 16, 4, is_transposed=True), 1 / 4, 1 / 8),  # rule 1/2; sqrt(4); 4
     ],
 )
-def test_the_librarys_own_factor_is_divided_out_of_the_spectral_rate(each, original, match_rms):
-    assert rate("muon", each) == pytest.approx(original)
-    assert rate("muon-match-rms", each) == pytest.approx(match_rms)
+def test_the_librarys_own_factor_is_divided_out_of_the_spectral_rate(facts, original, match_rms):
+    assert rate("muon", facts) == pytest.approx(original)
+    assert rate("muon-match-rms", facts) == pytest.approx(match_rms)
 
 
 @pytest.mark.parametrize("name", MUONS)
-def test_sp_and_the_models_own_rates_go_to_the_library_as_they_are(name) -> None:
+def test_under_sp_and_none_the_users_rate_is_passed_on_unchanged(name) -> None:
     """One rate at every width is what SP means, whatever the library makes of it."""
-    each = fact((256, 64), 4, 16)
-    assert rate(name, each, "sp") == rate(name, each, "none") == 1
+    facts = fact((256, 64), 4, 16)
+    assert rate(name, facts, "sp") == rate(name, facts, "none") == 1
 
 
 @pytest.mark.parametrize("form", ["table-3", "table-8"])
@@ -70,8 +70,8 @@ def test_plans_of_every_table_survive_json_and_are_one_at_the_base(optimizer, na
     assert Plan.from_json(plan.to_json()) == plan
     muon = {row.name for row in plan.rows if row.optimizer in MUONS}
     assert muon == ({"hidden"} if optimizer in MUONS else set())
-    own = "spectral" if muon else "relative"
-    assert f"({own} update)" in explain(plan, "hidden")
+    update = "spectral" if muon else "relative"
+    assert f"({update} update)" in explain(plan, "hidden")
     assert explain(name, optimizer=optimizer).count(f"lr ({optimizer})") >= 1
     one = Fraction(1)
     at_base = [ParameterFacts(f.name, f.shape, f.role, one, one, OWN) for f in facts]

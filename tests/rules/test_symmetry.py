@@ -25,7 +25,7 @@ CASES = {
 }
 
 
-def losses(case: str, octaves: tuple[int, int, int], *, scale_lr: bool = True) -> list[float]:
+def train(case: str, octaves: tuple[int, int, int], *, scale_lr: bool = True) -> list[float]:
     """Train a three-layer network 50 steps, its layers shifted by θ = 2^octaves each."""
     name, make, lr = CASES[case]
     torch.manual_seed(0)
@@ -43,7 +43,7 @@ def losses(case: str, octaves: tuple[int, int, int], *, scale_lr: bool = True) -
         if OPTIMIZERS[name].eps is not None:
             group["eps"] = 1e-4 * rule.eps.at(TWICE)
         groups.append(group)
-    optimizer, seen = make(groups), []
+    optimizer, losses = make(groups), []
     for _ in range(50):
         h = x_BD
         for k, (weight, multiplier) in enumerate(zip(weights_L, multipliers, strict=True)):
@@ -52,20 +52,20 @@ def losses(case: str, octaves: tuple[int, int, int], *, scale_lr: bool = True) -
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        seen.append(loss.item())
-    return seen
+        losses.append(loss.item())
+    return losses
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("octaves", [(1, 1, 1), (-2, 0, 5), (3, -4, 2)])
 def test_a_shifted_network_trains_bit_for_bit_the_same(case, octaves) -> None:
     """Powers of two only move exponents in fp32, so equality is exact, not approximate."""
-    plain = losses(case, (0, 0, 0))
+    plain = train(case, (0, 0, 0))
     assert plain[-1] < plain[0]
-    assert losses(case, octaves) == plain
+    assert train(case, octaves) == plain
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_forgetting_the_rate_is_caught(case) -> None:
     """Negative control: the check above must fail when a part of the shift is missing."""
-    assert losses(case, (1, 1, 1), scale_lr=False) != losses(case, (0, 0, 0))
+    assert train(case, (1, 1, 1), scale_lr=False) != train(case, (0, 0, 0))

@@ -7,9 +7,9 @@ import pytest
 from mutransfer.errors import RuleError
 from mutransfer.rules import PARAMETRIZATIONS, Role, Update, explain, in_form, without_multiplier
 from mutransfer.rules.decay import constant_product
-from mutransfer.rules.optimizers import OPTIMIZERS, optimizer_named, optimizer_of
+from mutransfer.rules.optimizers import OPTIMIZERS, get_optimizer, optimizer_of
 from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Power, Ratios
-from mutransfer.rules.registry import parametrization_named
+from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.tables import MUP, SP
 
 FORMS = [
@@ -90,26 +90,27 @@ def test_powers_print_as_in_papers() -> None:
     assert str(Power(fan_in=Fraction(-1, 2), depth=Fraction(1))) == "fan_in^-1/2 depth"
 
 
-def test_unknown_names_get_three_lines() -> None:
+def test_unknown_names_are_errors_with_the_nearest_valid_name() -> None:
     with pytest.raises(RuleError) as parametrization:
-        parametrization_named("muP")
+        get_parametrization("muP")
     assert str(parametrization.value) == (
         "there is no parametrization 'muP'\n"
-        "  why: a wrong name would train with the wrong rates\n"
-        "  fix: did you mean 'mup'?; `mutransfer rules` prints the tables"
+        "  why: every parametrization has learning rates of its own\n"
+        "  fix: did you mean 'mup'? (`mutransfer rules` lists the names)"
     )
     with pytest.raises(RuleError) as optimizer:
-        optimizer_named("adamv")
+        get_optimizer("adamv")
     assert str(optimizer.value) == (
         "there are no rules for the optimizer 'adamv'\n"
-        "  why: without its update family a rate would be scaled wrongly, silently\n"
-        "  fix: did you mean 'adam'?; momentum is 'sgd'"
+        "  why: the scaling of a learning rate depends on the update family, which is unknown "
+        "here\n"
+        "  fix: did you mean 'adam'? (SGD with momentum is 'sgd')"
     )
     with pytest.raises(RuleError) as form:
         in_form(MUP, "table-9")
     assert str(form.value) == (
         "there is no form 'table-9'\n"
-        "  why: a plan names its form, because clipping and logged weights depend on it\n"
+        "  why: gradient clipping and the size of weights depend on the form, so a plan names it\n"
         "  fix: write form='table-3' (no multipliers) or form='table-8'"
     )
 

@@ -1,4 +1,4 @@
-"""Tables as they train: equal ones by the same losses, others not; and in the lab."""
+"""Training under rule tables: equivalent tables give the same losses, others do not."""
 
 import itertools
 
@@ -27,22 +27,22 @@ def losses(parametrization: str, form: str = "table-3", optimizer: str = "adamw"
     model = apply(build(96), plan)
     if optimizer == "adamw":
         groups = param_groups(model, plan, lr=0.02, weight_decay=0.1, eps=1e-5)
-        stepper: torch.optim.Optimizer = torch.optim.AdamW(groups)
+        optim: torch.optim.Optimizer = torch.optim.AdamW(groups)
     else:
-        stepper = torch.optim.SGD(param_groups(model, plan, lr=0.05), momentum=0.9)
+        optim = torch.optim.SGD(param_groups(model, plan, lr=0.05), momentum=0.9)
     x_B = torch.arange(11).repeat(4)
-    seen = []
+    curve = []
     for _ in range(5):
         loss = nn.functional.cross_entropy(model(x_B), (3 * x_B + 1) % 11)
-        stepper.zero_grad()
+        optim.zero_grad()
         loss.backward()
-        stepper.step()
-        seen.append(loss.item())
-    return seen
+        optim.step()
+        curve.append(loss.item())
+    return curve
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_equal_tables_train_alike_and_others_do_not(optimizer) -> None:
+def test_equivalent_tables_train_identically_and_others_do_not(optimizer) -> None:
     """With multipliers installed and without: {µP, mean-field} and {SP full alignment, NTK}."""
     classes = (("mup", "mfp"), ("sp-full-align", "ntk"))
     runs = [
@@ -50,12 +50,12 @@ def test_equal_tables_train_alike_and_others_do_not(optimizer) -> None:
         for names in classes
     ]
     for same in runs:
-        for seen in same[1:]:
-            assert seen == pytest.approx(same[0], abs=1e-5)
-    others = [runs[0][0], runs[1][0], losses("sp", optimizer=optimizer)]
-    others.append(losses("umup", optimizer=optimizer))
-    for one, two in itertools.combinations(others, 2):
-        assert abs(one[-1] - two[-1]) > 1e-4
+        for curve in same[1:]:
+            assert curve == pytest.approx(same[0], abs=1e-5)
+    unequal = [runs[0][0], runs[1][0], losses("sp", optimizer=optimizer)]
+    unequal.append(losses("umup", optimizer=optimizer))
+    for first, second in itertools.combinations(unequal, 2):
+        assert abs(first[-1] - second[-1]) > 1e-4
 
 
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
@@ -67,7 +67,7 @@ def test_every_table_plans_and_applies_to_an_untied_model(name) -> None:
 
 
 @pytest.mark.parametrize("name", ["sp+embd", "mup-last", "sp-full-align", "ntk", "mfp", "umup"])
-def test_the_lab_trains_it(name) -> None:
+def test_the_lab_trains_under_other_tables(name) -> None:
     settings = LabSettings(
         width=64, base_width=32, lr=2**-6, parametrization=name, steps=20, depth=1, batch=4
     )

@@ -305,9 +305,10 @@ def test_a_multiplier_behind_no_weight_is_refused():
 def test_a_shared_readout_that_is_no_layer_says_the_line_to_type():
     """The line is typed in `EinsumGPT` as readout=-1, and works: see EXPECTED."""
     assert refused(lambda: make_plan(EinsumGPT, base=32, target=512, example_inputs=TOKENS)) == (
-        "RoleError: the forward pass multiplies with 'wte', a table that embeds, too\n"
-        "  why: its rows as a readout need their input multiplied by width^-1, and there is no "
-        "layer whose input it is\n"
+        "RoleError: 'wte' is an embedding table, and the forward pass also multiplies by it "
+        "outside of a linear layer\n"
+        "  why: a readout that shares a table needs its input multiplied by width^-1, and there "
+        "is no layer on which to install that\n"
         "  fix: x = x * (width / 32) ** (-1), in the line before the product with 'wte'"
     )
 

@@ -29,7 +29,7 @@ from mutransfer.parametrize.model.device import checked_device
 from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
 from mutransfer.records.provenance import checkout_commit
 from mutransfer.rules import Plan
-from mutransfer.rules.optimizers import optimizer_named
+from mutransfer.rules.optimizers import get_optimizer
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def lab_model(settings: LabSettings, plan: Plan) -> Decoder:
 
 def lab_optimizer(model: Decoder, plan: Plan, settings: LabSettings) -> torch.optim.Optimizer:
     """Give the plan's groups to the trial's optimizer."""
-    has_eps = optimizer_named(settings.optimizer).eps is not None
+    has_eps = get_optimizer(settings.optimizer).eps is not None
     groups = param_groups(
         model,
         plan,

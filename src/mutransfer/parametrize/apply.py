@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from mutransfer.errors import CoverageError, InitError, RuleError, listed
-from mutransfer.rules.plan import Plan, PlanRow, unwrapped
+from mutransfer.rules.plan import Plan, unwrapped
+from mutransfer.rules.rows import PlanRow
 
 MARK = "_mutransfer_applied"
 

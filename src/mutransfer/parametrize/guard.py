@@ -9,8 +9,9 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from mutransfer.errors import RuleError, listed
-from mutransfer.rules.optimizers import optimizer_named
-from mutransfer.rules.plan import Plan, PlanRow, unwrapped
+from mutransfer.rules.optimizers import get_optimizer
+from mutransfer.rules.plan import Plan, unwrapped
+from mutransfer.rules.rows import PlanRow
 
 # Schedulers multiply rates recursively. Over 20,000 steps of eight of torch's, ratios drift by
 # 1e-14, and by 1e-4 where rates are float32 tensors [measured: test_guard.py].
@@ -86,7 +87,7 @@ class _Guard:
     def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan) -> None:
         self.plan = plan
         self.rows = {row.name: row for row in plan.rows}
-        self.has_eps = optimizer_named(plan.optimizer).eps is not None
+        self.has_eps = get_optimizer(plan.optimizer).eps is not None
         # Keeping tensors alive keeps their identities from being reused.
         self.known: dict[int, tuple[PlanRow, torch.Tensor]] = {}
         self.steps = 0

@@ -12,8 +12,9 @@ from mutransfer.parametrize.apply import covered
 from mutransfer.parametrize.optimizer_settings import Eps, Rate, check_betas, epsilons_of, rates_of
 from mutransfer.rules.decay import check_mode, decay_of_group
 from mutransfer.rules.optimizers import OPTIMIZERS, optimizers_of
-from mutransfer.rules.plan import Plan, PlanRow
+from mutransfer.rules.plan import Plan
 from mutransfer.rules.roles import Role
+from mutransfer.rules.rows import PlanRow
 
 
 def param_groups(

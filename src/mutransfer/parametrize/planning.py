@@ -21,10 +21,10 @@ from mutransfer.parametrize.model.shapes import (
     same_names,
     untouched_randomness,
 )
-from mutransfer.rules.optimizers import optimizer_named
+from mutransfer.rules.optimizers import get_optimizer
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.power import ONE
-from mutransfer.rules.registry import parametrization_named
+from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import Role
 from mutransfer.rules.symmetry import in_form
 from mutransfer.tracing import Seen, watched
@@ -92,8 +92,8 @@ def make_plan(
     probe = 2 * base if probe is None and isinstance(base, int) else probe
     _check_widths(base=base, target=target, probe=probe)
     assert probe is not None
-    table = in_form(parametrization_named(parametrization), form)
-    optimizer_named(optimizer)
+    table = in_form(get_parametrization(parametrization), form)
+    get_optimizer(optimizer)
     owned, drawn, models = {}, {}, {}
     for width in (base, probe):
         owned[width], drawn[width], model = _first(build, width)

@@ -1,4 +1,4 @@
-"""This file is weight decay: how its number scales, which is never implied."""
+"""Weight decay: how its coefficient scales, which is always an explicit choice."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from mutransfer.rules.power import Least, Power
 from mutransfer.rules.tables import Rule
 
 MODES = {
-    "constant-product": "rate · decay, the share of a weight that a step removes, is kept",
-    "coupled": "the number is taken literally in every group, so it depends on the form",
-    "independent": "a step removes decay · schedule, whatever the peak rate and the width",
+    "constant-product": "keeps rate · decay, the share of a weight that one step removes",
+    "coupled": "uses the same coefficient in every group, so its effect depends on the form",
+    "independent": "removes decay · schedule per step, whatever the peak rate and the width",
 }
 
 
 def check_mode(mode: str, optimizer: Optimizer) -> None:
-    """Refuse a decay mode that does not exist, or that the optimizer cannot have."""
+    """Raise `RuleError` if a decay mode does not exist or does not apply to the optimizer."""
     if mode not in MODES:
         raise RuleError(
             f"there is no decay mode '{mode}'",
-            why="weight decay scales in disputed ways, so it is never implied",
+            why="papers disagree on how weight decay scales, so the choice must be explicit",
             fix=nearest(mode, MODES),
         )
     if mode == "independent" and optimizer.decay is DecayKind.IN_GRADIENT:
         raise RuleError(
-            f"decay cannot be independent of the rate with '{optimizer.name}'",
-            why="its decay is a term of the gradient, which the update then normalises",
+            f"weight decay cannot be independent of the learning rate with '{optimizer.name}'",
+            why="its decay is a term of the gradient, which the update then normalizes",
             fix="use 'adamw', or decay_mode='constant-product'",
         )
 
 
 def constant_product(rule: Rule, optimizer: Optimizer) -> Power | Least:
-    """Give the cell that keeps decay's effect the same at every width.
+    """Return the cell that keeps the effect of decay the same at every width.
 
-    Where a step removes rate · decay: one over the rate's cell. Where decay is a term
-    of a normalised gradient: the gradient's size (eps's cell) over the weight's (init's),
-    so that the term keeps its share of the gradient.
+    Where a step removes rate · decay, that is one over the rate's cell. Where decay is a term of
+    a normalized gradient, it is the gradient's size (the cell of eps) over the weight's (that of
+    the init), so that the term keeps its share of the gradient.
 
     Source:
-        Rate · decay kept: as in microsoft/mup and CompleteP, arXiv:2505.01618;
+        Constant rate · decay: microsoft/mup and CompleteP, arXiv:2505.01618;
         L2 in the gradient: derived from the abc-symmetry.
 
     Example:
@@ -58,13 +58,13 @@ def constant_product(rule: Rule, optimizer: Optimizer) -> Power | Least:
 
 
 def decay_of_group(decay: float, mode: str, factor: float, peak_rate: float) -> float:
-    """Give the decay to write into a parameter group.
+    """Return the decay coefficient of a parameter group.
 
     Args:
-        decay: The user's number, at the base width.
+        decay: The user's coefficient at the base width.
         mode: A key of `MODES`.
-        factor: The plan's constant-product factor.
-        peak_rate: The group's own peak learning rate.
+        factor: The plan's factor under `constant-product`.
+        peak_rate: The group's peak learning rate.
 
     Example:
         >>> decay_of_group(0.1, "constant-product", 4.0, 0.01)
@@ -72,11 +72,10 @@ def decay_of_group(decay: float, mode: str, factor: float, peak_rate: float) -> 
         >>> decay_of_group(1e-4, "independent", 4.0, 0.01)
         0.01
     """
-    return (
-        decay
-        * {
-            "constant-product": factor,
-            "coupled": 1.0,
-            "independent": 1 / peak_rate if peak_rate else 0.0,
-        }[mode]
-    )
+    factors = {
+        "constant-product": factor,
+        "coupled": 1.0,
+        # The library multiplies by rate * schedule. A frozen group (rate 0) never steps.
+        "independent": 1 / peak_rate if peak_rate else 0.0,
+    }
+    return decay * factors[mode]

@@ -1,4 +1,4 @@
-"""This file is the sixteen hybrids between SP and µP, computed from their four switches."""
+"""Sixteen hybrids between SP and µP, computed from their four switches."""
 
 from __future__ import annotations
 
@@ -16,70 +16,70 @@ SWITCHES = ("attn", "embd", "ln", "last")
 
 
 def hybrid_name(on: Set[str]) -> str:
-    """Name a hybrid after the fewer of its switches: those on over SP, or off under µP.
+    """Return the name of a hybrid: SP plus the switches that are on, or µP minus those off.
 
     Example:
         >>> hybrid_name({"embd"}), hybrid_name({"attn", "embd", "ln"}), hybrid_name(set(SWITCHES))
         ('sp+embd', 'mup-last', 'mup')
     """
     off = [switch for switch in SWITCHES if switch not in on]
-    if len(off) < 2:
+    if len(off) < 2:  # as the published results are labelled: after µP from three switches on
         return "-".join(["mup", *off])
     return "+".join(["sp", *(switch for switch in SWITCHES if switch in on)])
 
 
 def switches_of(name: str) -> frozenset[str]:
-    """Give the switches that are on in one of the sixteen.
+    """Return the switches that are on in one of the sixteen.
 
     Example:
         >>> sorted(switches_of("mup-last"))
         ['attn', 'embd', 'ln']
     """
-    named = frozenset(named_in(name))
+    named = frozenset(switches_in_name(name))
     return frozenset(SWITCHES) - named if name.startswith("mup") else named
 
 
-def named_in(name: str) -> tuple[str, ...]:
-    """Give the switches that a name speaks of; none for a name that is no hybrid's.
+def switches_in_name(name: str) -> tuple[str, ...]:
+    """Return the switches that occur in the name of a hybrid; none for other names.
 
     Example:
-        >>> named_in("sp+embd+ln"), named_in("mup-attn"), named_in("mfp")
+        >>> switches_in_name("sp+embd+ln"), switches_in_name("mup-attn"), switches_in_name("mfp")
         (('embd', 'ln'), ('attn',), ())
     """
-    spoken = re.split(r"[+-]", name)[1:] if name in HYBRIDS else []
-    return tuple(switch for switch in SWITCHES if switch in spoken)
+    parts = re.split(r"[+-]", name)[1:] if name in HYBRIDS else []
+    return tuple(switch for switch in SWITCHES if switch in parts)
 
 
-def without(name: str, idle: Set[str]) -> str:
-    """Leave switches out of a name.
+def remove_switches(name: str, switches: Set[str]) -> str:
+    """Return the name of a hybrid without some of its switches.
 
     Example:
-        >>> without("sp+attn+embd", {"attn"}), without("mup-attn", {"attn"})
+        >>> remove_switches("sp+attn+embd", {"attn"}), remove_switches("mup-attn", {"attn"})
         ('sp+embd', 'mup')
     """
-    for switch in idle:
+    for switch in switches:
         name = name.replace(f"+{switch}", "").replace(f"-{switch}", "")
     return name
 
 
 def hybrid(on: Set[str]) -> Parametrization:
-    """Give the table between SP and µP in which these switches are as in µP.
+    """Return the table between SP and µP in which the given switches are as in µP.
 
-    Relative to the hidden rate, `embd` and `ln` multiply the embeddings' and the vectors' rate
+    Relative to the hidden rate, `embd` and `ln` multiply the rate of embeddings and of vectors
     (norm gains, and biases if there are any) by the width ratio r; `attn` divides attention
     logits by d instead of √d; `last` gives the readout the init r^-1 instead of r^-1/2. Names
-    with `embd` on are in µP's gauge: all rates × 1/r, so that the embedding has the user's own.
-    A gauge moves the best rate by a known power of width and changes nothing else, unless decay
-    is tied to the rate of the gauge (`constant-product`): compare hybrids with λ = 0, or with
-    `independent`, as the paper's decay is.
+    with `embd` on are in µP's gauge: all rates × 1/r, so that the embedding trains at the user's
+    own rate. A gauge moves the best rate by a known power of width and changes nothing else,
+    unless decay is tied to the rate of the gauge (`constant-product`): compare hybrids with
+    λ = 0, or with `independent` decay, as in the paper.
 
     Args:
         on: Which of 'attn', 'embd', 'ln', 'last' are as in µP.
 
     Source:
-        arXiv:2605.21486, abstract, for `embd`; `ln`, `attn`, `last` are reconstructed from the
-        labels of its released page. Published for AdamW; other columns are derived so that
-        both corners are the tables `sp` and `mup`.
+        arXiv:2605.21486: `embd` is in the abstract; `ln`, `attn` and `last` are reconstructed
+        from the labels of the page released with it. Published for AdamW; the other columns are
+        derived so that both corners are the tables `sp` and `mup`.
 
     Example:
         >>> rules = hybrid({"embd"}).rules
@@ -89,25 +89,27 @@ def hybrid(on: Set[str]) -> Parametrization:
     embd, ln, last = ("embd" in on, "ln" in on, "last" in on)
     matrix = FAN_IN**-1 if embd else ONE
     vector = ONE if embd == ln else FAN_OUT if ln else FAN_OUT**-1
-    # The gradient follows the readout's init. With SP's, epsilon is left alone as in `sp`.
-    size = {role: rule.eps if last else ONE for role, rule in MUP.rules.items()}
-    size[Role.OUTPUT] = ONE
+    # Gradients scale with the readout's init, and epsilon with them; with SP's init it stays 1,
+    # as in the table `sp`. The readout's own gradient does not depend on its init.
+    eps = {role: rule.eps if last else ONE for role, rule in MUP.rules.items()}
+    eps[Role.OUTPUT] = ONE
     readout = FAN_IN**-1 if last else FAN_IN**-HALF
     rules = {
-        Role.INPUT: _rule(Role.INPUT, ONE, ONE, size, last=last),
-        Role.VECTOR: _rule(Role.VECTOR, ONE, vector, size, last=last),
+        Role.INPUT: _rule(Role.INPUT, ONE, ONE, eps, last=last),
+        Role.VECTOR: _rule(Role.VECTOR, ONE, vector, eps, last=last),
         Role.FIXED: MUP.rules[Role.FIXED],
     }
     for role in (Role.HIDDEN, Role.OUTPUT, Role.BOTTLENECK):
         init = readout if role is Role.OUTPUT else FAN_IN**-HALF
-        rules[role] = _rule(role, init, matrix, size, last=last, mup_gauge=embd)
+        rules[role] = _rule(role, init, matrix, eps, last=last, mup_gauge=embd)
     name = hybrid_name(on)
-    shown = ", ".join(switch for switch in SWITCHES if switch in on) or "none"
+    as_in_mup = ", ".join(switch for switch in SWITCHES if switch in on) or "none"
+    gauge = "µP" if embd else "SP"
     return Parametrization(
         name=name,
-        title=f"between SP and µP; as in µP: {shown} (rates in {'µP' if embd else 'SP'}'s gauge)",
+        title=f"between SP and µP; as in µP: {as_in_mup} (rates in {gauge}'s gauge)",
         form="no multipliers",
-        source=(HYBRID_SWITCHES.place("four switches; ln, attn, last reconstructed"),),
+        source=(HYBRID_SWITCHES.at_place("four switches; ln, attn, last reconstructed"),),
         rules={role: rules[role] for role in Role},
         attention=Fraction(-1) if "attn" in on else -HALF,
     )
@@ -117,17 +119,19 @@ def _rule(
     role: Role,
     init: Power,
     rate: Power,
-    size: dict[Role, Power | Least],
+    eps: dict[Role, Power | Least],
     *,
     last: bool,
     mup_gauge: bool = True,
 ) -> Rule:
-    """Fill one line from its init and entrywise rate [derived but for AdamW's columns]."""
-    # In SP's gauge one relative rate, like one spectral rate, stands for the hidden weights'.
+    """Fill one line from its init and entrywise rate; all but AdamW's columns are [derived]."""
+    # SP has one relative and one spectral rate for all weights, so in its gauge the hidden
+    # weights' are 1: the factor FAN_IN^-1/2 cancels their init.
     relative = rate / init if mup_gauge else rate * FAN_IN**-HALF / init
+    # A gradient is smaller by FAN_OUT in front of a readout with the smaller init.
     gradient = rate * FAN_OUT if last and role is not Role.OUTPUT else rate
     spectral = (MUP if mup_gauge else SP).rules[role].rates.spectral
-    return Rule(ONE, init, Rates(rate, gradient, spectral, relative), size[role])
+    return Rule(ONE, init, Rates(rate, gradient, spectral, relative), eps[role])
 
 
 HYBRIDS = {

@@ -1,4 +1,4 @@
-"""This file is torch's Muon against a plain orthogonalised update: its shape factor and epsilon."""
+"""Corrections for torch's Muon against a plain orthogonalized update: shape factor and epsilon."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from mutransfer.rules.tables import Rule
 Sides = tuple[Fraction | int, Fraction | int]  # rows and columns, as stored
 
 
-def converts(rule: Rule, optimizer: Optimizer) -> bool:
-    """Tell whether a plan accounts for what the library does; SP's settings go in as they are."""
+def corrects_shape_factor(rule: Rule, optimizer: Optimizer) -> bool:
+    """Return whether a plan divides out the library's shape factor.
+
+    Under SP every spectral rate is 1 by definition, so the user's rate is passed on as it is.
+    """
     return optimizer.update is Update.SPECTRAL and rule.rates.spectral != ONE
 
 
 def shape_factor(adjust_lr_fn: str | None, target: Sides, base: Sides) -> float:
-    """Give the factor by which `torch.optim.Muon` multiplies a rate, target over base.
+    """Return the factor by which `torch.optim.Muon` multiplies a rate, target over base.
 
-    'original' is √max(1, rows/columns), 'match_rms_adamw' is 0.2·√max(rows, columns). A rule's
-    rate is for a plain orthogonalised update, so a plan divides it by this.
+    'original' is √max(1, rows/columns), 'match_rms_adamw' is 0.2·√max(rows, columns). The rate
+    of a rule is for a plain orthogonalized update, so a plan divides it by this factor.
 
     Args:
-        adjust_lr_fn: As torch names it.
-        target: Rows and columns of the matrix as it is stored; fused layers are one matrix.
-        base: Likewise.
+        adjust_lr_fn: Name of the factor in torch.
+        target: Rows and columns of the stored matrix; a fused layer is one matrix.
+        base: Rows and columns at the base.
 
     Source:
         `torch.optim.Muon`; arXiv:2502.16982 for 'match_rms_adamw'.
@@ -45,10 +48,10 @@ def shape_factor(adjust_lr_fn: str | None, target: Sides, base: Sides) -> float:
 
 
 def eps_cell(rule: Rule, optimizer: Optimizer) -> Power | Least:
-    """Give epsilon's cell: the size of what it is compared with.
+    """Return the cell of epsilon: the size of the quantity that it is added to.
 
-    That is an entry of the gradient; in Muon the norm of the whole matrix, its size times
-    √(fan_in · fan_out) [derived].
+    That is an entry of the gradient, or, in Muon, the norm of the whole matrix: the size of an
+    entry times √(fan_in · fan_out) [derived].
 
     Example:
         >>> from mutransfer.rules.optimizers import OPTIMIZERS
@@ -57,6 +60,6 @@ def eps_cell(rule: Rule, optimizer: Optimizer) -> Power | Least:
         >>> print(eps_cell(MUP.rules[Role.HIDDEN], OPTIMIZERS["muon"]))
         min(fan_in^1/2 fan_out^-1/2, 1)
     """
-    if not converts(rule, optimizer):
+    if not corrects_shape_factor(rule, optimizer):
         return rule.eps
     return rule.eps * (FAN_IN * FAN_OUT) ** HALF

@@ -1,4 +1,4 @@
-"""This file is what a rule must know of an optimizer: update family, decay kind, epsilon."""
+"""Optimizers: the update family, kind of decay and epsilon that scaling rules depend on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mutransfer.rules.roles import Role
 
 
 class Update(StrEnum):
-    """How an update's size depends on the gradient's and the weight's.
+    """Family of update rules: how the size of a step depends on gradient and weight.
 
     entrywise: every entry moves by about the rate (Adam and its kin, RMSprop, Lion, sign-like).
     gradient: the step is proportional to the gradient (SGD, momentum).
-    spectral: the update is orthogonalised, its singular values are about 1 (Muon).
+    spectral: the update is orthogonalized, its singular values are about 1 (Muon).
     relative: the step is proportional to the weight's RMS (parameter-scaled Adafactor).
     """
 
@@ -25,11 +25,11 @@ class Update(StrEnum):
 
 
 class DecayKind(StrEnum):
-    """Where weight decay enters.
+    """Where weight decay enters the update.
 
     times_rate: a step shrinks the weight by rate · decay (AdamW, Lion, Adafactor, Muon, and
         SGD, whose L2 term is multiplied by the rate as well).
-    in_gradient: L2 added to a gradient that is then normalised (torch's Adam).
+    in_gradient: an L2 term is added to a gradient that is then normalized (torch's Adam).
     """
 
     TIMES_RATE = "times_rate"
@@ -38,17 +38,17 @@ class DecayKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """One row: how rules apply to an optimizer.
+    """How scaling rules apply to one optimizer.
 
     Args:
-        name: As written in a study file and in `make_plan`.
+        name: Name in study files and `make_plan`.
         update: The family whose rate column applies.
         decay: Where weight decay enters.
-        eps: The library's default epsilon; Adafactor's pair, of a gradient (None: the data
-            type's) and of a weight; None where rules know of none.
-        path: The class that the name stands for.
+        eps: Default epsilon of the library; for Adafactor a pair, for the gradient (None is the
+            machine epsilon of the data type) and for the weight; None without an epsilon.
+        path: Import path of the class.
         has_betas: Whether the class takes `betas`.
-        adjust_lr_fn: What torch's Muon is told to multiply a matrix's rate by.
+        adjust_lr_fn: Argument of torch's Muon that selects the shape factor on its rate.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Optimizer:
 
     @property
     def class_name(self) -> str:
-        """The class in lower case: 'muon' for both of Muon's names."""
+        """Name of the class in lower case: 'muon' for both of Muon's names."""
         return self.path.rpartition(".")[2].lower()
 
 
@@ -83,53 +83,54 @@ OPTIMIZERS = {
 # fmt: on
 
 
-def optimizer_named(name: str) -> Optimizer:
-    """Look an optimizer up.
+def get_optimizer(name: str) -> Optimizer:
+    """Return an optimizer by name.
 
     Raises:
-        RuleError: There is no rule for that optimizer.
+        RuleError: There are no rules for that optimizer.
 
     Example:
-        >>> optimizer_named("adamw").update
+        >>> get_optimizer("adamw").update
         <Update.ENTRYWISE: 'entrywise'>
     """
     if name not in OPTIMIZERS:
         raise RuleError(
             f"there are no rules for the optimizer '{name}'",
-            why="without its update family a rate would be scaled wrongly, silently",
-            fix=f"{nearest(name, OPTIMIZERS)}; momentum is 'sgd'",
+            why="the scaling of a learning rate depends on the update family, which is unknown here",
+            fix=f"{nearest(name, OPTIMIZERS)} (SGD with momentum is 'sgd')",
         )
     return OPTIMIZERS[name]
 
 
 def optimizers_of(name: str) -> tuple[Optimizer, ...]:
-    """Give the optimizers that a plan of this name needs: beside Muon stands AdamW.
+    """Return the optimizers that a plan needs: Muon comes with AdamW for all but the matrices.
 
     Example:
-        >>> [each.name for each in optimizers_of("muon")]
+        >>> [optimizer.name for optimizer in optimizers_of("muon")]
         ['muon', 'adamw']
     """
-    chosen = optimizer_named(name)
-    beside = (OPTIMIZERS["adamw"],) if chosen.update is Update.SPECTRAL else ()
-    return chosen, *beside
+    optimizer = get_optimizer(name)
+    if optimizer.update is Update.SPECTRAL:
+        return optimizer, OPTIMIZERS["adamw"]
+    return (optimizer,)
 
 
 def optimizer_of(name: str, role: Role, sides: int = 2) -> Optimizer:
-    """Give the optimizer that takes a parameter: beside Muon, AdamW takes all but hidden matrices.
+    """Return the optimizer of one parameter: under Muon, AdamW trains all but hidden matrices.
 
     Args:
         name: The plan's optimizer.
         role: The parameter's role.
-        sides: How many axes it has; torch's Muon takes matrices only.
+        sides: Number of axes of the parameter; torch's Muon accepts matrices only.
 
     Source:
-        Which weights are orthogonalised: arXiv:2505.02222, and the documentation of
-        `torch.optim.Muon`.
+        arXiv:2505.02222 and the documentation of `torch.optim.Muon`, for which weights are
+        orthogonalized.
 
     Example:
         >>> optimizer_of("muon", Role.HIDDEN).name, optimizer_of("muon", Role.OUTPUT).name
         ('muon', 'adamw')
     """
-    first, *beside = optimizers_of(name)
+    main, *fallback = optimizers_of(name)
     is_matrix = role in (Role.HIDDEN, Role.BOTTLENECK) and sides == 2
-    return beside[0] if beside and not is_matrix else first
+    return fallback[0] if fallback and not is_matrix else main

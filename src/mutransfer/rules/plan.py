@@ -1,38 +1,45 @@
-"""This file is the plan: a parametrization applied to one concrete model, one row per parameter."""
+"""Plan: a parametrization applied to one concrete model, one row per parameter."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from typing import Any
 
 from mutransfer.errors import CoverageError, RoleError, RuleError, listed
 from mutransfer.rules.decay import constant_product
-from mutransfer.rules.muon import converts, eps_cell, shape_factor
+from mutransfer.rules.formatting.columns import format_number
+from mutransfer.rules.formatting.plan_table import format_plan_rows
+from mutransfer.rules.muon import corrects_shape_factor, eps_cell, shape_factor
 from mutransfer.rules.optimizers import Optimizer, Update, optimizer_of
 from mutransfer.rules.power import ONE, Power, Ratios
-from mutransfer.rules.registry import parametrization_named
+from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import REASONS, Role
-from mutransfer.rules.symmetry import PLAIN, in_form, shift
+from mutransfer.rules.rows import PlanRow, row_from_data, row_to_data
+from mutransfer.rules.symmetry import WITHOUT_MULTIPLIERS, in_form, shift
 from mutransfer.rules.tables import Parametrization, Rule
 
 SCHEMA = 1
-AS_THEY_ARE = ("sp", "none")  # one rate for all: multipliers, attention and tied tables stay
+
+# Every rate is 1 in these by definition, so the author's multipliers, attention scale and tied
+# tables stay: compensating for them would give some parameters another rate.
+SINGLE_RATE = ("sp", "none")
+
+# DDP; torch.compile; FSDP; activation checkpointing.
 WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
 
 @dataclass(frozen=True, slots=True)
 class OwnInit:
-    """How a model's author initialises one parameter, as measured.
+    """Measured initialization of one parameter by the model's author.
 
     Args:
-        rms: Root mean square about zero at the target, for a fresh model; 0 for zeros,
-            None if it was not measured because the init stands as it is.
-        error: Relative standard error of one target tensor's RMS.
+        rms: Root mean square about zero of a fresh model's tensor at the target; 0 for zeros,
+            None where it was not measured because the init stands as it is.
+        error: Relative standard error of the RMS of one target tensor.
         exponent: `rms ∝ ratio^exponent`.
-        ratio: The target's size along the axis that the init depends on, over the base's.
+        ratio: The target's size over the base's, along the axis that the init depends on.
     """
 
     rms: float | None
@@ -43,20 +50,20 @@ class OwnInit:
 
 @dataclass(frozen=True, slots=True)
 class ParameterFacts:
-    """What a rule must know of one parameter; gathered by `parametrize`, pure data here.
+    """Everything that a rule depends on for one parameter; `parametrize` measures it.
 
     Args:
-        name: As in `named_parameters`, without wrappers' prefixes.
+        name: Name as in `named_parameters`, without prefixes of wrappers.
         shape: Unsharded shape at the target.
-        role: What it is to a rule.
+        role: Role of the parameter in the rule table.
         r_in: Fan-in over base fan-in; 1 where it does not scale.
         r_out: Fan-out over base fan-out.
         init: The author's initialization.
-        reason: Why it has this role, in words.
+        reason: Why the parameter has this role, in words.
         readouts: Linear layers that share this embedding's table.
         own_multiplier: The author's own forward multiplier.
-        own_readout: Of a table that the readout shares: the author's multiplier there.
-        is_transposed: Stored as (fan-in, fan-out).
+        own_readout: For a table that the readout shares: the author's multiplier there.
+        is_transposed: Whether the weight is stored as (fan-in, fan-out).
         base_shape: Unsharded shape at the base.
     """
 
@@ -75,60 +82,11 @@ class ParameterFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanRow:
-    """One parameter: its role, and the number by which each thing is multiplied.
-
-    Args:
-        name: As in `named_parameters`.
-        shape: Unsharded shape at the target.
-        role: What it is to the rule.
-        r_in: Fan-in over base fan-in.
-        r_out: Fan-out over base fan-out.
-        init_factor: What the author's fresh weights are multiplied by: the part that is missing.
-        lr_factor: The group's peak rate over the base rate.
-        eps_factor: The group's epsilon over the base epsilon.
-        decay_factor: The group's decay over the base decay, under `constant-product`.
-        multiplier: What the layer's input is multiplied by in the forward pass.
-        reason: Why, in words.
-        init_exponent: How the author's own init scales with the ratio it depends on.
-        fresh_rms: RMS that `apply` expects of the author's fresh weights, None for any.
-        fresh_error: Relative standard error of that RMS.
-        optimizer: The one that takes it: beside Muon's matrices, AdamW takes the rest.
-        eps2_factor: Adafactor's second epsilon, a weight's least size, over the base one.
-        multiplier_at: The layers whose input is multiplied; by default the parameter's own. A
-            tied table's are its readouts.
-        own_power: How the author's own forward multiplier scales with the ratio of fan-in, or
-            of fan-out where that does not grow; relative to what attention asks for.
-        base_shape: Unsharded shape at the base; None in plans of earlier versions.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    role: Role
-    r_in: Fraction
-    r_out: Fraction
-    init_factor: float
-    lr_factor: float
-    eps_factor: float
-    decay_factor: float
-    multiplier: float
-    reason: str
-    init_exponent: Fraction
-    fresh_rms: float | None
-    fresh_error: float
-    optimizer: str
-    eps2_factor: float = 1.0
-    multiplier_at: tuple[str, ...] = ()
-    own_power: Fraction = Fraction(0)
-    base_shape: tuple[int, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """A parametrization applied to one model: data that prints, compares and saves.
 
     Args:
-        parametrization: Name of the table.
+        parametrization: Name of the rule table.
         form: Which of its equivalent forms.
         optimizer: Name of the optimizer whose columns apply.
         base: Width at which every factor is 1.
@@ -144,40 +102,48 @@ class Plan:
     rows: tuple[PlanRow, ...]
 
     def __str__(self) -> str:
-        from mutransfer.rules.explanation.text import explain
-
-        return explain(self)
+        return self.to_text()
 
     def __getitem__(self, name: str) -> PlanRow:
-        """Find a parameter's row by name, with or without wrappers' prefixes."""
+        """Return a parameter's row by name, with or without prefixes of wrappers."""
         plain = unwrapped(name)
         for row in self.rows:
             if row.name == plain:
                 return row
         raise CoverageError(
             f"the plan has no parameter '{name}'",
-            why="a parameter without its rule would train at the wrong rate, silently",
-            fix=f"use a name of the model it was made from: {listed(r.name for r in self.rows)}",
+            why="a parameter without its rule would silently train at the wrong rate",
+            fix="use a name of the model that the plan was made from: "
+            f"{listed(row.name for row in self.rows)}",
         )
 
+    def to_text(self, width: int = 100) -> str:
+        """Format the plan for a terminal of `width` columns."""
+        ratio = format_number(float(Fraction(self.target, self.base)))
+        title = (
+            f"{self.parametrization} ({self.form}) for {self.optimizer}: "
+            f"base width {self.base}, target {self.target}, width multiplier {ratio}"
+        )
+        return format_plan_rows(self.rows, title=title, optimizer=self.optimizer, width=width)
+
     def to_json(self) -> str:
-        """Write the plan as JSON; `from_json` gives an equal plan back."""
-        rows = [_row_to_data(row) for row in self.rows]
+        """Return the plan as JSON, which `from_json` reads back exactly."""
+        rows = [row_to_data(row) for row in self.rows]
         head = {name: getattr(self, name) for name in _HEAD}
         return json.dumps({"schema": SCHEMA, **head, "rows": rows}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read a plan back.
+        """Read a plan from JSON.
 
         Raises:
-            CoverageError: The text is not a plan, or one of a newer version.
+            CoverageError: The text is not a plan, or a newer version wrote it.
         """
         try:
             data = json.loads(text)
             schema = data["schema"]
             if schema == SCHEMA:
-                rows = tuple(_row_from_data(row, data["optimizer"]) for row in data["rows"])
+                rows = tuple(row_from_data(row, data["optimizer"]) for row in data["rows"])
                 return cls(**{name: data[name] for name in _HEAD}, rows=rows)
         except (
             LookupError,
@@ -188,18 +154,18 @@ class Plan:
             RecursionError,
         ) as problem:
             raise CoverageError(
-                f"this is not a plan: {type(problem).__name__}: {problem}",
-                why="a plan that is guessed at would train with the wrong rates",
-                fix="write it with plan.to_json()",
+                f"the text is not a plan: {type(problem).__name__}: {problem}",
+                why="a partly understood plan would train with the wrong rates",
+                fix="write plans with plan.to_json()",
             ) from None
         raise CoverageError(
-            f"this plan has schema {schema!r}, this version reads {SCHEMA}",
+            f"this plan has schema {schema!r}, but this version reads schema {SCHEMA}",
             why="a newer plan may hold rules that this version would ignore",
             fix="pip install --upgrade mutransfer",
         )
 
     def differences(self, other: Plan) -> list[str]:
-        """Say where two plans differ, one line each; an empty list means equal.
+        """List where two plans differ, one line each; an empty list means that they are equal.
 
         Example:
             >>> plan = Plan("mup", "table-3", "adamw", 64, 256, ())
@@ -211,15 +177,15 @@ class Plan:
             for name in _HEAD
             if getattr(self, name) != getattr(other, name)
         ]
-        ours, theirs = ({r.name: r for r in plan.rows} for plan in (self, other))
-        lines += [f"{name}: only in the first" for name in ours if name not in theirs]
-        lines += [f"{name}: only in the second" for name in theirs if name not in ours]
-        for name in ours.keys() & theirs.keys():
-            one, two = ours[name], theirs[name]
+        first, second = ({row.name: row for row in plan.rows} for plan in (self, other))
+        lines += [f"{name}: only in the first" for name in first if name not in second]
+        lines += [f"{name}: only in the second" for name in second if name not in first]
+        for name in first.keys() & second.keys():
             lines += [
-                f"{name}.{f.name}: {getattr(one, f.name)} or {getattr(two, f.name)}"
-                for f in fields(PlanRow)
-                if getattr(one, f.name) != getattr(two, f.name)
+                f"{name}.{field.name}: {getattr(first[name], field.name)} or "
+                f"{getattr(second[name], field.name)}"
+                for field in fields(PlanRow)
+                if getattr(first[name], field.name) != getattr(second[name], field.name)
             ]
         return sorted(lines)
 
@@ -228,7 +194,7 @@ _HEAD = ("parametrization", "form", "optimizer", "base", "target")
 
 
 def unwrapped(name: str) -> str:
-    """Remove wrappers' prefixes, as prefixes, wherever a module starts.
+    """Return a parameter's name without prefixes of wrappers, wherever a module starts.
 
     Example:
         >>> unwrapped("module._orig_mod.blocks.0.weight")
@@ -262,25 +228,28 @@ def plan_from_facts(
     """Apply a parametrization to facts about parameters: a pure function.
 
     Raises:
-        RuleError: An unknown name, or a role for which the optimizer has no rule.
+        RuleError: A name is unknown, or the table has no rule for a shared embedding.
+        RoleError: A tied readout needs a multiplier, and no layer is there to carry it.
     """
-    published = parametrization_named(parametrization)
+    published = get_parametrization(parametrization)
     table = in_form(published, form)
-    if published.name in AS_THEY_ARE:
+    if published.name in SINGLE_RATE:
         facts = [replace(f, own_multiplier=ONE, own_readout=f.own_readout and ONE) for f in facts]
     rows = [
-        _row(fact, _beside_own(table, fact), optimizer, table.keeps_init)
+        _row(fact, _shift_by_own(table, fact), optimizer, table.keeps_init)
         if fact.own_readout is None
-        else _tied(fact, published, optimizer, base)
+        else _tied_row(fact, published, optimizer, base)
         for fact in facts
     ]
     return Plan(parametrization, table.form, optimizer, base, target, tuple(rows))
 
 
-def _beside_own(table: Parametrization, fact: ParameterFacts) -> Rule:
-    """Take the author's own multiplier for the layer's, where a form installs none."""
+def _shift_by_own(table: Parametrization, fact: ParameterFacts) -> Rule:
+    """Return the rule of a parameter, shifted by the author's multiplier in forms without any."""
     rule = table.rules[fact.role]
-    return shift(rule, fact.own_multiplier) if table.form in PLAIN else rule
+    # Forms with multipliers install what the author's lacks; the others leave it where it is, so
+    # init and rates have to match it [derived: abc-symmetry].
+    return shift(rule, fact.own_multiplier) if table.form in WITHOUT_MULTIPLIERS else rule
 
 
 def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool) -> PlanRow:
@@ -289,7 +258,7 @@ def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool
     rate = rule.lr(optimizer.update)
     assert rate is not None, "the optimizer of a role has a rate for it"
     ratios = Ratios(fan_in=fact.r_in, fan_out=fact.r_out)
-    by_library = _by_library(fact, rule, optimizer)
+    library = _library_factor(fact, rule, optimizer)
     is_relative = optimizer.update is Update.RELATIVE
     return PlanRow(
         name=fact.name,
@@ -298,43 +267,47 @@ def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool
         r_in=fact.r_in,
         r_out=fact.r_out,
         init_factor=1.0 if keeps_init else missing_init(rule, ratios, fact.init),
-        lr_factor=rate.at(ratios) / by_library,
+        lr_factor=rate.at(ratios) / library,
         eps_factor=eps_cell(rule, optimizer).at(ratios),
-        decay_factor=constant_product(rule, optimizer).at(ratios) * by_library,
+        # The library's factor also multiplies rate * decay, so it returns here.
+        decay_factor=constant_product(rule, optimizer).at(ratios) * library,
         multiplier=(rule.multiplier / fact.own_multiplier).at(ratios),
         reason=fact.reason or REASONS[fact.role],
         init_exponent=fact.init.exponent,
         fresh_rms=fact.init.rms,
         fresh_error=fact.init.error,
+        # The multiplier of a layer depends on one of its sides only, so the sum is its exponent.
         own_power=fact.own_multiplier.fan_in + fact.own_multiplier.fan_out,
         optimizer=optimizer.name,
+        # Adafactor's second epsilon bounds the weight's RMS, which scales as the init.
         eps2_factor=rule.init_std.at(ratios) if is_relative else 1.0,
         base_shape=fact.base_shape,
     )
 
 
-def _by_library(fact: ParameterFacts, rule: Rule, optimizer: Optimizer) -> float:
-    """Give what the library multiplies this parameter's rate by, target over base."""
-    if not converts(rule, optimizer):
+def _library_factor(fact: ParameterFacts, rule: Rule, optimizer: Optimizer) -> float:
+    """Return the factor of the library's own rate scaling, target over base."""
+    if not corrects_shape_factor(rule, optimizer):
         return 1.0
     rows, columns = fact.shape
-    grown = (fact.r_in, fact.r_out) if fact.is_transposed else (fact.r_out, fact.r_in)
-    base = (rows / grown[0], columns / grown[1])
+    ratios = (fact.r_in, fact.r_out) if fact.is_transposed else (fact.r_out, fact.r_in)
+    base = (rows / ratios[0], columns / ratios[1])
     return shape_factor(optimizer.adjust_lr_fn, (rows, columns), base)
 
 
-def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str, base: int) -> PlanRow:
+def _tied_row(
+    fact: ParameterFacts, published: Parametrization, optimizer: str, base: int
+) -> PlanRow:
     """Evaluate the rule of a table that embedding and readout share.
 
-    The tensor has one init and one rate, the embedding's; what the readout lacks is a multiplier
-    in its input. So the form is that of Table 8, whichever the others have.
+    The tensor has one init and one rate, those of the embedding; what the readout lacks is a
+    multiplier on its input. The form is therefore that of Table 8, whatever the other rows have.
     """
     table, readout = published.rules[fact.role], published.rules[Role.OUTPUT]
     update = optimizer_of(optimizer, fact.role).update
-    inits = (_turned(readout.init_std), table.init_std)
-    rates = (_turned(readout.lr(update)), table.lr(update))
-    alike = inits[0] == inits[1] and rates[0] == rates[1]
-    if not alike and published.name not in AS_THEY_ARE:
+    same_init = _swap_sides(readout.init_std) == table.init_std
+    same_rate = _swap_sides(readout.lr(update)) == table.lr(update)
+    if not (same_init and same_rate) and published.name not in SINGLE_RATE:
         raise RuleError(
             f"'{fact.name}' is shared with the readout, and '{published.name}' gives a readout "
             "another init or rate than an embedding",
@@ -344,20 +317,22 @@ def _tied(fact: ParameterFacts, published: Parametrization, optimizer: str, base
     assert fact.own_readout is not None
     own = fact.own_multiplier
     row = _row(fact, shift(table, own), optimizer, published.keeps_init)
-    lacks = readout.multiplier * own / fact.own_readout
-    multiplier = lacks.at(Ratios(fan_in=fact.r_out, fan_out=fact.r_out))
+    missing = readout.multiplier * own / fact.own_readout
+    multiplier = missing.at(Ratios(fan_in=fact.r_out, fan_out=fact.r_out))
     if not fact.readouts and multiplier != 1:
+        exponent = missing.fan_in + missing.fan_out
         raise RoleError(
-            f"the forward pass multiplies with '{fact.name}', a table that embeds, too",
-            why="its rows as a readout need their input multiplied by "
-            f"width^{lacks.fan_in + lacks.fan_out}, and there is no layer whose input it is",
-            fix=f"x = x * (width / {base}) ** ({lacks.fan_in + lacks.fan_out}), in the line "
-            f"before the product with '{fact.name}'",
+            f"'{fact.name}' is an embedding table, and the forward pass also multiplies by it "
+            "outside of a linear layer",
+            why=f"a readout that shares a table needs its input multiplied by width^{exponent}, "
+            "and there is no layer on which to install that",
+            fix=f"x = x * (width / {base}) ** ({exponent}), in the line before the product with "
+            f"'{fact.name}'",
         )
     return replace(row, multiplier=multiplier, multiplier_at=fact.readouts)
 
 
-def _turned(power: Power | None) -> Power | None:
+def _swap_sides(power: Power | None) -> Power | None:
     """Write a readout's power of its fan-in as one of the fan-out of the table that it shares."""
     if power is None:
         return None
@@ -365,7 +340,7 @@ def _turned(power: Power | None) -> Power | None:
 
 
 def missing_init(rule: Rule, ratios: Ratios, own: OwnInit) -> float:
-    """Give the part of the rule's init factor that the author's own init does not have.
+    """Return the part of the rule's init factor that the author's own init does not have.
 
     Zeros stay zeros, so their factor is 1.
     """
@@ -373,22 +348,3 @@ def missing_init(rule: Rule, ratios: Ratios, own: OwnInit) -> float:
         return 1.0
     own_factor = Power(fan_in=own.exponent).at(Ratios(fan_in=own.ratio))
     return rule.init_std.at(ratios) / own_factor
-
-
-def _row_to_data(row: PlanRow) -> dict[str, Any]:
-    """Write a row as JSON data; ratios stay exact as text."""
-    return {
-        key: str(value) if isinstance(value, Fraction) else value
-        for key, value in asdict(row).items()
-    }
-
-
-def _row_from_data(data: Mapping[str, Any], optimizer: str) -> PlanRow:
-    """Read a row back; in older plans one optimizer takes all."""
-    exact = {key: Fraction(data[key]) for key in ("r_in", "r_out", "init_exponent")}
-    exact["own_power"] = Fraction(data.get("own_power", 0))
-    rest: dict[str, Any] = {"role": Role(data["role"]), "shape": tuple(data["shape"])}
-    rest["multiplier_at"] = tuple(data.get("multiplier_at", ()))
-    base_shape = data.get("base_shape")
-    rest["base_shape"] = None if base_shape is None else tuple(base_shape)
-    return PlanRow(**{"optimizer": optimizer, **data, **exact, **rest})

@@ -1,4 +1,4 @@
-"""This file is the monomial in which every scaling rule is written: exact rational exponents."""
+"""Monomials with exact rational exponents, in which every scaling rule is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HALF = Fraction(1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """How much larger a parameter's dimensions are than at the base shape.
+    """Ratios of a parameter's dimensions to those of the base shape.
 
     Args:
         fan_in: fan-in over base fan-in, `r_in`; 1 where the axis does not scale.
@@ -53,12 +53,12 @@ class Power:
         return Power(self.fan_in * exponent, self.fan_out * exponent, self.depth * exponent)
 
     def __str__(self) -> str:
-        named = (("fan_in", self.fan_in), ("fan_out", self.fan_out), ("depth", self.depth))
-        factors = [n if e == 1 else f"{n}^{e}" for n, e in named if e]
+        exponents = {"fan_in": self.fan_in, "fan_out": self.fan_out, "depth": self.depth}
+        factors = [name if e == 1 else f"{name}^{e}" for name, e in exponents.items() if e]
         return " ".join(factors) or "1"
 
     def at(self, ratios: Ratios) -> float:
-        """Give the value at a shape; exactly 1.0 where all ratios are 1."""
+        """Return the value at a shape; exactly 1.0 where all ratios are 1."""
         return (
             _power(ratios.fan_in, self.fan_in)
             * _power(ratios.fan_out, self.fan_out)
@@ -68,7 +68,9 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """The smallest of several monomials: one cell of the eps column needs it.
+    """Minimum of two monomials.
+
+    The epsilon of hidden weights needs it, where internal widths scale by unequal ratios.
 
     Example:
         >>> print(Least(FAN_OUT**-1, (FAN_IN * FAN_OUT) ** -HALF))
@@ -85,7 +87,7 @@ class Least:
         return f"min({self.first}, {self.second})"
 
     def at(self, ratios: Ratios) -> float:
-        """Give the smaller value at a shape."""
+        """Return the smaller value at a shape."""
         return min(self.first.at(ratios), self.second.at(ratios))
 
 
@@ -96,7 +98,8 @@ DEPTH = Power(depth=Fraction(1))
 
 
 def _power(ratio: Fraction, exponent: Fraction) -> float:
-    """Raise a ratio to a rational exponent; whole exponents stay exact until the last step."""
+    """Raise a ratio to a rational exponent."""
     if exponent.denominator == 1:
+        # Exact until the last step, so that e.g. 3/2 to the power -2 is the nearest float.
         return float(ratio ** int(exponent))
     return float(float(ratio) ** float(exponent))

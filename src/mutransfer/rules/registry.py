@@ -1,4 +1,4 @@
-"""This file is every parametrization by name."""
+"""Registry of all parametrizations by name."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from mutransfer.rules.hybrids import HYBRIDS, SWITCHES, hybrid_name
 from mutransfer.rules.tables import MFP, MUP, NONE, NTK, SP, SP_FULL_ALIGN, UMUP, Parametrization
 
 TABLES = {table.name: table for table in (MUP, SP, NONE, SP_FULL_ALIGN, NTK, MFP, UMUP)}
-"""The tables that papers print."""
+"""The tables as printed in papers."""
 
 PARAMETRIZATIONS = {**HYBRIDS, **TABLES}
-"""Every table; `sp` and `mup`, the corners of the hybrids, as their papers print them."""
+"""All tables; `sp` and `mup`, the corners of the hybrids, as printed in their papers."""
 
 
-def parametrization_named(name: str) -> Parametrization:
-    """Look a parametrization up.
+def get_parametrization(name: str) -> Parametrization:
+    """Return a parametrization by name.
 
     Raises:
         RuleError: There is no such table.
 
     Example:
         >>> from mutransfer.rules.roles import Role
-        >>> print(parametrization_named("mup").rules[Role.HIDDEN].rates.entrywise)
+        >>> print(get_parametrization("mup").rules[Role.HIDDEN].rates.entrywise)
         fan_in^-1
     """
     if name not in PARAMETRIZATIONS:
-        twin = _same_hybrid(name)
-        near = nearest(name, PARAMETRIZATIONS) if twin is None else f"write '{twin}'"
+        canonical = _canonical_name(name)
+        hint = f"write '{canonical}'" if canonical else nearest(name, PARAMETRIZATIONS)
         raise RuleError(
             f"there is no parametrization '{name}'",
-            why="a wrong name would train with the wrong rates",
-            fix=f"{near}; `mutransfer rules` prints the tables",
+            why="every parametrization has learning rates of its own",
+            fix=f"{hint} (`mutransfer rules` lists the names)",
         )
     return PARAMETRIZATIONS[name]
 
 
-def _same_hybrid(name: str) -> str | None:
-    """Give the one name of a hybrid whose switches are written otherwise, or None."""
-    base, *named = re.split(r"[+-]", name)
-    if base not in ("sp", "mup") or not named or not set(named) <= set(SWITCHES):
+def _canonical_name(name: str) -> str | None:
+    """Return the registered name of a hybrid whose switches are in another order, or None."""
+    base, *switches = re.split(r"[+-]", name)
+    if base not in ("sp", "mup") or not switches or not set(switches) <= set(SWITCHES):
         return None
-    return hybrid_name(set(named) if base == "sp" else set(SWITCHES) - set(named))
+    return hybrid_name(set(switches) if base == "sp" else set(SWITCHES) - set(switches))

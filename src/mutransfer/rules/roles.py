@@ -1,4 +1,4 @@
-"""This file is the role of a parameter: which of its axes grow with width."""
+"""Roles of parameters: which of their axes grow with width."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a parameter is to a scaling rule.
+    """Role of a parameter in a rule table.
 
     Source:
         Tensor Programs V, arXiv:2203.03466, Table 8: "input weights & all biases",
-        "hidden weights", "output weights". A *bottleneck* is a weight from a growing
-        axis to a fixed one that is not the model's readout (a router, say).
+        "hidden weights", "output weights". A *bottleneck* maps a growing axis to a fixed
+        one without being the model's readout, as a router does.
     """
 
     INPUT = "input"
@@ -23,7 +23,7 @@ class Role(StrEnum):
 
 
 def role_of_matrix(*, fan_in_scales: bool, fan_out_scales: bool, is_readout: bool) -> Role:
-    """Read the role of a weight matrix from the axes that scale.
+    """Return the role of a weight matrix from the axes that scale.
 
     Example:
         >>> role_of_matrix(fan_in_scales=True, fan_out_scales=True, is_readout=False)
@@ -40,6 +40,7 @@ def role_of_matrix(*, fan_in_scales: bool, fan_out_scales: bool, is_readout: boo
     return Role.FIXED
 
 
+# Plans save these texts as `reason`; error messages of `parametrize` quote them.
 REASONS = {
     Role.INPUT: "only fan-out grows with width",
     Role.VECTOR: "one axis, applied elementwise: a bias or a gain",
@@ -49,5 +50,5 @@ REASONS = {
     Role.FIXED: "no axis grows with width",
 }
 
-TOLD = "as told by roles="
-"""The reason of a role that the user gave."""
+ROLE_OVERRIDE = "set by roles="
+"""Reason of a role that the user chose."""

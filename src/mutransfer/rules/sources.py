@@ -1,4 +1,4 @@
-"""This file is every paper that a rule relies on, once."""
+"""Papers that the scaling rules are taken from."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a rule is printed.
+    """Reference to the place where a rule is printed.
 
     Args:
         title: Title of the paper.
-        authors: First author and others.
-        arxiv: Identifier on arXiv, or empty for rules that are ours.
-        at: The table or section.
+        authors: Authors and year, as cited.
+        arxiv: Identifier on arXiv; empty for the model's own settings.
+        at: Table or section.
     """
 
     title: str
@@ -27,8 +27,8 @@ class Source:
             reference += f", arXiv:{self.arxiv}"
         return f"{reference}, {self.at}" if self.at else reference
 
-    def place(self, at: str) -> Source:
-        """Point at one table of this source."""
+    def at_place(self, at: str) -> Source:
+        """Return a reference to one table or section of this source."""
         return Source(self.title, self.authors, self.arxiv, at)
 
 

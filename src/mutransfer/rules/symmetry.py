@@ -1,4 +1,4 @@
-"""This file is the abc-symmetry: move a factor between multiplier, init and rate."""
+"""abc-symmetry: equivalent forms of a rule, which differ in where a factor of width stands."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from mutransfer.rules.power import ONE, Power
 from mutransfer.rules.registry import PARAMETRIZATIONS
 from mutransfer.rules.tables import Parametrization, Rates, Rule
 
-PLAIN = ("table-3", "no multipliers")
-PUBLISHED = ("table-8", "published")
+WITHOUT_MULTIPLIERS = ("table-3", "no multipliers")
+AS_PUBLISHED = ("table-8", "published")
 
 
 def shift(rule: Rule, theta: Power) -> Rule:
-    """Multiply the forward multiplier by θ and correct the rest, so that training is unchanged.
+    """Multiply the forward multiplier by θ and adjust the rest so that training is unchanged.
 
-    Weights become 1/θ as large, gradients θ times: an entrywise or orthogonalised step
-    must shrink by θ, a step proportional to the gradient by θ², one proportional to the
-    weight not at all, and epsilon grows with the gradient.
+    Weights shrink by θ and gradients grow by θ. So an entrywise or orthogonalized step must
+    shrink by θ, a step proportional to the gradient by θ², one proportional to the weight not at
+    all, and epsilon grows with the gradient.
 
     Source:
         Tensor Programs V, arXiv:2203.03466, Lemma J.1; eps derived from the same argument.
@@ -47,7 +47,7 @@ def shift(rule: Rule, theta: Power) -> Rule:
 
 
 def without_multiplier(rule: Rule) -> Rule:
-    """Shift a rule until its layer needs no forward multiplier.
+    """Return the equivalent rule whose layer needs no forward multiplier.
 
     Example:
         >>> from mutransfer.rules.roles import Role
@@ -59,13 +59,13 @@ def without_multiplier(rule: Rule) -> Rule:
 
 
 def in_form(table: Parametrization, form: str) -> Parametrization:
-    """Write a table in another of its equivalent forms.
+    """Return a table in another of its equivalent forms.
 
     Args:
         table: A parametrization in any form.
-        form: 'table-3', or 'no multipliers', so that no model is edited; 'table-8', or
-            'published', with the multipliers that its source prints. µP calls its two forms
-            by the first names, other tables by the second.
+        form: 'table-3' or 'no multipliers', which leaves the model's forward pass alone;
+            'table-8' or 'published', with the multipliers that the source prints. The first
+            names are those of µP's two forms, the second those of other tables.
 
     Raises:
         RuleError: There is no such form.
@@ -79,22 +79,22 @@ def in_form(table: Parametrization, form: str) -> Parametrization:
         >>> plain.form, in_form(plain, "published") == NTK
         ('no multipliers', True)
     """
-    if form not in PLAIN + PUBLISHED:
+    if form not in WITHOUT_MULTIPLIERS + AS_PUBLISHED:
         raise RuleError(
             f"there is no form '{form}'",
-            why="a plan names its form, because clipping and logged weights depend on it",
+            why="gradient clipping and the size of weights depend on the form, so a plan names it",
             fix="write form='table-3' (no multipliers) or form='table-8'",
         )
     published = PARAMETRIZATIONS.get(table.name, table)
-    if form in PUBLISHED:
-        wanted = {role: rule.multiplier for role, rule in published.rules.items()}
+    if form in AS_PUBLISHED:
+        multipliers = {role: rule.multiplier for role, rule in published.rules.items()}
         name = published.form
     else:
-        wanted = dict.fromkeys(table.rules, ONE)
+        multipliers = dict.fromkeys(table.rules, ONE)
         name = "table-3" if published.form == "table-8" else "no multipliers"
-    if all(rule.multiplier == wanted[role] for role, rule in table.rules.items()):
-        return table
+    if all(rule.multiplier == multipliers[role] for role, rule in table.rules.items()):
+        return table  # already in that form; tables without multipliers have one form only
     rules = {
-        role: shift(rule, wanted[role] / rule.multiplier) for role, rule in table.rules.items()
+        role: shift(rule, multipliers[role] / rule.multiplier) for role, rule in table.rules.items()
     }
     return replace(table, form=name, rules=rules)

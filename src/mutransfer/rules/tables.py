@@ -1,4 +1,4 @@
-"""This file is the parametrizations, as the papers print them."""
+"""Rule tables of the published parametrizations, laid out as the papers print them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mutransfer.rules.sources import (
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The learning-rate cells of one role, one per update family.
+    """Learning-rate cells of one role, one per update family.
 
-    `spectral` is None where an orthogonalised update is not defined (not a hidden matrix).
+    `spectral` is None where an orthogonalized update is undefined: for all but hidden matrices.
     """
 
     entrywise: Power
@@ -36,8 +36,8 @@ class Rates:
 class Rule:
     """One line of a table: how a layer that computes `multiplier · W · x` scales.
 
-    Every cell is a power of ratios to the base shape; `init_std` is relative to the
-    base model's own standard deviation.
+    Every cell is a power of ratios to the base shape; `init_std` is relative to the standard
+    deviation in the base model.
     """
 
     multiplier: Power
@@ -46,7 +46,7 @@ class Rule:
     eps: Power | Least
 
     def lr(self, update: Update) -> Power | None:
-        """Give the rate's cell for a family; None where there is no rule."""
+        """Return the learning-rate cell of a family; None where there is no rule."""
         return {
             Update.ENTRYWISE: self.rates.entrywise,
             Update.GRADIENT: self.rates.gradient,
@@ -57,18 +57,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Parametrization:
-    """A table: one rule per role, in one of its equivalent forms.
+    """Rule table: one rule per role, in one of its equivalent forms.
 
     Args:
-        name: As written in study files.
-        title: What it is, in a few words.
+        name: Name in study files and `make_plan`.
+        title: Description in a few words.
         form: Which of the equivalent tables this is.
-        source: Where it is printed.
+        source: Where the table is printed.
         rules: One line per role.
-        attention: Scale of the attention logits as a power of the head width relative to the
-            base's; None for the model's own. Where heads widen, and a forward pass was watched,
-            what the author's scale lacks is put into the queries' weights.
-        keeps_init: The model's own initialization stands, however it scales.
+        attention: Scale of the attention logits, as an exponent of the head width relative to
+            the base; None for the model's own. Where heads widen, and a forward pass was traced,
+            the part that the author's scale lacks goes into the weights of the queries.
+        keeps_init: Whether the model's own initialization stays, however it scales.
     """
 
     name: str
@@ -85,7 +85,7 @@ MUP = Parametrization(
     name="mup",
     title="maximal update parametrization (µP)",
     form="table-8",
-    source=(TENSOR_PROGRAMS_V.place("Table 8"), SPECTRAL_CONDITION.place("spectral column")),
+    source=(TENSOR_PROGRAMS_V.at_place("Table 8"), SPECTRAL_CONDITION.at_place("spectral column")),
     attention=Fraction(-1),
     rules={
         #                     multiplier   init std             entrywise   gradient          spectral                    relative           eps
@@ -98,11 +98,13 @@ MUP = Parametrization(
     },
 )
 
+# The relative column is written out: a rate of 1 everywhere is what SP means, although entrywise
+# over init, which is the rule in the other tables, would give the square root of fan_in.
 SP = Parametrization(
     name="sp",
     title="standard parametrization: fan-in init everywhere, one rate",
     form="no multipliers",
-    source=(ALIGNMENT.place("standard parameterization, one global rate"),),
+    source=(ALIGNMENT.at_place("standard parameterization, one global rate"),),
     attention=-HALF,
     rules={
         #                     multiplier   init std             entrywise   gradient   spectral   relative   eps
@@ -115,15 +117,16 @@ SP = Parametrization(
     },
 )
 
-# Init, multipliers and entrywise rates are published as exponents of one width. [derived]: their
-# split between fan-in and fan-out; eps, the gradient's size at init; the gradient rate, entrywise
-# over that size (a bottleneck's as in MUP); the relative rate, entrywise over init; the spectral
-# rate and every bottleneck, from MUP's by the abc-symmetry.
+# Init, multipliers and entrywise rates are published as exponents of one width. The rest is
+# [derived]: how they split between fan-in and fan-out; eps, the size of the gradient at init; the
+# gradient rate, which is the entrywise rate over that size (for a bottleneck as in MUP); the
+# relative rate, entrywise over init; the spectral rate and all bottlenecks, from MUP by the
+# abc-symmetry.
 SP_FULL_ALIGN = Parametrization(
     name="sp-full-align",
     title="standard parametrization with a rate per layer, for full alignment",
     form="no multipliers",
-    source=(ALIGNMENT.place("standard parameterization, per-layer rates, full alignment"),),
+    source=(ALIGNMENT.at_place("standard parameterization, per-layer rates, full alignment"),),
     attention=-HALF,
     rules={
         #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
@@ -140,7 +143,7 @@ NTK = Parametrization(
     name="ntk",
     title="neural tangent parametrization with a rate per layer, for full alignment",
     form="published",
-    source=(ALIGNMENT.place("NTK parameterization, per-layer rates, full alignment"),),
+    source=(ALIGNMENT.at_place("NTK parameterization, per-layer rates, full alignment"),),
     attention=-HALF,
     rules={
         #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
@@ -157,7 +160,7 @@ MFP = Parametrization(
     name="mfp",
     title="mean-field parametrization with a rate per layer, for full alignment",
     form="published",
-    source=(ALIGNMENT.place("mean-field parameterization, per-layer rates, full alignment"),),
+    source=(ALIGNMENT.at_place("mean-field parameterization, per-layer rates, full alignment"),),
     attention=Fraction(-1),  # as in the µP that it equals [derived: the abc-symmetry]
     rules={
         #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
@@ -170,13 +173,13 @@ MFP = Parametrization(
     },
 )
 
-# Under u-µP's own layers backward passes have factors of their own; eps and the gradient rate here
+# Layers of the u-µP library scale their backward passes separately; eps and the gradient rate here
 # are for true derivatives, which is what `apply` installs [derived].
 UMUP = Parametrization(
     name="umup",
     title="unit-scaled µP (u-µP), width only: µP but for the embedding's rate",
     form="published",
-    source=(UNIT_SCALED.place("width factors of init, multiplier and Adam rate"),),
+    source=(UNIT_SCALED.at_place("width factors of init, multiplier and Adam rate"),),
     attention=Fraction(-1),
     rules={
         #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps

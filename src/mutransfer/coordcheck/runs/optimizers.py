@@ -14,7 +14,7 @@ from torch import nn
 from mutransfer.errors import ModelError
 from mutransfer.parametrize import param_groups
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role, Update
-from mutransfer.rules.optimizers import optimizer_named
+from mutransfer.rules.optimizers import get_optimizer
 from mutransfer.rules.plan import unwrapped
 
 Kind = str | type[torch.optim.Optimizer] | Callable[..., Any]
@@ -116,7 +116,7 @@ def in_one_line(problem: Exception) -> str:
 
 def _class_of(name: str) -> type[torch.optim.Optimizer]:
     """Import the class that a name stands for."""
-    module, _, attribute = optimizer_named(name).path.rpartition(".")
+    module, _, attribute = get_optimizer(name).path.rpartition(".")
     found: type[torch.optim.Optimizer] = getattr(importlib.import_module(module), attribute)
     return found
 
@@ -127,7 +127,7 @@ def rules_of(kind: Kind, lr: Rate, model: Callable[[], nn.Module], plan: Callabl
     A factory is known by what it makes of the parameters of a model.
     """
     if isinstance(kind, str):
-        return optimizer_named(kind).name
+        return get_optimizer(kind).name
     if isinstance(kind, type):
         return _known(kind) or kind.__name__
     made = model()

@@ -22,7 +22,7 @@ from mutransfer.tracing import Seen, watched
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 from mutransfer.rules.power import ONE
-from mutransfer.rules.registry import parametrization_named
+from mutransfer.rules.registry import get_parametrization
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def own_plan(
     axes = read_axes(base, probe, target, roles, seen)
     ratio = Fraction(at_widths[1], at_widths[0])
     # The scale of attention is judged where it is, and put into no weight.
-    multipliers = own_multipliers(seen, axes, parametrization_named("sp"), ratio)
+    multipliers = own_multipliers(seen, axes, get_parametrization("sp"), ratio)
     as_it_is = OwnInit(None, 0.0, Fraction(0), Fraction(1))
     facts = [
         ParameterFacts(

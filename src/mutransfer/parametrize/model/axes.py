@@ -11,7 +11,7 @@ from math import prod
 from mutransfer.errors import RoleError, listed
 from mutransfer.parametrize.model.layers import fans, is_elementwise
 from mutransfer.parametrize.model.shapes import Owned
-from mutransfer.rules.roles import REASONS, TOLD, Role, role_of_matrix
+from mutransfer.rules.roles import REASONS, ROLE_OVERRIDE, Role, role_of_matrix
 from mutransfer.tracing import Seen, Use
 
 
@@ -282,7 +282,7 @@ def _role(side: Sides, told: Role | None, readouts: frozenset[str]) -> tuple[Rol
     name = side.parameter.name
     if told is not None:
         _check_told(side, told)
-        return told, TOLD
+        return told, ROLE_OVERRIDE
     if side.elementwise:
         scales = side.fan_out_scales
         return (Role.VECTOR, REASONS[Role.VECTOR]) if scales else (Role.FIXED, REASONS[Role.FIXED])

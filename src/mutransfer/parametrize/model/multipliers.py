@@ -9,7 +9,7 @@ from fractions import Fraction
 from mutransfer.errors import ModelError
 from mutransfer.parametrize.model.axes import Axes
 from mutransfer.parametrize.model.shapes import Owned
-from mutransfer.rules.plan import AS_THEY_ARE
+from mutransfer.rules.plan import SINGLE_RATE
 from mutransfer.rules.power import ONE, Power
 from mutransfer.rules.tables import Parametrization
 from mutransfer.tracing import Seen
@@ -37,7 +37,7 @@ def own_multipliers(
     Raises:
         ModelError: A multiplier that is no power 0, 1/2, 1 ... of a growing axis.
     """
-    stays = table.name in AS_THEY_ARE
+    stays = table.name in SINGLE_RATE
     wanted = seen.multipliers if stays else seen.wanted(table.attention)
     found = {}
     for name, ax in axes.items():

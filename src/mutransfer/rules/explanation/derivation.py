@@ -1,4 +1,4 @@
-"""This file is one parameter's derivation: from shapes to the numbers of its row."""
+"""Derivation of one parameter's factors: every step from its shapes to the row of the plan."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from fractions import Fraction
 from typing import Any
 
 from mutransfer.rules.decay import constant_product
-from mutransfer.rules.muon import converts, eps_cell
+from mutransfer.rules.formatting.columns import format_number
+from mutransfer.rules.muon import corrects_shape_factor, eps_cell
 from mutransfer.rules.optimizers import OPTIMIZERS, DecayKind, Optimizer, Update
-from mutransfer.rules.plan import Plan, PlanRow
+from mutransfer.rules.plan import Plan
 from mutransfer.rules.power import Least, Power, Ratios
-from mutransfer.rules.registry import parametrization_named
+from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import Role
-from mutransfer.rules.symmetry import PLAIN, in_form, shift
+from mutransfer.rules.rows import PlanRow
+from mutransfer.rules.symmetry import WITHOUT_MULTIPLIERS, in_form, shift
 from mutransfer.rules.tables import Parametrization, Rule
 
 SCHEMA = 1
@@ -22,12 +24,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One number of a row, and how it comes about.
+    """One factor of a row, and its derivation.
 
     Args:
-        value: The number.
-        rule: The table's cell, as `fan_in^-1`.
-        steps: The cell, the ratios put in and the result, and what else enters.
+        value: The factor.
+        rule: Cell of the table, such as `fan_in^-1`.
+        steps: The cell, the cell with the ratios inserted, its value, and corrections if any.
     """
 
     value: float
@@ -40,9 +42,10 @@ class Axis:
     """One axis of a parameter.
 
     Args:
-        base: Its size at the base width.
-        target: Its size at the target width.
-        side: 'fan-in', 'fan-out', 'either' where both grow alike, 'fixed', 'elementwise'.
+        base: Size at the base width.
+        target: Size at the target width.
+        side: 'fan-in', 'fan-out', 'either' where both grow by the same ratio, 'part' of a side,
+            'fixed' or 'elementwise'.
     """
 
     base: int
@@ -55,26 +58,26 @@ class Derivation:
     """Every step from one parameter's shapes to its factors.
 
     Args:
-        parameter: Its name.
-        role: What it is to the rule.
-        reason: Why, in words.
-        parametrization: Name of the table.
-        form: The form in which the rule is read: a tied table's is the published one.
-        base: The base width.
-        target: The target width.
-        axes: Axis by axis; empty for a plan that was saved without base shapes.
+        parameter: Name of the parameter.
+        role: Role of the parameter in the rule table.
+        reason: Why it has this role, in words.
+        parametrization: Name of the rule table.
+        form: Form of the table that applies: for a tied embedding the published one.
+        base: Base width.
+        target: Target width.
+        axes: One entry per axis; empty for a plan that was saved without base shapes.
         fan_in: Fan-in over base fan-in.
         fan_out: Fan-out over base fan-out.
-        optimizer: The one that takes it.
-        init: What fresh weights are multiplied by.
-        lr: The rate's factor.
-        eps: Epsilon's factor; None where the optimizer has none.
-        eps2: Adafactor's second; None for others.
-        decay: The decay's factor in each decay mode that the optimizer can have.
-        own_multiplier: The author's own forward multiplier, beside which the rule is shifted
-            where the form installs none.
-        multiplier: What a layer's input is multiplied by.
-        multiplier_at: The layers where that is installed.
+        optimizer: Optimizer of this parameter.
+        init: Factor on fresh weights.
+        lr: Factor on the learning rate.
+        eps: Factor on epsilon; None where the optimizer has none.
+        eps2: Factor on Adafactor's second epsilon; None for other optimizers.
+        decay: Factor on weight decay, for each decay mode that the optimizer supports.
+        own_multiplier: The author's own forward multiplier; in forms without multipliers the
+            rule is shifted to match it.
+        multiplier: Factor on the layer's input in the forward pass.
+        multiplier_at: Layers on which that factor is installed.
         source: Where the rule is printed.
     """
 
@@ -100,7 +103,7 @@ class Derivation:
     source: tuple[str, ...]
 
     def to_data(self) -> dict[str, Any]:
-        """Give it as JSON data; ratios stay exact as text."""
+        """Return the derivation as JSON data; ratios become text, so that they stay exact."""
         exact = {"fan_in": str(self.fan_in), "fan_out": str(self.fan_out)}
         return {"schema": SCHEMA, **asdict(self), **exact}
 
@@ -120,12 +123,15 @@ def derivation(plan: Plan, name: str) -> Derivation:
         'fan_in^-1 = 16^-1 = 0.0625'
     """
     row = plan[name]
-    published = parametrization_named(plan.parametrization)
-    is_tied = bool(row.multiplier_at) or (row.role is Role.INPUT and row.multiplier == 1)
-    table = published if is_tied else in_form(published, plan.form)
+    published = get_parametrization(plan.parametrization)
+    # A tied table has the published form in every plan. An embedding that is not tied has the
+    # same rule in all forms, so treating it alike is harmless.
+    may_be_tied = bool(row.multiplier_at) or (row.role is Role.INPUT and row.multiplier == 1)
+    table = published if may_be_tied else in_form(published, plan.form)
     own = Power(fan_in=row.own_power) if row.r_in != 1 else Power(fan_out=row.own_power)
     rule, optimizer = table.rules[row.role], OPTIMIZERS[row.optimizer]
-    rule = shift(rule, own) if is_tied or table.form in PLAIN else rule
+    if may_be_tied or table.form in WITHOUT_MULTIPLIERS:
+        rule = shift(rule, own)
     ratios = Ratios(fan_in=row.r_in, fan_out=row.r_out)
     has_eps, is_relative = optimizer.eps is not None, optimizer.update is Update.RELATIVE
     return Derivation(
@@ -147,63 +153,57 @@ def derivation(plan: Plan, name: str) -> Derivation:
         decay=_decay(row, rule, ratios, optimizer),
         own_multiplier=_factor(own.at(ratios), own, ratios),
         multiplier=_multiplier(row, table, rule, own),
-        multiplier_at=_installed(row),
+        multiplier_at=_multiplied_layers(row),
         source=tuple(map(str, table.source)),
     )
 
 
-def number(value: float) -> str:
-    """Print a factor with six digits at most."""
-    return f"{value:.6g}"
-
-
-def steps(cell: Power | Least, ratios: Ratios) -> str:
-    """Put ratios into a cell and work it out.
+def format_steps(cell: Power | Least, ratios: Ratios) -> str:
+    """Format a cell, the cell with its ratios inserted, and its value.
 
     Example:
         >>> from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF
-        >>> steps(FAN_OUT / FAN_IN**HALF, Ratios(fan_in=Fraction(4), fan_out=Fraction(3, 2)))
+        >>> format_steps(FAN_OUT / FAN_IN**HALF, Ratios(fan_in=Fraction(4), fan_out=Fraction(3, 2)))
         'fan_in^-1/2 fan_out = 4^-1/2 · 3/2 = 0.75'
     """
     if cell == Power():
         return "the rule is 1"
-    shown = dict.fromkeys((str(cell), _with_numbers(cell, ratios), number(cell.at(ratios))))
-    return " = ".join(shown)
+    sides = (str(cell), _insert_ratios(cell, ratios), format_number(cell.at(ratios)))
+    return " = ".join(dict.fromkeys(sides))  # without repeating equal sides
 
 
-def _with_numbers(cell: Power | Least, ratios: Ratios) -> str:
-    """Write a cell's ratios as numbers."""
+def _insert_ratios(cell: Power | Least, ratios: Ratios) -> str:
+    """Format a cell with numbers in place of its ratios."""
     if isinstance(cell, Least):
-        first, second = _with_numbers(cell.first, ratios), _with_numbers(cell.second, ratios)
+        first, second = _insert_ratios(cell.first, ratios), _insert_ratios(cell.second, ratios)
         return f"min({first}, {second})"
     pairs = ((ratios.fan_in, cell.fan_in), (ratios.fan_out, cell.fan_out))
-    shown = [_power(ratio, exponent) for ratio, exponent in pairs if exponent]
-    return " · ".join(shown) or "1"
+    powers = [_format_power(ratio, exponent) for ratio, exponent in pairs if exponent]
+    return " · ".join(powers) or "1"
 
 
-def _power(ratio: Fraction, exponent: Fraction) -> str:
-    """Write a ratio to a power."""
+def _format_power(ratio: Fraction, exponent: Fraction) -> str:
+    """Format a ratio to a power."""
     if exponent == 1:
         return str(ratio)
     return f"{ratio}^{exponent}" if ratio.denominator == 1 else f"({ratio})^{exponent}"
 
 
-def _factor(value: float, cell: Power | Least, ratios: Ratios, more: str = "") -> Factor:
-    """Say how a cell gives a number."""
-    return Factor(value, str(cell), steps(cell, ratios) + more)
+def _factor(value: float, cell: Power | Least, ratios: Ratios, suffix: str = "") -> Factor:
+    """Return a factor with the steps from its cell."""
+    return Factor(value, str(cell), format_steps(cell, ratios) + suffix)
 
 
 def _axes(row: PlanRow) -> tuple[Axis, ...]:
-    """Say which axis is which, as far as their growth tells."""
+    """Identify the side of every axis by the ratio at which it grows."""
     if row.base_shape is None:
         return ()
     axes = []
     for base, target in zip(row.base_shape, row.shape, strict=True):
-        grown = Fraction(target, base) if base else Fraction(1)
-        fits = [
-            side for side, ratio in (("fan-in", row.r_in), ("fan-out", row.r_out)) if grown == ratio
-        ]
-        side = fits[0] if len(fits) == 1 else "either" if fits else "part"
+        ratio = Fraction(target, base) if base else Fraction(1)
+        sides = {"fan-in": row.r_in, "fan-out": row.r_out}
+        matches = [side for side, grows in sides.items() if grows == ratio]
+        side = matches[0] if len(matches) == 1 else "either" if matches else "part"
         if row.role is Role.VECTOR:
             side = "elementwise"
         axes.append(Axis(base, target, "fixed" if base == target else side))
@@ -211,61 +211,66 @@ def _axes(row: PlanRow) -> tuple[Axis, ...]:
 
 
 def _init(row: PlanRow, rule: Rule, ratios: Ratios, table: Parametrization) -> Factor:
-    """Say what the author's init has, and what is missing."""
+    """Derive the init factor: the part of the rule that the author's init does not have."""
     if table.keeps_init:
-        return Factor(row.init_factor, "as it is", "your own init stands")
+        return Factor(row.init_factor, "as it is", "your own init stays")
     if row.fresh_rms == 0:
         return Factor(row.init_factor, str(rule.init_std), "your own init is zero and stays zero")
-    wanted = rule.init_std.at(ratios)
-    own = wanted / row.init_factor
-    has = "does not scale"
+    required = rule.init_std.at(ratios)
+    own = required / row.init_factor
+    scaling = "does not scale"
     if row.init_exponent:
-        grown = Fraction(own ** float(1 / row.init_exponent)).limit_denominator(10**6)
-        has = f"scales as {_power(grown, row.init_exponent)} = {number(own)}"
-    missing = f"; {number(wanted)} / {number(own)} is missing" if own != 1 else ""
-    return _factor(row.init_factor, rule.init_std, ratios, f"; your own init {has}{missing}")
+        # A row holds the exponent, not the ratio of the axis that the init depends on. Ratios of
+        # widths are fractions of small numbers, so rounding removes the float's error only.
+        ratio = Fraction(own ** float(1 / row.init_exponent)).limit_denominator(10**6)
+        scaling = f"scales as {_format_power(ratio, row.init_exponent)} = {format_number(own)}"
+    quotient = f"{format_number(required)} / {format_number(own)}"
+    missing = f", so {quotient} is missing" if own != 1 else ""
+    return _factor(row.init_factor, rule.init_std, ratios, f"; your own init {scaling}{missing}")
 
 
 def _rate(row: PlanRow, rule: Rule, ratios: Ratios, optimizer: Optimizer) -> Factor:
-    """Say how the rate scales, and what the library has in it already."""
+    """Derive the learning-rate factor, without the part that the library applies itself."""
     cell = rule.lr(optimizer.update)
     assert cell is not None, "a row of a plan has a rate"
-    more = ""
-    if converts(rule, optimizer):
-        by_library = number(cell.at(ratios) / row.lr_factor)
-        more = f"; over {by_library}, torch's own shape factor '{optimizer.adjust_lr_fn}'"
-    return _factor(row.lr_factor, cell, ratios, more)
+    suffix = ""
+    if corrects_shape_factor(rule, optimizer):
+        library = format_number(cell.at(ratios) / row.lr_factor)
+        suffix = f"; divided by {library}, torch's own shape factor '{optimizer.adjust_lr_fn}'"
+    return _factor(row.lr_factor, cell, ratios, suffix)
 
 
 def _decay(row: PlanRow, rule: Rule, ratios: Ratios, optimizer: Optimizer) -> dict[str, Factor]:
-    """Say how decay scales in each mode."""
+    """Derive the decay factor of every mode that the optimizer supports."""
     rate = Fraction(row.lr_factor)
     kept = _factor(row.decay_factor, constant_product(rule, optimizer), ratios)
-    if converts(rule, optimizer):
-        kept = Factor(row.decay_factor, "1 / lr", f"1 / {number(float(rate))}")
-    found = {
+    if corrects_shape_factor(rule, optimizer):
+        kept = Factor(row.decay_factor, "1 / lr", f"1 / {format_number(float(rate))}")
+    factors = {
         "constant-product": kept,
-        "coupled": Factor(1.0, "1", "taken literally"),
+        "coupled": Factor(1.0, "1", "the same coefficient in every group"),
     }
     if optimizer.decay is not DecayKind.IN_GRADIENT:
         free = float(1 / rate)
-        shown = f"{number(free)} over your rate: a step removes decay · schedule"
-        found["independent"] = Factor(free, "1 / (your rate · lr)", shown)
-    return found
+        text = f"{format_number(free)} over your rate, so that a step removes decay · schedule"
+        factors["independent"] = Factor(free, "1 / (your rate · lr)", text)
+    return factors
 
 
 def _multiplier(row: PlanRow, table: Parametrization, rule: Rule, own: Power) -> Factor:
-    """Say what multiplies the layer's input; a tied table's readout grows as its fan-out."""
+    """Derive the forward multiplier."""
     if not row.multiplier_at:
         return _factor(row.multiplier, rule.multiplier / own, Ratios(row.r_in, row.r_out))
-    turned = Ratios(fan_in=row.r_out, fan_out=row.r_out)
+    # The fan-in of the readout is the fan-out of the embedding table that it shares.
+    readout = Ratios(fan_in=row.r_out, fan_out=row.r_out)
     cell = table.rules[Role.OUTPUT].multiplier * own
-    more = "; the readout's, whose fan-in is this table's fan-out"
-    has = cell.at(turned) / row.multiplier
-    more += f"; over {number(has)}, your own multiplier there" if has != 1 else ""
-    return _factor(row.multiplier, cell, turned, more)
+    suffix = "; the readout's, whose fan-in is this table's fan-out"
+    own_readout = cell.at(readout) / row.multiplier
+    if own_readout != 1:
+        suffix += f"; divided by {format_number(own_readout)}, your own multiplier there"
+    return _factor(row.multiplier, cell, readout, suffix)
 
 
-def _installed(row: PlanRow) -> tuple[str, ...]:
-    """Name the layers whose input is multiplied."""
+def _multiplied_layers(row: PlanRow) -> tuple[str, ...]:
+    """Return the layers whose input is multiplied."""
     return row.multiplier_at or ((row.name.removesuffix(".weight"),) if row.multiplier != 1 else ())

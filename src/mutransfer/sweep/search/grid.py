@@ -22,8 +22,8 @@ from mutransfer.records import (
     TrialSpec,
 )
 from mutransfer.records.base import explained
-from mutransfer.rules.hybrids import named_in, without
-from mutransfer.rules.registry import parametrization_named
+from mutransfer.rules.hybrids import remove_switches, switches_in_name
+from mutransfer.rules.registry import get_parametrization
 
 LARGEST_FILE = 2**20
 
@@ -110,7 +110,7 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
     for trial in trials:
         try:
             settings = lab_settings(trial)
-            parametrization_named(settings.parametrization)
+            get_parametrization(settings.parametrization)
             _check_switches(settings)
         except RuleError as wrong:
             error = StudyError(f"{where}: {wrong.what}", why=wrong.why, fix=wrong.fix)
@@ -139,12 +139,12 @@ def _check_switches(settings: LabSettings) -> None:
     if settings.norm_gains == "none" and not settings.biases:
         idle["ln"] = "the lab's norms have no gains here (norm_gains 'none', no biases)"
     name = settings.parametrization
-    shown = {switch: idle[switch] for switch in named_in(name) if switch in idle}
+    shown = {switch: idle[switch] for switch in switches_in_name(name) if switch in idle}
     if shown:
         raise RuleError(
             f"'{name}' names {listed(shown)}, which shows nothing in this lab",
             why=f"{' and '.join(shown.values())}, so a difference would be nil by construction",
-            fix=f"write '{without(name, set(shown))}', which is the same training here",
+            fix=f"write '{remove_switches(name, set(shown))}', which is the same training here",
         )
 
 

@@ -1,0 +1,1 @@
+"""Text building blocks: aligned columns, abbreviated parameter names, and the table of a plan."""
