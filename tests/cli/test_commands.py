@@ -85,9 +85,9 @@ def test_a_plan_for_muon_says_who_takes_what(run) -> None:
     ]  # fmt: skip
 
 
-def test_roles_are_told_on_the_command_line(run) -> None:
+def test_roles_are_set_on_the_command_line(run) -> None:
     line = "plan toy_model:build --base 16 --target 64 --parameter 2.weight --roles"
-    assert "role      bottleneck: as told" in run(f"{line} 2.weight=bottleneck")[1]
+    assert "role      bottleneck: set by roles=" in run(f"{line} 2.weight=bottleneck")[1]
     assert run(f"{line} 2.weight=botleneck")[2].startswith("RoleError: roles={'2.weight'")
 
 

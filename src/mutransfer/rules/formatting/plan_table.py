@@ -18,7 +18,7 @@ LEGEND = {
     "eps x": "factor on your epsilon at the base width",
     "decay x": "factor on your weight decay, which keeps learning rate times decay constant",
     "input x": "factor on the layer's input in the forward pass, installed by `apply`",
-    "by": "optimizer of the tensor; Muon's lr is corrected for torch's own shape factor",
+    "by": "optimizer of the tensor; torch's own shape factor is divided out of Muon's lr",
 }
 ADAFACTOR_NOTE = """eps x is the factor on the first of Adafactor's two epsilons, if you set it; the
 second scales as the rule's init. torch uses min(lr, 1/sqrt(step)), so the lr factors hold for the
