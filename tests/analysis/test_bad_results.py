@@ -131,7 +131,7 @@ def test_a_study_with_a_misspelled_key(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text('{"schema": 1, "analysis": {"treshold": 0.02}}')
     assert message(lambda: load_results(tmp_path)) == (
         f"'{tmp_path}/study.json', analysis: unknown key 'treshold'\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: treshold: did you mean 'threshold'?"
     )
 

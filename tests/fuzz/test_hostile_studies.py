@@ -114,12 +114,12 @@ SPOILED = {
         "neither a list",
     ),
     "an odd number": (0, ("derived", "heads"), "1if 2else 3", "has more than + - * /"),
-    "a folder with a zero byte": (0, ("runner", "cwd"), "a\x00b", "is no path"),
-    "a folder with a long name": (0, ("runner", "cwd"), "x" * 300, "is no path"),
-    "a folder far away": (0, ("runner", "cwd"), "x/" * 2500, "is no path"),
-    "a text with a zero byte": (3, ("lab", "text"), "\x00", "is no path"),
-    "several values in [lab]": (3, ("lab", "steps"), [1, 2], "'steps' is one number, text"),
-    "no number in [lab]": (3, ("lab", "steps"), float("nan"), "'steps' is one number, text"),
+    "a folder with a zero byte": (0, ("runner", "cwd"), "a\x00b", "is not a valid path"),
+    "a folder with a long name": (0, ("runner", "cwd"), "x" * 300, "is not a valid path"),
+    "a folder far away": (0, ("runner", "cwd"), "x/" * 2500, "is not a valid path"),
+    "a text with a zero byte": (3, ("lab", "text"), "\x00", "is not a valid path"),
+    "several values in [lab]": (3, ("lab", "steps"), [1, 2], "'steps' must be one number, text"),
+    "no number in [lab]": (3, ("lab", "steps"), float("nan"), "'steps' must be one number, text"),
     "lines of our own": (0, ("study", "x\n  fix: rm"), 1, "unknown key 'study.x\\n  fix: rm'"),
 }
 

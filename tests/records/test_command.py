@@ -1,40 +1,41 @@
-"""The command template: arguments first, strict placeholders, checked both ways."""
+"""Command templates: split into arguments before substitution, with strict placeholders."""
 
 import pytest
 
 from mutransfer.errors import StudyError
 from mutransfer.records import CommandTable, StudySpec
-from mutransfer.records.command import filled, placeholders
+from mutransfer.records.command import placeholders, substitute
 
 
 def study(**runner) -> dict:
-    given = {"command": "train --lr={lr} --w={width}", "loss": {"regex": r"loss (\S+)"}}
+    table = {"command": "train --lr={lr} --w={width}", "loss": {"regex": r"loss (\S+)"}}
     return {
         "schema": 1,
         "study": {"name": "s"},
         "axes": {"width": [64, 128], "lr": [0.5]},
-        "runner": given | runner,
+        "runner": table | runner,
     }
 
 
-def complaint(data: dict) -> str:
-    with pytest.raises(StudyError) as refused:
+def error_of(data: dict) -> str:
+    """Return the first line of the error, without the name of the file."""
+    with pytest.raises(StudyError) as error:
         StudySpec.read(data, error=StudyError, where="s.toml")
-    return str(refused.value).splitlines()[0].removeprefix("s.toml: ")
+    return str(error.value).splitlines()[0].removeprefix("s.toml: ")
 
 
 def test_arguments_are_split_before_substitution_so_no_value_can_add_one() -> None:
     table = CommandTable(command="run '{name}' -x={name}", loss={"regex": "(.*)"})
     assert table.arguments == ["run", "{name}", "-x={name}"]
     hostile = "a b; rm -rf / $(x) `y` {width} {{"
-    assert [filled(a, {"name": hostile}) for a in table.arguments] == [
+    assert [substitute(a, {"name": hostile}) for a in table.arguments] == [
         "run", hostile, f"-x={hostile}"
     ]  # fmt: skip
 
 
 def test_doubled_braces_are_braces_and_numbers_are_written_as_python_does() -> None:
     values = {"lr": 2**-12, "heads": 4.0, "on": True, "big": 10**20}
-    assert filled('{{"lr": {lr}}} {heads} {on} {big}', values) == (
+    assert substitute('{{"lr": {lr}}} {heads} {on} {big}', values) == (
         '{"lr": 0.000244140625} 4 True 100000000000000000000'
     )
     assert placeholders("{{lr}} {lr}") == {"lr"}
@@ -43,32 +44,32 @@ def test_doubled_braces_are_braces_and_numbers_are_written_as_python_does() -> N
 BAD = {
     "an unknown placeholder": (
         {"command": "t {lr} {widht}"},
-        "runner: no axis or derived value 'widht', did you mean 'width'?; 'width' does not reach "
-        "the command: write {width} where it belongs",
+        "runner: there is no axis or derived value 'widht', did you mean 'width'?; 'width' is not "
+        "used by the command: add {width} to its arguments",
     ),
     "attributes and formats": (
         {"command": "t {lr.__class__} {width}"},
-        "'runner.command': cannot be split into arguments: a lone brace at '{lr.__class__} "
-        "{widt': write {name}, or {{ and }} for braces (given 't {lr.__class__} {width}')",
+        "'runner.command': cannot be split into arguments: unmatched brace at '{lr.__class__} "
+        "{widt': write {name}, or {{ and }} for braces (got 't {lr.__class__} {width}')",
     ),
     "an open quote": (
         {"command": "t 'x"},
-        "'runner.command': cannot be split into arguments: No closing quotation (given \"t 'x\")",
+        "'runner.command': cannot be split into arguments: No closing quotation (got \"t 'x\")",
     ),
-    "no program": ({"command": " "}, "'runner.command': names no program (given ' ')"),
+    "no program": ({"command": " "}, "'runner.command': does not name a program (got ' ')"),
     "a loss outside the trial's folder": (
         {"loss": {"csv": "../log.csv"}},
-        "'runner.loss.csv': '../log.csv' must be the name of a file inside the trial's folder "
-        "(given '../log.csv')",
+        "'runner.loss.csv': '../log.csv' must be a file inside the trial's folder "
+        "(got '../log.csv')",
     ),
     "a loss at an absolute path": (
         {"loss": {"json": "C:\\log.json"}},
-        "'runner.loss.json': 'C:\\log.json' must be the name of a file inside the trial's folder "
-        "(given 'C:\\\\log.json')",
+        "'runner.loss.json': 'C:\\log.json' must be a file inside the trial's folder "
+        "(got 'C:\\\\log.json')",
     ),
-    "a program that never learns where to write": (
+    "a program that is not told where to write": (
         {"loss": {"csv": "log.csv"}},
-        "the command never learns where to write 'log.csv': use {trial_dir}",
+        "the command is not told where to write 'log.csv': pass it {trial_dir}",
     ),
     "two sources": (
         {"loss": {"csv": "a", "json": "b"}},
@@ -76,50 +77,50 @@ BAD = {
     ),
     "a setting without effect": (
         {"loss": {"regex": "(.*)", "column": "loss"}},
-        "'runner.loss': 'column' belongs to csv; elsewhere it is 'key'",
+        "'runner.loss': 'column' is for csv only; the other sources use 'key'",
     ),
-    "a regex that is none": (
+    "an invalid regex": (
         {"loss": {"regex": "("}},
-        "'runner.loss.regex': '(' is no regular expression: missing ), unterminated subpattern at "
-        "position 0 (given '(')",
+        "'runner.loss.regex': '(' is not a regular expression: missing ), unterminated subpattern "
+        "at position 0 (got '(')",
     ),
     "a regex with two groups": (
         {"loss": {"regex": "(a)(b)"}},
-        "'runner.loss': put the number of '(a)(b)', and only it, in ( )",
+        "'runner.loss': '(a)(b)' must have exactly one group, around the loss",
     ),
     "a regex without a group": (
         {"loss": {"regex": "loss"}},
-        "'runner.loss': put the number of 'loss', and only it, in ( )",
+        "'runner.loss': 'loss' must have exactly one group, around the loss",
     ),
-    "a regex that overlooks divergence": (
+    "a regex that misses divergence": (
         {"loss": {"regex": r"loss (?:is )?\(?([0-9.e-]+)"}},
-        r"'runner.loss': the ( ) of 'loss (?:is )?\(?([0-9.e-]+)' does not take 'nan': such a loss "
-        r"would be overlooked, or cut short; write (\S+)",
+        r"'runner.loss': the group of 'loss (?:is )?\(?([0-9.e-]+)' does not match 'nan', so "
+        r"such a loss would be missed or truncated; write (\S+)",
     ),
-    "a regex that cuts small losses short": (
+    "a regex that truncates small losses": (
         {"loss": {"regex": r"[(] (?P<loss>nan|\d+\.\d+)"}},
-        r"'runner.loss': the ( ) of '[(] (?P<loss>nan|\d+\.\d+)' does not take '1.5e-05': such a "
-        r"loss would be overlooked, or cut short; write (\S+)",
+        r"'runner.loss': the group of '[(] (?P<loss>nan|\d+\.\d+)' does not match '1.5e-05', so "
+        r"such a loss would be missed or truncated; write (\S+)",
     ),
     "a timeout without a unit": (
         {"timeout": "90"},
-        "'runner.timeout': '90' is no duration: write '90s', '30m', '1.5h' or '2d' (given '90')",
+        "'runner.timeout': '90' is not a duration: write '90s', '30m', '1.5h' or '2d' (got '90')",
     ),
     "divergence by exit status 0": (
         {"diverged": {"exit": 0}},
-        "'runner.diverged.exit': input should be greater than or equal to 1 (given 0)",
+        "'runner.diverged.exit': input should be greater than or equal to 1 (got 0)",
     ),
-    "a variable that is none": (
+    "an invalid name of a variable": (
         {"env": {"A-B": "x"}},
-        "'runner.env.A-B.[key]': 'A-B' is no name of an environment variable (given 'A-B')",
+        "'runner.env.A-B.[key]': 'A-B' is not the name of an environment variable (got 'A-B')",
     ),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_wrong_runner_is_refused_by_name(case) -> None:
-    change, said = BAD[case]
-    assert complaint(study(**change)) == said
+def test_every_invalid_runner_is_an_error_that_names_the_problem(case) -> None:
+    change, message = BAD[case]
+    assert error_of(study(**change)) == message
 
 
 def test_an_axis_may_reach_the_program_through_a_derived_value_or_its_environment() -> None:
@@ -127,14 +128,12 @@ def test_an_axis_may_reach_the_program_through_a_derived_value_or_its_environmen
     data["derived"] = {"half": "width // 2", "heads": "half // 32"}
     StudySpec.read(data, error=StudyError, where="")
     data["derived"]["unused"] = "lr * 2"
-    assert complaint(data) == (
-        "'unused' does not reach the command: write {unused} where it belongs"
-    )
+    assert error_of(data) == ("'unused' is not used by the command: add {unused} to its arguments")
     data["derived"] = {"heads": "lr * 2"}
-    assert complaint(data) == "'width' does not reach the command: write {width} where it belongs"
+    assert error_of(data) == "'width' is not used by the command: add {width} to its arguments"
 
 
-def test_names_of_ours_cannot_be_axes() -> None:
+def test_built_in_placeholders_cannot_be_axes() -> None:
     data = study(command="t {lr} {width} {trial_dir}")
     data["axes"]["trial_dir"] = ["/etc"]
-    assert complaint(data).startswith("'trial_dir' is a name of ours")
+    assert error_of(data).startswith("'trial_dir' is a built-in placeholder")

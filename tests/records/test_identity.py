@@ -1,4 +1,4 @@
-"""Trial identity: a golden file of twenty, and what must and must not change it."""
+"""Trial ids: twenty golden ones, and the changes that must and must not alter an id."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,8 @@ from mutransfer.sweep import lab_runner
 GOLDEN = Path(__file__).parent / "golden_ids.json"
 
 
-def twenty() -> list[TrialSpec]:
-    """Trials of all kinds; never edit one, only add."""
+def twenty_trials() -> list[TrialSpec]:
+    """Return trials of all kinds; never edit one, only add."""
     lab = LabRunner(numerics=1, data="ab" * 32, settings={"base_width": 32, "steps": 100})
     derived = LabRunner(numerics=1, data="ab" * 32, derived={"warmup": "steps // 10"})
     command = CommandRunner(command="{python} train.py --lr={lr}", derived={"heads": "width // 64"})
@@ -39,24 +39,24 @@ def twenty() -> list[TrialSpec]:
 
 def test_twenty_ids_never_change() -> None:
     """An upgrade that changed one would make every finished trial run again."""
-    assert [trial.id for trial in twenty()] == json.loads(GOLDEN.read_text())
+    assert [trial.id for trial in twenty_trials()] == json.loads(GOLDEN.read_text())
 
 
-def test_equal_numbers_are_one_trial_and_unequal_ones_are_not() -> None:
+def test_equal_numbers_give_one_id_and_unequal_numbers_different_ids() -> None:
     runner = CommandRunner(command="x {lr}")
 
-    def identity(value: object) -> str:
+    def id_of(value: object) -> str:
         return TrialSpec(runner=runner, axes={"lr": value}).id
 
-    assert identity(1) == identity(1.0)
-    assert identity(0.0) == identity(-0.0)
-    assert len({identity(v) for v in (1, True, "1", 1 + 2**-52)}) == 4
+    assert id_of(1) == id_of(1.0)
+    assert id_of(0.0) == id_of(-0.0)
+    assert len({id_of(v) for v in (1, True, "1", 1 + 2**-52)}) == 4
     with pytest.raises(ValidationError):
-        identity(float("nan"))
+        id_of(float("nan"))
 
 
-def test_a_setting_at_its_frozen_default_is_not_part_of_the_identity() -> None:
-    """So a setting that a later version adds leaves old identities alone."""
+def test_a_setting_at_its_default_is_not_part_of_the_id() -> None:
+    """So a setting that a later version adds does not change the ids of old trials."""
     plain = LabTable.model_validate({"base_width": 32})
     spelled = LabTable.model_validate({"base_width": 32, "clip": 1.0, "device": "cuda"})
     changed = LabTable.model_validate({"base_width": 32, "clip": 2.0})
@@ -65,8 +65,8 @@ def test_a_setting_at_its_frozen_default_is_not_part_of_the_identity() -> None:
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_a_result_survives_json_and_refuses_what_it_does_not_know() -> None:
-    spec = twenty()[3]
+def test_a_result_survives_json_and_rejects_unknown_keys() -> None:
+    spec = twenty_trials()[3]
     result = TrialResult(
         id=spec.id,
         spec=spec,
@@ -78,19 +78,19 @@ def test_a_result_survives_json_and_refuses_what_it_does_not_know() -> None:
     )
     data = json.loads(result.model_dump_json())
     assert TrialResult.read(data, error=StoreError, where="r") == result
-    with pytest.raises(StoreError) as refused:
+    with pytest.raises(StoreError) as error:
         TrialResult.read({**data, "los": 1.0}, error=StoreError, where="r")
-    assert str(refused.value) == (
+    assert str(error.value) == (
         "r: unknown key 'los'\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: los: did you mean 'loss'?"
     )
 
 
 def test_derived_values_are_arithmetic_over_axes() -> None:
     axes = {"width": 256, "lr": 0.5}
-    found = derive({"heads": "width // 64", "low": "-lr ** 2 / heads"}, axes)
-    assert found == {"heads": 4, "low": -0.0625}
+    values = derive({"heads": "width // 64", "low": "-lr ** 2 / heads"}, axes)
+    assert values == {"heads": 4, "low": -0.0625}
 
 
 @pytest.mark.parametrize(
@@ -100,15 +100,15 @@ def test_derived_values_are_arithmetic_over_axes() -> None:
         ("width if lr else 1", "has more than"),
         ("'a' * 9", "has more than"),
         ("width +", "is not arithmetic"),
-        ("9 ** 9 ** 9 ** 9", "a power leaves the range of 2^63"),
-        ("(-8) ** 0.5", "a value leaves the range of 2^63"),
+        ("9 ** 9 ** 9 ** 9", "a power exceeds the range of 2^63"),
+        ("(-8) ** 0.5", "a value exceeds the range of 2^63"),
         ("1 / (width - 256)", "division by zero"),
-        ("depth * 2", "'depth' is not an axis with numbers"),
+        ("depth * 2", "'depth' is not a numeric axis"),
         ("1" * 300, "an expression has at most 200 characters"),
         ("-" * 199 + "1" + "(", "at most 200 characters"),
     ],
 )
-def test_anything_else_is_refused_and_nothing_is_executed(expression, problem) -> None:
-    with pytest.raises(ValueError, match="value") as refused:
+def test_other_expressions_are_errors_and_nothing_is_executed(expression, problem) -> None:
+    with pytest.raises(ValueError, match="value") as error:
         derive({"value": expression}, {"width": 256, "lr": 0.5})
-    assert problem in str(refused.value)
+    assert problem in str(error.value)

@@ -1,4 +1,4 @@
-"""The commit of a checkout: read from its files, and only if it is one."""
+"""The commit of a source checkout, read from the files of git."""
 
 import subprocess
 
@@ -7,7 +7,7 @@ from mutransfer.records.provenance import checkout_commit
 SHA = "0123456789abcdef" * 2 + "01234567"
 
 
-def test_it_agrees_with_git_loose_packed_and_detached(tmp_path) -> None:
+def test_the_commit_agrees_with_git_for_loose_packed_and_detached_heads(tmp_path) -> None:
     def git(*arguments: str) -> str:
         line = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
         return subprocess.check_output(line, cwd=tmp_path, text=True).strip()
@@ -20,13 +20,18 @@ def test_it_agrees_with_git_loose_packed_and_detached(tmp_path) -> None:
         assert checkout_commit(tmp_path / "src" / "deep") == git("rev-parse", "HEAD")
 
 
-def test_outside_of_a_checkout_there_is_none(tmp_path) -> None:
+def test_outside_of_a_checkout_there_is_no_commit(tmp_path) -> None:
     assert checkout_commit(tmp_path) is None
 
 
-def test_what_is_no_commit_is_not_recorded(tmp_path) -> None:
+def test_a_head_that_is_not_a_commit_is_not_recorded(tmp_path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "secret").write_text("password")
-    for head, found in ((SHA, SHA), ("password", None), ("ref: ../secret", None), ("ref: x", None)):
+    for head, commit in (
+        (SHA, SHA),
+        ("password", None),
+        ("ref: ../secret", None),
+        ("ref: x", None),
+    ):
         (tmp_path / ".git" / "HEAD").write_text(head + "\n")
-        assert checkout_commit(tmp_path) == found
+        assert checkout_commit(tmp_path) == commit

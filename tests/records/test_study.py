@@ -1,4 +1,4 @@
-"""Study files: strict, all problems at once, three lines."""
+"""Study files: strictly validated, with all problems reported at once."""
 
 import json
 import os
@@ -26,12 +26,13 @@ base_width = 32
 """
 
 
-def complaint(folder: Path, text: str | bytes) -> str:
+def error_of(folder: Path, text: str | bytes) -> str:
+    """Return the error of reading a study file with this text."""
     path = folder / "study.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(StudyError) as refused:
+    with pytest.raises(StudyError) as error:
         read_study(path)
-    return str(refused.value).replace(str(folder), "")
+    return str(error.value).replace(str(folder), "")
 
 
 def test_a_good_study_is_read(tmp_path) -> None:
@@ -41,7 +42,7 @@ def test_a_good_study_is_read(tmp_path) -> None:
     assert study.num_trials == 6
 
 
-def test_the_published_schema_takes_our_studies_and_refuses_unknown_keys() -> None:
+def test_the_published_schema_accepts_our_studies_and_rejects_unknown_keys() -> None:
     """Editors and other tools read docs/schemas, so it must not be stricter than the reader."""
     schema = json.loads((ROOT / "docs/schemas/study.schema.json").read_text())
     shipped = [tomllib.loads(p.read_text()) for p in (ROOT / "src").rglob("studies/*.toml")]
@@ -66,63 +67,63 @@ CASES = {
         GOOD.replace("base_width", "base_widht").replace("name", "nam"),
         "/study.toml: missing key 'study.name'; unknown key 'study.nam'; 'lab': unknown key "
         "'base_widht', did you mean 'base_width'?\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: add 'study.name'; study.nam: did you mean 'name'?",
     ),
     "a newer version": (
         GOOD.replace("schema = 1", "schema = 2"),
-        "/study.toml: 'schema': input should be 1 (given 2)\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "/study.toml: 'schema': input should be 1 (got 2)\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "twice the same rate": (
         GOOD.replace('"2^-6 .. 2^-4"', "[1, 1.0]"),
-        "/study.toml: 'axes.lr': 1 stands twice (given [1, 1.0])\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "/study.toml: 'axes.lr': the value 1 occurs twice (got [1, 1.0])\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "no range": (
         GOOD.replace("2^-6 .. 2^-4", "log(1,2)"),
         "/study.toml: 'axes.lr': 'log(1,2)' is neither a list nor a range like "
-        "'2^-12 .. 2^-4 step 1/2' (given 'log(1,2)')\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "'2^-12 .. 2^-4 step 1/2' (got 'log(1,2)')\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "NaN": (
         GOOD.replace('"2^-6 .. 2^-4"', "[nan, [1]]"),
-        "/study.toml: 'axes.lr.0': nan is not a finite number (given nan); 'axes.lr.1': a point on "
-        "an axis is a number, a text, true or false (given [1])\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "/study.toml: 'axes.lr.0': nan is not a finite number (got nan); 'axes.lr.1': a value "
+        "on an axis must be a number, text, true or false (got [1])\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "too many trials": (
         GOOD.replace(
             "lr =",
             "seed = " + str(list(range(1001))) + "\nx = " + str(list(range(1001))) + "\nlr =",
         ),
-        "/study.toml: the grid has 6012006 trials, more than 1000000; 'x' is no setting of the "
-        "lab\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "/study.toml: the grid has 6012006 trials, more than 1000000; 'x' is not a setting of "
+        "the lab\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "an axis that is a setting too": (
         GOOD + "width = 32",
-        "/study.toml: 'width' stands in [lab] and again as an axis or derived value\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "/study.toml: 'width' is set in [lab] and is also an axis or derived value\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "analysis of nothing": (
         GOOD + '[analysis]\nscale = "depth"',
-        "/study.toml: analysis.scale is 'depth', which is no axis: name one, as in "
+        "/study.toml: analysis.scale is 'depth', which is not an axis: choose one, as in "
         '[analysis] scale = "width"\n'
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "derived from nothing": (
         GOOD + '[derived]\nwarmup = "stesp // 2"',
         "/study.toml: derived.warmup uses 'stesp', choose from 'lr', 'width'\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "not TOML": (
         "schema = = 1",
@@ -139,20 +140,20 @@ CASES = {
     "empty": (
         "",
         "/study.toml: missing key 'schema'; missing key 'study'; missing key 'axes'\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: add 'schema'; add 'study'; add 'axes'",
     ),
     "a name that leaves the folder": (
         GOOD.replace('"s"', '"../x"'),
-        "/study.toml: 'study.name': a name has letters, digits, '.', '_' and '-', and no leading "
-        "dot (given '../x')\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above",
+        "/study.toml: 'study.name': a name consists of letters, digits, '.', '_' and '-', and does "
+        "not start with a dot (got '../x')\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
     ),
     "a date": (
         GOOD.replace("[32, 64]", "2026-01-01"),
         "/study.toml is not plain data: Object of type date is not JSON serializable\n"
-        "  why: records are JSON: text, numbers, lists and tables\n"
+        "  why: records are stored as JSON: text, numbers, lists and tables\n"
         "  fix: write dates and other values as text",
     ),
     "huge": (
@@ -165,10 +166,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_problem_is_said_in_three_lines(case, tmp_path) -> None:
+def test_every_invalid_study_is_an_error_with_what_why_and_fix(case, tmp_path) -> None:
     text, message = CASES[case]
-    said = complaint(tmp_path, text)
-    assert said == message
+    assert error_of(tmp_path, text) == message
 
 
 def test_missing_files_and_folders(tmp_path) -> None:
@@ -176,9 +176,9 @@ def test_missing_files_and_folders(tmp_path) -> None:
         (tmp_path / "no.toml", "No such file or directory"),
         (tmp_path, "Is a directory"),
     ):
-        with pytest.raises(StudyError) as refused:
+        with pytest.raises(StudyError) as error:
             read_study(path)
-        assert str(refused.value) == (
+        assert str(error.value) == (
             f"{path} cannot be read: {reason}\n"
             "  why: a study file says which trials answer the question\n"
             "  fix: name a study file; the README shows one"

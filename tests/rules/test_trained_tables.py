@@ -71,7 +71,7 @@ def test_the_lab_trains_under_other_tables(name) -> None:
     settings = LabSettings(
         width=64, base_width=32, lr=2**-6, parametrization=name, steps=20, depth=1, batch=4
     )
-    runner = LabRunner(numerics=1, data=EMBEDDED_HASH, settings=settings.changed())
+    runner = LabRunner(numerics=1, data=EMBEDDED_HASH, settings=settings.non_default_fields())
     result = run_trial(TrialSpec(runner=runner, axes={}))
     assert result.loss is not None
     assert result.loss < result.untrained_loss

@@ -185,7 +185,7 @@ def test_a_torn_result_is_noticed(store, torn) -> None:
     path.write_bytes(torn)
     what, why, fix = complaint(lambda: store.result(spec.id)).splitlines()
     assert what.startswith(f"{path}: ")
-    assert why == "  why: a key or value that is not understood would be ignored silently"
+    assert why == "  why: an unknown key or an invalid value would otherwise be ignored silently"
     assert fix == f"  fix: remove it and run the study again: rm {path}"
     assert complaint(lambda: list(store.known([spec]))).splitlines()[2] == fix
 

@@ -9,7 +9,9 @@ from mutransfer.sweep import check_lab_trials
 
 def trial(name: str, **settings: object) -> TrialSpec:
     lab = LabSettings(width=64, base_width=32, lr=0.1, parametrization=name, **settings)  # type: ignore[arg-type]
-    return TrialSpec(runner=LabRunner(numerics=1, data="text", settings=lab.changed()), axes={})
+    return TrialSpec(
+        runner=LabRunner(numerics=1, data="text", settings=lab.non_default_fields()), axes={}
+    )
 
 
 @pytest.mark.parametrize(

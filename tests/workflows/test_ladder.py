@@ -116,8 +116,8 @@ def test_a_rule_that_is_added_twice_gets_three_lines() -> None:
     rungs = [{"name": "SP"}, *({"name": n, "adds": "attention"} for n in "ab")]
     assert complaint(rungs=rungs) == (
         "l.toml: rung 'b' adds 'attention' a second time\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above"
     )
 
 

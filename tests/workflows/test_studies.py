@@ -138,11 +138,11 @@ def complaint(tmp_path, text: str) -> str:
 def test_an_impossible_trial_is_refused_before_the_first_one_starts(tmp_path) -> None:
     assert complaint(tmp_path, STUDY.replace("[16, 32]", "[16, 24]")) == (
         "/bad.toml: width 24 is not a multiple of head_width 16\n"
-        "  why: a key or value that is not understood would be ignored silently\n"
-        "  fix: correct the values named above"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above"
     )
     assert complaint(tmp_path, STUDY.replace("1e3", "-1")).splitlines()[0] == (
-        "/bad.toml: 'lr': input should be greater than 0 (given -1)"
+        "/bad.toml: 'lr': input should be greater than 0 (got -1)"
     )
     assert complaint(tmp_path, STUDY.replace('"sp"', '"spp"')).splitlines()[0] == (
         "/bad.toml: there is no parametrization 'spp'"

@@ -1,4 +1,4 @@
-"""Records: what is written to disk and passed between floors; frozen, validated, content-hashed."""
+"""Data models for studies, trials and results: frozen, strictly validated, stored as JSON."""
 
 from mutransfer.records.command import CommandTable
 from mutransfer.records.lab import LabSettings

@@ -1,4 +1,4 @@
-"""This file is what all records share: strictness, canonical JSON, errors in three lines."""
+"""Base class of all records: strict validation, readable errors, canonical JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mutransfer.errors import MutransferError, nearest
 
 
 class Record(BaseModel):
-    """A frozen record: unknown keys, NaN and wrong types are refused."""
+    """Frozen pydantic model that rejects unknown keys, NaN and values of another type."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -24,42 +24,49 @@ class Record(BaseModel):
         serialize_by_alias=True,
     )
 
-    def changed(self) -> dict[str, Any]:
-        """Give the fields that differ from their frozen defaults, as JSON data.
+    def non_default_fields(self) -> dict[str, Any]:
+        """Return the fields that differ from their defaults, as JSON data.
 
-        A field that a later version adds is therefore absent from old identities.
+        Trial ids are computed from these, so a field that a later version adds does not change
+        the ids of old trials.
         """
         return self.model_dump(mode="json", exclude_defaults=True)
 
     @classmethod
     def read(cls, data: object, *, error: type[MutransferError], where: str) -> Self:
-        """Validate untrusted data; every problem comes in one error of three lines."""
+        """Validate untrusted data.
+
+        Args:
+            data: Data as a TOML or JSON parser returns it.
+            error: Class of the error to raise; it lists every problem.
+            where: Name of the file, for the message.
+        """
         try:
-            # JSON mode: lists may become tuples, but '1' never becomes 1.
+            # Validation in JSON mode turns lists into tuples, but never '1' into 1.
             text = json.dumps(data, allow_nan=True)
-        except (TypeError, ValueError, RecursionError) as refused:
+        except (TypeError, ValueError, RecursionError) as problem:
             raise error(
-                f"{where} is not plain data: {refused}",
-                why="records are JSON: text, numbers, lists and tables",
+                f"{where} is not plain data: {problem}",
+                why="records are stored as JSON: text, numbers, lists and tables",
                 fix="write dates and other values as text",
             ) from None
         return cls.read_json(text, error=error, where=where)
 
     @classmethod
     def read_json(cls, text: str | bytes, *, error: type[MutransferError], where: str) -> Self:
-        """Validate untrusted JSON; every problem comes in one error of three lines."""
+        """Validate untrusted JSON, as `read` does."""
         try:
             return cls.model_validate_json(text)
-        except ValidationError as refused:
-            raise explained(refused, cls, error=error, where=where) from None
+        except ValidationError as invalid:
+            raise validation_error(invalid, cls, error=error, where=where) from None
 
 
-def explained(
-    refused: ValidationError, model: type[BaseModel], *, error: type[MutransferError], where: str
+def validation_error(
+    invalid: ValidationError, model: type[BaseModel], *, error: type[MutransferError], where: str
 ) -> MutransferError:
-    """Turn pydantic's list of problems into our three lines."""
+    """Convert an error of pydantic into one of ours, which lists every problem and a fix."""
     problems, hints = [], []
-    for problem in refused.errors(include_url=False):
+    for problem in invalid.errors(include_url=False):
         path = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             problems.append(f"unknown key '{path}'")
@@ -72,18 +79,20 @@ def explained(
             hints.append(f"add '{path}'")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            given = "" if isinstance(problem["input"], dict) else f" (given {problem['input']!r})"
-            place = f"'{path}': " if path else ""
-            problems.append(f"{place}{message[0].lower()}{message[1:]}{given[:80]}")
+            # A whole table would hide the message; the key names it well enough.
+            is_table = isinstance(problem["input"], dict)
+            value = "" if is_table else f" (got {problem['input']!r})"
+            prefix = f"'{path}': " if path else ""
+            problems.append(f"{prefix}{message[0].lower()}{message[1:]}{value[:80]}")
     return error(
         f"{where}: " + "; ".join(problems),
-        why="a key or value that is not understood would be ignored silently",
-        fix="; ".join(hints) or "correct the values named above",
+        why="an unknown key or an invalid value would otherwise be ignored silently",
+        fix="; ".join(hints) or "correct the values listed above",
     )
 
 
 def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Find the record class that holds the keys at `path`."""
+    """Return the record class that defines the keys at `path`."""
     for part in path:
         field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
         kinds = (
@@ -97,7 +106,7 @@ def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseMode
 
 
 def plain_number(value: object) -> object:
-    """Write equal numbers equally: 1.0 becomes 1, -0.0 becomes 0.
+    """Return a value with numbers in canonical form: 1.0 becomes 1, -0.0 becomes 0.
 
     Example:
         >>> plain_number(2.0), plain_number(0.5), plain_number("2.0")
@@ -115,7 +124,7 @@ def plain_number(value: object) -> object:
 
 
 def canonical_json(data: object) -> str:
-    """Write data in the one form that is hashed: sorted keys, no spaces, equal numbers equal.
+    """Return the JSON text that is hashed: sorted keys, no spaces, canonical numbers.
 
     Example:
         >>> canonical_json({"b": 1.0, "a": 0.25})

@@ -1,4 +1,4 @@
-"""This file is `[runner]`: any program as a template of arguments, and where it leaves its loss."""
+"""The `[runner]` table: a command line with placeholders, and where the program writes its loss."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from pydantic import AfterValidator, Field, model_validator
 from mutransfer.errors import listed, nearest
 from mutransfer.records.base import Record, plain_number
 
-ODD_NUMBERS = ("nan", "1.5e-05")  # what a diverged run prints, and a very good one
+# A diverged run prints the first, a very small loss looks like the second. A regex that matches
+# neither would silently report the last ordinary loss, or the mantissa alone.
+ODD_NUMBERS = ("nan", "1.5e-05")
 BUILT_IN = ("device", "python", "trial_dir")
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*([smhd])\s*")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_DAYS = 365
-LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes; systems refuse longer names, and twice the path
+LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes; file systems allow 255, and 4096 for a path
 
 
 def placeholders(text: str) -> set[str]:
-    """Name what a text asks for in braces; `{{` and `}}` are braces.
+    """Return the names in braces in a text; `{{` and `}}` stand for literal braces.
 
     Raises:
         ValueError: A brace that is neither `{name}` nor doubled.
@@ -34,106 +36,118 @@ def placeholders(text: str) -> set[str]:
         >>> sorted(placeholders("--lr={lr} --out={trial_dir} {{x}}"))
         ['lr', 'trial_dir']
     """
-    found = set()
+    names = set()
     for match in _BRACES.finditer(text):
         if match[0] in "{}":
-            near = text[match.start() : match.start() + 20]
+            excerpt = text[match.start() : match.start() + 20]
             raise ValueError(
-                f"a lone brace at {near!r}: write {{name}}, or {{{{ and }}}} for braces"
+                f"unmatched brace at {excerpt!r}: write {{name}}, or {{{{ and }}}} for braces"
             )
         if match[1]:
-            found.add(match[1])
-    return found
+            names.add(match[1])
+    return names
 
 
-def filled(text: str, values: Mapping[str, object]) -> str:
-    """Put values in place of `{name}`; numbers as Python writes them.
+def substitute(text: str, values: Mapping[str, object]) -> str:
+    """Replace `{name}` by values, with numbers as Python prints them.
 
     Example:
-        >>> filled("--lr={lr} --heads={heads} {{}}", {"lr": 2**-10, "heads": 4.0})
+        >>> substitute("--lr={lr} --heads={heads} {{}}", {"lr": 2**-10, "heads": 4.0})
         '--lr=0.0009765625 --heads=4 {}'
     """
 
-    def one(match: re.Match[str]) -> str:
+    # Not `str.format`, whose fields can reach attributes of the values.
+    def value_of(match: re.Match[str]) -> str:
         return str(plain_number(values[match[1]])) if match[1] else match[0][0]
 
-    return _BRACES.sub(one, text)
+    return _BRACES.sub(value_of, text)
 
 
-def seconds(duration: str) -> float:
-    """Read '90s', '30m', '1.5h' or '2d'.
+def parse_duration(duration: str) -> float:
+    """Parse a duration such as '90s', '30m', '1.5h' or '2d' into seconds.
 
     Example:
-        >>> seconds("1.5h")
+        >>> parse_duration("1.5h")
         5400.0
     """
     match = _DURATION.fullmatch(duration)
     if match is None:
-        raise ValueError(f"'{duration}' is no duration: write '90s', '30m', '1.5h' or '2d'")
-    found = float(match[1]) * _UNITS[match[2]]
-    if not 0 < found <= LONGEST_DAYS * _UNITS["d"]:
+        raise ValueError(f"'{duration}' is not a duration: write '90s', '30m', '1.5h' or '2d'")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if not 0 < seconds <= LONGEST_DAYS * _UNITS["d"]:
         raise ValueError(f"'{duration}' is not between 0 and {LONGEST_DAYS} days")
-    return found
+    return seconds
 
 
 def _duration(text: str) -> str:
-    """Accept a duration."""
-    seconds(text)
+    """Validate a duration."""
+    parse_duration(text)
     return text
 
 
 def _template(text: str) -> str:
-    """Accept a text with placeholders that a program can be given."""
+    """Validate a text with placeholders that is passed to a program."""
     if "\0" in text:
-        raise ValueError("holds a zero byte, which no program can be given")
+        raise ValueError("contains a zero byte, which cannot be passed to a program")
     placeholders(text)
     return text
 
 
 def _command(text: str) -> str:
-    """Accept a command line that splits into arguments."""
+    """Validate that a command line splits into arguments."""
     try:
         arguments = shlex.split(_template(text))
     except ValueError as problem:
         raise ValueError(f"cannot be split into arguments: {problem}") from None
     if not arguments or not arguments[0]:
-        raise ValueError("names no program")
+        raise ValueError("does not name a program")
     return text
 
 
 def _path(path: str) -> str:
-    """Accept a path that the system can look for."""
+    """Validate the length of a path and of its parts."""
     names = [len(name.encode()) for name in path.split("/")]
     if "\0" in path or max(names) > LONGEST_NAME or sum(names) > LONGEST_PATH:
-        raise ValueError(f"'{path[:60]}' is no path")
+        raise ValueError(f"'{path[:60]}' is not a valid path")
     return path
 
 
 def _inside(path: str) -> str:
-    """Accept a path that stays inside the trial's folder, on any system."""
+    """Validate that a path stays inside the trial's folder, on any system."""
     parts = {*PurePosixPath(path).parts, *PureWindowsPath(path).parts}
     absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).anchor
     if not path.strip() or "\0" in path or absolute or ".." in parts:
-        raise ValueError(f"'{path}' must be the name of a file inside the trial's folder")
+        raise ValueError(f"'{path}' must be a file inside the trial's folder")
     return path
 
 
 def _regex(pattern: str) -> str:
-    """Accept a regular expression."""
+    """Validate a regular expression."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)  # another Python would read it otherwise
+            warnings.simplefilter("error", FutureWarning)  # its meaning may change with Python
             re.compile(pattern)
     except (re.error, OverflowError, RecursionError, FutureWarning) as problem:
-        raise ValueError(f"'{pattern[:60]}' is no regular expression: {problem}") from None
+        raise ValueError(f"'{pattern[:60]}' is not a regular expression: {problem}") from None
     return pattern
 
 
-def _group_takes(pattern: str, text: str) -> bool:
-    """Tell whether the only group of a pattern can be a text."""
-    escaped, in_class, opened = False, False, -1
+def _group_matches(pattern: str, text: str) -> bool:
+    """Return whether the only group of a pattern can match a text."""
+    # The group is matched alone: whether the rest of the pattern matches depends on the lines that
+    # the program prints, which are not known yet.
+    group = _capturing_group(pattern)
+    try:
+        return group is None or re.fullmatch(group, text, re.IGNORECASE) is not None
+    except re.error:
+        return True  # the group refers to something outside of it
+
+
+def _capturing_group(pattern: str) -> str | None:
+    """Return the text inside the only capturing group of a valid pattern."""
+    escaped, in_class, group_depth = False, False, -1
     depth = start = 0
-    for place, letter in enumerate(pattern):
+    for position, letter in enumerate(pattern):
         if escaped:
             escaped = False
         elif letter == "\\":
@@ -144,146 +158,157 @@ def _group_takes(pattern: str, text: str) -> bool:
             in_class = True
         elif letter == "(":
             depth += 1
-            if pattern[place + 1 : place + 2] != "?" or pattern[place + 1 : place + 4] == "?P<":
-                opened, start = depth, place + 1
+            following = pattern[position + 1 : position + 4]  # "(?:" and its like do not capture
+            if not following.startswith("?") or following == "?P<":
+                group_depth, start = depth, position + 1
         elif letter == ")":
-            if depth == opened:
-                inside = re.sub(r"^\?P<\w+>", "", pattern[start:place])
-                try:
-                    return re.fullmatch(inside, text, re.IGNORECASE) is not None
-                except re.error:
-                    return True  # it leans on what stands outside
+            if depth == group_depth:
+                return re.sub(r"^\?P<\w+>", "", pattern[start:position])
             depth -= 1
-    return True
+    return None
 
 
 def _variable(name: str) -> str:
-    """Accept the name of an environment variable."""
+    """Validate the name of an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"'{name}' is no name of an environment variable")
+        raise ValueError(f"'{name}' is not the name of an environment variable")
     return name
 
 
 PathText = Annotated[str, AfterValidator(_path)]
-Inside = Annotated[str, AfterValidator(_inside)]
+InsidePath = Annotated[str, AfterValidator(_inside)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Template = Annotated[str, AfterValidator(_template)]
 
 
 class LossSource(Record):
-    """Where a command leaves its loss: exactly one of csv, json, jsonl, regex or env."""
+    """Where a command writes its loss: exactly one of csv, json, jsonl, regex or env."""
 
-    csv: Inside | None = Field(None, description="file in the trial's folder with a header line")
-    json_file: Inside | None = Field(None, alias="json", description="file in the trial's folder")
-    jsonl: Inside | None = Field(None, description="file with one JSON object per line")
+    csv: InsidePath | None = Field(
+        None, description="CSV file with a header line, in the trial's folder"
+    )
+    json_file: InsidePath | None = Field(
+        None, alias="json", description="JSON file in the trial's folder"
+    )
+    jsonl: InsidePath | None = Field(
+        None, description="file with one JSON object per line, in the trial's folder"
+    )
     regex: Regex | None = Field(
         None,
-        description="searched in each line of stdout; its ( ) is the loss, as in 'loss (\\S+)'",
+        description="searched in each line of stdout; its group is the loss, as in 'loss (\\S+)'",
     )
     env: Variable | None = Field(
-        None, description="variable that names the file to write: a number, or JSON with `key`"
+        None,
+        description="environment variable with the path of the file to write: a number, or JSON",
     )
-    column: str | None = Field(None, description="csv: the column; 'loss' if not said")
-    key: str | None = Field(None, description="json, jsonl, env: 'loss' if not said; 'eval.loss'")
-    reduce: Literal["last", "min", "mean"] = Field("last", description="of several values")
+    column: str | None = Field(None, description="csv: column of the loss; 'loss' by default")
+    key: str | None = Field(
+        None, description="json, jsonl, env: key of the loss, as 'eval.loss'; 'loss' by default"
+    )
+    reduce: Literal["last", "min", "mean"] = Field(
+        "last", description="which of several values counts"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        """Insist on exactly one place to read from, and on no setting without effect."""
+        """Check that there is exactly one source and no setting without effect."""
         sources = ("csv", "json_file", "jsonl", "regex", "env")
-        given = [name for name in sources if getattr(self, name) is not None]
-        if len(given) != 1:
+        chosen = [name for name in sources if getattr(self, name) is not None]
+        if len(chosen) != 1:
             raise ValueError("name exactly one of csv, json, jsonl, regex, env")
         if self.column is not None and self.csv is None:
-            raise ValueError("'column' belongs to csv; elsewhere it is 'key'")
-        if self.key is not None and given[0] in ("csv", "regex"):
-            raise ValueError(f"'key' has no effect on {given[0]}")
+            raise ValueError("'column' is for csv only; the other sources use 'key'")
+        if self.key is not None and chosen[0] in ("csv", "regex"):
+            raise ValueError(f"'key' has no effect with {chosen[0]}")
         if self.regex is not None:
             if re.compile(self.regex).groups != 1:
-                raise ValueError(f"put the number of '{self.regex}', and only it, in ( )")
-            missed = [text for text in ODD_NUMBERS if not _group_takes(self.regex, text)]
-            if missed:
+                raise ValueError(f"'{self.regex}' must have exactly one group, around the loss")
+            unmatched = [text for text in ODD_NUMBERS if not _group_matches(self.regex, text)]
+            if unmatched:
                 raise ValueError(
-                    f"the ( ) of '{self.regex}' does not take {listed(missed)}: such a loss would "
-                    r"be overlooked, or cut short; write (\S+)"
+                    f"the group of '{self.regex}' does not match {listed(unmatched)}, so such a "
+                    r"loss would be missed or truncated; write (\S+)"
                 )
         return self
 
 
 class Diverged(Record):
-    """What a command does when it diverges: prints something, or exits with a status."""
+    """How a command signals divergence: by a line that it prints, or by its exit status."""
 
     regex: Regex | None = Field(None, description="searched in each line of stdout and stderr")
     exit: int | None = Field(None, ge=1, le=255, description="exit status")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        """Refuse a table that says nothing."""
+        """Check that the table is not empty."""
         if self.regex is None and self.exit is None:
-            raise ValueError("say a regex, an exit status, or both")
+            raise ValueError("set a regex, an exit status, or both")
         return self
 
 
 class CommandTable(Record):
-    """`[runner]`: any program that trains once and leaves a loss behind."""
+    """`[runner]`: a program that trains once and writes its loss."""
 
     command: Annotated[str, AfterValidator(_command)] = Field(
-        description="split into arguments first, then {name} is filled in; no shell runs it"
+        description="split into arguments before {name} is replaced; runs without a shell"
     )
-    cwd: PathText = Field(".", description="where it runs; relative to the study file's folder")
+    cwd: PathText = Field(".", description="working directory, relative to the study file's folder")
     env: dict[Variable, Template] = Field(
-        default_factory=dict, description="added to the environment; {name} is filled in"
+        default_factory=dict, description="added to the environment; {name} is replaced"
     )
     loss: LossSource
-    diverged: Diverged | None = Field(None, description="a diverged trial is a result, no failure")
+    diverged: Diverged | None = Field(
+        None, description="a diverged trial is a result, not a failure"
+    )
     timeout: Annotated[str, AfterValidator(_duration)] | None = Field(
-        None, description="'90s', '30m', '2h'; a trial that takes longer has failed"
+        None, description="'90s', '30m', '2h'; a trial that takes longer fails"
     )
     retries: int = Field(
-        0, ge=0, le=100, description="times a failed trial is tried again before the sweep ends"
+        0, ge=0, le=100, description="how often a failed trial is repeated before the sweep ends"
     )
 
     @property
     def arguments(self) -> list[str]:
-        """The command's arguments, before substitution."""
+        """Arguments of the command, before substitution."""
         return shlex.split(self.command)
 
     @property
     def names(self) -> set[str]:
-        """Every placeholder of the command and its environment."""
+        """All placeholders of the command and its environment."""
         return set().union(*map(placeholders, (self.command, *self.env.values())))
 
     def problems(self, axes: Iterable[str], derived: Mapping[str, set[str]]) -> list[str]:
-        """Check placeholders both ways: each is known, and every axis reaches the program.
+        """Return what is wrong with the placeholders: unknown ones, and axes without any.
 
         Args:
-            axes: The study's axes.
-            derived: What each derived value is computed from.
+            axes: Axes of the study.
+            derived: The names that each derived value is computed from.
         """
         known = {*axes, *derived, *BUILT_IN}
-        found = [
-            f"runner: no axis or derived value '{name}', {nearest(name, known)}"
+        problems = [
+            f"runner: there is no axis or derived value '{name}', {nearest(name, known)}"
             for name in sorted(self.names - known)
         ]
-        found += [
-            f"'{name}' is a name of ours, call the axis or derived value otherwise"
+        problems += [
+            f"'{name}' is a built-in placeholder, rename the axis or derived value"
             for name in BUILT_IN
             if name in set(axes) | set(derived)
         ]
         used = set(self.names)
-        for name in reversed(list(derived)):  # a derived value may use earlier ones only
+        # From the last to the first, because a derived value may use earlier ones only.
+        for name in reversed(list(derived)):
             used |= derived[name] if name in used else set()
-        found += [
-            f"'{name}' does not reach the command: write {{{name}}} where it belongs"
+        problems += [
+            f"'{name}' is not used by the command: add {{{name}}} to its arguments"
             for name in (*axes, *derived)
             if name not in used
         ]
         if self.loss.env in self.env:
-            found.append(f"runner.env sets '{self.loss.env}', which loss.env sets too")
-        in_folder = self.loss.csv or self.loss.json_file or self.loss.jsonl
-        if in_folder and "trial_dir" not in self.names:
-            found.append(
-                f"the command never learns where to write '{in_folder}': use {{trial_dir}}"
+            problems.append(f"runner.env sets '{self.loss.env}', which loss.env also sets")
+        loss_file = self.loss.csv or self.loss.json_file or self.loss.jsonl
+        if loss_file and "trial_dir" not in self.names:
+            problems.append(
+                f"the command is not told where to write '{loss_file}': pass it {{trial_dir}}"
             )
-        return found
+        return problems

@@ -1,4 +1,8 @@
-"""This file is arithmetic over axes: `heads = "width // 64"`, and nothing else is evaluated."""
+"""Derived values of a study: arithmetic over its axes, such as `heads = "width // 64"`.
+
+Expressions are parsed and evaluated node by node, never by `eval`, because a study file may come
+from somebody else.
+"""
 
 from __future__ import annotations
 
@@ -17,51 +21,51 @@ OPERATORS: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.FloorDiv: operator.floordiv,
     ast.Pow: operator.pow,
 }
-LONGEST = 200
-LARGEST = 2.0**63
+LONGEST = 200  # characters; keeps the recursive evaluation shallow
+LARGEST = 2.0**63  # beyond what any size, step count or rate needs [assumed]
 
 
 def names_in(expression: str) -> set[str]:
-    """Give the names an expression uses.
+    """Return the names that an expression uses.
 
     Raises:
-        ValueError: It is more than + - * / // ** over names and numbers.
+        ValueError: The expression has more than + - * / // ** over names and numbers.
 
     Example:
         >>> sorted(names_in("2 * width // heads"))
         ['heads', 'width']
     """
-    return {node.id for node in ast.walk(_parsed(expression)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(_parse(expression)) if isinstance(node, ast.Name)}
 
 
 def derive(expressions: Mapping[str, str], axes: Mapping[str, object]) -> dict[str, Number]:
-    """Evaluate derived values at one point of the grid, in their order; later may use earlier.
+    """Evaluate derived values at one point of the grid, in order; later ones may use earlier.
 
     Raises:
-        ValueError: A name that is no axis, a value that is no number, a result out of range.
+        ValueError: A name is not an axis, a value is not a number, or a result is out of range.
 
     Example:
         >>> derive({"heads": "width // 64", "min_lr": "lr / 10"}, {"width": 256, "lr": 0.5})
         {'heads': 4, 'min_lr': 0.05}
     """
-    known = dict(axes)
-    found: dict[str, Number] = {}
+    values = dict(axes)
+    derived: dict[str, Number] = {}
     for name, expression in expressions.items():
         try:
-            value = _value(_parsed(expression), known)
+            value = _evaluate(_parse(expression), values)
         except (ValueError, ZeroDivisionError, OverflowError) as problem:
             raise ValueError(f"{name} = {expression!r}: {problem}") from None
-        found[name] = known[name] = value
-    return found
+        derived[name] = values[name] = value
+    return derived
 
 
-def _parsed(expression: str) -> ast.expr:
+def _parse(expression: str) -> ast.expr:
     """Parse an expression and check every node of it."""
     if len(expression) > LONGEST:
         raise ValueError(f"an expression has at most {LONGEST} characters")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is odd is refused below, in our words
+            warnings.simplefilter("ignore")  # e.g. on "1if", which is rejected below
             tree = ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(f"{expression!r} is not arithmetic") from None
@@ -79,27 +83,28 @@ def _parsed(expression: str) -> ast.expr:
     return tree
 
 
-def _value(node: ast.expr, known: Mapping[str, object]) -> Number:
-    """Evaluate a checked expression, every step within range."""
+def _evaluate(node: ast.expr, values: Mapping[str, object]) -> Number:
+    """Evaluate a checked expression, with every intermediate value in range."""
     if isinstance(node, ast.Constant):
         assert isinstance(node.value, int | float)
         return _in_range(node.value)
     if isinstance(node, ast.Name):
-        value = known.get(node.id)
+        value = values.get(node.id)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"'{node.id}' is not an axis with numbers")
+            raise ValueError(f"'{node.id}' is not a numeric axis")
         return _in_range(value)
     if isinstance(node, ast.UnaryOp):
-        return -_value(node.operand, known)
+        return -_evaluate(node.operand, values)
     assert isinstance(node, ast.BinOp)
-    left, right = _value(node.left, known), _value(node.right, known)
+    left, right = _evaluate(node.left, values), _evaluate(node.right, values)
+    # Checked before computing: 9 ** 9 ** 9 would not end.
     if isinstance(node.op, ast.Pow) and abs(right) * math.log2(max(abs(left), 2)) > 63:
-        raise ValueError("a power leaves the range of 2^63")
+        raise ValueError("a power exceeds the range of 2^63")
     return _in_range(OPERATORS[type(node.op)](left, right))
 
 
 def _in_range(value: Number) -> Number:
-    """Refuse complex numbers, infinities and numbers that no size or rate has."""
+    """Raise `ValueError` for complex and infinite numbers, and those beyond 2^63."""
     if isinstance(value, complex) or not abs(value) <= LARGEST:
-        raise ValueError("a value leaves the range of 2^63")
+        raise ValueError("a value exceeds the range of 2^63")
     return value

@@ -1,4 +1,4 @@
-"""This file is every setting of one trial of the built-in trainer: the lab."""
+"""Settings of one trial of the built-in trainer (the lab)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from pydantic import Field, model_validator
 from mutransfer.records.base import Record
 
 NUMERICS = 1
-"""Version of the lab's arithmetic, part of every lab trial's identity. A change of the numbers
-that a trial gives raises it and goes into the changelog's *Numerics*."""
+"""Version of the lab's arithmetic, part of every lab trial's id. A change that alters a trial's
+numbers increments it and is described under *Numerics* in the changelog."""
 
 
 class LabSettings(Record):
     """One training run of the reference decoder: model, parametrization, optimizer, data order.
 
-    Defaults are frozen: a setting at its default is left out of a trial's identity, so a
-    setting that a later version adds does not change the identity of old trials.
-
-    Sizes are in channels, layers, tokens, sequences and steps; rates are dimensionless;
-    `lr` is the rate at the base width, which the parametrization scales to `width`.
+    Defaults never change: a setting at its default is left out of the trial's id, so a setting
+    that a later version adds does not change the ids of old trials. `lr` is the learning rate at
+    the base width, which the parametrization scales to `width`.
 
     Example:
-        >>> LabSettings(width=64, base_width=32, lr=2**-5).changed()
+        >>> LabSettings(width=64, base_width=32, lr=2**-5).non_default_fields()
         {'width': 64, 'base_width': 32, 'lr': 0.03125}
     """
 
-    # What a study asks about
+    # The usual axes of a study
     width: int = Field(gt=0, description="channels of the residual stream")
     base_width: int = Field(gt=0, description="width at which every factor is exactly 1")
     lr: float = Field(gt=0, description="peak learning rate at the base width")
-    parametrization: str = Field("mup", description="a name that `mutransfer rules` lists")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of init and data order")
+    parametrization: str = Field(
+        "mup", description="name of a rule table; `mutransfer rules` lists them"
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="seed of the initialization and of the data order"
+    )
 
     # The reference decoder
     depth: int = Field(3, gt=0, description="number of blocks")
@@ -51,30 +53,30 @@ class LabSettings(Record):
     beta2: float = Field(0.95, ge=0, lt=1, description="second moment of AdamW, EMA of Lion")
     eps: float = Field(1e-8, ge=0, description="AdamW's epsilon at the base width")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
-    weight_decay: float = Field(0.0, ge=0, description="decay at the base width")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay at the base width")
     decay_mode: Literal["constant-product", "coupled", "independent"] = Field(
-        "constant-product", description="how decay scales with width"
+        "constant-product", description="how weight decay scales with width"
     )
     steps: int = Field(150, gt=0, description="optimizer steps")
     batch: int = Field(16, gt=0, description="sequences per step")
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
-        "linear", description="decay of the rate after warmup"
+        "linear", description="decay of the learning rate after warmup"
     )
     warmup: int | None = Field(
         None, ge=0, description="steps of linear warmup; a tenth of all steps by default"
     )
-    cooldown: float = Field(0.2, gt=0, le=1, description="share of steps that wsd decays over")
+    cooldown: float = Field(0.2, gt=0, le=1, description="share of the steps over which wsd decays")
     clip: float = Field(1.0, ge=0, description="global gradient norm limit; 0 is no clipping")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the matmuls")
 
     @property
     def warmup_steps(self) -> int:
-        """Steps of linear warmup."""
+        """Number of steps of linear warmup."""
         return self.steps // 10 if self.warmup is None else self.warmup
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        """Refuse combinations that no model or schedule can have."""
+        """Reject combinations of settings that no model or schedule can have."""
         for name in ("width", "base_width"):
             if getattr(self, name) % self.head_width:
                 raise ValueError(
@@ -82,7 +84,11 @@ class LabSettings(Record):
                     f"{self.head_width}"
                 )
         if self.head_width % 2:
-            raise ValueError(f"head_width {self.head_width} is odd, rotary positions need pairs")
+            raise ValueError(
+                f"head_width {self.head_width} is odd, but rotary positions need pairs of channels"
+            )
         if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup {self.warmup} leaves none of {self.steps} steps at the peak")
+            raise ValueError(
+                f"warmup {self.warmup} leaves no step at the peak rate of {self.steps} steps"
+            )
         return self

@@ -1,4 +1,4 @@
-"""This file is a ladder: an implementation that is given one rule more at every rung."""
+"""Ladder studies: coordinate checks of an implementation that gains one rule per rung."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class CheckTable(Record):
-    """`[check]`: what the coordinate check of every rung runs."""
+    """`[check]`: settings of the coordinate check that every rung runs."""
 
     base: Positive = Field(description="width at which every factor is exactly 1")
     widths: tuple[Positive, ...] = Field(min_length=3, description="three or more, over 4x")
-    steps: int = Field(10, ge=3, description="updates")
+    steps: int = Field(10, ge=3, description="optimizer steps")
     seeds: int = Field(3, ge=2, description="fresh models per width")
     lr: float = Field(gt=0, description="learning rate at the base width")
 
 
 class ModelTable(Record):
-    """`[model]`: the decoder, its one standard deviation, its batch."""
+    """`[model]`: the decoder, the standard deviation of its weights, and its batch."""
 
     depth: Positive = Field(description="number of blocks")
     head_width: Positive = Field(description="channels of one attention head")
     context: Positive = Field(description="tokens of one sequence")
-    rows: Positive = Field(description="sequences of the batch")
+    rows: Positive = Field(description="sequences per batch")
     init_std: float = Field(gt=0, description="standard deviation of all weights, at the base")
 
 
 class RungTable(Record):
-    """`[[rungs]]`: a name, and the rule that is added to those of the rungs before."""
+    """`[[rungs]]`: a name, and the rule added to those of the previous rungs."""
 
     name: str = Field(min_length=1, max_length=60)
     adds: Rule | None = None
 
 
 class LadderSpec(Record):
-    """Rungs from SP upwards; each has the rules of those before, and one more."""
+    """Rungs from SP to µP; every rung has the rules of the previous ones and one more."""
 
     schema_version: Literal[1] = Field(alias="schema")
     study: StudyTable
@@ -50,26 +50,28 @@ class LadderSpec(Record):
     rungs: tuple[RungTable, ...] = Field(min_length=1)
 
     def rules(self, number: int) -> frozenset[Rule]:
-        """Give the rules that a rung has: its own, and those of all before; the first is 0."""
+        """Return the rules of a rung: its own and those of all previous ones; the first is 0."""
         return frozenset(rung.adds for rung in self.rungs[: number + 1] if rung.adds is not None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        """Check what only the whole can tell; report every problem."""
+        """Check conditions that involve several tables, and report every problem."""
         problems = []
         if self.rungs[0].adds is not None:
-            problems.append(f"the first rung adds '{self.rungs[0].adds}': it is SP, without a rule")
+            problems.append(
+                f"the first rung adds '{self.rungs[0].adds}', but it must be SP, without any rule"
+            )
         for number, rung in enumerate(self.rungs[1:], 1):
             if rung.adds is None:
                 problems.append(f"rung '{rung.name}' adds no rule")
             elif rung.adds in self.rules(number - 1):
                 problems.append(f"rung '{rung.name}' adds '{rung.adds}' a second time")
         names = [rung.name for rung in self.rungs]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            problems.append(f"two rungs have the name '{twice[0]}'")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            problems.append(f"two rungs have the name '{repeated[0]}'")
         heads = self.model.head_width
-        if odd := [w for w in (self.check.base, *self.check.widths) if w % heads]:
-            problems.append(f"width {odd[0]} is not a multiple of head_width {heads}")
+        if unfit := [w for w in (self.check.base, *self.check.widths) if w % heads]:
+            problems.append(f"width {unfit[0]} is not a multiple of head_width {heads}")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -1,4 +1,4 @@
-"""This file is which commit of the source a result comes from."""
+"""Provenance of a result: the commit of the source checkout that it was made from."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def checkout_commit(folder: Path) -> str | None:
-    """Give the commit that is checked out around a folder; None if it is in no checkout."""
+    """Return the commit checked out around a folder; None outside of a checkout.
+
+    The files of git are read directly, so that git need not be installed.
+    """
     git = next((p / ".git" for p in (folder, *folder.parents) if (p / ".git").is_dir()), None)
     if git is None:
         return None
     try:
-        found = _head(git)
+        commit = _head(git)
     except (OSError, ValueError):
         return None
-    return found if found is not None and COMMIT.fullmatch(found) else None
+    # A damaged or hostile checkout could put anything into HEAD, and results are shared.
+    return commit if commit is not None and COMMIT.fullmatch(commit) else None
 
 
 def _head(git: Path) -> str | None:
-    """Follow HEAD to what should be a commit."""
+    """Follow HEAD to what should be the hash of a commit."""
     head = (git / "HEAD").read_text().strip()
     if not head.startswith("ref: "):
         return head

@@ -1,4 +1,4 @@
-"""This file is a study: the question a study file asks, validated strictly."""
+"""Study files: the grid of trials, how to run and how to analyze them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POWERS = re.compile(
 
 
 def powers_of_two(text: str) -> list[float]:
-    """Expand '2^-12 .. 2^-4' or '2^-6 .. 2^-4 step 1/2' into the rates it names.
+    """Expand a range such as '2^-12 .. 2^-4' or '2^-6 .. 2^-4 step 1/2' into its values.
 
     Example:
         >>> powers_of_two("2^-2 .. 2^1")
@@ -35,54 +35,59 @@ def powers_of_two(text: str) -> list[float]:
         raise ValueError(f"'{text}' is neither a list nor a range like '2^-12 .. 2^-4 step 1/2'")
     low, high = float(match["low"]), float(match["high"])
     if not 0 < int(match["num"] or 1) <= 10**3 * int(match["den"] or 1):
-        raise ValueError(f"'{text}' has a step that is not between 0 and 1000")
+        raise ValueError(f"'{text}' must have a step between 0 and 1000")
     step = int(match["num"] or 1) / int(match["den"] or 1)
     if high < low or max(abs(low), abs(high)) > 1000:
-        raise ValueError(f"'{text}' must go up, from 2^-1000 to 2^1000 at most")
+        raise ValueError(f"'{text}' must be increasing and within 2^-1000 .. 2^1000")
+    # The small number absorbs rounding of steps such as 1/3.
     count = int((high - low) / step + 1e-9) + 1
     if count > MAX_TRIALS:
-        raise ValueError(f"'{text}' names {count} values, more than {MAX_TRIALS}")
+        raise ValueError(f"'{text}' has {count} values, more than {MAX_TRIALS}")
     return [float(2.0 ** (low + k * step)) for k in range(count)]
 
 
 def _axis(value: Any) -> Any:  # noqa: ANN401 - any TOML value may stand here
-    """Accept a list, or a range of powers of two."""
+    """Convert a list, or a range of powers of two, to a tuple."""
     if isinstance(value, str):
         return tuple(powers_of_two(value))
     return tuple(value) if isinstance(value, list) else value
 
 
 def _points(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
-    """Refuse an empty axis and a point that stands twice."""
+    """Check that an axis is not empty and has no value twice."""
     if not values:
         raise ValueError("an axis needs at least one value")
-    seen: set[tuple[bool, AxisValue]] = set()
+    points: set[tuple[bool, AxisValue]] = set()
     for value in values:
-        point = (isinstance(value, bool), value)  # True is not 1
-        if point in seen:
-            raise ValueError(f"{value!r} stands twice")
-        seen.add(point)
+        point = (isinstance(value, bool), value)  # in Python True equals 1
+        if point in points:
+            raise ValueError(f"the value {value!r} occurs twice")
+        points.add(point)
     return values
 
 
 def _is_point(value: object) -> bool:
-    """Tell whether a value can stand on an axis."""
+    """Return whether a value can be a point on an axis."""
     return isinstance(value, bool | int | str) or (
         isinstance(value, float) and math.isfinite(value)
     )
 
 
 def _name(text: str) -> str:
-    """Accept a name that is safe as a folder."""
+    """Validate a name that is also used as a folder."""
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", text):
-        raise ValueError("a name has letters, digits, '.', '_' and '-', and no leading dot")
+        raise ValueError(
+            "a name consists of letters, digits, '.', '_' and '-', and does not start with a dot"
+        )
     return text
 
 
 def _identifier(text: str) -> str:
-    """Accept the name of an axis or derived value."""
+    """Validate the name of an axis or derived value."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", text):
-        raise ValueError(f"'{text}' is not a name: letters, digits and '_', no leading digit")
+        raise ValueError(
+            f"'{text}' is not a valid name: use letters, digits and '_', and no digit first"
+        )
     return text
 
 
@@ -104,58 +109,60 @@ Axis = Annotated[
 
 
 class StudyTable(Record):
-    """`[study]`: the name, which is also the default store `runs/<name>`."""
+    """`[study]`: name of the study; results are stored in `runs/<name>` by default."""
 
     name: Name
 
 
 class LabTable(Record):
-    """`[lab]`: the built-in trainer. Any `LabSettings` key may stand here or be an axis."""
+    """`[lab]`: the built-in trainer. Every key of `LabSettings` may be set here or be an axis."""
 
     model_config = Record.model_config | {"extra": "allow"}
 
-    device: str = Field("cpu", description="'cpu', 'cuda' or 'cuda:1'; not part of the identity")
+    device: str = Field("cpu", description="'cpu', 'cuda' or 'cuda:1'; not part of a trial's id")
     text: PathText | None = Field(
-        None, description="file or folder of text; the embedded one if absent"
+        None, description="file or folder of training text; by default the text of this package"
     )
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The keys that are settings of a trial."""
+        """The keys that are settings of every trial."""
         return dict(self.model_extra or {})
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        """Refuse a key that no trial has, and a value that no trial can have."""
+        """Check that every key is a setting of the lab, with a single value."""
         unknown = sorted(set(self.settings) - set(LabSettings.model_fields))
         if unknown:
             names = {*LabSettings.model_fields, "device", "text"}
             raise ValueError("; ".join(f"unknown key '{k}', {nearest(k, names)}" for k in unknown))
-        odd = [k for k, v in self.settings.items() if not _is_point(v)]
-        if odd:
-            raise ValueError(f"'{odd[0]}' is one number, text, true or false; several are an axis")
+        invalid = [k for k, v in self.settings.items() if not _is_point(v)]
+        if invalid:
+            raise ValueError(
+                f"'{invalid[0]}' must be one number, text, true or false; put several into [axes]"
+            )
         return self
 
 
 class SearchTable(Record):
-    """`[search]`: how the axes are explored."""
+    """`[search]`: strategy that chooses the trials."""
 
     strategy: Literal["grid"] = "grid"
 
 
 class AnalysisTable(Record):
-    """`[analysis]`: the scale, the hyperparameter, and what counts as transfer."""
+    """`[analysis]`: the axis of scale, the tuned hyperparameter, and the threshold of transfer."""
 
     scale: Identifier = "width"
     hyperparameter: Identifier = "lr"
     group_by: tuple[Identifier, ...] = ("parametrization",)
     threshold: float = Field(
-        0.01, gt=0, lt=1, description="regret that still counts, share of loss"
+        0.01, gt=0, lt=1, description="regret that still counts as transfer, as a share of the loss"
     )
 
 
 class StudySpec(Record):
-    """The trials that answer one question, and how to read them."""
+    """A study: the trials that answer one question, and how to analyze them."""
 
     schema_version: Literal[1] = Field(alias="schema")
     study: StudyTable
@@ -168,7 +175,7 @@ class StudySpec(Record):
 
     @property
     def num_trials(self) -> int:
-        """Points of the grid."""
+        """Number of points of the grid."""
         count = 1
         for values in self.axes.values():
             count *= len(values)
@@ -176,24 +183,24 @@ class StudySpec(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        """Check what only the whole can tell; report every problem."""
+        """Check conditions that involve several tables, and report every problem."""
         problems = []
         if self.runner is not None and self.lab is not None:
-            problems.append("a study has [runner] or [lab], not both")
+            problems.append("a study has either [runner] or [lab], not both")
         if self.num_trials > MAX_TRIALS:
             problems.append(f"the grid has {self.num_trials} trials, more than {MAX_TRIALS}")
-        if both := sorted(set(self.axes) & set(self.derived)):
-            problems.append(f"'{both[0]}' is an axis and derived")
+        if shared := sorted(set(self.axes) & set(self.derived)):
+            problems.append(f"'{shared[0]}' is both an axis and a derived value")
         for key in ("scale", "hyperparameter"):
             name = getattr(self.analysis, key)
             if name not in self.axes:
                 problems.append(
-                    f"analysis.{key} is '{name}', which is no axis: name one, as in "
+                    f"analysis.{key} is '{name}', which is not an axis: choose one, as in "
                     f'[analysis] {key} = "{self._numeric_axis()}"'
                 )
         for name in self.analysis.group_by:
             if name not in self.axes and "group_by" in self.analysis.model_fields_set:
-                problems.append(f"analysis.group_by names '{name}', which is no axis")
+                problems.append(f"analysis.group_by names '{name}', which is not an axis")
         problems += self._derived_problems()
         if self.runner is not None and not problems:
             uses = {name: names_in(text) for name, text in self.derived.items()}
@@ -205,36 +212,36 @@ class StudySpec(Record):
         return self
 
     def _numeric_axis(self) -> str:
-        """Guess which axis could be meant: the first of several numbers."""
-        named = (self.analysis.scale, self.analysis.hyperparameter, "seed")
+        """Guess which axis is meant: the first numeric one that has no other use."""
+        used = (self.analysis.scale, self.analysis.hyperparameter, "seed")
         return next(
             (
                 name
                 for name, values in self.axes.items()
-                if name not in named and all(isinstance(v, int | float) for v in values)
+                if name not in used and all(isinstance(v, int | float) for v in values)
             ),
             next(iter(self.axes)),
         )
 
     def _derived_problems(self) -> list[str]:
-        """Check that every derived value is arithmetic over axes and earlier derived values."""
-        problems, known = [], set(self.axes)
+        """Return derived values that are not arithmetic over axes and earlier derived values."""
+        problems, available = [], set(self.axes)
         for name, expression in self.derived.items():
             try:
-                missing = sorted(names_in(expression) - known)
+                missing = sorted(names_in(expression) - available)
             except ValueError as problem:
                 problems.append(f"derived.{name}: {problem}")
             else:
-                problems += [f"derived.{name} uses '{m}', {nearest(m, known)}" for m in missing]
-            known.add(name)
+                problems += [f"derived.{name} uses '{m}', {nearest(m, available)}" for m in missing]
+            available.add(name)
         return problems
 
     def _lab_problems(self, lab: LabTable) -> list[str]:
-        """Check that every lab setting is named once, and that it is one."""
+        """Return axes and derived values that are no settings of the lab, or set twice."""
         problems = []
         for name in (*self.axes, *self.derived):
             if name not in LabSettings.model_fields:
-                problems.append(f"'{name}' is no setting of the lab")
+                problems.append(f"'{name}' is not a setting of the lab")
             elif name in lab.settings:
-                problems.append(f"'{name}' stands in [lab] and again as an axis or derived value")
+                problems.append(f"'{name}' is set in [lab] and is also an axis or derived value")
         return problems

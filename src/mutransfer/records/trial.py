@@ -1,4 +1,4 @@
-"""This file is one trial: what was asked (its identity) and what came out."""
+"""Trials: the specification of one training run, whose hash is its id, and its result."""
 
 from __future__ import annotations
 
@@ -14,41 +14,43 @@ from mutransfer.records.expressions import derive
 
 
 def _scalar(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON value
-    """Coerce an axis value to its canonical form, or say that it is none."""
+    """Convert the value of an axis to its canonical form."""
     if isinstance(value, float):
         return plain_number(value)
     if not isinstance(value, int | str):  # True and False are int
-        raise ValueError("a point on an axis is a number, a text, true or false")
+        raise ValueError("a value on an axis must be a number, text, true or false")
     return value
 
 
 AxisValue = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
-"""A point on an axis. 1 and 1.0 are the same point; NaN is refused."""
+"""A value on an axis. 1 and 1.0 are the same value; NaN is invalid."""
 
 
 class _Runner(Record):
-    """What all runners share."""
+    """Base class of runners."""
 
     kind: str
 
     @cached_property
     def canonical(self) -> str:
-        """Its part of the canonical JSON of a trial; many trials have one runner."""
-        return canonical_json({"kind": self.kind, **self.changed()})
+        """The runner's part of a trial's canonical JSON, cached because many trials share it."""
+        return canonical_json({"kind": self.kind, **self.non_default_fields()})
 
 
 class LabRunner(_Runner):
-    """The built-in trainer. `settings` holds what differs from `LabSettings`' frozen defaults."""
+    """The built-in trainer; `settings` holds what differs from the defaults of `LabSettings`."""
 
     kind: Literal["lab"] = "lab"
-    numerics: int = Field(description="version of the lab's arithmetic; a change redoes trials")
+    numerics: int = Field(
+        description="version of the lab's arithmetic; trials of another version run again"
+    )
     data: str = Field(description="sha256 of the training text")
     settings: dict[str, AxisValue] = Field(default_factory=dict)
     derived: dict[str, str] = Field(default_factory=dict)
 
 
 class CommandRunner(_Runner):
-    """Any program: the command before substitution."""
+    """A command line, with placeholders as in the study file."""
 
     kind: Literal["command"] = "command"
     command: str
@@ -56,7 +58,7 @@ class CommandRunner(_Runner):
 
 
 class CallableRunner(_Runner):
-    """A Python function, by name."""
+    """A Python function, identified by its name."""
 
     kind: Literal["callable"] = "callable"
     name: str
@@ -67,12 +69,12 @@ Runner = Annotated[LabRunner | CommandRunner | CallableRunner, Field(discriminat
 
 
 class TrialSpec(Record):
-    """What was asked of one training run. Its content hash is its identity.
+    """Specification of one training run. The hash of its content is its id.
 
     Example:
         >>> runner = CommandRunner(command="train --lr={lr}")
-        >>> one = TrialSpec(runner=runner, axes={"lr": 1.0})
-        >>> one.id == TrialSpec(runner=runner, axes={"lr": 1}).id
+        >>> spec = TrialSpec(runner=runner, axes={"lr": 1.0})
+        >>> spec.id == TrialSpec(runner=runner, axes={"lr": 1}).id
         True
     """
 
@@ -82,23 +84,24 @@ class TrialSpec(Record):
 
     @cached_property
     def id(self) -> str:
-        """The sha256 of the canonical JSON: the name of the trial's folder."""
+        """SHA-256 of the canonical JSON; also the name of the trial's folder."""
+        # The same text as `canonical_json` returns, faster: axis values are canonical already.
         axes = json.dumps(self.axes, sort_keys=True, separators=(",", ":"), allow_nan=False)
         text = f'{{"axes":{axes},"runner":{self.runner.canonical},"schema":{self.schema_version}}}'
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def values(self) -> dict[str, AxisValue]:
-        """The point on every axis, and what is derived from it."""
+        """The values of all axes and derived values."""
         derived = self.runner.derived
         return {**self.axes, **derive(derived, self.axes)} if derived else dict(self.axes)
 
 
 class TrialResult(Record):
-    """What came out of one training run. A diverged run is a result, not a failure."""
+    """Result of one training run. A diverged run is a result, not a failure."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
-    id: str = Field(description="the trial's identity, again, to notice a moved file")
+    id: str = Field(description="id of the trial, repeated to detect a moved file")
     spec: TrialSpec
     loss: float | None = Field(description="final loss on held-out data, nats per token")
     diverged_at: int | None = Field(
@@ -108,12 +111,12 @@ class TrialResult(Record):
     curve: tuple[tuple[int, float], ...] = Field((), description="(step, training loss in nats)")
     tokens: int | None = Field(None, description="tokens trained on")
     flops: float | None = Field(None, description="floating-point operations of training")
-    parameters: int | None = Field(None, description="trained parameters")
+    parameters: int | None = Field(None, description="number of trained parameters")
     seconds: float = Field(description="wall-clock seconds of the run")
     finished: str = Field(description="end of the run, ISO 8601, UTC")
-    host: str = Field("", description="where it ran")
+    host: str = Field("", description="name of the host")
     versions: dict[str, str] = Field(default_factory=dict, description="package versions")
-    commit: str | None = Field(None, description="commit of a source checkout, if it was one")
+    commit: str | None = Field(None, description="commit of the source checkout, if there was one")
     shared_from: str | None = Field(
-        None, description="id of the trial that this one is identical to, if it was not run itself"
+        None, description="id of the identical trial that ran in place of this one"
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mutransfer.errors import StudyError, TrialError
 from mutransfer.records import CommandTable, TrialResult, TrialSpec
-from mutransfer.records.command import filled, seconds
+from mutransfer.records.command import parse_duration, substitute
 from mutransfer.sweep.devices import device
 from mutransfer.sweep.files import read_inside
 from mutransfer.sweep.processes import Interrupted, end_group, place, start, was_ended
@@ -84,10 +84,10 @@ class CommandRun:
             "python": sys.executable,
             "device": device(),
         }
-        env = {name: filled(text, values) for name, text in self.table.env.items()}
+        env = {name: substitute(text, values) for name, text in self.table.env.items()}
         if self.table.loss.env is not None:
             env[self.table.loss.env] = str(trial_dir.absolute() / ENV_FILE)
-        return [filled(argument, values) for argument in self.table.arguments], env
+        return [substitute(argument, values) for argument in self.table.arguments], env
 
     def shown(self, spec: TrialSpec, trial_dir: Path) -> str:
         """Write a trial's command as one would type it."""
@@ -121,7 +121,7 @@ class CommandRun:
     def _run(self, spec: TrialSpec, trial_dir: Path) -> int:
         """Run the program and give its exit status; whatever it leaves running is ended."""
         arguments, env = self.substituted(spec, trial_dir)
-        limit = None if self.table.timeout is None else seconds(self.table.timeout)
+        limit = None if self.table.timeout is None else parse_duration(self.table.timeout)
         try:
             with (trial_dir / STDOUT).open("wb") as out, (trial_dir / STDERR).open("wb") as err:
                 process = start(

@@ -21,7 +21,7 @@ from mutransfer.records import (
     StudySpec,
     TrialSpec,
 )
-from mutransfer.records.base import explained
+from mutransfer.records.base import validation_error
 from mutransfer.rules.hybrids import remove_switches, switches_in_name
 from mutransfer.rules.registry import get_parametrization
 
@@ -116,7 +116,7 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
             error = StudyError(f"{where}: {wrong.what}", why=wrong.why, fix=wrong.fix)
             problems.setdefault(error.what, error)
         except ValidationError as refused:
-            said = explained(refused, LabSettings, error=StudyError, where=where)
+            said = validation_error(refused, LabSettings, error=StudyError, where=where)
             problems.setdefault(said.what, StudyError(said.what, why=said.why, fix=said.fix))
         except ValueError as refused:
             raise StudyError(

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from mutransfer.errors import StoreError
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
-from mutransfer.records.base import explained
+from mutransfer.records.base import validation_error
 from mutransfer.sweep.files import linked, read_inside, unlinked, write_whole, writing
 from mutransfer.sweep.processes import end_group
 from mutransfer.sweep.store.claims import Claim, Mark, look, take
@@ -211,7 +211,7 @@ class TrialStore:
         try:
             return TrialResult.model_validate_json(data)
         except ValidationError as refused:
-            said = explained(refused, TrialResult, error=StoreError, where=path)
+            said = validation_error(refused, TrialResult, error=StoreError, where=path)
             raise StoreError(said.what, why=said.why, fix=_again(path)) from None
 
     def ids(self) -> list[str]:
