@@ -185,29 +185,25 @@ Template = Annotated[str, AfterValidator(_template)]
 class LossSource(Record):
     """Where a command writes its loss: exactly one of csv, json, jsonl, regex or env."""
 
-    csv: InsidePath | None = Field(
-        None, description="CSV file with a header line, in the trial's folder"
-    )
+    csv: InsidePath | None = Field(None, description="CSV file in the trial's folder")
     json_file: InsidePath | None = Field(
         None, alias="json", description="JSON file in the trial's folder"
     )
-    jsonl: InsidePath | None = Field(
-        None, description="file with one JSON object per line, in the trial's folder"
-    )
+    jsonl: InsidePath | None = Field(None, description="JSON lines in the trial's folder")
     regex: Regex | None = Field(
         None,
         description="searched in each line of stdout; its group is the loss, as in 'loss (\\S+)'",
     )
     env: Variable | None = Field(
         None,
-        description="environment variable with the path of the file to write: a number, or JSON",
+        description="variable with the path of the file to write: a number, or JSON",
     )
     column: str | None = Field(None, description="csv: column of the loss; 'loss' by default")
     key: str | None = Field(
-        None, description="json, jsonl, env: key of the loss, as 'eval.loss'; 'loss' by default"
+        None, description="json, jsonl, env: key, as 'eval.loss'; 'loss' by default"
     )
     reduce: Literal["last", "min", "mean"] = Field(
-        "last", description="which of several values counts"
+        "last", description="how several values are reduced"
     )
 
     @model_validator(mode="after")
@@ -258,9 +254,7 @@ class CommandTable(Record):
         default_factory=dict, description="added to the environment; {name} is replaced"
     )
     loss: LossSource
-    diverged: Diverged | None = Field(
-        None, description="a diverged trial is a result, not a failure"
-    )
+    diverged: Diverged | None = Field(None, description="signals divergence, which is no failure")
     timeout: Annotated[str, AfterValidator(_duration)] | None = Field(
         None, description="'90s', '30m', '2h'; a trial that takes longer fails"
     )

@@ -29,12 +29,8 @@ class LabSettings(Record):
     width: int = Field(gt=0, description="channels of the residual stream")
     base_width: int = Field(gt=0, description="width at which every factor is exactly 1")
     lr: float = Field(gt=0, description="peak learning rate at the base width")
-    parametrization: str = Field(
-        "mup", description="name of a rule table; `mutransfer rules` lists them"
-    )
-    seed: int = Field(
-        0, ge=0, lt=2**63, description="seed of the initialization and of the data order"
-    )
+    parametrization: str = Field("mup", description="a name that `mutransfer rules` lists")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of init and data order")
 
     # The reference decoder
     depth: int = Field(3, gt=0, description="number of blocks")

@@ -315,9 +315,8 @@ def _tied_row(
             fix="untie them, or make_plan(..., parametrization='mup')",
         )
     assert fact.own_readout is not None
-    own = fact.own_multiplier
-    row = _row(fact, shift(table, own), optimizer, published.keeps_init)
-    missing = readout.multiplier * own / fact.own_readout
+    row = _row(fact, shift(table, fact.own_multiplier), optimizer, published.keeps_init)
+    missing = readout.multiplier * fact.own_multiplier / fact.own_readout
     multiplier = missing.at(Ratios(fan_in=fact.r_out, fan_out=fact.r_out))
     if not fact.readouts and multiplier != 1:
         exponent = missing.fan_in + missing.fan_out
@@ -339,12 +338,12 @@ def _swap_sides(power: Power | None) -> Power | None:
     return Power(fan_in=power.fan_out, fan_out=power.fan_in, depth=power.depth)
 
 
-def missing_init(rule: Rule, ratios: Ratios, own: OwnInit) -> float:
+def missing_init(rule: Rule, ratios: Ratios, own_init: OwnInit) -> float:
     """Return the part of the rule's init factor that the author's own init does not have.
 
     Zeros stay zeros, so their factor is 1.
     """
-    if own.rms == 0:
+    if own_init.rms == 0:
         return 1.0
-    own_factor = Power(fan_in=own.exponent).at(Ratios(fan_in=own.ratio))
+    own_factor = Power(fan_in=own_init.exponent).at(Ratios(fan_in=own_init.ratio))
     return rule.init_std.at(ratios) / own_factor

@@ -116,9 +116,9 @@ def derivation(plan: Plan, name: str) -> Derivation:
 
     Example:
         >>> from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
-        >>> own = OwnInit(rms=0.02, error=0.01, exponent=Fraction(0), ratio=Fraction(16))
+        >>> init = OwnInit(rms=0.02, error=0.01, exponent=Fraction(0), ratio=Fraction(16))
         >>> wide = Fraction(16)
-        >>> fact = ParameterFacts("up", (4096, 1024), Role.HIDDEN, wide, wide, own)
+        >>> fact = ParameterFacts("up", (4096, 1024), Role.HIDDEN, wide, wide, init)
         >>> derivation(plan_from_facts([fact], base=64, target=1024), "up").lr.steps
         'fan_in^-1 = 16^-1 = 0.0625'
     """
@@ -217,15 +217,15 @@ def _init(row: PlanRow, rule: Rule, ratios: Ratios, table: Parametrization) -> F
     if row.fresh_rms == 0:
         return Factor(row.init_factor, str(rule.init_std), "your own init is zero and stays zero")
     required = rule.init_std.at(ratios)
-    own = required / row.init_factor
+    own_std = required / row.init_factor
     scaling = "does not scale"
     if row.init_exponent:
         # A row holds the exponent, not the ratio of the axis that the init depends on. Ratios of
         # widths are fractions of small numbers, so rounding removes the float's error only.
-        ratio = Fraction(own ** float(1 / row.init_exponent)).limit_denominator(10**6)
-        scaling = f"scales as {_format_power(ratio, row.init_exponent)} = {format_number(own)}"
-    quotient = f"{format_number(required)} / {format_number(own)}"
-    missing = f", so {quotient} is missing" if own != 1 else ""
+        ratio = Fraction(own_std ** float(1 / row.init_exponent)).limit_denominator(10**6)
+        scaling = f"scales as {_format_power(ratio, row.init_exponent)} = {format_number(own_std)}"
+    quotient = f"{format_number(required)} / {format_number(own_std)}"
+    missing = f", so {quotient} is missing" if own_std != 1 else ""
     return _factor(row.init_factor, rule.init_std, ratios, f"; your own init {scaling}{missing}")
 
 

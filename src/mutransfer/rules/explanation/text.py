@@ -110,9 +110,9 @@ def _format_factors(result: Derivation) -> list[tuple[str, str]]:
         ("lr x", f"{_format_factor(result.lr)} ({update} update)"),
     ]
     if result.own_multiplier.value != 1:
-        own = result.own_multiplier
-        text = f"your forward pass, or attention, multiplies it by {own.steps}"
-        lines.insert(0, ("own x", f"{format_number(own.value)}: {text}"))
+        value = format_number(result.own_multiplier.value)
+        text = f"your forward pass, or attention, multiplies it by {result.own_multiplier.steps}"
+        lines.insert(0, ("own x", f"{value}: {text}"))
     if result.eps is not None:
         lines.append(("eps x", _format_factor(result.eps)))
     if result.eps2 is not None:
