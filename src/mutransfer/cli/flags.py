@@ -69,7 +69,8 @@ _PYTHON = re.compile(
     | (?:make_plan|coord_check)\((?P<factory>lambda[ ].*?),[ ]\.\.\.\)
     | (?:make_plan|coord_check)\((?P<subject>build|\.\.\.),[ ](?P<arguments>[^()]*)\)
     | (?<![\w.-])(?P<name>\w+)=
-      (?P<value>\{(?:[^{}]|\{[^{}]*\})*\}|\[[^][]*\]|'[^']*'|lambda[ ].*|[\w.]+\(.*\)|[\w*.+-]*\w|(?=[ ,.;)]|$))
+      (?P<value>\{(?:[^{}]|\{[^{}]*\})*\}|\[[^][]*\]|'[^']*'|lambda[ ].*|[\w.]+\(.*\)
+      |[\w*.+-]*\w|(?=[ ,.;)]|$))
     | (?P<call>[\w.]+\((?:[^()]|\([^()]*\))*\))  # any other call stays Python
     | Role\.(?P<role>[A-Z]+)
     """,
