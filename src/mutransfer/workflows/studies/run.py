@@ -164,6 +164,8 @@ def run_study(
     """
     prepared = prepare_study(study, runner)
     trials = selected(prepared.study, prepared.trials, only or {})
+    # A wrong number of workers is refused before anything is printed or created.
+    chosen_executor = LocalExecutor(workers) if executor == "local" else executor
     path = Path(store or prepared.default_store)
     if trials and not os.path.exists(path):
         prepared.options["check"](trials[0])  # a study that cannot run leaves no folder behind
@@ -182,7 +184,7 @@ def run_study(
         trials,
         trial_store,
         runner=prepared.runner,
-        executor=LocalExecutor(workers) if executor == "local" else executor,
+        executor=chosen_executor,
         retry_failed=retry_failed,
         stop=stop,
         on_outcome=on_outcome,
