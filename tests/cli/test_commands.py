@@ -10,7 +10,7 @@ import pytest
 
 from mutransfer.cli.app import app
 from mutransfer.cli.commands.analysis import ReadOptions
-from mutransfer.workflows import inputs_named
+from mutransfer.workflows import load_inputs
 
 FLAGS = {
     "analyze": "results options published threshold reference fail_on_no json",
@@ -161,8 +161,8 @@ def test_a_function_of_the_width_is_passed_on_as_example_inputs(
     tmp_path, gained, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert inputs_named("gained:inputs_at") is sys.modules["gained"].inputs_at
-    assert inputs_named("gained:make_inputs") == (sys.modules["gained"].tensor,)
+    assert load_inputs("gained:inputs_at") is sys.modules["gained"].inputs_at
+    assert load_inputs("gained:make_inputs") == (sys.modules["gained"].tensor,)
 
 
 @pytest.mark.parametrize(

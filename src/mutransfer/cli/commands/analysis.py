@@ -15,7 +15,7 @@ from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Report
-    from mutransfer.workflows import Asked
+    from mutransfer.workflows import AnalysisOptions
 
 
 @Parameter(name="*")
@@ -74,7 +74,9 @@ def analyze(
         fail_on_no: Exit with status 1 if a group does not transfer, 3 if one is undetermined.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.workflows import analyze_path, published_answer, verdict_text
+    from mutransfer.literature.text import published_answer
+    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.workflows import analyze_path
 
     if published is not None:
         if fail_on_no:
@@ -123,7 +125,8 @@ def predict(
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.workflows import predict_path, prediction_answer
+    from mutransfer.report.text.snippet import prediction_answer
+    from mutransfer.workflows import predict_path
 
     predictions = predict_path(_required(results), width, _parse_options(options), group=group)
     return CommandResult(*prediction_answer(predictions, plan), SUCCESS, json)
@@ -158,14 +161,14 @@ def report(
         reference: As for `mutransfer analyze`.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.workflows import analyze_path, report_path
+    from mutransfer.workflows import analyze_path, write_page
 
     path = _required(results)
     default = path / "report.html" if os.path.isdir(path) else Path("report.html")
     losses, analysis = analyze_path(
         path, _parse_options(options), threshold=threshold, reference=reference
     )
-    page, drawn = report_path(
+    page, drawn = write_page(
         path, output or default, results=losses, report=analysis, width=width, figures=figures
     )
     text = "\n".join(map(str, [page, *drawn]))
@@ -184,12 +187,12 @@ def _required(results: Path | None) -> Path:
     )
 
 
-def _parse_options(options: ReadOptions) -> Asked:
+def _parse_options(options: ReadOptions) -> AnalysisOptions:
     """Parse the options that the commands share."""
-    from mutransfer.workflows import Asked
+    from mutransfer.workflows import AnalysisOptions
 
     window = {} if options.window is None else {"window": options.window}
-    return Asked(
+    return AnalysisOptions(
         columns=None if options.columns is None else _parse_columns(options.columns),
         scale=options.scale,
         hyperparameter=options.hyperparameter,

@@ -52,10 +52,10 @@ def plan(
     """
     from mutransfer.parametrize import make_plan
     from mutransfer.rules import derivation, explain
-    from mutransfer.workflows import build_named, inputs_named
+    from mutransfer.workflows import load_build, load_inputs
 
     result = make_plan(
-        build_named(build),
+        load_build(build),
         base=base,
         target=target,
         probe=probe,
@@ -63,7 +63,7 @@ def plan(
         optimizer=optimizer,
         form=form,
         roles=parse_roles(roles),
-        example_inputs=None if example_inputs is None else inputs_named(example_inputs),
+        example_inputs=None if example_inputs is None else load_inputs(example_inputs),
     )
     if output is not None:
         _write(output, result.to_json())

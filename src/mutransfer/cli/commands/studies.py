@@ -79,10 +79,11 @@ def run_sweep_study(
 ) -> CommandResult:
     """Run a named sweep with a progress display, and return its verdicts or its failures."""
     from mutransfer.cli.progress import sweep_progress
-    from mutransfer.workflows import run_named, verdict_text
+    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.workflows import run_named_study
 
     with stop_on_signals() as stop, sweep_progress(intro) as progress:
-        result = run_named(
+        result = run_named_study(
             name,
             store=store,
             workers=workers,
@@ -125,6 +126,7 @@ def _run_ladder(
             why="it would be ignored, because one process checks one rung after another",
             fix=f"mutransfer studies run {spec.study.name}",
         )
+    from mutransfer.report.text.ladder import format_ladder
     from mutransfer.workflows import run_ladder
 
     ladder = run_ladder(
@@ -132,6 +134,7 @@ def _run_ladder(
         output=output,
         on_rung=lambda rung: print(f"checking {rung.name}", file=sys.stderr, flush=True),
     )
-    text = f"{ladder.table()}\n\npages and ladder.json: {ladder.folder}"
+    data = ladder.to_json()
+    text = f"{format_ladder(data)}\n\npages and ladder.json: {ladder.folder}"
     status = UNDETERMINED if ladder.undetermined else SUCCESS
-    return CommandResult(text, ladder.to_json() | {"folder": str(ladder.folder)}, status, json)
+    return CommandResult(text, data | {"folder": str(ladder.folder)}, status, json)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mutransfer.records import TrialSpec
     from mutransfer.sweep import SweepSummary
     from mutransfer.sweep.status import StoreStatus
-    from mutransfer.workflows import Prepared
+    from mutransfer.workflows import PreparedStudy
 
 
 @app.command(
@@ -162,9 +162,9 @@ def _list_trials(
 ) -> CommandResult:
     """List the trials of a study, and print the first command as it would be run."""
     from mutransfer.sweep import selected
-    from mutransfer.workflows import prepare
+    from mutransfer.workflows import prepare_study
 
-    prepared = prepare(study)
+    prepared = prepare_study(study)
     trials = selected(prepared.study, prepared.trials, selection)
     lines = [f"{trial.id[:12]}  {format_point(trial.axes)}" for trial in trials]
     data: dict[str, Any] = {"trials": [{"id": trial.id, "axes": trial.axes} for trial in trials]}
@@ -186,7 +186,7 @@ def _num_done(store: Path, trials: Sequence[TrialSpec]) -> int:
     return sum(result is not None for _, result in TrialStore(store).known(trials))
 
 
-def _format_command(prepared: Prepared, trial: TrialSpec) -> str | None:
+def _format_command(prepared: PreparedStudy, trial: TrialSpec) -> str | None:
     """Format a trial's command for a shell; None if the study runs no command."""
     from mutransfer.sweep import CommandRun
 
