@@ -93,9 +93,10 @@ def as_flags(text: str, command: str, *, start_only: bool = False) -> str:
         >>> as_flags("pass a function: loss=lambda model, batch: model(batch).mean()", "check")
         'pass a function: --loss MODULE:NAME, with NAME = lambda model, batch: model(batch).mean()'
     """
-    if not command:
+    function = app[command].default_command if command else None
+    if function is None:
         return text
-    flags = ARGUMENTS.keys() & inspect.signature(app[command].default_command).parameters
+    flags = ARGUMENTS.keys() & inspect.signature(function).parameters
 
     def spelled(match: re.Match[str]) -> str:
         name, value, arguments = match["name"], match["value"], match["arguments"]

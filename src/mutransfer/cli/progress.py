@@ -86,7 +86,7 @@ class SweepProgress:
     def _format_trial(self, outcome: Outcome) -> str:
         """Format the end of a trial as one line."""
         result = outcome.result
-        text = "running in another driver" if outcome.status == "taken" else outcome.status
+        text: str = "running in another driver" if outcome.status == "taken" else outcome.status
         if result is not None:
             text = "loss not finite" if result.loss is None else f"loss {result.loss:.4f}"
             if result.diverged_at is not None:
