@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mutransfer.literature.text import published_answer
-    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.report.text.report import verdict_text
     from mutransfer.report.text.snippet import prediction_answer, snippet
     from mutransfer.workflows.analyze import (
         Asked,
@@ -83,7 +83,7 @@ _HOMES = {
     "snippet": "report.text.snippet",
     "stored_plans": "workflows.analyze",
     "study_text": "workflows.studies.named",
-    "verdict_text": "report.text.analysis",
+    "verdict_text": "report.text.report",
 }
 
 
