@@ -11,7 +11,7 @@ from typing import Any
 from mutransfer.analysis import Prediction
 from mutransfer.analysis.types.estimates import plain
 from mutransfer.errors import UsageError
-from mutransfer.report.text.report import prediction_text
+from mutransfer.report.text.analysis import prediction_text
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Update
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
