@@ -308,8 +308,9 @@ def _device(device: object) -> str:
 
 def _integer(value: object) -> int | None:
     """Convert a whole number, also one of numpy; a truth value is none."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return int(value) if is_integer else None
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return None
 
 
 def _integers(values: object) -> tuple[int, ...] | None:
