@@ -27,7 +27,7 @@ def reasons_undetermined(
     late = late_inconclusive(findings)
     if late:
         reasons.append(
-            "deviating, or nearly, at the last steps only, though no learning rate was changed: "
+            "only the last steps deviate, or nearly, although no learning rate was changed: "
             f"{_listed(late)}: lower the rate, or take fewer steps"
         )
     if noisy := [f for f in findings if f.outcome == "undetermined" and f not in late]:
