@@ -269,7 +269,7 @@ REFUSALS = {
     ),
     "optimizer, LBFGS": (
         {"optimizer": torch.optim.LBFGS},
-        "RuleError: optimizer=LBFGS needs a closure that computes the loss again\n"
+        "RuleError: LBFGS cannot be checked: its step() needs a closure that computes the loss\n"
         "  why: the check computes one gradient per step\n"
         "  fix: optimizer='adamw', or another whose step() needs no argument",
     ),

@@ -147,7 +147,7 @@ def _check_optimizer(optimizer: object, *, is_own: bool) -> None:
     kind = optimizer if isinstance(optimizer, type) else type(optimizer)
     if issubclass(kind, torch.optim.LBFGS):
         raise RuleError(
-            f"optimizer={kind.__name__} needs a closure that computes the loss again",
+            f"{kind.__name__} cannot be checked: its step() needs a closure that computes the loss",
             why="the check computes one gradient per step",
             fix="optimizer='adamw', or another whose step() needs no argument",
         )
