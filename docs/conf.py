@@ -4,7 +4,7 @@ from mutransfer import __version__
 
 project = "mutransfer"
 author = "The mutransfer developers"
-copyright = author  # noqa: A001 - the name is Sphinx's
+copyright = author
 release = version = __version__
 
 extensions = [
