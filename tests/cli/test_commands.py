@@ -148,7 +148,7 @@ def gained(tmp_path):
 @pytest.mark.parametrize("inputs", ["tensor", "made"])
 def test_example_inputs_show_what_shapes_cannot_tell(inputs, run, gained) -> None:
     line = "plan gained:Gained --base 16 --target 64 --parameter gain"
-    assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
+    assert run(line)[2].startswith("RoleError: the role of 'gain' is undetermined")
     status, out, _ = run(f"{line} --example-inputs gained:{inputs}")
     assert status == 0
     assert "role      vector" in out
@@ -156,7 +156,7 @@ def test_example_inputs_show_what_shapes_cannot_tell(inputs, run, gained) -> Non
 
 def test_a_check_takes_example_inputs_too(run, gained) -> None:
     line = "check gained:Gained --base 16 --widths 16,64,256 --steps 3"
-    assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
+    assert run(line)[2].startswith("RoleError: the role of 'gain' is undetermined")
     assert run(f"{line} --example-inputs gained:tensor")[1].startswith("coordinate check: ")
 
 

@@ -298,5 +298,5 @@ def test_a_device_that_is_not_there_is_named(device: str) -> None:
         run_trial(spec(), device=device)
     what, why, fix = str(error.value).split("\n")
     assert what.startswith(f"no device '{device}': ")
-    assert why == "  why: models were to be trained there"
+    assert why == "  why: models would be trained on this device"
     assert fix == "  fix: set device = 'cpu' in [lab]"

@@ -34,7 +34,7 @@ def test_an_expensive_model_without_small_tensors_is_built_once_at_each_width(bu
 def test_a_few_entries_are_drawn_again_until_they_tell(build) -> None:
     """Control: five biases of a readout do not tell by one draw how they scale."""
     plan = make_plan(lambda width: build(width, bias=True), base=128, target=512)
-    assert build.real.count(128) >= own_init.FEWEST_BUILDS
+    assert build.real.count(128) >= own_init.MIN_BUILDS
     assert plan["3.bias"].init_exponent == -0.5
 
 
@@ -43,14 +43,14 @@ def test_a_single_entry_has_no_spread_and_is_not_believed_for_it() -> None:
     one, gain = own_init.Moments(1), own_init.Moments(64)
     one.add(torch.randn(1))
     gain.add(torch.full((64,), 0.3))
-    assert (one.error(1), one.telling) == (0.0, False)
-    assert gain.telling
+    assert (one.error(1), one.has_reliable_error) == (0.0, False)
+    assert gain.has_reliable_error
 
 
 @pytest.mark.parametrize("fill", [nn.init.normal_, nn.init.kaiming_uniform_, torch.Tensor.normal_])
 def test_nothing_is_drawn_on_the_meta_device(fill, monkeypatch) -> None:
     """A random fill of a meta tensor takes torch a millisecond, times 10,000 tensors."""
-    from mutransfer.parametrize.model.shapes import built
+    from mutransfer.parametrize.model.build import build_model
 
     def build(width: int) -> nn.Module:
         layer = nn.Linear(width, width)
@@ -60,7 +60,7 @@ def test_nothing_is_drawn_on_the_meta_device(fill, monkeypatch) -> None:
 
     state = torch.get_rng_state()
     with torch.profiler.profile() as profile:
-        assert built(build, 64, meta=True).weight.is_meta
+        assert build_model(build, 64, meta=True).weight.is_meta
     assert not [e.key for e in profile.key_averages() if "normal" in e.key or "uniform" in e.key]
     assert torch.equal(state, torch.get_rng_state())
-    assert built(build, 64).weight.std() > 0
+    assert build_model(build, 64).weight.std() > 0

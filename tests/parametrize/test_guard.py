@@ -207,7 +207,7 @@ ABSOLUTE = (
     "g['lr_factor']"
 )
 REBUILD = (
-    "\n  fix: give the optimizer param_groups(model, plan, lr=...) as they are, and guard it then"
+    "\n  fix: pass param_groups(model, plan, lr=...) unchanged to the optimizer, and guard it then"
 )
 BROKEN = {
     one_cycle: "RuleError: 'up.weight' trains at 0.004 where 'embed.weight' trains at 0.004: the "
@@ -230,27 +230,24 @@ BROKEN = {
     "the plan says 0.00333333" + ABSOLUTE,
     merged: "RuleError: one group holds 'embed.weight', 'up.weight', 'head.weight', 'head.bias', "
     "whose factors differ"
-    "\n  why: a group has one rate and one epsilon: whoever merged groups erased the plan's"
-    + REBUILD,
+    "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
     two_merged: "RuleError: one group holds 'embed.weight', 'up.weight', whose factors differ"
-    "\n  why: a group has one rate and one epsilon: whoever merged groups erased the plan's"
-    + REBUILD,
+    "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
     lost_keys_and_rates: "RuleError: 'up.weight' trains at 0.001 where 'embed.weight' trains at "
     "0.001: the plan says 0.000333333" + ABSOLUTE,
     other_width: "RuleError: the group of 'up.weight' has lr_factor 0.5, the plan says 0.333333: "
     "its state is of another width or plan"
-    "\n  why: load_state_dict brings the other width's rates, epsilons and moments along"
-    "\n  fix: start the optimizer afresh at this width: torch.optim.AdamW(param_groups(model, "
+    "\n  why: load_state_dict restores the rates, epsilons and moments of the other width"
+    "\n  fix: create a new optimizer at this width: torch.optim.AdamW(param_groups(model, "
     "plan, lr=...))",
     other_order: "RuleError: the state of 'down.bias' was loaded into 'embed.weight'"
     "\n  why: torch matches a state dict's parameters by position, and these groups are in "
     "another order"
-    "\n  fix: load a state that was saved with this very plan: Plan.from_json(...) of the "
-    "checkpoint",
+    "\n  fix: load a state that was saved with this plan: Plan.from_json(...) of the checkpoint",
     added: "RuleError: the plan has no row for 'temperature', shape (3,)"
     "\n  why: a parameter without its rule trains at a rate that does not transfer" + REBUILD,
     removed: "RuleError: the optimizer does not train 'up.weight', 'down.weight'"
-    "\n  why: a parameter that no group holds stays at its init, silently"
+    "\n  why: a parameter in no group silently stays at its init"
     + REBUILD
     + "; freeze a parameter with requires_grad_(False)",
     eps: "RuleError: 'head.weight' has eps 1e-08 where 'embed.weight' has 1e-08: the plan says "

@@ -121,7 +121,7 @@ def test_xavier_is_a_power_between_two_growing_sides_only() -> None:
     assert exponent == pytest.approx(math.log2(56 / 88) / 2, abs=0.05)
     assert "hidden.weight" not in what
     assert why == (
-        "  why: the plan supplies what your init lacks, so it must know how your init scales"
+        "  why: the plan corrects your init, so it must know how your init scales with width"
     )
     assert fix == (
         "  fix: initialise with std = c or c / fan_in**0.5; if the ± is large, compare widths "

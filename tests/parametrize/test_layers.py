@@ -208,7 +208,7 @@ def test_layers_of_other_kinds_that_share_a_tensor_are_refused() -> None:
     assert refused(lambda: make_plan(build, base=16, target=64)) == (
         "RoleError: layers of different kinds share one tensor: '0.weight (Linear)', "
         "'1.weight_hh (LSTMCell)'\n"
-        "  why: a rule is one layer's; a table shared by embedding and readout is understood\n"
+        "  why: different layers have different rules, except for a tied embedding and readout\n"
         "  fix: share it between nn.Embedding and nn.Linear, or give each a weight of its own"
     )
 

@@ -308,7 +308,7 @@ REFUSALS = {
     "a rate is missing": (
         lambda: groups_of("muon", lr={"muon": 0.02}),
         "RuleError: lr= has no rate for 'adamw'\n"
-        "  why: every optimizer of the plan takes some parameters\n"
+        "  why: every optimizer of the plan trains some parameters\n"
         "  fix: lr={'muon': 0.02, 'adamw': 0.003}",
     ),
     "a rate for another": (
@@ -326,7 +326,7 @@ REFUSALS = {
     "half a pair": (
         lambda: groups_of("adafactor", lr=0.02, eps=1e-8),
         "RuleError: eps=1e-08 is not what 'adafactor' takes\n"
-        "  why: Adafactor has two, the least gradient and the least weight; others have one\n"
+        "  why: Adafactor takes two, the least gradient and the least weight; others take one\n"
         "  fix: eps=(None, 0.001)",
     ),
     "betas": (

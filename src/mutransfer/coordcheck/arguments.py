@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from mutransfer.coordcheck.runs.optimizers import Rate
 from mutransfer.errors import ModelError, RoleError, RuleError
-from mutransfer.parametrize.model.device import checked_device
+from mutransfer.parametrize.model.device import available_device
 
 FEWEST_STEPS = 3
 SHOWN = 60  # letters of a value that an error repeats
@@ -317,7 +317,7 @@ def _device(device: object) -> str:
             why="models are to be trained there",
             fix="device='cpu', or 'cuda:0'",
         )
-    checked_device(str(device), fix="device='cpu'")
+    available_device(str(device), fix="device='cpu'")
     return str(device)
 
 

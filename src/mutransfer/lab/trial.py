@@ -25,7 +25,7 @@ from mutransfer.lab.layers import DecoderShape
 from mutransfer.lab.loop import held_out_loss, train
 from mutransfer.lab.optimizers import OPTIMIZERS
 from mutransfer.parametrize import apply, make_plan, param_groups
-from mutransfer.parametrize.model.device import checked_device
+from mutransfer.parametrize.model.device import available_device
 from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
 from mutransfer.records.provenance import checkout_commit
 from mutransfer.rules import Plan
@@ -68,7 +68,7 @@ def run_trial(
     """
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
-    place = checked_device(device)
+    place = available_device(device)
     started = time.perf_counter()
     plan = lab_plan(settings)
     if trial_dir is not None:
@@ -116,7 +116,7 @@ def check_possible(spec: TrialSpec, *, text: str | None, device: str) -> None:
     """
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
-    checked_device(device)
+    available_device(device)
     tokens = tokens_of(text, digest=spec.runner.data)
     TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
     HeldOut(tokens.held_out, settings.context)
