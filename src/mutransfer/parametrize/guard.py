@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -74,15 +73,6 @@ def guard(optimizer: torch.optim.Optimizer, plan: Plan) -> RemovableHandle:
     return optimizer.register_step_pre_hook(hook)
 
 
-@dataclass(frozen=True, slots=True)
-class _Factors:
-    """Factors that all parameters of a group share, and the first parameter's name."""
-
-    name: str
-    lr: float
-    eps: float
-
-
 class _Guard:
     """A step pre-hook that knows parameters by identity, so that groups may lose every key."""
 
@@ -93,25 +83,25 @@ class _Guard:
         self.rows_by_id: dict[int, tuple[PlanRow, torch.Tensor]] = {}
         self.steps = 0
         self.layout = _layout(optimizer)
-        self.factors = self._group_factors(optimizer)
+        self.group_rows = self._first_rows(optimizer)
 
     def check(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         """Raise if the groups do not match the plan."""
         self.steps += 1
         layout = _layout(optimizer)
         if layout != self.layout:
-            self.factors = self._group_factors(optimizer)
+            self.group_rows = self._first_rows(optimizer)
             self.layout = layout
         groups = _nonempty_groups(optimizer)
-        _check_lr_factors(groups, self.factors)
+        _check_lr_factors(groups, self.group_rows)
         self._check_rates(groups)
         if self.has_eps:
-            _check_eps(groups, self.factors)
+            _check_eps(groups, self.group_rows)
 
-    def _group_factors(self, optimizer: torch.optim.Optimizer) -> list[_Factors]:
-        """Return the factors of every group; raise for unknown, missing or mixed parameters."""
+    def _first_rows(self, optimizer: torch.optim.Optimizer) -> list[PlanRow]:
+        """Return a row for each group; raise for unknown, missing or mixed parameters."""
         trained: set[str] = set()
-        factors: list[_Factors] = []
+        first_rows: list[PlanRow] = []
         for group in _nonempty_groups(optimizer):
             rows = [self._row(group, position) for position in range(len(group["params"]))]
             trained.update(row.name for row in rows)
@@ -125,7 +115,7 @@ class _Guard:
                     why="a group has one rate and one epsilon: merging groups discards the plan's",
                     fix=REBUILD,
                 )
-            factors.append(_Factors(rows[0].name, *next(iter(names))))
+            first_rows.append(rows[0])
         # Next to Muon another optimizer trains the rest, with a guard of its own.
         kinds = {self.rows[name].optimizer for name in trained}
         missing = [n for n, r in self.rows.items() if n not in trained and r.optimizer in kinds]
@@ -135,7 +125,7 @@ class _Guard:
                 why="a parameter in no group silently stays at its init",
                 fix=f"{REBUILD}; freeze a parameter with requires_grad_(False)",
             )
-        return factors
+        return first_rows
 
     def _row(self, group: Group, position: int) -> PlanRow:
         """Return a parameter's row, by identity or at first by name, or raise."""
@@ -170,17 +160,18 @@ class _Guard:
         rates = [group["lr"] for group in groups]
         tensors = [rate for rate in rates if isinstance(rate, torch.Tensor)]
         if tensors:
-            _check_shared_tensors(rates, self.factors)
+            _check_shared_tensors(rates, self.group_rows)
             if not self._may_read(tensors):
                 return
-        shares = [float(rate) / f.lr for rate, f in zip(rates, self.factors, strict=True)]
+        pairs = zip(rates, self.group_rows, strict=True)
+        shares = [float(rate) / row.lr_factor for rate, row in pairs]
         index = _first_differing(shares, TENSOR_TOLERANCE if tensors else TOLERANCE)
         if index is not None:
-            first, other = self.factors[0], self.factors[index]
+            first, other = self.group_rows[0], self.group_rows[index]
             has_max_lr = any("max_lr" in group for group in groups)
             raise RuleError(
                 f"'{other.name}' trains at {float(rates[index]):.6g} where '{first.name}' trains "
-                f"at {float(rates[0]):.6g}: the plan says {shares[0] * other.lr:.6g}",
+                f"at {float(rates[0]):.6g}: the plan says {shares[0] * other.lr_factor:.6g}",
                 why="a schedule that writes absolute rates erases the plan's ratios, so nothing "
                 "transfers",
                 fix=BY_GROUP if has_max_lr else BY_FACTOR,
@@ -205,48 +196,48 @@ def _layout(optimizer: torch.optim.Optimizer) -> list[tuple[list[int], object]]:
     return [(list(map(id, g["params"])), g.get("param_names")) for g in optimizer.param_groups]
 
 
-def _check_lr_factors(groups: list[Group], factors: list[_Factors]) -> None:
+def _check_lr_factors(groups: list[Group], rows: list[PlanRow]) -> None:
     """Raise if a group's own `lr_factor`, which state dicts store, is not the plan's."""
-    for group, own in zip(groups, factors, strict=True):
-        if group.get("lr_factor", own.lr) != own.lr:
+    for group, row in zip(groups, rows, strict=True):
+        if group.get("lr_factor", row.lr_factor) != row.lr_factor:
             raise RuleError(
-                f"the group of '{own.name}' has lr_factor {group['lr_factor']:g}, the plan "
-                f"says {own.lr:g}: its state is of another width or plan",
+                f"the group of '{row.name}' has lr_factor {group['lr_factor']:g}, the plan "
+                f"says {row.lr_factor:g}: its state is of another width or plan",
                 why="load_state_dict restores the rates, epsilons and moments of the other width",
                 fix="create a new optimizer at this width: "
                 "torch.optim.AdamW(param_groups(model, plan, lr=...))",
             )
 
 
-def _check_shared_tensors(rates: list[Any], factors: list[_Factors]) -> None:
+def _check_shared_tensors(rates: list[Any], rows: list[PlanRow]) -> None:
     """Raise if groups with different factors share one tensor as their rate; reads no tensor."""
-    owners: dict[int, _Factors] = {}
-    for rate, own in zip(rates, factors, strict=True):
-        owner = owners.setdefault(id(rate), own) if isinstance(rate, torch.Tensor) else own
-        if owner.lr != own.lr:
+    first_rows: dict[int, PlanRow] = {}
+    for rate, row in zip(rates, rows, strict=True):
+        first = first_rows.setdefault(id(rate), row) if isinstance(rate, torch.Tensor) else row
+        if first.lr_factor != row.lr_factor:
             raise RuleError(
-                f"'{owner.name}' and '{own.name}' share one tensor as their rate, and their "
-                f"factors are {owner.lr:g} and {own.lr:g}",
+                f"'{first.name}' and '{row.name}' share one tensor as their rate, and their "
+                f"factors are {first.lr_factor:g} and {row.lr_factor:g}",
                 why="a tensor has one value, so both train at the same rate",
                 fix="for g in optimizer.param_groups: g['lr'] = lr * g['lr_factor'], which makes "
                 "a tensor for each group",
             )
 
 
-def _check_eps(groups: list[Group], factors: list[_Factors]) -> None:
+def _check_eps(groups: list[Group], rows: list[PlanRow]) -> None:
     """Raise if epsilon over its factor is not the same in every group."""
     pairs = [
-        (float(group["eps"]), own)
-        for group, own in zip(groups, factors, strict=True)
+        (float(group["eps"]), row)
+        for group, row in zip(groups, rows, strict=True)
         if isinstance(group.get("eps"), float | int)  # Adafactor has a pair
     ]
-    shares = [eps / own.eps for eps, own in pairs]
+    shares = [eps / row.eps_factor for eps, row in pairs]
     index = _first_differing(shares, TOLERANCE)
     if index is not None:
         (first_eps, first), (eps, other) = pairs[0], pairs[index]
         raise RuleError(
             f"'{other.name}' has eps {eps:.6g} where '{first.name}' has {first_eps:.6g}: the plan "
-            f"says {shares[0] * other.eps:.6g}",
+            f"says {shares[0] * other.eps_factor:.6g}",
             why="gradients shrink with width, so an epsilon that does not stops the updates",
             fix="param_groups(model, plan, lr=..., eps=...), and no write of eps afterwards",
         )

@@ -15,11 +15,7 @@ from mutransfer.parametrize.model.init import Pool, add_to_pool, measure_init
 from mutransfer.parametrize.model.layers import layout
 from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
-from mutransfer.parametrize.model.shapes import (
-    ParameterInfo,
-    check_same_parameters,
-    parameters_by_name,
-)
+from mutransfer.parametrize.model.shapes import ParameterInfo, check_same_names, parameters_by_name
 from mutransfer.rules.optimizers import get_optimizer
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.power import ONE
@@ -148,7 +144,7 @@ def _inspect(
     with temporary_seed(0):
         if target not in infos:
             infos[target] = parameters_by_name(build_model(build, target, meta=True))
-        check_same_parameters(infos)
+        check_same_names(infos)
         if example_inputs is None:
             return infos, pools, Seen()
         growing = growing_axes(*(infos[width] for width in widths))

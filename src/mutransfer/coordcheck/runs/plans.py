@@ -26,7 +26,7 @@ from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import build_model, temporary_seed
 from mutransfer.parametrize.model.multipliers import own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
-from mutransfer.parametrize.model.shapes import check_same_parameters, parameters_by_name
+from mutransfer.parametrize.model.shapes import check_same_names, parameters_by_name
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 from mutransfer.rules.power import ONE
@@ -156,7 +156,7 @@ def own_plan(
     with temporary_seed(0):
         models = {width: build_model(build, width) for width in at_widths}
         owned = {width: parameters_by_name(model) for width, model in models.items()}
-        check_same_parameters(owned)
+        check_same_names(owned)
         base, probe, target = owned.values()
         seen = Seen()
         if example_inputs is not None:

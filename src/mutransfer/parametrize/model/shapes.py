@@ -58,7 +58,7 @@ def parameters_by_name(model: nn.Module) -> dict[str, ParameterInfo]:
     return {infos[0].name: _merge_owners(infos) for infos in owners.values()}
 
 
-def check_same_parameters(models: dict[int, dict[str, ParameterInfo]]) -> None:
+def check_same_names(models: dict[int, dict[str, ParameterInfo]]) -> None:
     """Check that a model has the same parameters at every width.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a plan does not handle is refused in three lines, never guessed."""
+"""Errors of plans: every model or setting that is not supported, and its three-line message."""
 
 import pytest
 import torch
@@ -15,15 +15,15 @@ def apply_twice() -> None:
     apply(apply(mlp(64), plan), plan)
 
 
-REFUSALS = {
-    "meta": (
+ERRORS = {
+    "meta device": (
         lambda: make_plan(lambda width: nn.Linear(8, width, device="meta"), base=16, target=64),
         "ModelError: build(16) returned a model on the meta device, which has no weights\n"
         "  why: your init is measured, and the model is run, at small widths\n"
         "  fix: create tensors without naming a device; make_plan itself selects the meta device "
         "where it needs no weights",
     ),
-    "raw": (
+    "raw parameter": (
         lambda: make_plan(Raw, base=16, target=64),
         "RoleError: the role of 'gain' is undetermined: a raw parameter (Raw, shape (16,) at the "
         "base)\n"
@@ -86,7 +86,7 @@ REFUSALS = {
         "  why: parameters are matched by name across widths\n"
         "  fix: let width change shapes only, not the number or the names of layers",
     ),
-    "lazy": (
+    "lazy layer": (
         lambda: make_plan(lazy, base=16, target=64),
         "ModelError: '0.weight' is lazy and has no shape yet\n"
         "  why: roles are inferred from shapes\n"
@@ -120,7 +120,7 @@ REFUSALS = {
         "  fix: make the plan from this model: make_plan(build, base=16, target=64), "
         "then apply it to build(64)",
     ),
-    "twice": (
+    "applied twice": (
         apply_twice,
         "InitError: a plan was applied to this model before\n"
         "  why: a second rescaling would square every factor\n"
@@ -156,12 +156,12 @@ def pruned(width: int) -> nn.Module:
 
 def quantised(width: int) -> nn.Module:
     model = mlp(width)
-    whole = model[2].weight.detach().to(torch.int8)
-    model[2].weight = nn.Parameter(whole, requires_grad=False)
+    integers = model[2].weight.detach().to(torch.int8)
+    model[2].weight = nn.Parameter(integers, requires_grad=False)
     return model
 
 
-def around(function, layer: int):
+def with_parametrization(function, layer: int):
     def build(width: int) -> nn.Module:
         model = mlp(width)
         function(model[layer])
@@ -170,19 +170,19 @@ def around(function, layer: int):
     return build
 
 
-OF_PARAMETERS = (
+COMPUTED = (
     "  why: such a function may undo the scale that a rule gives a weight; of "
     "torch.nn.utils.parametrizations only weight_norm is supported\n"
     "  fix: call torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') inside build"
 )
-PLAIN = (
+DENSE = (
     "  why: a plan rescales fresh weights and the settings of their optimizer\n"
     "  fix: build the model in float32 and dense; quantise or prune it after training"
 )
-REFUSALS |= {
+ERRORS |= {
     "sparse": (
         lambda: make_plan(pruned, base=16, target=64),
-        f"ModelError: '2.weight' is sparse_coo: quantised and sparse weights have no plan\n{PLAIN}",
+        f"ModelError: '2.weight' is sparse_coo: quantised and sparse weights have no plan\n{DENSE}",
     ),
     "complex": (
         lambda: make_plan(
@@ -195,19 +195,22 @@ REFUSALS |= {
     ),
     "quantised": (
         lambda: make_plan(quantised, base=16, target=64),
-        f"ModelError: '2.weight' is int8: quantised and sparse weights have no plan\n{PLAIN}",
+        f"ModelError: '2.weight' is int8: quantised and sparse weights have no plan\n{DENSE}",
     ),
     "spectral norm": (
-        lambda: make_plan(around(parametrizations.spectral_norm, 2), base=16, target=64),
-        "ModelError: 'weight' of '2' is computed from parameters by _SpectralNorm\n"
-        + OF_PARAMETERS,
+        lambda: make_plan(
+            with_parametrization(parametrizations.spectral_norm, 2), base=16, target=64
+        ),
+        "ModelError: 'weight' of '2' is computed from parameters by _SpectralNorm\n" + COMPUTED,
     ),
     "orthogonal": (
-        lambda: make_plan(around(parametrizations.orthogonal, 2), base=16, target=64),
-        "ModelError: 'weight' of '2' is computed from parameters by _Orthogonal\n" + OF_PARAMETERS,
+        lambda: make_plan(with_parametrization(parametrizations.orthogonal, 2), base=16, target=64),
+        "ModelError: 'weight' of '2' is computed from parameters by _Orthogonal\n" + COMPUTED,
     ),
     "a normed readout": (
-        lambda: make_plan(around(parametrizations.weight_norm, 4), base=16, target=64),
+        lambda: make_plan(
+            with_parametrization(parametrizations.weight_norm, 4), base=16, target=64
+        ),
         "RoleError: '4.parametrizations.weight.original1' is the readout, and weight_norm divides "
         "by its size\n"
         "  why: the init of a readout must shrink with width, but weight_norm undoes any init\n"
@@ -217,13 +220,13 @@ REFUSALS |= {
 }
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_what_is_not_handled_is_refused_in_three_lines(case) -> None:
-    call, message = REFUSALS[case]
+@pytest.mark.parametrize("case", ERRORS)
+def test_what_is_not_supported_is_an_error_in_three_lines(case) -> None:
+    call, message = ERRORS[case]
     assert refused(call) == message
 
 
-def test_an_init_that_is_no_power_of_width_is_refused_with_its_number() -> None:
+def test_an_init_that_is_no_power_of_width_is_an_error_with_its_exponent() -> None:
     message = refused(lambda: make_plan(glorot, base=64, target=256))
     assert "the init between widths 64 and 128 is not clearly a power" in message
     assert "'2.weight' ∝ ratio^-0.2" in message
