@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mutransfer.analysis import Prediction
-from mutransfer.analysis.types.estimates import plain
+from mutransfer.analysis.types.estimates import json_data
 from mutransfer.errors import UsageError
 from mutransfer.report.text.analysis import prediction_text
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Update
@@ -121,7 +121,7 @@ def prediction_answer(
     for each in predictions:
         code = snippet(each, made)
         told += [prediction_text(each), code]
-        data.append({**plain(each), "snippet": code})
+        data.append({**json_data(each), "snippet": code})
     return "\n\n".join(told), {"schema": 1, "predictions": data}
 
 
