@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutransfer.analysis.format import label
-from mutransfer.analysis.loading.column_names import (
+from mutransfer.analysis.loading.columns import (
     PLACEHOLDER,
-    advice,
-    close_name,
-    seed_like,
-    shortened,
-    to_type,
+    closest_name,
+    format_mapping,
+    format_suggestion,
+    seed_column,
 )
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 from mutransfer.errors import ResultsError, listed
@@ -167,18 +166,18 @@ def _check_columns(
     missing = [name for name in (scale, hyperparameter, *group_by) if name not in axes]
     if missing:
         usual = [n for n in missing if n in (scale, hyperparameter) and n in ("width", "lr")]
-        said = [advice(usual, axes)] if usual else []
+        said = [format_suggestion(usual, axes)] if usual else []
         for flag, key, name in (
             ("--scale", "scale", scale),
             ("--hyperparameter", "hyperparameter", hyperparameter),
         ):
             if name in missing and name not in usual:
-                close = close_name(name, axes) or PLACEHOLDER
+                close = closest_name(name, axes) or PLACEHOLDER
                 said.append(f"{flag} {shlex.quote(close)} (in Python: {key}={json.dumps(close)})")
         if any(name in missing for name in group_by):
-            said.append(grouping([n if n in axes else close_name(n, axes) for n in group_by]))
+            said.append(grouping([n if n in axes else closest_name(n, axes) for n in group_by]))
         if any(PLACEHOLDER in line for line in said) and not usual:
-            said.append(f"there are {shortened(axes)}")
+            said.append(f"choose from {listed(axes, limit=12)}")
         raise ResultsError(
             f"{results.provenance.source} has no column {listed(dict.fromkeys(missing))}",
             why="rates cannot be compared without knowing width and rate of every run"
@@ -221,7 +220,7 @@ def _positive(results: Results, name: str) -> Floats:
             why="optima are compared on logarithmic axes",
             fix=f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them empty"
             + (
-                f"; if it is a logarithm: {to_type({name: f'2^{name}'})}"
+                f"; if it is a logarithm: {format_mapping({name: f'2^{name}'})}"
                 if _negative(values)
                 else ""
             ),
@@ -338,7 +337,7 @@ def _refuse_duplicates(
     ]
     differ = _differing(results, point_N, used=(*names, SEED, *group_by))
     steps = [name for name in differ if name.lower() in STEPS]
-    seed = None if seeded else seed_like(differ)
+    seed = None if seeded else seed_column(differ)
     more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
     raise ResultsError(
         f"{results.provenance.source} has several trials at the same point: "
@@ -349,7 +348,7 @@ def _refuse_duplicates(
         else "runs that differ in something else would be averaged as if they were one",
         fix=f"keep the last row of each run, the one with the largest '{steps[0]}'"
         if steps
-        else f"repeated runs are told apart by their seed: {to_type({SEED: seed})}"
+        else f"repeated runs are told apart by their seed: {format_mapping({SEED: seed})}"
         if seed
         else f"tell them apart: {grouping([*group_by, *differ])}"
         if differ

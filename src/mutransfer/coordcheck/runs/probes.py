@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
-from mutransfer.tracing.functions import Follower
 from mutransfer.rules.plan import unwrapped
+from mutransfer.tracing.functions import Follower
 
 Key = tuple[str, str]  # quantity, name
 WHOLE = "(output)"  # the name of what the model gives

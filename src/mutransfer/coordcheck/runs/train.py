@@ -13,7 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mutransfer.coordcheck.runs.optimizers import Kind, Rate, Tilt, in_one_line, make_optimizers, settings_of, tilt
+from mutransfer.coordcheck.runs.optimizers import (
+    Kind,
+    Rate,
+    Tilt,
+    in_one_line,
+    make_optimizers,
+    settings_of,
+    tilt,
+)
 from mutransfer.coordcheck.runs.probes import Key, Kinds, Probes
 from mutransfer.errors import ModelError, MutransferError
 from mutransfer.parametrize import apply
