@@ -50,7 +50,8 @@ def csv(place: Path, text: str | bytes) -> Path:
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     assert message(lambda: load_results(tmp_path / "runs")) == (
         f"'{tmp_path}/runs' does not exist\n"
-        "  why: results are read from a trial store, a table, or an export of an experiment tracker\n"
+        "  why: results are read from a trial store, a table, or an export of an experiment "
+        "tracker\n"
         "  fix: pass the folder of a trial store, a CSV, JSON or Parquet file with columns width, "
         "lr and loss, or an export of W&B or TensorBoard"
     )

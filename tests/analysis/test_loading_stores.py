@@ -150,7 +150,7 @@ def test_a_report_is_a_mapping_of_groups() -> None:
 
 
 def test_a_stored_trial_costs_what_its_original_did(tmp_path: Path) -> None:
-    """A copy without a recorded cost has its original's; `columns` renames a store's columns too."""
+    """This holds for a copy that records no cost; `columns` renames a store's columns, too."""
     results = trials()
     results[1] = results[1].model_copy(update={"shared_from": results[0].id, "flops": None})
     results[2] = results[2].model_copy(update={"loss": None, "diverged_at": 7, "flops": None})
