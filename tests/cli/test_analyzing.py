@@ -90,7 +90,7 @@ def test_predict_json_has_every_number_and_the_snippet(run, files) -> None:
 def test_predict_warns_far_away(run, files) -> None:
     assert "how far laws hold beyond 64x is not known" in run("predict good.csv --width 1e6")[1]
     assert "below 4x" in run("predict good.csv --width 2048")[1]
-    assert "careful" not in run("predict good.csv --width 8192")[1]
+    assert "warning" not in run("predict good.csv --width 8192")[1]
 
 
 def test_a_plan_joins_the_snippet(run, files) -> None:
