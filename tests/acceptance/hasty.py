@@ -13,7 +13,7 @@ from mutransfer.sweep import driver
 from mutransfer.sweep.executors import local
 from mutransfer.sweep.store import claims
 
-HEARTBEAT_SECONDS, STALE_SECONDS, LOOK_SECONDS = 0.5, 5.0, 0.2
+HEARTBEAT_SECONDS, STALE_SECONDS, POLL_SECONDS = 0.5, 5.0, 0.2
 HURRY = """
 import mutransfer.sweep.store.claims
 mutransfer.sweep.store.claims.HEARTBEAT_SECONDS = {}
@@ -48,7 +48,7 @@ def be(host: str) -> None:
 def hurry() -> None:
     """Shorten the waiting, here and in workers."""
     claims.HEARTBEAT_SECONDS = HEARTBEAT_SECONDS
-    driver.STALE_SECONDS, driver.LOOK_SECONDS = STALE_SECONDS, LOOK_SECONDS
+    driver.STALE_SECONDS, driver.POLL_SECONDS = STALE_SECONDS, POLL_SECONDS
     in_workers(HURRY.format(HEARTBEAT_SECONDS))
 
 

@@ -22,7 +22,7 @@ from mutransfer.cli.commands.sweep import format_summary
 from mutransfer.cli.progress import sweep_progress
 from mutransfer.records import TrialSpec
 from mutransfer.sweep import driver
-from mutransfer.sweep.processes import end_group, place
+from mutransfer.sweep.processes import pid_scope, terminate_group
 from mutransfer.workflows import run_study
 
 STUDY = {
@@ -86,7 +86,7 @@ def names() -> list[str]:
 
 
 OWNERS = [
-    {"place": place(), "pid": pid, "started": started}
+    {"place": pid_scope(), "pid": pid, "started": started}
     for pid in (0, 1, -1, 2**22 + 7, 2**40, 1e999, -(10**30), os.getpid(), True, "1", None)
     for started in ("1", None)
 ]
@@ -207,7 +207,7 @@ LINES = [
 def impatient(monkeypatch):
     """Watch another's claim for a moment only."""
     monkeypatch.setattr(driver, "STALE_SECONDS", 0.0)
-    monkeypatch.setattr(driver, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(driver, "POLL_SECONDS", 0.001)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -295,14 +295,15 @@ def test_a_claim_with_a_large_number_is_passed_by(number) -> None:
 def test_nobody_is_signalled_for_a_note_of_a_process_that_is_not_there(tmp_path, owner) -> None:
     (tmp_path / "process.json").write_text(json.dumps(owner))
     with case_folder() as here:
-        assert watch(here, lambda: end_group(tmp_path)).status == 0
+        assert watch(here, lambda: terminate_group(tmp_path)).status == 0
 
 
 def test_an_empty_error_is_shown_as_one() -> None:
     with case_folder() as here:
         next(stored(here).glob("*/attempts/*/error.txt")).write_text("")
         assert (
-            "1 trial failed: it left an empty error" in command(here, "sweep", "--status", "s").out
+            "1 trial failed: the attempt left an empty error"
+            in command(here, "sweep", "--status", "s").out
         )
 
 

@@ -13,7 +13,6 @@ from mutransfer.analysis.results import Cell, Places
 from mutransfer.errors import ResultsError
 
 MAX_DEPTH = 8  # settings are never nested so deeply [assumed]
-EXAMPLE = '{"width": 64, "lr": 0.01, "loss": 3.1}'
 # W&B's format: a setting is {"value": ..., "desc": ...}, and its own notes are under "_wandb".
 WANDB_SETTING = {"value", "desc"}
 WANDB_INTERNAL = "_wandb"
@@ -32,14 +31,14 @@ def read_json(path: Path) -> Table:
     unit = "entry" if is_array else "line"
     for number, value in _array_entries(path, text) if is_array else _lines(path, text):
         if not isinstance(value, dict):
-            raise _not_an_object(f"'{path}', {unit} {number} is {json_kind(value)}")
+            raise _error(f"'{path}', {unit} {number} is {json_kind(value)}")
         try:
             rows.append(flattened(value))
         except ValueError as error:
-            raise _unreadable(path, f"{unit} {number}", error) from None
+            raise _error(f"'{path}', {unit} {number}: {error}") from None
         numbers.append(number)
     if not rows:
-        raise _not_an_object(f"'{path}' has no rows")
+        raise _error(f"'{path}' has no rows")
     return Table(f"'{path}'", columns_from_rows(rows), Places(unit, numbers))
 
 
@@ -120,7 +119,7 @@ def _array_entries(path: Path, text: str) -> Iterable[tuple[int, object]]:
     try:
         array = parse_json(text)
     except ValueError as error:
-        raise _unreadable(path, "list", error) from None
+        raise _error(f"'{path}', list: {error}") from None
     assert isinstance(array, list)  # the text begins with a bracket
     return enumerate(array, 1)
 
@@ -133,22 +132,14 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, object]]:
             try:
                 yield number, parse_json(line)
             except ValueError as error:
-                raise _unreadable(path, f"line {number}", error) from None
+                raise _error(f"'{path}', line {number}: {error}") from None
 
 
-def _unreadable(path: Path, place: str, error: ValueError) -> ResultsError:
-    """Return the error for a line that cannot be read."""
-    return ResultsError(
-        f"'{path}', {place}: {error}",
-        why="a run that cannot be read would be missing from the analysis",
-        fix=f"write one JSON object per line, each key once, such as {EXAMPLE}",
-    )
-
-
-def _not_an_object(what: str) -> ResultsError:
-    """Return the error for a file without runs."""
+def _error(what: str) -> ResultsError:
+    """Return the error for a file or a line that does not hold runs."""
     return ResultsError(
         what,
         why="a run is an object whose keys are columns",
-        fix=f"write one JSON object per line, such as {EXAMPLE}",
+        fix="write one JSON object per line, each key once, such as "
+        '{"width": 64, "lr": 0.01, "loss": 3.1}',
     )

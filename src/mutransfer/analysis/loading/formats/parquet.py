@@ -36,7 +36,12 @@ def read_parquet(path: Path) -> Table:
         table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
         for _ in range(MAX_DEPTH):
             table = table.flatten()
-        columns = {name: _cells(column) for name, column in _readable_columns(table)}
+        columns: dict[str, list[Cell]] = {
+            name: [
+                float(cell) if isinstance(cell, Decimal) else cell for cell in column.to_pylist()
+            ]
+            for name, column in _readable_columns(table)
+        }
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise ResultsError(
             f"'{path}' cannot be read as Parquet: {str(error).splitlines()[0]}",
@@ -69,8 +74,3 @@ def _readable_columns(table: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - py
         return any(test(value_kind) for test in is_scalar)
 
     return [(n, c) for n, c in named if is_readable(c.type) and not PANDAS_INDEX.fullmatch(n)]
-
-
-def _cells(column: Any) -> list[Cell]:  # noqa: ANN401 - pyarrow has no types
-    """Return a column as Python values."""
-    return [float(cell) if isinstance(cell, Decimal) else cell for cell in column.to_pylist()]

@@ -45,12 +45,7 @@ def load_json(path: str) -> object:
 
 
 def result_problem(result: object, folder: str) -> str | None:
-    """Return what is wrong with a result, None if nothing is.
-
-    Args:
-        result: The parsed file.
-        folder: Name of its folder, which is the id of the trial.
-    """
+    """Return what is wrong with a result, None if nothing is; the folder's name is its id."""
     if not isinstance(result, dict):
         return f"holds {json_kind(result)} where a table is expected"
     if result.get("schema") != SCHEMA:
