@@ -82,5 +82,5 @@ def test_a_log_is_searched_as_text(tmp_path, text) -> None:
 
 def test_a_record_nested_too_deeply_is_no_loss(tmp_path) -> None:
     (tmp_path / "f").write_text('{"loss":' * 100_000)
-    with pytest.raises(TrialError, match="no loss in f: it is not JSON"):
+    with pytest.raises(TrialError, match="no loss in f: the file is not JSON"):
         read_loss(LossSource(json="f"), tmp_path)
