@@ -59,11 +59,7 @@ class TransferTable:
     weight_decays: tuple[float, ...]
 
     def cell(self, parametrization: str, weight_decay: float) -> TransferCell | None:
-        """Return a cell, or None if it was not released.
-
-        Args:
-            parametrization: Name of a hybrid, its switches in any order.
-            weight_decay: One of `weight_decays`.
+        """Return a cell, or None if it was not released; switches may have any order.
 
         Raises:
             ResultsError: The hybrid or the weight decay does not exist.
@@ -118,10 +114,7 @@ def switches_on(parametrization: str) -> frozenset[str]:
 
 
 def load_transfer_table() -> TransferTable:
-    """Load the released numbers of 'kalra2026'.
-
-    Returns:
-        The table, with failed fits flagged; cells that were not released are absent.
+    """Load the released numbers of 'kalra2026', with failed fits flagged.
 
     Source:
         arXiv:2605.21486 and its repository at commit 809b987.

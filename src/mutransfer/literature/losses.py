@@ -125,9 +125,6 @@ def check_transfer(results: Results, printed: Mapping[str, bool]) -> tuple[Trans
         results: Losses with the column 'experiment'.
         printed: The printed verdict of each experiment, in the order of the result.
 
-    Returns:
-        One check per experiment.
-
     Example:
         >>> wrong = {**printed_verdicts(), "lion": True}
         >>> [c.experiment for c in check_transfer(load_published("lingle2024"), wrong)

@@ -97,31 +97,19 @@ def run_sweep(
     Raises:
         StoreError: The store cannot be read or written.
     """
-    sweep = _Sweep(store, same, on_outcome, SweepSummary(len(trials)))
     stop = stop or threading.Event()
-    tries_left = sweep.allowed_tries(sweep.count_existing(trials), retries, retry_failed)
-    pending = sorted((spec for spec in trials if spec.id in tries_left), key=cost, reverse=True)
+    sweep = _Sweep(store, same, on_outcome, stop, SweepSummary(len(trials)))
+    sweep.allow_tries(sweep.count_existing(trials), retries, retry_failed)
+    pending = [spec for spec in trials if spec.id in sweep.tries_left]
+    pending.sort(key=cost, reverse=True)
     if pending:
         check(pending[0])
     stale_claims: dict[str, ClaimState] = {}
     while pending:
-        retried, claimed_elsewhere = [], []
         work = TrialRun(store.path, runner, stale_claims)
         with closing(executor.run(pending, work, stop)) as outcomes:
-            for outcome in outcomes:
-                if outcome.status == "taken":
-                    claimed_elsewhere.append(outcome.spec)
-                elif outcome.status == "failed":
-                    sweep.record_failure(outcome)
-                    tries_left[outcome.spec.id] -= 1
-                    is_retried = tries_left[outcome.spec.id] > 0 and not stop.is_set()
-                    retried.append(outcome.spec) if is_retried else sweep.count(outcome)
-                elif outcome.status == "interrupted" and not stop.is_set():
-                    error = "ended by SIGTERM, which did not reach this sweep"
-                    sweep.count(replace(outcome, status="failed", error=error))
-                else:
-                    sweep.count(outcome)
-        free, stale_claims = sweep.watch_claims(claimed_elsewhere, stop)
+            retried, claimed_elsewhere = sweep.collect(outcomes)
+        free, stale_claims = sweep.watch_claims(claimed_elsewhere)
         pending = [] if stop.is_set() else [*retried, *free]
     store.write_csv([sweep.rows[spec.id] for spec in trials if spec.id in sweep.rows])
     summary = sweep.summary
@@ -136,7 +124,9 @@ class _Sweep:
     store: TrialStore
     same: Callable[[TrialSpec], str]
     on_outcome: Callable[[Outcome], None]
+    stop: threading.Event
     summary: SweepSummary
+    tries_left: dict[str, int] = field(default_factory=dict)
     rows: dict[str, dict[str, object]] = field(default_factory=dict)  # of results.csv
     groups: dict[str, list[TrialSpec]] = field(default_factory=dict)
 
@@ -153,19 +143,34 @@ class _Sweep:
             self._share(result, self.groups[key])
         return [group[0] for key, group in self.groups.items() if key not in results]
 
-    def allowed_tries(
-        self, pending: Sequence[TrialSpec], retries: int, retry_failed: bool
-    ) -> dict[str, int]:
-        """Return how often each trial may be tried in this run; count those that are given up."""
-        allowed = {}
+    def allow_tries(self, pending: Sequence[TrialSpec], retries: int, retry_failed: bool) -> None:
+        """Set how often each trial may be tried in this run; count those that are given up."""
         for spec in pending:
             errors = [] if retry_failed else self.store.failures(spec.id)
-            if len(errors) < MAX_RUNS * (1 + retries):
-                allowed[spec.id] = min(1 + retries, MAX_RUNS * (1 + retries) - len(errors))
+            left = MAX_RUNS * (1 + retries) - len(errors)
+            if left > 0:
+                self.tries_left[spec.id] = min(1 + retries, left)
             else:
                 self.summary.given_up += 1
                 self.count(Outcome(spec, "failed", error=error_summary(errors[-1])))
-        return allowed
+
+    def collect(self, outcomes: Iterable[Outcome]) -> tuple[list[TrialSpec], list[TrialSpec]]:
+        """Count outcomes; return the trials to retry, and those that others have claimed."""
+        retried, claimed_elsewhere = [], []
+        for outcome in outcomes:
+            if outcome.status == "taken":
+                claimed_elsewhere.append(outcome.spec)
+            elif outcome.status == "failed":
+                self.record_failure(outcome)
+                self.tries_left[outcome.spec.id] -= 1
+                is_retried = self.tries_left[outcome.spec.id] > 0 and not self.stop.is_set()
+                retried.append(outcome.spec) if is_retried else self.count(outcome)
+            elif outcome.status == "interrupted" and not self.stop.is_set():
+                error = "ended by SIGTERM, which did not reach this sweep"
+                self.count(replace(outcome, status="failed", error=error))
+            else:
+                self.count(outcome)
+        return retried, claimed_elsewhere
 
     def count(self, outcome: Outcome) -> None:
         """Count an outcome, report it, and share its result."""
@@ -187,7 +192,7 @@ class _Sweep:
                 self.store.record_failure(outcome.attempt, outcome.error)
 
     def watch_claims(
-        self, trials: Sequence[TrialSpec], stop: threading.Event
+        self, trials: Sequence[TrialSpec]
     ) -> tuple[list[TrialSpec], dict[str, ClaimState]]:
         """Watch trials that others have claimed until each is done, alive, or stale.
 
@@ -207,11 +212,11 @@ class _Sweep:
                 is_stale = now is not None and now == before and time.monotonic() > deadline
                 if self.store.is_done(spec.id):
                     self.count(Outcome(spec, "done", self.store.result(spec.id)))
-                elif not stop.is_set() and (now is None or is_stale or now.is_alive is False):
+                elif not self.stop.is_set() and (now is None or is_stale or now.is_alive is False):
                     free.append(spec)
                     if now is not None:
                         stale_claims[spec.id] = now
-                elif stop.is_set() or now is None or now.is_alive or now != before:
+                elif self.stop.is_set() or now is None or now.is_alive or now != before:
                     self.summary.taken += 1
                     self.on_outcome(Outcome(spec, "taken"))
                 else:

@@ -1,8 +1,9 @@
 """Entry point of loading: detect what a path holds, read it, and return results.
 
 The steps, one module each: a reader of `formats` returns a `Table`; `mapping` renames its columns
-to those that `columns` describes; `rows` parses values and drops duplicates. The points of a grid
-are formed later, in `analysis.curves.grid`.
+to those that `columns` describes; `rows` parses values and drops duplicates. Points of a grid are
+formed later, in `analysis.curves.grid`. A trial store, which also records costs, is `Results`
+already.
 """
 
 from __future__ import annotations
