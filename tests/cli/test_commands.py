@@ -145,7 +145,7 @@ def gained(tmp_path):
 @pytest.mark.parametrize("inputs", ["tensor", "make_inputs"])
 def test_example_inputs_determine_a_role_that_shapes_do_not(inputs, run, gained) -> None:
     line = "plan gained:Gained --base 16 --target 64 --parameter gain"
-    assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
+    assert run(line)[2].startswith("RoleError: the role of 'gain' is undetermined")
     status, out, _ = run(f"{line} --example-inputs gained:{inputs}")
     assert status == 0
     assert "role      vector" in out
@@ -153,7 +153,7 @@ def test_example_inputs_determine_a_role_that_shapes_do_not(inputs, run, gained)
 
 def test_a_check_uses_example_inputs(run, gained) -> None:
     line = "check gained:Gained --base 16 --widths 16,64,256 --steps 3"
-    assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
+    assert run(line)[2].startswith("RoleError: the role of 'gain' is undetermined")
     assert run(f"{line} --example-inputs gained:tensor")[1].startswith("coordinate check: ")
 
 
@@ -208,7 +208,7 @@ ERRORS = {
     ),
     "demo --workers -3": (
         "UsageError: -3 workers\n"
-        "  why: trials are trained by at least one process\n"
+        "  why: training needs at least one process\n"
         "  fix: write --workers 4, or --workers auto for one per GPU or core\n"
     ),
     "plan toy_model --base 16 --target 64": (
@@ -244,7 +244,7 @@ ERRORS = {
     ),
     "sweep no.toml": (
         "StudyError: no.toml cannot be read: No such file or directory\n"
-        "  why: a study file says which trials answer the question\n"
+        "  why: a study file defines the trials to run\n"
         "  fix: name a study file; the README shows one\n"
     ),
 }

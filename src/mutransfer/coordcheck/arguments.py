@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from mutransfer.coordcheck.runs.optimizers import Rate
 from mutransfer.errors import ModelError, RoleError, RuleError
-from mutransfer.parametrize.model.device import checked_device
+from mutransfer.parametrize.model.device import available_device
 
 MIN_STEPS = 3  # behind a zero init the first update has no effect [derived: the chain rule]
 MAX_REPR = 60  # characters of a value that an error message repeats
@@ -302,7 +302,7 @@ def _device(device: object) -> str:
             why="the models are trained on it",
             fix="device='cpu', or 'cuda:0'",
         )
-    checked_device(str(device), fix="device='cpu'")
+    available_device(str(device), fix="device='cpu'")
     return str(device)
 
 
