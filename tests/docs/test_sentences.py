@@ -24,6 +24,7 @@ def test_a_line_holds_one_sentence(page) -> None:
 
 
 def test_two_sentences_on_a_line_are_noticed() -> None:
-    text = "One. Two.\n- A list (of two). Items.\n`f(x)`. It ends.\n"
-    assert len(lines_with_two_sentences(text)) == 3
-    assert lines_with_two_sentences("**Term.** One.\n1. Version 2.0 of it.\n| a. B |\n```\nA. B\n```\n") == []
+    two = "One. Two.\n- A list (of two). Items.\n`f(x)`. It ends.\n"
+    assert len(lines_with_two_sentences(two)) == 3
+    one = "**Term.** One.\n1. Version 2.0 of it.\n| a. B |\n```\nA. B\n```\n"
+    assert lines_with_two_sentences(one) == []
