@@ -14,7 +14,7 @@ from report_cases import HOSTILE
 from test_check_page import check_alone, specs_of
 from test_page import Elements, expressions, words
 
-from mutransfer.coordcheck.result import Curve
+from mutransfer.coordcheck.findings import Curve
 from mutransfer.report import write_figures
 from mutransfer.report.figures.export import figure_specs
 from mutransfer.report.figures.numbers.sizes import size_domain, size_panels, size_rows

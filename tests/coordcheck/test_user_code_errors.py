@@ -1,0 +1,225 @@
+"""Failures of the user's code are reported as such, by Python and by the command line."""
+
+import sys
+from functools import partial
+
+import pytest
+import torch
+from check_models import checked, cross_entropy, mlp
+from torch import nn
+
+import mutransfer as mt
+from mutransfer.cli import main
+
+OWN = {"parametrization": None}
+
+
+class Bare(torch.optim.SGD):
+    """A class that insists on a rate."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr=lr)
+
+
+class Unwilling(torch.autograd.Function):
+    """A step of the loss whose gradient cannot be taken."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise ValueError("not\nthis way")
+
+
+def backward_inside(model, batch):
+    loss = cross_entropy(model, batch)
+    loss.backward(retain_graph=True)
+    return loss
+
+
+FAILURES = {
+    "loss, a count": (
+        {"loss": lambda model, batch: (model(batch[0]).argmax(1) == batch[1]).sum()},
+        "ModelError: loss(model, batch) gave a number of type int64\n"
+        "  why: only real floating-point numbers have gradients that a step can follow\n"
+        "  fix: return the loss itself, as cross_entropy or mse_loss gives it; no count, no "
+        "label",
+    ),
+    "loss, backward inside": (
+        {"loss": backward_inside},
+        "ModelError: loss(model, batch) calls backward() itself\n"
+        "  why: the check calls it, too: gradients would be twice as large, or could not be "
+        "taken\n"
+        "  fix: return the loss only",
+    ),
+    "loss, no way back": (
+        {"loss": lambda model, batch: Unwilling.apply(cross_entropy(model, batch))},
+        "ModelError: the loss's backward() raised ValueError at width 32: not this way\n"
+        "  why: the check trains the model for a few steps\n"
+        "  fix: make loss(build(width), batch).backward() work by itself",
+    ),
+    "optimizer, a factory of LBFGS": (
+        {"optimizer": partial(torch.optim.LBFGS, lr=0.1)},
+        "ModelError: optimizer.step() raised TypeError at width 32: LBFGS.step() missing 1 "
+        "required positional argument: 'closure'\n"
+        "  why: the check trains the model for a few steps\n"
+        "  fix: optimizer='adamw', or another whose step() works by itself: no argument, dense "
+        "gradients",
+    ),
+    "optimizer, of a model": (
+        {"optimizer": lambda model: torch.optim.SGD(model.parameters())},
+        "ModelError: optimizer= raised AttributeError when it was given parameter groups: "
+        "'list' object has no attribute 'parameters'\n"
+        "  why: the check takes a few steps with it\n"
+        "  fix: optimizer=lambda groups: torch.optim.AdamW(groups); the model itself is given "
+        "to it with parametrization=None only",
+    ),
+    "optimizer, of groups": (
+        {"optimizer": lambda groups: torch.optim.SGD(groups), **OWN},
+        "ModelError: optimizer= raised TypeError when it was given the model: optimizer can "
+        "only optimize Tensors, but one of the params is torch.nn.modules.linear.Linear\n"
+        "  why: the check takes a few steps with it\n"
+        "  fix: optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)",
+    ),
+    "optimizer, a name that fails": (
+        {"optimizer": "muon", **OWN},
+        "ModelError: optimizer= raised ValueError when it was given parameters: Muon only "
+        "supports 2D parameters whereas we found a parameter with size: torch.Size([32])\n"
+        "  why: the check takes a few steps with it\n"
+        "  fix: optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)",
+    ),
+    "build, a model": (
+        {"build": mlp(32)},
+        "ModelError: build is a model, not a function that builds one\n"
+        "  why: the plan compares the shapes of your model at several widths\n"
+        "  fix: pass a function: make_plan(lambda width: MyModel(width), ...)",
+    ),
+    "build, no parameters": (
+        {"build": lambda width: nn.ReLU()},
+        "ModelError: the models that build gives have no parameters\n"
+        "  why: the check takes a few steps with them\n"
+        "  fix: keep layers in attributes, nn.ModuleList or nn.Sequential; a list hides them",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_of_the_users_code_is_reported_in_three_lines(case):
+    options, text = FAILURES[case]
+    with pytest.raises(mt.MutransferError) as caught:
+        checked(**options)
+    assert f"{type(caught.value).__name__}: {caught.value}" == text
+
+
+def test_a_class_that_insists_on_a_rate_is_like_one_that_does_not():
+    """Its groups have the plan's rates either way: SGD's own updates, to the last bit."""
+    few = {"lr": 0.1, "seeds": [0, 1], "widths": [32, 64, 128]}
+    bare, sgd = (checked(optimizer=kind, **few) for kind in (Bare, torch.optim.SGD))
+    assert bare.to_json() == sgd.to_json()
+
+
+MODEL = """
+import torch
+from check_models import cross_entropy as loss, mlp as build, points as batch
+
+model = build(32)
+text = "loss"
+adam = torch.optim.Adam(model.parameters())
+loader = iter([batch()])
+
+
+def sized(rows):
+    return batch()
+
+
+def of_model(model):
+    return torch.optim.Adam(model.parameters())
+
+
+def backward_inside(model, batch):
+    found = loss(model, batch)
+    found.backward(retain_graph=True)
+    return found
+"""
+LINES = {
+    "check wrong:build --base 32 --widths 32,64,128 --batch wrong:loader": (
+        "ModelError: --batch is a list_iterator, which yields one batch after another\n"
+        "  why: sizes can be compared only if every step of every model uses the same batch\n"
+        "  fix: --batch MODULE:NAME, with NAME = next(iter(loader))\n"
+    ),
+    "check wrong:build --base 32 --widths 32,64,128 --batch wrong:sized": (
+        "UsageError: wrong:sized() raised TypeError: sized() missing 1 required positional "
+        "argument: 'rows'\n"
+        "  why: the check trains your model for a few steps\n"
+        "  fix: make it callable without arguments; it returns the batch of loss(model, batch)\n"
+    ),
+    "check wrong:build --base 32 --widths 32,64,128 --loss wrong:text": (
+        "ModelError: --loss loss is not callable\n"
+        "  why: the check calls loss(model, batch) at every step\n"
+        "  fix: pass a function: --loss MODULE:NAME, with NAME = lambda model, batch: "
+        "torch.nn.functional.cross_entropy(model(batch[0]), batch[1])\n"
+    ),
+    "check wrong:build --base 32 --widths 32,64,128 --loss wrong:backward_inside": (
+        "ModelError: loss(model, batch) calls backward() itself\n"
+        "  why: the check calls it, too: gradients would be twice as large, or could not be "
+        "taken\n"
+        "  fix: return the loss only\n"
+    ),
+    "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:adam": (
+        "ModelError: --optimizer is an instance of Adam, which holds one model's parameters\n"
+        "  why: every width and seed trains a model of its own\n"
+        "  fix: pass a factory: --optimizer MODULE:NAME, with NAME = lambda groups: "
+        "torch.optim.Adam(groups)\n"
+    ),
+    "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:of_model": (
+        "ModelError: --optimizer raised AttributeError when it was given parameter groups: "
+        "'list' object has no attribute 'parameters'\n"
+        "  why: the check takes a few steps with it\n"
+        "  fix: --optimizer MODULE:NAME, with NAME = lambda groups: torch.optim.AdamW(groups); "
+        "the model itself is given to it with parametrization=None only\n"
+    ),
+    "check wrong:build --base 32 --widths 32,64,128 --optimizer torch.optim:LBFGS": (
+        "RuleError: LBFGS cannot be checked: its step() needs a closure that computes the loss\n"
+        "  why: the check computes one gradient per step\n"
+        "  fix: --optimizer adamw, or another whose step() needs no argument\n"
+    ),
+    "check wrong:build --base 32 --widths 0,64,128": (
+        "ModelError: --widths 0,64,128 is not a list of positive whole numbers\n"
+        "  why: a model is built at each of several widths\n"
+        "  fix: --widths 32,64,128,256\n"
+    ),
+    "check wrong:build --widths 32,64,128 --base 0": (
+        "ModelError: --base 0 is not a width\n"
+        "  why: only the width scales so far: a whole number of channels\n"
+        "  fix: write --base 256\n"
+    ),
+    "check wrong:build --base 32 --widths 32,64,128 --steps 4.5": (
+        "UsageError: invalid value for --steps: '4.5' is not a whole number\n"
+        "  why: guessing what was meant could silently run something else\n"
+        "  fix: see `mutransfer check --help`\n"
+    ),
+    "check wrong:build --base 32 --widths 32,64,128 --lr adamw=0.1 --parametrization none "
+    "--optimizer adamw": (
+        "RuleError: --lr adamw=0.1 has rates by optimizer, but one optimizer holds all parameters\n"
+        "  why: with --parametrization none no plan assigns parameters to several optimizers\n"
+        "  fix: --lr 2^-6, or --optimizer a factory that makes several optimizers of a model\n"
+    ),
+}
+
+
+@pytest.fixture
+def _wrong(tmp_path, monkeypatch):
+    (tmp_path / "wrong.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    yield
+    sys.modules.pop("wrong", None)
+
+
+@pytest.mark.usefixtures("_wrong")
+@pytest.mark.parametrize("line", LINES)
+def test_the_command_line_reports_the_same_with_its_flags(line, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert (ended.value.code, *capsys.readouterr()) == (2, "", LINES[line])
