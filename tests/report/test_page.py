@@ -192,7 +192,10 @@ def test_both_facts_are_shown_where_the_transferring_one_is_worse() -> None:
         (planted(("mup",)), "µP transfers."),
         (planted(widths=(64,)), "One width: add a larger one"),
         (planted(seeds=1), "One seed: add seeds to get an interval."),
-        (planted(diverges_above=-99.0), "Every rate diverged at width 32: add rates below 2^-9."),
+        (
+            planted(diverges_above=-99.0),
+            "Every rate diverged at width 32: add rates below 2^-9 (0.001953).",
+        ),
         (planted(rates=(-9, -8, -7, -6)), "the best rate is the highest tried"),
         (planted(rates=(-4,)), "undetermined"),
         (planted(("x" * 300, "y" * 300)), "x" * 300),
