@@ -1,4 +1,4 @@
-"""Watching a forward pass: how each parameter is used, and which multipliers stand on the way."""
+"""Traces of a forward pass: how each parameter is used, and where its author multiplies."""
 
 from mutransfer.tracing.forward import Seen, watched
 from mutransfer.tracing.ledger import Use

@@ -1,4 +1,4 @@
-"""This file is what activations are made of after steps that are no product with a weight."""
+"""Images of the results of operations other than products with a weight."""
 
 from __future__ import annotations
 

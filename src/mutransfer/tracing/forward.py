@@ -1,4 +1,4 @@
-"""This file is what forward passes at two widths show: axes, readouts, multipliers, attention."""
+"""Forward passes at two widths, compared: axes, readouts, multipliers and attention scales."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This file is what the first forward pass shows: multipliers, attention, tables that read out."""
+"""Multipliers, attention logits and shared tables, observed in the first forward pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This file is what a tensor of a forward pass is made of, dimension by dimension."""
+"""Images of tensors: the parameters that a tensor is made of, dimension by dimension."""
 
 from __future__ import annotations
 

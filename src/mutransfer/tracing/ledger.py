@@ -1,4 +1,4 @@
-"""This file is the ledger of a forward pass: uses of parameters, scalars, attentions."""
+"""Records of a forward pass: uses of parameters, scalar multipliers, products of activations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This file is watching a forward pass: parameters are followed through torch's own operations."""
+"""The tracer of a forward pass, a torch dispatch mode that follows parameters by identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This file is the plans of a check: those applied, and what models are judged by as they are."""
+"""Plans of a check: those that are applied, and those that models are compared with."""
 
 from __future__ import annotations
 
@@ -11,18 +11,30 @@ from functools import partial
 import torch
 from torch import nn
 
-from mutransfer.coordcheck.runs.optimizers import UNKNOWN, Kind, Rate, make_optimizers, names_of, rules_of
+from mutransfer.coordcheck.runs.optimizers import (
+    UNKNOWN,
+    Kind,
+    Rate,
+    make_optimizers,
+    names_of,
+    rules_of,
+)
 from mutransfer.coordcheck.runs.probes import LAYERS
 from mutransfer.errors import RoleError
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters, read_axes
 from mutransfer.parametrize.model.multipliers import own_multipliers
-from mutransfer.parametrize.model.shapes import built, parameters_of, same_names, untouched_randomness
-from mutransfer.tracing import Seen, watched
+from mutransfer.parametrize.model.shapes import (
+    built,
+    parameters_of,
+    same_names,
+    untouched_randomness,
+)
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
+from mutransfer.tracing import Seen, watched
 
 
 @dataclass(frozen=True, slots=True)

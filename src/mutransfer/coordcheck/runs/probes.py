@@ -1,4 +1,4 @@
-"""This file is the probes: a few scalars per layer and step, taken while a model trains."""
+"""Probes of a model: a few scalars per layer and step, measured while it trains."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
-from mutransfer.tracing.functions import Follower
 from mutransfer.rules.plan import unwrapped
+from mutransfer.tracing.functions import Follower
 
 Key = tuple[str, str]  # quantity, name
 WHOLE = "(output)"  # the name of what the model gives
