@@ -21,7 +21,7 @@ from pathlib import Path
 
 import mutransfer as mt
 from mutransfer.sweep import TrialStore
-from mutransfer.workflows import prepare
+from mutransfer.workflows import prepare_study
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "nanogpt_style" / "train.py"
 
@@ -71,7 +71,7 @@ def resume(trials: int) -> None:
         store = Path(folder, "s")
         first = mt.run_study(grid, runner=nothing, store=store, only={"width": 0, "lr": 0})
         (model,) = TrialStore(first.store).results()
-        for spec in prepare(grid, nothing).trials:
+        for spec in prepare_study(grid, nothing).trials:
             if spec.id != model.id:  # as a sweep leaves it, without waiting for the disk
                 (store / spec.id).mkdir()
                 result = model.model_copy(update={"id": spec.id, "spec": spec})

@@ -77,7 +77,7 @@ def test_a_rate_is_a_power_of_two_or_one_per_optimizer(run, model) -> None:
 
 BAD = {
     "check mlp:build --base 32 --widths a,b": (
-        "UsageError: --widths a,b is no list of whole numbers\n"
+        "UsageError: --widths a,b is not a list of whole numbers\n"
         "  why: an exponent of width is fitted over several widths\n"
         "  fix: --widths 32,64,128,256\n"
     ),
@@ -92,7 +92,7 @@ BAD = {
         "  fix: seeds=3\n"
     ),
     "check mlp:build --base 32 --widths 32,64,128 --lr 2^": (
-        "UsageError: --lr 2^ is no positive rate\n"
+        "UsageError: --lr 2^ is not a positive learning rate\n"
         "  why: the check trains your model for a few steps\n"
         "  fix: --lr 2^-6, --lr 0.01, or --lr muon=0.02,adamw=0.003\n"
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from mutransfer.cli.analysis import Reading
 from mutransfer.cli.app import app
-from mutransfer.workflows import inputs_named
+from mutransfer.workflows import load_inputs
 
 FLAGS = {
     "analyze": "results reading published threshold reference fail_on_no json",
@@ -162,8 +162,8 @@ def test_a_check_takes_example_inputs_too(run, gained) -> None:
 
 def test_example_inputs_of_each_width_are_passed_on(tmp_path, gained, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert inputs_named("gained:of_width") is sys.modules["gained"].of_width
-    assert inputs_named("gained:made") == (sys.modules["gained"].tensor,)
+    assert load_inputs("gained:of_width") is sys.modules["gained"].of_width
+    assert load_inputs("gained:made") == (sys.modules["gained"].tensor,)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from mutransfer.workflows.studies import ladder, named
-from mutransfer.workflows.studies.named import study_text
+from mutransfer.workflows.studies import catalog, ladder
+from mutransfer.workflows.studies.catalog import study_text
 
 TINY = """# Question: is it tiny?
 # Command:  mutransfer demo
@@ -68,7 +68,7 @@ def test_listing_loads_no_torch() -> None:
 
 
 def test_a_sweep_is_run_as_the_demo_is(run, monkeypatch) -> None:
-    monkeypatch.setattr(named, "study_text", lambda name: TINY)
+    monkeypatch.setattr(catalog, "study_text", lambda name: TINY)
     status, out, err = run("demo -o store --workers 1")
     assert status == 0
     assert err.startswith("This trains a small transformer")
@@ -119,12 +119,12 @@ def test_a_ladder_s_verdicts_are_answers_but_what_cannot_be_told_is_none(
 BAD = {
     "studies run elether-ladder": (
         "UsageError: there is no study 'elether-ladder'\n"
-        "  why: a study that is guessed at would answer another question\n"
+        "  why: another study would answer another question\n"
         "  fix: did you mean 'eleuther-ladder'?\n"
     ),
     "studies show ../pyproject": (
         "UsageError: there is no study '../pyproject'\n"
-        "  why: a study that is guessed at would answer another question\n"
+        "  why: another study would answer another question\n"
         "  fix: choose from 'demo', 'demo-large', 'eleuther-ladder'\n"
     ),
     "studies show": (

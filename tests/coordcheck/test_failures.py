@@ -151,7 +151,7 @@ LINES = {
         "UsageError: wrong:sized() raised TypeError: sized() missing 1 required positional "
         "argument: 'rows'\n"
         "  why: the check trains your model for a few steps\n"
-        "  fix: let it give, without an argument, what loss(model, batch) is called with\n"
+        "  fix: make it callable without arguments; it returns the batch of loss(model, batch)\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --loss wrong:text": (
         "ModelError: loss='loss' cannot be called\n"

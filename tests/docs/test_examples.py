@@ -8,7 +8,7 @@ import pytest
 
 from mutransfer.cli.main import app
 from mutransfer.sweep import TrialStore, read_study
-from mutransfer.workflows import prepare, run_study
+from mutransfer.workflows import prepare_study, run_study
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,7 +36,7 @@ def test_study_files_are_valid(block, tmp_path) -> None:
 
 
 def test_the_example_of_a_stranger_s_script_is_ready_to_run() -> None:
-    ready = prepare(ROOT / "examples/nanogpt_style/study.toml")
+    ready = prepare_study(ROOT / "examples/nanogpt_style/study.toml")
     assert len(ready.trials) == 30
     ready.runner.check(ready.trials[0])
     assert "mutransfer" not in (ROOT / "examples/nanogpt_style/train.py").read_text()

@@ -16,7 +16,7 @@ from test_hostile_stores import documents, stored
 from watched import case_folder, command
 
 from mutransfer.rules import Plan
-from mutransfer.workflows import analyze_path, report_path
+from mutransfer.workflows import analyze_path, write_page
 
 MARKUP = [
     "<script>alert(1)</script>",
@@ -97,7 +97,7 @@ def harmless() -> Seen:
     with case_folder() as here:
         fill(stored(here), ["x"] * 8)
         results, report = analyze_path("s")  # once unwatched: drawing compiles templates of its own
-        report_path("s", "page.html", results=results, report=report)
+        write_page("s", "page.html", results=results, report=report)
         (here / "t.csv").write_text(table("sp", "1", "y", "z"))
         seen, other = reported(here, "s"), reported(here, "t.csv")
         assert seen is not None

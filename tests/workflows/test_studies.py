@@ -10,9 +10,11 @@ from mutransfer.analysis import analyze, load_results
 from mutransfer.errors import StudyError
 from mutransfer.records import StudySpec
 from mutransfer.records.lab import NUMERICS
+from mutransfer.report.text.analysis import verdict_text
 from mutransfer.rules import Plan
 from mutransfer.sweep import TrialStore, expand, lab_runner, read_study
-from mutransfer.workflows import named_study, run_study, stored_plans, verdict_text
+from mutransfer.workflows import named_study, run_study
+from mutransfer.workflows.analyze import stored_plans
 from mutransfer.workflows.studies.lab import relative_cost, same_training
 
 STUDY = """
@@ -153,7 +155,7 @@ def test_a_study_needs_exactly_one_thing_that_trains(tmp_path) -> None:
     text = STUDY.partition("[lab]")[0]
     assert complaint(tmp_path, text) == (
         "/bad.toml has neither [lab] nor [runner]\n"
-        "  why: a trial is trained by one thing: the lab, a command, or a Python function\n"
+        "  why: exactly one thing trains a trial: the lab, a command, or a Python function\n"
         "  fix: add [lab] for the built-in trainer, [runner] for your own command, or call "
         "run_study(study, runner=function)"
     )

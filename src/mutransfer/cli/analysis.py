@@ -15,7 +15,7 @@ from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Report
-    from mutransfer.workflows import Asked
+    from mutransfer.workflows import AnalysisOptions
 
 
 @Parameter(name="*")
@@ -70,7 +70,9 @@ def analyze(
         fail_on_no: Exit with status 1 if a group does not transfer, 3 if one is undetermined.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.workflows import analyze_path, published_answer, verdict_text
+    from mutransfer.literature.text import published_answer
+    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.workflows import analyze_path
 
     if published is not None:
         if fail_on_no:
@@ -118,7 +120,8 @@ def predict(
         plan: A plan for that width, from `mutransfer plan -o`: its factors join the snippet.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.workflows import predict_path, prediction_answer
+    from mutransfer.report.text.snippet import prediction_answer
+    from mutransfer.workflows import predict_path
 
     found = predict_path(_given(results), width, _asked(reading), group=group)
     return Answer(*prediction_answer(found, plan), DONE, json)
@@ -152,12 +155,12 @@ def report(
         reference: As for analyze.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.workflows import analyze_path, report_path
+    from mutransfer.workflows import analyze_path, write_page
 
     place = _given(results)
     default = place / "report.html" if os.path.isdir(place) else Path("report.html")
     found, answered = analyze_path(place, _asked(reading), threshold=threshold, reference=reference)
-    page, drawn = report_path(
+    page, drawn = write_page(
         place, output or default, results=found, report=answered, width=width, figures=figures
     )
     text = "\n".join(map(str, [page, *drawn]))
@@ -176,12 +179,12 @@ def _given(results: Path | None) -> Path:
     )
 
 
-def _asked(reading: Reading) -> Asked:
+def _asked(reading: Reading) -> AnalysisOptions:
     """Read the options that several commands share."""
-    from mutransfer.workflows import Asked
+    from mutransfer.workflows import AnalysisOptions
 
     window = {} if reading.window is None else {"window": reading.window}
-    return Asked(
+    return AnalysisOptions(
         columns=None if reading.columns is None else _pairs(reading.columns),
         scale=reading.scale,
         hyperparameter=reading.hyperparameter,

@@ -81,9 +81,9 @@ def check(
         figures: Write its figures into this folder, as PNG, SVG and PDF.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.workflows import check_named
+    from mutransfer.workflows import run_check
 
-    found: CoordCheck = check_named(
+    found: CoordCheck = run_check(
         build,
         batch,
         loss,

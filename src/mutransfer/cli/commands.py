@@ -111,10 +111,10 @@ def plan(
     """
     from mutransfer.parametrize import make_plan
     from mutransfer.rules import derivation, explain
-    from mutransfer.workflows import build_named, inputs_named
+    from mutransfer.workflows import load_build, load_inputs
 
     made = make_plan(
-        build_named(build),
+        load_build(build),
         base=base,
         target=target,
         probe=probe,
@@ -122,7 +122,7 @@ def plan(
         optimizer=optimizer,
         form=form,
         roles=roles_of(roles or ""),
-        example_inputs=None if example_inputs is None else inputs_named(example_inputs),
+        example_inputs=None if example_inputs is None else load_inputs(example_inputs),
     )
     if output is not None:
         _write(output, made.to_json())

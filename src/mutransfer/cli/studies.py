@@ -79,10 +79,11 @@ def sweep_answer(
 ) -> Answer:
     """Run a named sweep with its progress; answer with its verdicts, or with what failed."""
     from mutransfer.cli.progress import sweep_progress
-    from mutransfer.workflows import run_named, verdict_text
+    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.workflows import run_named_study
 
     with stopping() as stop, sweep_progress(intro) as progress:
-        ended = run_named(
+        ended = run_named_study(
             name,
             store=store,
             workers=workers,
@@ -122,6 +123,7 @@ def _ladder(spec: LadderSpec, output: Path | None, workers: Workers, json: bool)
             why="it would be ignored: one process checks rung after rung",
             fix=f"mutransfer studies run {spec.study.name}",
         )
+    from mutransfer.report.text.ladder import format_ladder
     from mutransfer.workflows import run_ladder
 
     ended = run_ladder(
@@ -129,6 +131,7 @@ def _ladder(spec: LadderSpec, output: Path | None, workers: Workers, json: bool)
         output=output,
         on_rung=lambda rung: print(f"checks {rung.name}", file=sys.stderr, flush=True),
     )
-    text = f"{ended.table()}\n\npages and ladder.json: {ended.folder}"
+    data = ended.to_json()
+    text = f"{format_ladder(data)}\n\npages and ladder.json: {ended.folder}"
     status = UNDETERMINED if ended.undetermined else DONE
-    return Answer(text, ended.to_json() | {"folder": str(ended.folder)}, status, json)
+    return Answer(text, data | {"folder": str(ended.folder)}, status, json)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mutransfer.records import TrialSpec
     from mutransfer.sweep import SweepSummary
     from mutransfer.sweep.status import StoreStatus
-    from mutransfer.workflows import Prepared
+    from mutransfer.workflows import PreparedStudy
 
 Workers = int | Literal["auto"]
 
@@ -141,9 +141,9 @@ def _failures(errors: Mapping[str, str], points: Mapping[str, Mapping[str, objec
 def _listed(study: Path, store: Path | None, chosen: Mapping[str, object], json: bool) -> Answer:
     """List a study's trials, and show the first command as it would be run."""
     from mutransfer.sweep import selected
-    from mutransfer.workflows import prepare
+    from mutransfer.workflows import prepare_study
 
-    ready = prepare(study)
+    ready = prepare_study(study)
     trials = selected(ready.study, ready.trials, chosen)
     lines = [f"{t.id[:12]}  {point_text(t.axes)}" for t in trials]
     data: dict[str, Any] = {"trials": [{"id": t.id, "axes": t.axes} for t in trials]}
@@ -166,7 +166,7 @@ def _num_done(store: Path, trials: Sequence[TrialSpec]) -> int:
     return sum(result is not None for _, result in TrialStore(store).known(trials))
 
 
-def _command_text(ready: Prepared, trial: TrialSpec) -> str | None:
+def _command_text(ready: PreparedStudy, trial: TrialSpec) -> str | None:
     """Write a trial's command so that it can be tried by hand; None where no command trains."""
     from mutransfer.sweep import CommandRun
 

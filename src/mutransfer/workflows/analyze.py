@@ -1,4 +1,4 @@
-"""This file is reading results: analysis, prediction, report with plans. No torch."""
+"""Analysis, prediction and report of a trial store or a results file, without torch."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from mutransfer.errors import StoreError
 from mutransfer.report.text.snippet import snippet
 from mutransfer.rules import Plan
 
-EXAMPLE_TARGET = 16  # times the largest width: the report's target where none is asked for
+# The default target of a report's predictions is this many times the largest width [assumed].
+EXAMPLE_TARGET = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """How results are to be read; None takes the study's own setting, else the usual.
+class AnalysisOptions:
+    """How to read results. None means the setting of the study, or else the default.
 
     Args:
-        columns: Our name -> the results' own.
+        columns: Our column name -> the name in the results.
         scale: The column that grows.
         hyperparameter: The column that is tuned.
         group_by: The columns that separate groups.
-        window: Half-width in ln(rate) of what counts as near the best.
+        window: Half-width in ln(rate) of the fit around the optimum.
     """
 
     columns: Mapping[str, str] | None = None
@@ -44,21 +45,21 @@ class Asked:
 
 def analyze_path(
     path: str | Path,
-    asked: Asked = Asked(),
+    options: AnalysisOptions = AnalysisOptions(),
     *,
     threshold: float | None = None,
     reference: str | None = None,
 ) -> tuple[Results, Report]:
-    """Load a store or a file and analyze it."""
-    results = load_results(path, columns=asked.columns)
+    """Load a store or a file, and analyze it."""
+    results = load_results(path, columns=options.columns)
     report = analyze(
         results,
-        scale=asked.scale,
-        hyperparameter=asked.hyperparameter,
-        group_by=asked.group_by,
+        scale=options.scale,
+        hyperparameter=options.hyperparameter,
+        group_by=options.group_by,
         threshold=threshold,
         reference=reference,
-        window=asked.window,
+        window=options.window,
     )
     return results, report
 
@@ -66,27 +67,26 @@ def analyze_path(
 def predict_path(
     path: str | Path,
     width: float,
-    asked: Asked = Asked(),
+    options: AnalysisOptions = AnalysisOptions(),
     *,
     group: str | None = None,
 ) -> list[Prediction]:
-    """Load a store or a file and predict for one group, or for every one."""
-    results = load_results(path, columns=asked.columns)
+    """Load a store or a file, and predict for one group or for all of them."""
     return predict_groups(
-        results,
+        load_results(path, columns=options.columns),
         width=width,
         group=group,
-        scale=asked.scale,
-        hyperparameter=asked.hyperparameter,
-        group_by=asked.group_by,
-        window=asked.window,
+        scale=options.scale,
+        hyperparameter=options.hyperparameter,
+        group_by=options.group_by,
+        window=options.window,
     )
 
 
 def stored_plans(path: str | Path) -> list[Plan]:
-    """Collect the plan of each parametrization at the largest width of a lab store.
+    """Return the plan of each parametrization at the largest width of a lab store.
 
-    The trainer leaves its plan in the attempt's folder; other stores have none.
+    The trainer saves its plan in the attempt's folder; other stores have no plans.
     """
     from mutransfer.sweep import TrialStore  # slow to import, and a file has no plans
 
@@ -96,18 +96,19 @@ def stored_plans(path: str | Path) -> list[Plan]:
         return []
     plans: dict[str, Plan] = {}
     for trial_id in store.ids():
-        # An attempt that has no result may have left half a plan.
+        # An attempt without a result may have left an incomplete plan.
         for result in sorted(store.folder(trial_id).glob("attempts/*/result.json"))[:1]:
-            written = result.parent / "plan.json"
-            if written.is_file() and not any(map(os.path.islink, [written, *written.parents[:2]])):
-                plan = Plan.from_json(written.read_text(errors="replace"))
-                best = plans.setdefault(plan.parametrization, plan)
-                if plan.target > best.target:
+            file = result.parent / "plan.json"
+            # A store is data from elsewhere: a link could point to any file.
+            if file.is_file() and not any(map(os.path.islink, [file, *file.parents[:2]])):
+                plan = Plan.from_json(file.read_text(errors="replace"))
+                largest = plans.setdefault(plan.parametrization, plan)
+                if plan.target > largest.target:
                     plans[plan.parametrization] = plan
     return [plans[name] for name in sorted(plans)]
 
 
-def report_path(
+def write_page(
     path: str | Path,
     output: str | Path,
     *,
@@ -117,44 +118,24 @@ def report_path(
     figures: str | Path | None = None,
     title: str = "",
 ) -> tuple[Path, list[Path]]:
-    """Write the page for a store or a file that was analyzed.
+    """Write the report page of a store or a file.
 
     Args:
         path: The store or the file.
         output: The page.
-        results: What was read from it.
-        report: What `analyze` answered.
-        width: Target of the predictions; 16 times the largest that was run by default.
+        results: The results loaded from `path`.
+        report: Their analysis.
+        width: Target of the predictions; 16 times the largest width by default.
         figures: A folder for the figures as PNG, SVG and PDF too.
         title: Heading of the page.
 
     Returns:
-        The page, and the figures.
+        The path of the page, and those of the figures.
     """
     from mutransfer.report import write_figures, write_report
 
-    study = Path(path) / "study.json"
-    predictions = report_predictions(results, report, width)
-    page = write_report(
-        output,
-        results=results,
-        report=report,
-        plan=stored_plans(path),
-        study=study.read_text(errors="replace") if study.is_file() else "",
-        title=title,
-        predictions=predictions,
-        snippets={each.group: snippet(each) for each in predictions},
-    )
-    drawn = [] if figures is None else write_figures(figures, report, predictions=predictions)
-    return page, drawn
-
-
-def report_predictions(
-    results: Results, report: Report, width: float | None = None
-) -> list[Prediction]:
-    """Predict for every group that has an optimum, as the report was asked."""
     largest = max(curve.width for group in report.values() for curve in group.curves)
-    return predict_groups(
+    predictions = predict_groups(
         results,
         width=width or EXAMPLE_TARGET * largest,
         scale=report.scale,
@@ -164,3 +145,17 @@ def report_predictions(
         draws=report.draws,
         seed=report.seed,
     )
+    study = Path(path) / "study.json"
+    page = write_report(
+        output,
+        results=results,
+        report=report,
+        plan=stored_plans(path),
+        study=study.read_text(errors="replace") if study.is_file() else "",
+        title=title,
+        predictions=predictions,
+        snippets={prediction.group: snippet(prediction) for prediction in predictions},
+    )
+    if figures is None:
+        return page, []
+    return page, write_figures(figures, report, predictions=predictions)

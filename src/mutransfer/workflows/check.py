@@ -1,4 +1,4 @@
-"""This file is a coordinate check of what the user names."""
+"""A coordinate check of user code that the command line refers to by name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from typing import Any, Literal
 import torch
 
 from mutransfer.coordcheck import CoordCheck, coord_check
-from mutransfer.errors import MutransferError, UsageError
+from mutransfer.errors import UsageError
 from mutransfer.rules import OPTIMIZERS, Role
-from mutransfer.workflows.user_code import build_named, inputs_named, object_named
+from mutransfer.workflows.user_code import (
+    call_without_arguments,
+    load_build,
+    load_inputs,
+    load_object,
+)
 
 WHY = "the check trains your model for a few steps"
 
 
-def check_named(
+def run_check(
     build: str,
     batch: str | None,
     loss: str | None,
@@ -37,26 +42,26 @@ def check_named(
     page: Path | None,
     figures: Path | None,
 ) -> CoordCheck:
-    """Check PKG.MOD:BUILD with the batch and the loss that stand beside it, or are named.
+    """Check PKG.MOD:BUILD; batch and loss default to those of the same module.
 
     Raises:
-        UsageError: A reference cannot be imported, or widths or rates cannot be read.
+        UsageError: A reference cannot be imported, or widths or rates cannot be parsed.
     """
-    beside = build.partition(":")[0]
+    module = build.partition(":")[0]
     check = coord_check(
-        build_named(build),
+        load_build(build),
         base=base,
         widths=_widths(widths, base),
-        batch=_batch(batch or f"{beside}:batch", _beside(beside, "batch", batch)),
-        loss=_beside(beside, "loss", loss),
+        batch=_batch(batch, module),
+        loss=_load_default(module, "loss", loss),
         parametrization=parametrization,
-        optimizer=_optimizer(optimizer, beside, own=parametrization is None),
+        optimizer=_optimizer(optimizer, module, is_own=parametrization is None),
         lr=_rate(lr),
         steps=steps,
         seeds=seeds,
         form=form,
         roles=roles,
-        example_inputs=None if example_inputs is None else inputs_named(example_inputs),
+        example_inputs=None if example_inputs is None else load_inputs(example_inputs),
         device=device,
         dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32,
     )
@@ -70,51 +75,47 @@ def check_named(
     return check
 
 
-def _beside(module: str, flag: str, given: str | None, name: str = "") -> Any:  # noqa: ANN401 - the user's own
-    """Import what is named, or what stands beside the model under its usual name."""
-    if given is not None:
-        return object_named(given, WHY)
+def _load_default(module: str, flag: str, reference: str | None, name: str = "") -> Any:  # noqa: ANN401 - the user's own
+    """Import the reference, or else the default name from the module of the model."""
+    if reference is not None:
+        return load_object(reference, WHY)
     fix = f"define '{name or flag}' in {module}, or name it: --{flag} MODULE:NAME"
-    return object_named(f"{module}:{name or flag}", WHY, fix)
+    return load_object(f"{module}:{name or flag}", WHY, fix)
 
 
-def _batch(reference: str, found: Any) -> Any:  # noqa: ANN401 - the user's own
-    """Take a batch, or call what makes one."""
-    if not callable(found):
-        return found
-    try:
-        return found()
-    except MutransferError:
-        raise
-    except Exception as problem:
-        raise UsageError(
-            f"{reference}() raised {type(problem).__name__}: {problem}",
-            why=WHY,
-            fix="let it give, without an argument, what loss(model, batch) is called with",
-        ) from problem
+def _batch(reference: str | None, module: str) -> Any:  # noqa: ANN401 - the user's own
+    """Import a batch, or call the function that makes one."""
+    batch = _load_default(module, "batch", reference)
+    if not callable(batch):
+        return batch
+    fix = "make it callable without arguments; it returns the batch of loss(model, batch)"
+    return call_without_arguments(batch, reference or f"{module}:batch", WHY, fix)
 
 
-def _optimizer(name: str | None, module: str, *, own: bool) -> Any:  # noqa: ANN401 - or a factory
-    """Take a known name as it is, and import anything else; own rates are in an own factory."""
+def _optimizer(name: str | None, module: str, *, is_own: bool) -> Any:  # noqa: ANN401 - or a factory
+    """Return a known name as it is, and import a factory.
+
+    The user's own parametrization sets its rates in a factory, so it needs one.
+    """
     if name is None:
-        return _beside(module, "optimizer", None, "make_optimizer") if own else "adamw"
-    return name if name in OPTIMIZERS or ":" not in name else object_named(name, WHY)
+        return _load_default(module, "optimizer", None, "make_optimizer") if is_own else "adamw"
+    return name if name in OPTIMIZERS or ":" not in name else load_object(name, WHY)
 
 
 def _widths(text: str, base: int) -> list[int]:
-    """Read '64,128,256'."""
+    """Parse '64,128,256'."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(
-            f"--widths {text} is no list of whole numbers",
+            f"--widths {text} is not a list of whole numbers",
             why="an exponent of width is fitted over several widths",
             fix=f"--widths {base},{2 * base},{4 * base},{8 * base}",
         ) from None
 
 
 def _rate(text: str) -> float | dict[str, float]:
-    """Read '0.01', '2^-6', or 'muon=0.02,adamw=0.003'.
+    """Parse '0.01', '2^-6', or 'muon=0.02,adamw=0.003'.
 
     Example:
         >>> _rate("2^-6"), _rate("muon=0.02, adamw=2^-8")
@@ -127,14 +128,14 @@ def _rate(text: str) -> float | dict[str, float]:
         return {name.strip(): _positive(value) for name, _, value in pairs}
     except (ValueError, OverflowError):
         raise UsageError(
-            f"--lr {text} is no positive rate",
+            f"--lr {text} is not a positive learning rate",
             why=WHY,
             fix="--lr 2^-6, --lr 0.01, or --lr muon=0.02,adamw=0.003",
         ) from None
 
 
 def _positive(text: str) -> float:
-    """Read a number, or a power of two."""
+    """Parse a positive number, or a power such as 2^-6."""
     base, power, exponent = text.strip().partition("^")
     value = float(base) ** float(exponent) if power else float(base)
     if not (isinstance(value, float) and 0 < value < math.inf):

@@ -1,4 +1,4 @@
-"""This file is finding what the user names: PKG.MOD:BUILD, and what stands beside it."""
+"""Imports of user code by reference, such as `PKG.MOD:BUILD`."""
 
 from __future__ import annotations
 
@@ -10,51 +10,57 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mutransfer.errors import UsageError, listed, nearest
+from mutransfer.errors import MutransferError, UsageError, listed, nearest
 
 INPUTS_WHY = "a forward pass shows how raw parameters are used"
 WHY = "the plan is made from the models that your function builds"
 
 
-def build_named(reference: str) -> Callable[[int], Any]:
+def load_build(reference: str) -> Callable[[int], Any]:
     """Import a factory from `package.module:function`; the current folder is importable.
 
     Raises:
-        UsageError: The reference cannot be read, imported, found or called.
+        UsageError: The reference is malformed, does not exist, or is not callable.
     """
-    found = object_named(reference, WHY)
-    if not callable(found):
-        module = _module(reference.partition(":")[0], WHY)
+    function = load_object(reference, WHY)
+    if not callable(function):
+        module = _import_module(reference.partition(":")[0], WHY)
         raise UsageError(
-            f"'{reference}' is {type(found).__name__}, not a function from a width to a model",
+            f"'{reference}' is {type(function).__name__}, not a function from a width to a model",
             why=WHY,
             fix=f"name one of {listed(n for n, v in vars(module).items() if callable(v))}",
         )
-    function: Callable[[int], Any] = found
-    return function
+    build: Callable[[int], Any] = function
+    return build
 
 
-def inputs_named(reference: str) -> Any:  # noqa: ANN401 - whatever the model is called with
-    """Import what a model is called with; a function of the width is passed on as it is.
+def load_inputs(reference: str) -> Any:  # noqa: ANN401 - whatever the model is called with
+    """Import the example inputs of a model. A function of the width is returned uncalled.
 
     Raises:
-        UsageError: The reference cannot be read, imported or found, or the function failed.
+        UsageError: The reference is malformed or does not exist, or the function failed.
     """
-    found = object_named(reference, INPUTS_WHY)
-    if not callable(found) or _takes_width(found):
-        return found
+    inputs = load_object(reference, INPUTS_WHY)
+    if not callable(inputs) or _takes_width(inputs):
+        return inputs
+    fix = "return what build(width) is called with: a tensor, a tuple, or a dict"
+    return call_without_arguments(inputs, reference, INPUTS_WHY, fix)
+
+
+def call_without_arguments(function: Callable[[], Any], reference: str, why: str, fix: str) -> Any:  # noqa: ANN401 - the user's own
+    """Call a function of the user's code, and turn its exceptions into a UsageError."""
     try:
-        return found()
+        return function()
+    except MutransferError:
+        raise
     except Exception as problem:
         raise UsageError(
-            f"{reference}() raised {type(problem).__name__}: {problem}",
-            why=INPUTS_WHY,
-            fix="let it give what build(width) is called with: a tensor, a tuple, or a dict",
+            f"{reference}() raised {type(problem).__name__}: {problem}", why=why, fix=fix
         ) from problem
 
 
 def _takes_width(function: Callable[..., Any]) -> bool:
-    """Tell a function of the width from one of no argument."""
+    """Return whether the function has a required argument."""
     try:
         inspect.signature(function).bind()
     except TypeError:
@@ -62,11 +68,11 @@ def _takes_width(function: Callable[..., Any]) -> bool:
     return False
 
 
-def object_named(reference: str, why: str, fix: str = "") -> Any:  # noqa: ANN401 - anything
-    """Import `package.module:name`; `fix` says what to do where there is no such name.
+def load_object(reference: str, why: str, fix: str = "") -> Any:  # noqa: ANN401 - anything
+    """Import `package.module:name`; `fix` is the advice where the name does not exist.
 
     Raises:
-        UsageError: The reference cannot be read, imported or found.
+        UsageError: The reference is malformed or does not exist.
     """
     module_name, colon, name = reference.partition(":")
     if not (module_name and colon and name):
@@ -75,18 +81,18 @@ def object_named(reference: str, why: str, fix: str = "") -> Any:  # noqa: ANN40
             why=why,
             fix="write MODULE:FUNCTION, for example my_model:build",
         )
-    found: Any = _module(module_name, why)
+    target: Any = _import_module(module_name, why)
     for part in name.split("."):
-        if not hasattr(found, part):
-            public = [n for n in vars(found) if not n.startswith("_")]
+        if not hasattr(target, part):
+            public = [n for n in vars(target) if not n.startswith("_")]
             fix = fix or nearest(part, public)
             raise UsageError(f"'{module_name}' has no '{name}'", why=why, fix=fix)
-        found = getattr(found, part)
-    return found
+        target = getattr(target, part)
+    return target
 
 
-def _module(name: str, why: str) -> ModuleType:
-    """Import a module; the current folder is importable."""
+def _import_module(name: str, why: str) -> ModuleType:
+    """Import a module, also from the current folder."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

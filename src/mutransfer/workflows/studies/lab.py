@@ -1,4 +1,4 @@
-"""This file is the built-in trainer as a sweep's runner, known without importing torch."""
+"""The built-in trainer as a runner of sweeps; torch is imported in the workers only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mutransfer.sweep.search.grid import lab_settings
 
 @dataclass(frozen=True, slots=True)
 class LabRun:
-    """Train one trial of the lab. Sent to workers, where torch is imported.
+    """Trains one trial with the built-in trainer. Workers receive it pickled.
 
     Args:
-        text: The user's text, or None for the embedded one.
+        text: The path of the user's text, or None for the embedded one.
         device: Where to train.
     """
 
@@ -23,15 +23,15 @@ class LabRun:
     device: str
 
     def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
-        """Train, and leave the plan beside the result."""
+        """Train, and save the plan next to the result."""
         from mutransfer.lab.trial import run_trial
 
         return run_trial(spec, text=self.text, device=self.device, trial_dir=trial_dir)
 
     def check(self, spec: TrialSpec) -> None:
-        """Find out before the first trial what would fail them all.
+        """Raise before the first trial what would make every trial fail.
 
-        torch is loaded for a text or device of the user's only: the rest is known to be there.
+        The embedded text and the CPU always exist, so they need no check, which would load torch.
         """
         if self.text is not None or self.device != "cpu":
             from mutransfer.lab.trial import check_possible
@@ -40,7 +40,7 @@ class LabRun:
 
 
 def same_training(spec: TrialSpec) -> str:
-    """Give equal keys to trials that are one training run.
+    """Return a key that is equal for trials that are the same training run.
 
     At the base width every factor of every parametrization is exactly 1, so they coincide.
     """
@@ -52,7 +52,10 @@ def same_training(spec: TrialSpec) -> str:
 
 
 def relative_cost(spec: TrialSpec) -> float:
-    """Estimate a trial's share of the work: parameters times tokens."""
+    """Return a trial's relative cost: parameters times tokens.
+
+    `lab.counts` has the exact numbers, but it loads torch. The order of trials needs none.
+    """
     s = lab_settings(spec)
     parameters = 12 * s.depth * s.width**2 + 512 * s.width
     return float(parameters * s.steps * s.batch * s.context)

@@ -1,4 +1,4 @@
-"""This file is a ladder's run: every rung checked, and what each repairs, in one table."""
+"""Ladder studies: a coordinate check per rung, and the rules that each rung repairs."""
 
 from __future__ import annotations
 
@@ -8,45 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mutransfer.coordcheck import CoordCheck
+from mutransfer.coordcheck import CoordCheck, Diagnosis, coord_check
+from mutransfer.lab.ladder_model import next_token_loss, rung_batch, rung_model, rung_optimizer
 from mutransfer.records.ladder import LadderSpec, Rule, RungTable
 from mutransfer.report import write_report
 from mutransfer.report.files import make_folder, write_file
-from mutransfer.workflows.studies.rungs import check_rung
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Blame:
-    """What a check blames: a rule, for parameters of a role.
-
-    Args:
-        fault: The rule.
-        role: Role of the parameters, or '' where it is none's.
-        power: The power of width by which the rule is off.
-    """
-
-    fault: str
-    role: str
-    power: float
-
-    @property
-    def rule(self) -> str:
-        """Name the rule, as 'hidden rate'."""
-        return f"{self.role} {self.fault}".strip()
-
-    def __str__(self) -> str:
-        return f"{self.rule} {self.power:+.2g}"
+FORM = "table-8"  # the form of nanoGPT-mup's rules [derived: its code]
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A rung and its verdict.
+    """A rung and its check.
 
     Args:
         name: Its name.
-        adds: The rule that it has and the rung before has not; None for SP.
+        adds: The rule that it adds to those of the previous rung; None for SP.
         check: The coordinate check of its implementation.
     """
 
@@ -55,14 +33,14 @@ class Rung:
     check: CoordCheck
 
     @property
-    def blamed(self) -> tuple[Blame, ...]:
-        """What its check blames."""
-        return tuple(Blame(one.fault, one.role, one.power) for one in self.check.diagnoses)
+    def broken_rules(self) -> tuple[str, ...]:
+        """The rules that the check finds broken, such as 'hidden rate', without repetition."""
+        return tuple(dict.fromkeys(map(_rule, self.check.diagnoses)))
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """Which step from SP to µP repairs what.
+    """The checks of all rungs, from SP to µP.
 
     Args:
         name: The study's name.
@@ -76,45 +54,22 @@ class Ladder:
 
     @property
     def undetermined(self) -> bool:
-        """Whether the outcome of some rung cannot be told."""
+        """Whether the outcome of some rung is undetermined."""
         return any(rung.check.outcome == "undetermined" for rung in self.rungs)
 
     def repaired(self, number: int) -> tuple[str, ...]:
-        """Name the rules that were blamed one rung before, and are no longer.
+        """Return the rules that were broken at the previous rung and no longer are.
 
-        A rung whose outcome cannot be told has repaired nothing that is known.
+        An undetermined check finds no broken rules, so it cannot show that one was repaired.
         """
         if number == 0 or self.rungs[number].check.outcome == "undetermined":
             return ()
-        now = {one.rule for one in self.rungs[number].blamed}
-        before = dict.fromkeys(one.rule for one in self.rungs[number - 1].blamed)
-        return tuple(rule for rule in before if rule not in now)
-
-    def table(self) -> str:
-        """Write one line per rung, then what the checks say of those that do not pass."""
-        heads = ["rung", "outcome", "blamed, power of width", "repaired"]
-        rows = [
-            [
-                rung.name,
-                rung.check.outcome,
-                ", ".join(map(str, rung.blamed)) or "–",
-                ", ".join(self.repaired(number)) or "–",
-            ]
-            for number, rung in enumerate(self.rungs)
-        ]
-        sizes = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-        lines = [
-            "  ".join(f"{cell:<{size}}" for cell, size in zip(row, sizes, strict=True)).rstrip()
-            for row in [heads, *rows]
-        ]
-        for rung in self.rungs:
-            said = [*(one.text for one in rung.check.diagnoses), *rung.check.reasons]
-            if said:
-                lines += ["", f"{rung.name}: {rung.check.outcome}", *(f"  {one}" for one in said)]
-        return "\n".join(lines)
+        still_broken = self.rungs[number].broken_rules
+        previous = self.rungs[number - 1].broken_rules
+        return tuple(rule for rule in previous if rule not in still_broken)
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain data for `json.dump`."""
+        """Return plain data for `json.dump`."""
         return {
             "schema": SCHEMA,
             "study": self.name,
@@ -124,8 +79,8 @@ class Ladder:
                     "adds": rung.adds,
                     "outcome": rung.check.outcome,
                     "blamed": [
-                        {"fault": one.fault, "role": one.role, "power": one.power}
-                        for one in rung.blamed
+                        {"fault": d.fault, "role": d.role, "power": d.power}
+                        for d in rung.check.diagnoses
                     ],
                     "repaired": list(self.repaired(number)),
                     "check": rung.check.to_json(),
@@ -134,9 +89,6 @@ class Ladder:
             ],
         }
 
-    def __str__(self) -> str:
-        return self.table()
-
 
 def run_ladder(
     spec: LadderSpec,
@@ -144,7 +96,7 @@ def run_ladder(
     output: Path | None = None,
     on_rung: Callable[[RungTable], None] = lambda rung: None,
 ) -> Ladder:
-    """Check every rung; write `ladder.json`, and a page for each.
+    """Check every rung; write `ladder.json`, and a page for each rung.
 
     Args:
         spec: The ladder.
@@ -152,12 +104,12 @@ def run_ladder(
         on_rung: Called before each rung.
 
     Raises:
-        ModelError: Widths, seeds or steps that decide nothing.
-        DataError: The embedded text cannot be kept as tokens.
+        ModelError: The widths, seeds or steps are too few to decide anything.
+        DataError: The embedded text cannot be stored as tokens.
         ResultsError: The folder cannot be written.
     """
     folder = Path("runs") / spec.study.name if output is None else output
-    make_folder(folder)  # refuse before the work, not after
+    make_folder(folder)  # an unwritable folder raises before the work, not after it
     rungs = []
     for number, table in enumerate(spec.rungs):
         on_rung(table)
@@ -169,3 +121,25 @@ def run_ladder(
     text = json.dumps(ladder.to_json(), indent=1, allow_nan=False)
     write_file(folder / "ladder.json", f"{text}\n".encode())
     return ladder
+
+
+def check_rung(spec: LadderSpec, rules: frozenset[Rule]) -> CoordCheck:
+    """Check the implementation with these rules as it is, without applying a plan."""
+    return coord_check(
+        lambda width: rung_model(spec, rules, width),
+        base=spec.check.base,
+        widths=spec.check.widths,
+        batch=rung_batch(spec),
+        loss=next_token_loss,
+        parametrization=None,
+        optimizer=lambda model: rung_optimizer(spec, rules, model),
+        lr=spec.check.lr,
+        steps=spec.check.steps,
+        seeds=spec.check.seeds,
+        form=FORM,
+    )
+
+
+def _rule(diagnosis: Diagnosis) -> str:
+    """Return the name of a broken rule, such as 'hidden rate'."""
+    return f"{diagnosis.role} {diagnosis.fault}".strip()

@@ -1,4 +1,4 @@
-"""This file is `run_study`: from a study to finished trials, whatever trains them."""
+"""Running a study: expand it into trials, and sweep them with the lab, a command or a function."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ StudySource = str | Path | Mapping[str, Any] | StudySpec
 
 @dataclass(frozen=True, slots=True)
 class StudyRun:
-    """A study's trials after a run.
+    """The result of running a study.
 
     Args:
-        store: The directory that holds them; `load_results` reads it.
-        summary: How many are done, diverged, failed.
+        store: The directory of the trials; `load_results` reads it.
+        summary: How many trials are done, diverged, failed.
     """
 
     store: Path
@@ -49,14 +49,14 @@ class StudyRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A study that is ready to run: its trials, and what trains them.
+class PreparedStudy:
+    """A study that is ready to run.
 
     Args:
         study: The study.
         trials: All of its trials.
-        runner: What trains.
-        options: What else the driver must know: checks, sharing, order, retries.
+        runner: The callable that trains one trial.
+        options: Options of the sweep driver: checks, sharing, order, retries.
     """
 
     study: StudySpec
@@ -66,11 +66,11 @@ class Prepared:
 
     @property
     def default_store(self) -> Path:
-        """Where its results go if nothing else is said."""
+        """Where the results go by default."""
         return Path("runs") / self.study.study.name
 
 
-def prepare(source: StudySource, runner: Callable[..., Any] | None = None) -> Prepared:
+def prepare_study(source: StudySource, runner: Callable[..., Any] | None = None) -> PreparedStudy:
     """Read a study and list its trials, without running anything.
 
     Args:
@@ -78,7 +78,7 @@ def prepare(source: StudySource, runner: Callable[..., Any] | None = None) -> Pr
         runner: A function that trains; only for a study with neither `[lab]` nor `[runner]`.
 
     Raises:
-        StudyError: The study is wrong, or a trial of it cannot be.
+        StudyError: The study or one of its trials is invalid.
         DataError: The lab's text cannot be read.
     """
     folder, where = Path(), "this study"
@@ -90,28 +90,27 @@ def prepare(source: StudySource, runner: Callable[..., Any] | None = None) -> Pr
         folder, where = Path(source).parent, str(source)
         study = read_study(source)
     trainers = {"[lab]": study.lab, "[runner]": study.runner, "runner=": runner}
-    named = [name for name, given in trainers.items() if given is not None]
-    if len(named) != 1:
+    names = [name for name, trainer in trainers.items() if trainer is not None]
+    if len(names) != 1:
         raise StudyError(
-            f"{where} has {' and '.join(named) or 'neither [lab] nor [runner]'}",
-            why="a trial is trained by one thing: the lab, a command, or a Python function",
+            f"{where} has {' and '.join(names) or 'neither [lab] nor [runner]'}",
+            why="exactly one thing trains a trial: the lab, a command, or a Python function",
             fix="add [lab] for the built-in trainer, [runner] for your own command, or call "
             "run_study(study, runner=function)",
         )
     if study.lab is not None:
-        return _lab(study, where, folder)
+        return _prepare_lab(study, where, folder)
     derived = dict(study.derived)
     if study.runner is not None:
         cwd = (folder / study.runner.cwd).resolve()
         command = CommandRun(study.runner, cwd, checkout_commit(cwd))
-        known = CommandRunner(command=study.runner.command, derived=derived)
-        trials = expand(study, known)
+        trials = expand(study, CommandRunner(command=study.runner.command, derived=derived))
         options = {"check": command.check, "retries": study.runner.retries}
-        return Prepared(study, _derivable(trials, where), command, options)
+        return PreparedStudy(study, _check_derived(trials, where), command, options)
     assert runner is not None
     function = FunctionRun(runner)
     trials = expand(study, CallableRunner(name=function.name, derived=derived))
-    return Prepared(study, _derivable(trials, where), function, {"check": function.check})
+    return PreparedStudy(study, _check_derived(trials, where), function, {"check": function.check})
 
 
 def run_study(
@@ -127,30 +126,30 @@ def run_study(
     on_start: Callable[[list[TrialSpec]], None] = lambda trials: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> StudyRun:
-    """Run a study's trials; run it again and it resumes.
+    """Run a study's trials. A second call resumes: finished trials are not run again.
 
-    Trials run in processes of their own, so that one that dies costs nothing else. In a notebook or
-    a script no `if __name__ == "__main__"` is needed.
+    Trials run in separate processes, so that a crash costs one trial only. A notebook or
+    a script needs no `if __name__ == "__main__"`.
 
     Args:
         study: A study file, its content as a mapping, or a validated study.
-        runner: A Python function that trains once and returns the loss (nats per token). It gets
-            every axis and derived value by name, and `trial_dir` if it has such a parameter.
-            Instead of the loss it may return a mapping with 'loss' and, if it likes, 'curve',
-            'tokens', 'flops', 'parameters', 'diverged_at'. A loss that is not finite is a diverged
-            trial. Results are kept under the function's name; an edited function is refused the
-            results of its former version.
+        runner: A Python function that trains once and returns the loss (nats per token). It is
+            called with every axis and derived value by name, and with `trial_dir` if it has such a
+            parameter. Instead of the loss it may return a mapping with 'loss' and optionally
+            'curve', 'tokens', 'flops', 'parameters', 'diverged_at'. A loss that is not finite
+            marks the trial as diverged. Results are stored under the function's name; results of
+            an edited function are not mixed with those of its former version, but refused.
         store: Where results go; `runs/<name>` by default.
         executor: Where trials run: 'local', or an object with the same contract.
         workers: Processes of the local executor, one thread each; 'auto' is one per GPU or core.
         only: Run these trials only, for example {"width": [64, 128]}.
-        retry_failed: Try failed trials however often they failed in former runs.
-        stop: Once this event is set no trial is started, and those that run are waited for.
+        retry_failed: Retry failed trials, however often they failed in former runs.
+        stop: Once this event is set, no trial is started, and running trials are waited for.
         on_start: Called with all trials to run before the first one starts.
-        on_outcome: Called with each trial's outcomes, those already in the store first.
+        on_outcome: Called with the outcome of each trial, those already in the store first.
 
     Raises:
-        StudyError: The study is wrong.
+        StudyError: The study is invalid.
         StoreError: The store cannot be read or written.
         DataError: The lab's text cannot be read.
 
@@ -163,53 +162,54 @@ def run_study(
         >>> run.summary.done, run.summary.failed
         (4, {})
     """
-    ready = prepare(study, runner)
-    chosen = selected(ready.study, ready.trials, only or {})
-    place = LocalExecutor(workers) if executor == "local" else executor
-    where = Path(store or ready.default_store)
-    if chosen and not os.path.exists(where):
-        ready.options["check"](chosen[0])  # nothing is made for a study that cannot run
-    home = TrialStore(where, create=True)
-    aside = len(set(home.ids()) - {trial.id for trial in ready.trials})
-    if isinstance(ready.runner, FunctionRun):
+    prepared = prepare_study(study, runner)
+    trials = selected(prepared.study, prepared.trials, only or {})
+    # A wrong number of workers is refused before anything is printed or created.
+    chosen_executor = LocalExecutor(workers) if executor == "local" else executor
+    path = Path(store or prepared.default_store)
+    if trials and not os.path.exists(path):
+        prepared.options["check"](trials[0])  # a study that cannot run leaves no folder behind
+    trial_store = TrialStore(path, create=True)
+    num_others = len(set(trial_store.ids()) - {trial.id for trial in prepared.trials})
+    if isinstance(prepared.runner, FunctionRun):
         check_function(
-            ready.runner.function,
-            ready.runner.name,
-            home.path,
-            done=lambda: sum(home.is_done(trial.id) for trial in ready.trials),
+            prepared.runner.function,
+            prepared.runner.name,
+            trial_store.path,
+            done=lambda: sum(trial_store.is_done(trial.id) for trial in prepared.trials),
         )
-    home.write_study(ready.study, ready.trials)
-    on_start(chosen)
+    trial_store.write_study(prepared.study, prepared.trials)
+    on_start(trials)
     summary = run_sweep(
-        chosen,
-        home,
-        runner=ready.runner,
-        executor=place,
+        trials,
+        trial_store,
+        runner=prepared.runner,
+        executor=chosen_executor,
         retry_failed=retry_failed,
         stop=stop,
         on_outcome=on_outcome,
-        **ready.options,
+        **prepared.options,
     )
-    summary.aside = aside
-    return StudyRun(home.path, summary)
+    summary.aside = num_others
+    return StudyRun(trial_store.path, summary)
 
 
-def _lab(study: StudySpec, where: str, folder: Path) -> Prepared:
+def _prepare_lab(study: StudySpec, where: str, folder: Path) -> PreparedStudy:
     """Prepare a study of the built-in trainer."""
     assert study.lab is not None
     text = None if study.lab.text is None else str((folder / study.lab.text).resolve())
-    known = lab_runner(
+    runner = lab_runner(
         study.lab, numerics=NUMERICS, data=corpus_hash(text), derived=dict(study.derived)
     )
-    trials = expand(study, known)
+    trials = expand(study, runner)
     check_lab_trials(trials, where=where)
     run = LabRun(text, study.lab.device)
     options = {"check": run.check, "same": same_training, "cost": relative_cost}
-    return Prepared(study, trials, run, options)
+    return PreparedStudy(study, trials, run, options)
 
 
-def _derivable(trials: Sequence[TrialSpec], where: str) -> list[TrialSpec]:
-    """Insist that every derived value is a number at every point of the grid."""
+def _check_derived(trials: Sequence[TrialSpec], where: str) -> list[TrialSpec]:
+    """Return the trials, or raise if a derived value is not a number somewhere on the grid."""
     for trial in trials:
         try:
             _ = trial.values

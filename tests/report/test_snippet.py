@@ -9,7 +9,7 @@ from torch import nn
 from mutransfer.analysis import Estimate, Prediction
 from mutransfer.errors import UsageError
 from mutransfer.parametrize import apply, make_plan, param_groups
-from mutransfer.workflows import snippet
+from mutransfer.report.text.snippet import snippet
 
 NOWHERE = Estimate(undetermined="not asked")
 

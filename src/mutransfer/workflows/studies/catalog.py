@@ -1,4 +1,4 @@
-"""This file is the named studies: those that ship with the package, listed, shown and run."""
+"""Named studies: the study files that ship with the package, described, read and run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mutransfer.analysis import Report
 from mutransfer.errors import StudyError, UsageError, nearest
 from mutransfer.records import LadderSpec, StudySpec, TrialSpec
 from mutransfer.sweep import Outcome
-from mutransfer.workflows.analyze import analyze_path, report_path
+from mutransfer.workflows.analyze import analyze_path, write_page
 from mutransfer.workflows.studies.run import StudyRun, run_study
 
 
 @dataclass(frozen=True, slots=True)
 class NamedStudy:
-    """A study that ships with the package, as its file's first comments describe it.
+    """A study that ships with the package, as described by the comments that open its file.
 
     Args:
-        name: What `mutransfer studies run` takes.
-        question: What it asks.
-        source: Where the question, or the expected answer, is from.
-        command: What runs it.
-        expected: The answer that it is expected to give.
+        name: The argument of `mutransfer studies run`.
+        question: The question that it answers.
+        source: The source of the question, or of the expected answer.
+        command: The command that runs it.
+        expected: The expected answer.
     """
 
     name: str
@@ -43,12 +43,12 @@ class NamedStudy:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedRun:
-    """What a named sweep leaves behind.
+class NamedStudyRun:
+    """The result of running a named sweep.
 
     Args:
         run: Its trials and their store.
-        report: The verdicts, or None where trials failed.
+        report: The analysis, or None where trials failed.
         page: The HTML page, or None.
     """
 
@@ -58,22 +58,22 @@ class NamedRun:
 
 
 def named_studies() -> list[NamedStudy]:
-    """Describe every study that ships with the package, by name."""
-    return [_described(name, study_text(name)) for name in _names()]
+    """Return the descriptions of all named studies, sorted by name."""
+    return [_description(name, study_text(name)) for name in _names()]
 
 
 def study_text(name: str) -> str:
-    """Give a named study's file, as it stands.
+    """Return the file of a named study.
 
     Raises:
         UsageError: There is no study of this name.
     """
-    known = _names()
-    if name not in known:
+    names = _names()
+    if name not in names:
         raise UsageError(
             f"there is no study '{name}'",
-            why="a study that is guessed at would answer another question",
-            fix=nearest(name, known),
+            why="another study would answer another question",
+            fix=nearest(name, names),
         )
     return (files("mutransfer") / "studies" / f"{name}.toml").read_text(encoding="utf-8")
 
@@ -93,7 +93,7 @@ def named_study(name: str) -> StudySpec | LadderSpec:
     return kind.read(data, error=StudyError, where=f"{name}.toml")
 
 
-def run_named(
+def run_named_study(
     name: str,
     *,
     store: Path | None = None,
@@ -101,41 +101,41 @@ def run_named(
     stop: threading.Event | None = None,
     on_start: Callable[[list[TrialSpec]], None] = lambda trials: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
-) -> NamedRun:
-    """Run a named sweep's trials, analyze them, write the page; what is done is not done again."""
+) -> NamedStudyRun:
+    """Run the remaining trials of a named sweep, analyze them, and write the page."""
     study = named_study(name)
     assert isinstance(study, StudySpec), f"{name} has no trials"
     run = run_study(
         study, store=store, workers=workers, stop=stop, on_start=on_start, on_outcome=on_outcome
     )
     if run.summary.done < run.summary.total:
-        return NamedRun(run, None, None)
+        return NamedStudyRun(run, None, None)
     results, report = analyze_path(run.store)
     page = run.store / "report.html"
+    # Writing the page takes seconds: where no trial was added, the page is still true.
     if run.summary.ran or run.summary.shared or not page.exists():
-        title = _described(name, study_text(name)).title
-        report_path(run.store, page, results=results, report=report, title=title)
-    return NamedRun(run, report, page)
+        title = _description(name, study_text(name)).title
+        write_page(run.store, page, results=results, report=report, title=title)
+    return NamedStudyRun(run, report, page)
 
 
 def _names() -> list[str]:
-    """List the study files."""
-    folder = files("mutransfer") / "studies"
-    found = (entry.name for entry in folder.iterdir())
-    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
+    """List the names of the study files."""
+    entries = (entry.name for entry in (files("mutransfer") / "studies").iterdir())
+    return sorted(name.removesuffix(".toml") for name in entries if name.endswith(".toml"))
 
 
-def _described(name: str, text: str) -> NamedStudy:
-    """Read the comments that a study file begins with; each may go on over several lines."""
-    said = dict.fromkeys(("question", "source", "command", "expected"), "")
+def _description(name: str, text: str) -> NamedStudy:
+    """Parse the comments that open a study file; each may continue over several lines."""
+    comments = dict.fromkeys(("question", "source", "command", "expected"), "")
     current = None
     for line in text.splitlines():
         comment = line.removeprefix("#").strip()
         if not line.startswith("#") or not comment:
             break
         key, colon, rest = comment.partition(":")
-        if colon and key.lower() in said:
+        if colon and key.lower() in comments:
             current, comment = key.lower(), rest
         if current is not None:
-            said[current] = f"{said[current]} {comment.strip()}".strip()
-    return NamedStudy(name, **said)
+            comments[current] = f"{comments[current]} {comment.strip()}".strip()
+    return NamedStudy(name, **comments)

@@ -1,4 +1,4 @@
-"""This file is one rung of a ladder: a decoder with some of µP's rules, written by hand."""
+"""Hand-written µP, rule by rule: the decoder and optimizer that a ladder of checks examines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mutransfer.coordcheck import CoordCheck, coord_check
 from mutransfer.lab.data.batches import TrainingBatches
 from mutransfer.lab.data.tokens import tokens_of
 from mutransfer.lab.decoder import Decoder
@@ -16,29 +15,11 @@ from mutransfer.records.ladder import LadderSpec, Rule
 
 # Shape legend: B batch, T time, W window of context + 1 tokens, V vocabulary.
 
-FORM = "table-8"  # the rules of nanoGPT-mup are those of this form [derived: its code]
 BETAS = (0.9, 0.95)  # of nanoGPT [derived: its code]
 
 
-def check_rung(spec: LadderSpec, rules: frozenset[Rule]) -> CoordCheck:
-    """Check the implementation that has these rules, as anybody's own: nothing is applied."""
-    return coord_check(
-        lambda width: rung_model(spec, rules, width),
-        base=spec.check.base,
-        widths=spec.check.widths,
-        batch=rung_batch(spec),
-        loss=next_token_loss,
-        parametrization=None,
-        optimizer=lambda model: rung_optimizer(spec, rules, model),
-        lr=spec.check.lr,
-        steps=spec.check.steps,
-        seeds=spec.check.seeds,
-        form=FORM,
-    )
-
-
 def rung_model(spec: LadderSpec, rules: frozenset[Rule], width: int) -> Decoder:
-    """Build the decoder: one standard deviation for every weight, but for what the rules say."""
+    """Build a decoder whose weights share one standard deviation, unless a rule changes it."""
     model = Decoder(
         DecoderShape(
             width=width,
@@ -60,7 +41,7 @@ def rung_model(spec: LadderSpec, rules: frozenset[Rule], width: int) -> Decoder:
 def rung_optimizer(
     spec: LadderSpec, rules: frozenset[Rule], model: nn.Module
 ) -> torch.optim.Optimizer:
-    """Make AdamW: one rate for everything, but for hidden matrices where the rules say so."""
+    """Make AdamW with one rate; the rule 'hidden rate' lowers that of hidden matrices."""
     assert isinstance(model, Decoder)
     ratio = model.shape.width / spec.check.base
     hidden: list[nn.Parameter] = []
@@ -76,7 +57,7 @@ def rung_optimizer(
 
 
 def rung_batch(spec: LadderSpec) -> Tensor:
-    """Cut windows of the embedded text, of shape BW; the same for every rung."""
+    """Return windows of the embedded text, of shape BW; they are the same for every rung."""
     text = TrainingBatches(
         tokens_of().train, batch=spec.model.rows, context=spec.model.context, seed=0
     )
@@ -84,11 +65,11 @@ def rung_batch(spec: LadderSpec) -> Tensor:
 
 
 def next_token_loss(model: nn.Module, windows_BW: Tensor) -> Tensor:
-    """Give the cross-entropy of each next token, in nats."""
+    """Return the mean cross-entropy of the next token, in nats."""
     logits_BTV: Tensor = model(windows_BW[:, :-1])
     return F.cross_entropy(logits_BTV.flatten(0, 1), windows_BW[:, 1:].flatten())
 
 
 def _is_hidden(name: str) -> bool:
-    """Tell the matrices whose both sides grow with width: all those of the blocks."""
+    """Return whether both axes of a matrix grow with width: those of the blocks do."""
     return name.startswith("blocks.")
