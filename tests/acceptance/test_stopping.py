@@ -107,7 +107,7 @@ def test_sigterm_ends_long_programs_within_ten_seconds(sweep, stubborn) -> None:
     took, said = stop(study, driver, signal.SIGTERM)
     assert took < 10
     assert driver.returncode == 130
-    assert "terminated: trials that run have 4 s to end" in said
+    assert "terminated: running trials have 4 s to end" in said
     assert wait_until(lambda: not family(study.log), 1)
     assert (study.done(), study.errors(), study.held()) == (set(), {}, [])
     status, said = study.run()
@@ -121,7 +121,7 @@ def test_one_interrupt_lets_running_trials_end_and_starts_no_more(sweep) -> None
     driver = study.start()
     _, said = stop(study, driver, signal.SIGINT)
     assert driver.returncode == 130
-    assert "stopped: what was finished is kept; the same command goes on" in said
+    assert "stopped: finished trials are kept; run the same command again to resume" in said
     assert len(study.done()) == 2
     assert study.done() == set(study.started())
     assert (study.errors(), study.held(), family(study.log)) == ({}, [], [])
@@ -135,7 +135,7 @@ def test_two_interrupts_end_within_seconds(sweep) -> None:
     took, said = stop(study, driver, signal.SIGINT, signal.SIGINT)
     assert took < 5
     assert driver.returncode == 130
-    assert "interrupted: what was finished is kept; the same command goes on" in said
+    assert "interrupted: finished trials are kept; run the same command again to resume" in said
     assert wait_until(lambda: not family(study.log), 1)
     assert (study.done(), study.errors(), study.held()) == (set(), {}, [])
     assert study.run()[0] == 0
@@ -170,7 +170,7 @@ def test_a_killed_worker_costs_its_trial_and_no_other(sweep) -> None:
     trial = kill_a_worker(study, driver)
     said, _ = driver.communicate(timeout=30)
     assert driver.returncode == 4
-    assert "failed, 1 times: killed by signal 9, perhaps out of memory" in said
+    assert "1 trial failed: killed by signal 9, perhaps out of memory" in said
     assert study.errors() == {trial: "killed by signal 9, perhaps out of memory"}
     assert len(study.done()) == 3
     assert not family(study.log)

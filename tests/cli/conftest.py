@@ -1,10 +1,10 @@
-"""A folder with a model and a CSV file, and a command run in it."""
+"""A fixture that runs a command in a folder with a model and a CSV file."""
 
 import sys
 
 import pytest
 
-from mutransfer.cli import main as entry
+from mutransfer.cli import main
 
 MODEL = """
 from torch import nn
@@ -33,15 +33,15 @@ LOSSES = """width,lr,seed,loss
 
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty folder; give its status, stdout and stderr."""
+    """Return a function that runs a command line and returns its status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toy_model.py").write_text(MODEL)
     (tmp_path / "losses.csv").write_text(LOSSES)
 
     def call(line: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            entry(line.split())
-        return (ended.value.code, *capsys.readouterr())
+        with pytest.raises(SystemExit) as exit_:
+            main(line.split())
+        return (exit_.value.code, *capsys.readouterr())
 
     yield call
     sys.modules.pop("toy_model", None)

@@ -1,4 +1,4 @@
-"""The command line: frozen flags, exit statuses, one JSON document, three lines on error."""
+"""The command line: its flags, exit statuses, JSON documents and errors."""
 
 import inspect
 import json
@@ -8,35 +8,35 @@ from dataclasses import fields
 
 import pytest
 
-from mutransfer.cli.analysis import Reading
 from mutransfer.cli.app import app
+from mutransfer.cli.commands.analysis import ReadOptions
 from mutransfer.workflows import load_inputs
 
 FLAGS = {
-    "analyze": "results reading published threshold reference fail_on_no json",
+    "analyze": "results options published threshold reference fail_on_no json",
     "check": "build base widths batch loss parametrization optimizer lr steps seeds form roles "
     "example_inputs device dtype report figures json",
     "demo": "scale output workers json",
     "plan": "build base target probe parametrization optimizer form roles "
     "example_inputs parameter output json",
-    "predict": "results reading width group plan json",
-    "report": "results reading output figures width threshold reference json",
+    "predict": "results options width group plan json",
+    "report": "results options output figures width threshold reference json",
     "rules": "name optimizer json",
     "studies": "action name output workers json",
     "sweep": "study store workers only retry_failed dry_run status json",
 }
 
-READING = "columns scale hyperparameter group_by window"
+READ_OPTIONS = "columns scale hyperparameter group_by window"
 
 
 def test_commands_and_flags_are_frozen() -> None:
-    found = {
+    flags = {
         name: " ".join(inspect.signature(app[name].default_command).parameters)
         for name in app
         if not name.startswith("-")
     }
-    assert found == FLAGS
-    assert " ".join(field.name for field in fields(Reading)) == READING
+    assert flags == FLAGS
+    assert " ".join(field.name for field in fields(ReadOptions)) == READ_OPTIONS
 
 
 @pytest.mark.parametrize("command", FLAGS)
@@ -53,7 +53,7 @@ def test_rules_are_printed_with_their_source(run) -> None:
     assert "fan_in^-1/2" in out
 
 
-def test_rules_without_a_name_list_the_hybrids_in_one_line(run) -> None:
+def test_rules_without_a_name_end_with_one_line_of_hybrids(run) -> None:
     status, out, _ = run("rules")
     assert status == 0
     assert [line.split(":")[0] for line in out.splitlines() if "mup-last" in line] == [
@@ -65,18 +65,18 @@ def test_rules_without_a_name_list_the_hybrids_in_one_line(run) -> None:
     assert "attention scale: (head width)^-1/2" in out
 
 
-def test_a_plan_is_printed_saved_and_derived(run, tmp_path) -> None:
+def test_a_plan_is_printed_saved_and_explained(run, tmp_path) -> None:
     status, out, _ = run("plan toy_model:build --base 16 --target 64 -o plan.json")
     assert status == 0
     assert "width multiplier 4" in out
     from mutransfer.rules import Plan
 
     assert Plan.from_json((tmp_path / "plan.json").read_text())["1.weight"].lr_factor == 0.25
-    _, derived, _ = run("plan toy_model:build --base 16 --target 64 --parameter 2.weight")
-    assert "role      output" in derived
+    _, derivation, _ = run("plan toy_model:build --base 16 --target 64 --parameter 2.weight")
+    assert "role      output" in derivation
 
 
-def test_a_plan_for_muon_says_who_takes_what(run) -> None:
+def test_a_plan_for_muon_names_the_optimizer_of_each_parameter(run) -> None:
     status, out, _ = run("plan toy_model:build --base 16 --target 64 --optimizer muon-match-rms")
     assert status == 0
     rows = [line.split() for line in out.splitlines() if ".weight" in line]
@@ -88,24 +88,24 @@ def test_a_plan_for_muon_says_who_takes_what(run) -> None:
 def test_roles_are_set_on_the_command_line(run) -> None:
     line = "plan toy_model:build --base 16 --target 64 --parameter 2.weight --roles"
     assert "role      bottleneck: set by roles=" in run(f"{line} 2.weight=bottleneck")[1]
-    assert run(f"{line} 2.weight=botleneck")[2].startswith("RoleError: roles={'2.weight'")
+    assert run(f"{line} 2.weight=botleneck")[2].startswith("RoleError: --roles 2.weight=botleneck ")
 
 
-def test_a_parameters_derivation_is_data_too(run) -> None:
+def test_a_derivation_has_a_json_document(run) -> None:
     line = "plan toy_model:build --base 16 --target 64 --parameter 1.weight --json"
-    found = json.loads(run(line)[1])
-    assert (found["schema"], found["parameter"], found["role"]) == (1, "1.weight", "hidden")
-    assert found["lr"] == {
+    data = json.loads(run(line)[1])
+    assert (data["schema"], data["parameter"], data["role"]) == (1, "1.weight", "hidden")
+    assert data["lr"] == {
         "value": 0.25, "rule": "fan_in^-1", "steps": "fan_in^-1 = 4^-1 = 0.25",
     }  # fmt: skip
-    assert [(axis["base"], axis["target"]) for axis in found["axes"]] == [(16, 64), (16, 64)]
+    assert [(axis["base"], axis["target"]) for axis in data["axes"]] == [(16, 64), (16, 64)]
 
 
-def test_rules_are_data_too(run) -> None:
-    found = json.loads(run("rules mup --json")[1])["rules"]["mup"]
-    assert found["forms"]["table-8"]["hidden"]["lr_entrywise"] == "fan_in^-1"
-    assert found["forms"]["table-8"]["vector"]["lr_spectral"] is None
-    assert "arXiv:2203.03466, Table 8" in found["source"][0]
+def test_a_table_of_rules_has_a_json_document(run) -> None:
+    table = json.loads(run("rules mup --json")[1])["rules"]["mup"]
+    assert table["forms"]["table-8"]["hidden"]["lr_entrywise"] == "fan_in^-1"
+    assert table["forms"]["table-8"]["vector"]["lr_spectral"] is None
+    assert "arXiv:2203.03466, Table 8" in table["source"][0]
 
 
 GAINED = """
@@ -127,13 +127,10 @@ batch = tensor, torch.zeros(3, 2)
 def loss(model, batch):
     return (model(batch[0]) - batch[1]).square().mean()
 
-def made():
+def make_inputs():
     return (tensor,)
 
-def broken():
-    return tensor["x"]
-
-def of_width(width):
+def inputs_at(width):
     return {"x": tensor}
 """
 
@@ -145,8 +142,8 @@ def gained(tmp_path):
     sys.modules.pop("gained", None)
 
 
-@pytest.mark.parametrize("inputs", ["tensor", "made"])
-def test_example_inputs_show_what_shapes_cannot_tell(inputs, run, gained) -> None:
+@pytest.mark.parametrize("inputs", ["tensor", "make_inputs"])
+def test_example_inputs_determine_a_role_that_shapes_do_not(inputs, run, gained) -> None:
     line = "plan gained:Gained --base 16 --target 64 --parameter gain"
     assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
     status, out, _ = run(f"{line} --example-inputs gained:{inputs}")
@@ -154,16 +151,18 @@ def test_example_inputs_show_what_shapes_cannot_tell(inputs, run, gained) -> Non
     assert "role      vector" in out
 
 
-def test_a_check_takes_example_inputs_too(run, gained) -> None:
+def test_a_check_uses_example_inputs(run, gained) -> None:
     line = "check gained:Gained --base 16 --widths 16,64,256 --steps 3"
     assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
     assert run(f"{line} --example-inputs gained:tensor")[1].startswith("coordinate check: ")
 
 
-def test_example_inputs_of_each_width_are_passed_on(tmp_path, gained, monkeypatch) -> None:
+def test_a_function_of_the_width_is_passed_on_as_example_inputs(
+    tmp_path, gained, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_inputs("gained:of_width") is sys.modules["gained"].of_width
-    assert load_inputs("gained:made") == (sys.modules["gained"].tensor,)
+    assert load_inputs("gained:inputs_at") is sys.modules["gained"].inputs_at
+    assert load_inputs("gained:make_inputs") == (sys.modules["gained"].tensor,)
 
 
 @pytest.mark.parametrize(
@@ -190,21 +189,21 @@ def test_json_has_no_nan(run, tmp_path) -> None:
     json.loads(out, parse_constant=lambda name: pytest.fail(name))
 
 
-BAD = {
+ERRORS = {
     "rulez": (
         'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: analyze, '
-        "predict, report, check, sweep, studies, demo, rules, ...\n"
-        "  why: a command that is guessed at would do something else, silently\n"
+        "predict, report, check, sweep, studies, demo, plan, ...\n"
+        "  why: guessing what was meant could silently run something else\n"
         "  fix: see `mutransfer --help`\n"
     ),
     "demo --scale huge": (
         'UsageError: invalid value "huge" for --scale. Choose from: "small", "large"\n'
-        "  why: a command that is guessed at would do something else, silently\n"
+        "  why: guessing what was meant could silently run something else\n"
         "  fix: see `mutransfer demo --help`\n"
     ),
     "sweep": (
-        "UsageError: no study is named\n"
-        "  why: a study file says which trials to run\n"
+        "UsageError: no study file is given\n"
+        "  why: a study file defines which trials to run\n"
         "  fix: mutransfer sweep study.toml, or mutransfer sweep --status runs/NAME\n"
     ),
     "demo --workers -3": (
@@ -240,7 +239,7 @@ BAD = {
     ),
     "plan toy_model:build --base 16 --target 64 -o no/plan.json": (
         "UsageError: cannot write no/plan.json: No such file or directory\n"
-        "  why: the plan is to travel with your checkpoint\n"
+        "  why: the plan should be stored next to your checkpoints\n"
         "  fix: name a file in a folder that exists: -o plan.json\n"
     ),
     "sweep no.toml": (
@@ -251,13 +250,13 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("line", BAD)
-def test_wrong_input_gets_three_lines_on_stderr_and_status_2(line, run) -> None:
+@pytest.mark.parametrize("line", ERRORS)
+def test_an_error_is_printed_in_three_lines_on_stderr_and_exits_with_2(line, run) -> None:
     status, out, err = run(line)
-    assert (status, out, err) == (2, "", BAD[line])
+    assert (status, out, err) == (2, "", ERRORS[line])
 
 
-def test_a_bug_of_ours_is_status_70_and_says_so(run, monkeypatch) -> None:
+def test_an_internal_error_exits_with_70_and_asks_for_a_report(run, monkeypatch) -> None:
     import mutransfer.rules
 
     monkeypatch.setattr(mutransfer.rules, "explain", lambda *a, **k: 1 / 0)
@@ -265,25 +264,27 @@ def test_a_bug_of_ours_is_status_70_and_says_so(run, monkeypatch) -> None:
     assert (status, out) == (70, "")
     assert err == (
         "ZeroDivisionError: division by zero\n"
-        "  why: this is a bug of mutransfer, not a mistake of yours\n"
-        "  fix: run the same with --debug and report what it prints\n"
+        "  why: this is a bug in mutransfer, not a mistake of yours\n"
+        "  fix: run the same command with --debug and report what it prints\n"
     )
     assert "Traceback" in run("rules mup --debug")[2]
 
 
-def test_an_interrupt_is_status_130_and_promises_nothing_is_lost(run, monkeypatch) -> None:
+def test_an_interrupt_exits_with_130(run, monkeypatch) -> None:
     import mutransfer.rules
 
-    def interrupted(*args, **keywords):
+    def interrupt(*args, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mutransfer.rules, "explain", interrupted)
+    monkeypatch.setattr(mutransfer.rules, "explain", interrupt)
     status, _, err = run("rules mup")
     assert status == 130
-    assert err == "\ninterrupted: what was finished is kept; the same command goes on\n"
+    assert err == (
+        "\ninterrupted: finished trials are kept; run the same command again to resume\n"
+    )
 
 
-def test_a_reader_that_stops_early_is_no_error() -> None:
+def test_a_closed_pipe_is_not_an_error() -> None:
     line = f"{sys.executable} -m mutransfer.cli rules | head -1"
     shown = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("mup: ")

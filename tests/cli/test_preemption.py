@@ -1,4 +1,4 @@
-"""Preemption as clusters do it: SIGTERM to every process of the job at once."""
+"""Preemption by a cluster: SIGTERM to every process of the job at once."""
 
 import os
 import signal
@@ -22,19 +22,19 @@ loss = { regex = "(.*)" }
 """
 
 
-def family(pid: int) -> list[int]:
-    """Name a process and all that descend from it."""
-    parents: dict[int, list[int]] = {}
+def descendants(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-            parents.setdefault(parent, []).append(int(entry.name))
+            children.setdefault(parent, []).append(int(entry.name))
     found = [pid]
-    for one in found:
-        found += parents.get(one, [])
+    for parent in found:
+        found += children.get(parent, [])
     return found
 
 
@@ -43,14 +43,14 @@ def test_a_preempted_job_loses_nothing_and_records_no_failure(tmp_path) -> None:
     (tmp_path / "study.toml").write_text(STUDY)
     line = [sys.executable, "-m", "mutransfer.cli", "sweep", "study.toml", "--workers", "2"]
     driver = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    while len(family(driver.pid)) < 5 or not list(tmp_path.glob("runs/s/*/result.json")):
+    while len(descendants(driver.pid)) < 5 or not list(tmp_path.glob("runs/s/*/result.json")):
         time.sleep(0.1)
     time.sleep(0.5)
-    began, job = time.monotonic(), family(driver.pid)
+    start, job = time.monotonic(), descendants(driver.pid)
     for pid in job:
         os.kill(pid, signal.SIGTERM)
     out, _ = driver.communicate(timeout=15)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - start < 10
     assert (driver.returncode, out.splitlines()[0]) == (
         130, "1 of 3 trials done, 0 of them diverged"
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Progress in a log file: a line per trial of this run, one line for those done before."""
+"""Progress of a sweep: one line per trial in a log file, a bar on a terminal."""
 
 import io
 from pathlib import Path
@@ -18,42 +18,42 @@ def outcome(lr: float, status: str = "done", **changes) -> Outcome:
     return Outcome(spec, status, result, **changes)
 
 
-def shown(*outcomes: Outcome) -> list[str]:
+def printed_lines(*outcomes: Outcome) -> list[str]:
     text = io.StringIO()
-    progress = SweepProgress(Console(file=text, soft_wrap=True), None, "what for\n")
-    progress.on_start([each.spec for each in outcomes])
-    for each in outcomes:
-        progress.on_outcome(each)
+    progress = SweepProgress(Console(file=text, soft_wrap=True), None, "the intro\n")
+    progress.on_start([outcome.spec for outcome in outcomes])
+    for outcome in outcomes:
+        progress.on_outcome(outcome)
     return text.getvalue().splitlines()
 
 
-def test_each_trial_of_this_run_is_a_line_and_markup_stays_text() -> None:
+def test_each_trial_of_this_run_is_one_line_of_plain_text() -> None:
     diverged = {"loss": None, "diverged_at": 7}
-    assert shown(
+    assert printed_lines(
         outcome(0.25, before=True),
         outcome(0.5),
         outcome(1.0, measured=diverged),
         outcome(2.0, "failed", error="KeyError: 'x'\nmore"),
     ) == [
-        "what for",
+        "the intro",
         "4 trials",
-        "1 done before",
-        "[2/4] width=8 lr=0.5 note=[red]x  loss 2.5000, 3.0 s",
+        "1 already done",
+        "[2/4] width=8 lr=2^-1 (0.5) note=[red]x  loss 2.5000, 3.0 s",
         "[3/4] width=8 lr=1 note=[red]x  loss not finite, diverged at step 7, 3.0 s",
         "[4/4] width=8 lr=2 note=[red]x  failed",
         "failed: width=8 lr=2 note=[red]x: KeyError: 'x'",
     ]
 
 
-def test_a_finished_study_says_so_once() -> None:
-    assert shown(outcome(0.5, before=True), outcome(1.0, before=True))[1:] == [
+def test_finished_trials_are_counted_in_one_line() -> None:
+    assert printed_lines(outcome(0.5, before=True), outcome(1.0, before=True))[1:] == [
         "2 trials",
-        "2 done before",
+        "2 already done",
     ]
 
 
-def test_on_a_terminal_the_bar_counts_and_estimates() -> None:
-    """Two took 3 s each, two are left, and two run at once."""
+def test_the_bar_counts_trials_and_estimates_the_time_left() -> None:
+    """Two trials took 3 s each, two are left, and two run at once."""
     console = Console(file=io.StringIO(), force_terminal=True)
     bar = Progress(console=console)
     progress = SweepProgress(console, bar)
@@ -70,7 +70,7 @@ def test_on_a_terminal_the_bar_counts_and_estimates() -> None:
     assert task.description == ("1 running, 1 failed, 1 diverged, 3 s left\nbest loss  8: 2.250")
 
 
-def test_a_claim_from_elsewhere_is_said_while_it_is_watched() -> None:
-    assert shown(outcome(1.0, "waiting", error="node7, process 12"))[-1] == (
-        "width=8 lr=1 note=[red]x is claimed by node7, process 12: waiting for a sign of life"
+def test_a_claim_of_another_driver_is_reported_while_waiting_for_it() -> None:
+    assert printed_lines(outcome(1.0, "waiting", error="node7, process 12"))[-1] == (
+        "width=8 lr=1 note=[red]x is claimed by node7, process 12: waiting for its heartbeat"
     )

@@ -1,7 +1,8 @@
-"""`mutransfer sweep` from outside: list, run, look, choose, try again, stop."""
+"""`sweep`: dry runs, selections, failures and retries, statuses, and interruptions."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mutransfer.cli import main as entry
+from mutransfer.cli import main
 
 STUDY = """
 schema = 1
@@ -30,7 +31,7 @@ import os, sys, time
 width, lr = sys.argv[1:]
 if os.path.exists("slow"):
     time.sleep(float(open("slow").read()))
-if lr == "0.5" and not os.path.exists("mended"):
+if lr == "0.5" and not os.path.exists("fixed"):
     raise ValueError("bad \\x1b[31mrate")
 print("loss", 2 + float(lr) / int(width))
 """
@@ -47,49 +48,53 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def run(capsys, folder):
     def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            entry(["sweep", *arguments])
-        return (ended.value.code, *capsys.readouterr())
+        with pytest.raises(SystemExit) as exit_:
+            main(["sweep", *arguments])
+        return (exit_.value.code, *capsys.readouterr())
 
     return call
 
 
-def test_a_dry_run_lists_the_trials_and_shows_the_first_command(run, folder) -> None:
+def test_a_dry_run_lists_the_trials_and_prints_the_first_command(run, folder) -> None:
     status, out, _ = run("study.toml", "--dry-run")
     lines = out.splitlines()
     assert (status, lines[4:6]) == (0, ["4 trials, 0 of them done", "the first command:"])
-    assert lines[0].endswith("  width=8 lr=0.25")
-    place = Path(tempfile.gettempdir(), "mutransfer-s")
-    assert lines[6] == f"mkdir -p {place} && {sys.executable} train.py 8 0.25"
+    assert lines[0].endswith("  width=8 lr=2^-2 (0.25)")
+    scratch = Path(tempfile.gettempdir(), "mutransfer-s")
+    assert lines[6] == f"mkdir -p {scratch} && {sys.executable} train.py 8 0.25"
     assert not (folder / "runs").exists()
     data = json.loads(run("study.toml", "--dry-run", "--only", "width=16", "--json")[1])
     assert [trial["axes"]["width"] for trial in data["trials"]] == [16, 16]
     assert data["first_command"].endswith(f"{sys.executable} train.py 16 0.25")
 
 
-def test_failures_are_told_tried_once_more_and_then_only_when_asked(run, folder) -> None:
+def test_failed_trials_run_twice_and_then_only_with_retry_failed(run, folder) -> None:
     status, out, err = run("study.toml", "--workers", "1")
     assert status == 4
-    assert err.splitlines()[:2] == ["4 trials", "[1/4] width=8 lr=0.25  loss 2.0312, " + err.split(
-        "loss 2.0312, ")[1].splitlines()[0]]  # fmt: skip
+    first, second = err.splitlines()[:2]
+    assert first == "4 trials"
+    assert re.fullmatch(r"\[1/4\] width=8 lr=2\^-2 \(0\.25\)  loss 2\.0312, .*", second)
     assert out.splitlines()[:3] == [
         "2 of 4 trials done, 0 of them diverged",
-        r"failed, 2 times: exit status 1: ValueError: bad \x1b[31mrate",
-        "    at width=8 lr=0.5; width=16 lr=0.5",
+        r"2 trials failed: exit status 1: ValueError: bad \x1b[31mrate",
+        "    at width=8 lr=2^-1 (0.5); width=16 lr=2^-1 (0.5)",
     ]
     assert "    | Traceback (most recent call last):" in out
     assert "\x1b" not in out + err
     assert run("study.toml")[0] == 4
     status, out, _ = run("study.toml")
-    assert "2 failed in two runs and were not tried: --retry-failed does" in out
+    assert (
+        "2 trials failed in two earlier runs and were skipped: --retry-failed runs them again"
+        in out
+    )
     assert "next:" not in out
-    (folder / "mended").touch()
-    assert run("study.toml")[0] == 4, "left alone, mended or not"
+    (folder / "fixed").touch()
+    assert run("study.toml")[0] == 4, "skipped, fixed or not"
     status, out, _ = run("study.toml", "--retry-failed")
     assert (status, out.splitlines()[0]) == (0, "4 of 4 trials done, 0 of them diverged")
 
 
-def test_some_points_are_chosen(run, folder) -> None:
+def test_only_selects_points_of_the_axes(run, folder) -> None:
     assert run("study.toml", "--only", "lr=2^-2", "--only", "width=8,16")[0] == 0
     assert run("study.toml", "--only", "lr=9")[::2] == (
         2,
@@ -97,10 +102,12 @@ def test_some_points_are_chosen(run, folder) -> None:
         "  why: a choice that means nothing would run other trials than you want\n"
         "  fix: choose from '0.25', '0.5'\n",
     )
-    assert run("study.toml", "--only", "lr")[2].startswith("UsageError: --only lr names no points")
+    assert run("study.toml", "--only", "lr")[2].startswith(
+        "UsageError: --only lr selects no points"
+    )
 
 
-def test_the_status_of_a_store_is_told_while_others_work_on_it(run, folder) -> None:
+def test_the_status_of_a_store_is_printed_while_a_sweep_is_running(run, folder) -> None:
     run("study.toml", "--only", "lr=0.25", "--only", "width=8")
     run("study.toml", "--only", "lr=0.5", "--only", "width=8")
     (folder / "slow").write_text("20")
@@ -118,27 +125,29 @@ def test_the_status_of_a_store_is_told_while_others_work_on_it(run, folder) -> N
         assert (status, out.splitlines()[0]) == (
             0, "1 of 4 trials done, 0 of them diverged; 1 running, 1 failed, 1 to do"
         )  # fmt: skip
-        assert "running: width=16 lr=0.25  (" in out
-        assert "best loss at 8: 2.0312  (width=8 lr=0.25)" in out
+        assert "running: width=16 lr=2^-2 (0.25)  (" in out
+        assert "best loss at 8: 2.0312  (width=8 lr=2^-2 (0.25))" in out
         data = json.loads(run("--status", "runs/s", "--json")[1])
         assert (data["total"], data["unstarted"], len(data["running"])) == (4, 1, 1)
         assert list(data["best"]) == ["8"]
     finally:
         driver.send_signal(signal.SIGTERM)
-        said = driver.communicate(timeout=15)[1]
+        err = driver.communicate(timeout=15)[1]
     assert driver.returncode == 130
-    assert "terminated: trials that run have 4 s to end" in said
+    assert "terminated: running trials have 4 s to end" in err
     assert "0 running, 1 failed, 2 to do" in run("--status", "runs/s")[1]
 
 
-def test_status_stands_alone_and_needs_a_store(run, folder) -> None:
-    assert run("study.toml", "--status", "runs/s")[2].startswith("UsageError: --status stands")
+def test_status_takes_no_other_arguments_and_needs_a_store(run, folder) -> None:
+    assert run("study.toml", "--status", "runs/s")[2].startswith(
+        "UsageError: --status takes no other"
+    )
     assert run("--status", "runs/s")[2].splitlines()[0] == (
         "StoreError: runs/s is not a trial store: store.json: No such file or directory"
     )
 
 
-def test_a_program_that_is_not_there_fails_no_trial(run, folder) -> None:
+def test_a_missing_program_fails_the_sweep_before_any_trial(run, folder) -> None:
     (folder / "study.toml").write_text(STUDY.replace("{python}", "pyhton"))
     assert run("study.toml")[::2] == (
         2,
@@ -148,16 +157,16 @@ def test_a_program_that_is_not_there_fails_no_trial(run, folder) -> None:
     )
 
 
-def test_an_edited_command_says_what_it_leaves_aside(run, folder) -> None:
+def test_an_edited_command_leaves_the_trials_of_the_former_one_aside(run, folder) -> None:
     run("study.toml", "--only", "lr=0.25")
     assert "4 trials, 2 of them done" in run("study.toml", "--dry-run")[1]
     (folder / "study.toml").write_text(STUDY.replace("train.py {width}", "-u train.py {width}"))
     assert "4 trials, 0 of them done" in run("study.toml", "--dry-run")[1]
     out = run("study.toml", "--only", "lr=0.25")[1]
-    assert "2 trials of another command or other axes are kept aside" in out
+    assert "2 other trials in the store belong to another command or to other axes" in out
 
 
-def test_the_environment_of_the_user_reaches_the_program(run, folder, monkeypatch) -> None:
+def test_the_environment_of_the_user_is_passed_to_the_program(run, folder, monkeypatch) -> None:
     code = "import os; print('threads', os.environ['OMP_NUM_THREADS']); print('loss 1')"
     (folder / "train.py").write_text(code)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -169,10 +178,8 @@ def test_the_environment_of_the_user_reaches_the_program(run, folder, monkeypatc
     assert os.environ["OMP_NUM_THREADS"] == "3"
 
 
-def test_a_study_that_sought_its_loss_in_the_wrong_place_is_mended_without_training(
-    run, folder
-) -> None:
-    (folder / "mended").touch()
+def test_a_corrected_loss_source_is_applied_without_training_again(run, folder) -> None:
+    (folder / "fixed").touch()
     (folder / "train.py").write_text(TRAIN + "open('starts', 'a').write('x')\n")
     (folder / "study.toml").write_text(STUDY.replace("loss (.*)", "lost (.*)"))
     assert run("study.toml")[0] == 4

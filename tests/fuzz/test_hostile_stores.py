@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from shares import cases
 from watched import SECRET, Said, case_folder, command, insist, watch
 
+from mutransfer.cli.commands.sweep import format_summary
 from mutransfer.cli.progress import sweep_progress
-from mutransfer.cli.sweep import summary
 from mutransfer.records import TrialSpec
 from mutransfer.sweep import driver
 from mutransfer.sweep.processes import end_group, place
@@ -186,7 +186,7 @@ def resumed(here: Path) -> Said:
             )
         from mutransfer.errors import plain
 
-        print(plain(summary(run.summary, run.store)[0]))
+        print(plain(format_summary(run.summary, run.store)))
 
     said = watch(here, act)
     insist(said, progress=True)
@@ -302,7 +302,7 @@ def test_an_empty_error_is_shown_as_one() -> None:
     with case_folder() as here:
         next(stored(here).glob("*/attempts/*/error.txt")).write_text("")
         assert (
-            "failed, 1 times: it left an empty error" in command(here, "sweep", "--status", "s").out
+            "1 trial failed: it left an empty error" in command(here, "sweep", "--status", "s").out
         )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shares import FEW, MANY
 from watched import case_folder, command, watch
 
-from mutransfer.cli import analysis
+from mutransfer.cli.commands import analysis
 from mutransfer.errors import ResultsError
 
 
@@ -75,7 +75,7 @@ def test_a_bug_of_ours_is_caught(bug, said, monkeypatch) -> None:
     def broken(text: str) -> None:
         raise bug
 
-    monkeypatch.setattr(analysis, "names", broken)
+    monkeypatch.setattr(analysis, "split_list", broken)
     with case_folder() as here:
         if said is None:
             assert command(here, "analyze", "t", "--group-by", "x").err.count("\n") == 3
@@ -86,7 +86,7 @@ def test_a_bug_of_ours_is_caught(bug, said, monkeypatch) -> None:
 
 @pytest.mark.parametrize("printed", ["\x1b[31m", "\u202e", "\x00", "\x07"])
 def test_terminal_commands_are_caught(printed, monkeypatch) -> None:
-    monkeypatch.setattr(analysis, "names", lambda text: print(printed))
+    monkeypatch.setattr(analysis, "split_list", lambda text: print(printed))
     with case_folder() as here, pytest.raises(AssertionError):
         command(here, "analyze", "t", "--group-by", "x")
 

@@ -24,8 +24,8 @@ from mutransfer import (  # noqa: F401 - what is compiled later is none of their
     workflows,
 )
 from mutransfer.cli import main
-from mutransfer.cli.main import _complain
-from mutransfer.cli.output import WRONG_INPUT
+from mutransfer.cli.main import print_error
+from mutransfer.cli.output import INVALID_INPUT
 from mutransfer.errors import MutransferError
 
 SECONDS = 5.0
@@ -203,8 +203,8 @@ def watch(here: Path, act: Callable[[], object]) -> Said:
                 except SystemExit as left:
                     status = left.code
                 except MutransferError as error:
-                    status = WRONG_INPUT
-                    _complain(error, debug=False)
+                    status = INVALID_INPUT
+                    print_error(error)
                 except (Caught, Hung) as problem:
                     NET.caught = NET.caught or str(problem)
                 finally:
@@ -236,7 +236,7 @@ def insist(said: Said, arguments: Sequence[str] = (), *, progress: bool = False)
     for text in (said.out, said.err):
         odd = {c for c in text if c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cf", "Cs")}
         assert not odd, (odd, text)
-    if said.status == WRONG_INPUT:
+    if said.status == INVALID_INPUT:
         assert said.out == "", said.out
         before = r"(?s:(.*\n)?)" if progress else ""
         form = before + r"\w+Error: .*\n  why: .*\n  fix: .*\n"

@@ -259,7 +259,7 @@ def refusal(place: Path) -> str:
 def test_a_folder_is_not_a_page(tmp_path: Path) -> None:
     assert refusal(tmp_path) == (
         f"'{tmp_path}' is a folder\n"
-        "  why: one file is written, and never over a folder\n"
+        "  why: the report is a single file, and a folder is never overwritten\n"
         f"  fix: name the file: '{tmp_path / 'report.html'}'"
     )
 
@@ -268,7 +268,7 @@ def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert refusal(tmp_path / "file" / "report.html") == (
         f"'{tmp_path / 'file'}' cannot be a folder: a file of that name is in the way\n"
-        "  why: the answer would be lost, or half of it would be read as the whole\n"
+        "  why: a report is written whole or not at all\n"
         "  fix: name another folder"
     )
 
@@ -296,8 +296,8 @@ def test_a_refused_write_leaves_the_old_page(
     monkeypatch.setattr(Path, "open", refuse)
     assert refusal(place) == (
         f"cannot write '{place}': {told}\n"
-        "  why: the answer would be lost, or half of it would be read as the whole\n"
-        "  fix: name a place that you may write to and that has space"
+        "  why: a report is written whole or not at all\n"
+        "  fix: name a path that you may write to, on a disk with space"
     )
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

@@ -1,4 +1,4 @@
-"""Command line: a few lines per command over the API."""
+"""Command line: the `mutransfer` program, a few lines per command over the API."""
 
 from mutransfer.cli.main import main
 

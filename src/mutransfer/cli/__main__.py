@@ -1,4 +1,4 @@
-"""This file is `python -m mutransfer.cli`."""
+"""Entry point of `python -m mutransfer.cli`."""
 
 from mutransfer.cli.main import main
 

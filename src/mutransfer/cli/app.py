@@ -1,12 +1,12 @@
-"""This file is what the commands share: the application, common options, small readers."""
+"""The command-line application, and the option types and parsers that its commands share."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from mutransfer import __version__
 
@@ -21,32 +21,40 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-Json = Annotated[bool, Parameter(negative="", help="print one JSON document and nothing else")]
-Switch = Annotated[bool, Parameter(negative="")]
+# The help lists commands by what the user brings.
+START = Group("Getting started", sort_key=1)
+MODEL = Group("Your model", sort_key=2)
+TRAINING = Group("Your training script", sort_key=3)
+LOSSES = Group("Your losses", sort_key=4)
+app["--help"].group = app["--version"].group = Group("Options", sort_key=5)
+
+Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
+Workers = Annotated[int | Literal["auto"], Parameter(show_choices=False)]
 
 
 def examples(*lines: str) -> str:
-    """Lay examples out under a command's help."""
-    return "Examples:\n\n" + "\n\n".join(f"    {line}" for line in lines)
+    """Format the examples under a command's help."""
+    return "\n".join(["Examples:", "", *(f"    {line}" for line in lines)])
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Split a list with commas."""
+def split_list(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def roles_of(text: str) -> dict[str, Role]:
-    """Read 'router.weight=bottleneck,head.weight=output', or what an error says in Python's words.
+def parse_roles(text: str | None) -> dict[str, Role]:
+    """Parse 'router.weight=bottleneck,head.weight=output', or the Python spelling of the same.
 
-    make_plan checks the rest.
+    `make_plan` validates the patterns and the roles.
 
     Example:
-        >>> roles_of("head=output") == roles_of("roles={'head': Role.OUTPUT}")
+        >>> parse_roles("head=output") == parse_roles("roles={'head': Role.OUTPUT}")
         True
     """
-    if "{" in text:
-        found = re.findall(r"""['"](.+?)['"]\s*:\s*([\w.]+)""", text)
+    text = (text or "").strip()
+    if text.startswith(("{", "roles=")):
+        pairs = re.findall(r"""['"](.+?)['"]\s*:\s*([\w.]+)""", text)
     else:
-        found = [pair.rpartition("=")[::2] for pair in names(text)]
-    return {pattern: cast("Role", role.removeprefix("Role.").lower()) for pattern, role in found}
+        pairs = [pair.rpartition("=")[::2] for pair in split_list(text)]
+    return {pattern: cast("Role", role.removeprefix("Role.").lower()) for pattern, role in pairs}

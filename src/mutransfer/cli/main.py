@@ -1,4 +1,4 @@
-"""This file is the way in and out: parse, answer, exit status, errors in three lines."""
+"""Entry point of the command line: parsing, exit statuses, and errors in three lines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from collections.abc import Sequence
 
 import cyclopts
 
-from mutransfer.cli import analysis, check, commands, studies, sweep  # noqa: F401 - registers the commands
 from mutransfer.cli.app import app
-from mutransfer.cli.output import INTERRUPTED, OUR_BUG, WRONG_INPUT, Answer
+from mutransfer.cli.commands import (  # noqa: F401 - importing registers the commands
+    analysis,
+    check,
+    demo,
+    plan,
+    rules,
+    studies,
+    sweep,
+)
+from mutransfer.cli.flags import as_flags
+from mutransfer.cli.output import INTERNAL_ERROR, INTERRUPTED, INVALID_INPUT, SUCCESS, CommandResult
 from mutransfer.errors import MutransferError, UsageError, plain
 
 
@@ -21,69 +30,79 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
-    status = WRONG_INPUT
+    command = tokens[0] if tokens and tokens[0] in app else ""
+    status = INVALID_INPUT
     try:
-        status = _answered(tokens)
+        status = _run(tokens)
     except MutransferError as error:
-        _complain(error, debug)
+        print_error(error, command, debug=debug)
     except cyclopts.CycloptsError as error:
-        _complain(_usage(error, tokens), debug)
+        print_error(_usage_error(error, command), debug=debug)
     except KeyboardInterrupt:
-        print("\ninterrupted: what was finished is kept; the same command goes on", file=sys.stderr)
+        print(
+            "\ninterrupted: finished trials are kept; run the same command again to resume",
+            file=sys.stderr,
+        )
         status = INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        _discard_stdout()
+        status = SUCCESS
     except Exception as error:
-        status = OUR_BUG
+        status = INTERNAL_ERROR
         if debug:
             traceback.print_exc()
         print(
             f"{type(error).__name__}: {error}\n"
-            "  why: this is a bug of mutransfer, not a mistake of yours\n"
-            "  fix: run the same with --debug and report what it prints",
+            "  why: this is a bug in mutransfer, not a mistake of yours\n"
+            "  fix: run the same command with --debug and report what it prints",
             file=sys.stderr,
         )
     raise SystemExit(status)
 
 
-def _answered(tokens: list[str]) -> int:
-    """Carry the command out and print its answer."""
-    answer = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-    if isinstance(answer, Answer):
-        text = (
-            json.dumps(answer.data, indent=1, allow_nan=False)
-            if answer.json
-            else plain(answer.text)
-        )
-        try:
-            print(text, flush=True)
-        except BrokenPipeError:  # the reader, such as `head`, has seen enough; a verdict stays one
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return answer.status
-    return 0  # --help and --version have printed
+def _run(tokens: list[str]) -> int:
+    """Run a command, print its result and return its exit status."""
+    result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    if not isinstance(result, CommandResult):
+        return SUCCESS  # --help and --version have printed
+    data = json.dumps(result.data, indent=1, allow_nan=False) if result.json else ""
+    try:
+        print(data or plain(result.text), flush=True)
+    except BrokenPipeError:  # the exit status of a verdict holds even if nobody reads the text
+        _discard_stdout()
+    return result.status
 
 
-def _usage(error: cyclopts.CycloptsError, tokens: Sequence[str]) -> UsageError:
-    """Say the parser's complaint in our form."""
-    said = " ".join(str(error).split())
-    said = said if said.endswith("...") else said.rstrip(".")  # a list may be cut short
-    known = {name for name in app if not name.startswith("-")}
-    command = (
-        f"mutransfer {tokens[0]} --help" if tokens and tokens[0] in known else "mutransfer --help"
-    )
+def _discard_stdout() -> None:
+    """Redirect stdout to nowhere, once its reader, such as `head`, has closed the pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _usage_error(error: cyclopts.CycloptsError, command: str) -> UsageError:
+    """Convert an error of the command-line parser."""
+    message = " ".join(str(error).split())
+    message = message if message.endswith("...") else message.rstrip(".")  # a shortened list
     return UsageError(
-        said[0].lower() + said[1:],
-        why="a command that is guessed at would do something else, silently",
-        fix=f"see `{command}`",
+        message[0].lower() + message[1:],
+        why="guessing what was meant could silently run something else",
+        fix=f"see `mutransfer {command} --help`" if command else "see `mutransfer --help`",
     )
 
 
-def _complain(error: MutransferError, debug: bool) -> None:
-    """Print an error's three lines, and its traceback if asked for."""
+def print_error(error: MutransferError, command: str = "", *, debug: bool = False) -> None:
+    """Print the three lines of an error in the spelling of the command line.
+
+    Args:
+        error: The error.
+        command: The command that raised it.
+        debug: Print the traceback first.
+    """
     if debug:
         traceback.print_exc()
-    lines = f"{type(error).__name__}: {error.what}", f"  why: {error.why}", f"  fix: {error.fix}"
-    # A name with a line break in it must not pass for our advice.
+    lines = (
+        f"{type(error).__name__}: {as_flags(error.what, command, start_only=True)}",
+        f"  why: {as_flags(error.why, command)}",
+        f"  fix: {as_flags(error.fix, command)}",
+    )
+    # A line break in a name must not be able to imitate one of the three lines.
     print(plain("\n".join(line.replace("\n", "\\n") for line in lines)), file=sys.stderr)

@@ -1,40 +1,54 @@
-"""This file is what a command answers: text for people, data for programs, an exit status."""
+"""Results of commands: text for people, data for programs, and an exit status."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-DONE = 0
-NO = 1
-WRONG_INPUT = 2
+SUCCESS = 0
+NEGATIVE = 1
+INVALID_INPUT = 2
 UNDETERMINED = 3
 FAILED_TRIALS = 4
-OUR_BUG = 70
+INTERNAL_ERROR = 70
 INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A command's answer.
+class CommandResult:
+    """What a command prints and returns.
 
     Args:
         text: For people, on stdout.
-        data: For programs, on stdout instead with `--json`.
+        data: For programs, printed instead of the text with `--json`.
         status: Exit status.
-        json: Whether the user asked for data.
+        json: Whether the data are printed.
     """
 
     text: str
     data: dict[str, Any] = field(default_factory=dict)
-    status: int = DONE
+    status: int = SUCCESS
     json: bool = False
 
 
-def point_text(axes: Mapping[str, object]) -> str:
-    """Name a trial by its point on the grid."""
-    return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in axes.items()
-    )
+def format_point(axes: Mapping[str, object]) -> str:
+    """Format a trial's point on the grid.
+
+    Example:
+        >>> format_point({"width": 64, "lr": 2**-6.5, "beta": 0.95})
+        'width=64 lr=2^-6.5 (0.01105) beta=0.95'
+    """
+    return " ".join(f"{name}={_format_value(name, value)}" for name, value in axes.items())
+
+
+def _format_value(name: str, value: object) -> str:
+    """Format a number with four digits, and a rate on a grid of powers of two as such a power."""
+    if not isinstance(value, float):
+        return str(value)
+    if name == "lr" and 0 < value < math.inf:
+        exponent = round(math.log2(value), 2)
+        if math.isclose(2**exponent, value, rel_tol=1e-9):
+            return f"2^{exponent:g} ({value:.4g})"
+    return f"{value:.4g}"

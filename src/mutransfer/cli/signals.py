@@ -1,4 +1,4 @@
-"""This file is how a sweep is stopped: Ctrl-C once or twice, or SIGTERM as preemption."""
+"""Signals that stop a sweep: Ctrl-C once or twice, or SIGTERM as on preemption."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-# After SIGTERM running trials may end; then they are given up. Clusters kill after some 10 s or
-# more, and ending a program takes up to 3 [assumed].
+# After SIGTERM running trials have this long to end before they are abandoned. Clusters kill a job
+# some 10 s later or more, and ending a program takes up to 3 s [assumed].
 GRACE_SECONDS = 4.0
 
-FIRST = "\nfinishing what runs, starting no more; Ctrl-C again to give that up\n"
-TERMINATED = f"\nterminated: trials that run have {GRACE_SECONDS:g} s to end\n"
+INTERRUPT_MESSAGE = "\nfinishing the running trials; press Ctrl-C again to abandon them\n"
+TERMINATE_MESSAGE = f"\nterminated: running trials have {GRACE_SECONDS:g} s to end\n"
 
 
 @contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """Give an event that is set when the user or the cluster asks to stop.
+def stop_on_signals() -> Iterator[threading.Event]:
+    """Yield an event that is set when the user or the cluster asks to stop.
 
-    The first Ctrl-C lets running trials end, the second one raises KeyboardInterrupt. SIGTERM
-    lets them end for some seconds.
+    The first Ctrl-C lets running trials end, and the second raises KeyboardInterrupt. SIGTERM and
+    SIGHUP let them end for some seconds, and then raise it.
     """
     stop = threading.Event()
 
-    def interrupted(number: int, frame: FrameType | None) -> None:
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        os.write(2, FIRST.encode())
+        os.write(2, INTERRUPT_MESSAGE.encode())
 
-    def terminated(number: int, frame: FrameType | None) -> None:
+    def on_terminate(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGALRM:
             raise KeyboardInterrupt
         stop.set()
-        with suppress(OSError):
-            os.write(2, TERMINATED.encode())
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, TERMINATE_MESSAGE.encode())
         signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
     handlers = {
-        signal.SIGINT: interrupted,
-        signal.SIGTERM: terminated,
-        signal.SIGHUP: terminated,
-        signal.SIGALRM: terminated,
+        signal.SIGINT: on_interrupt,
+        signal.SIGTERM: on_terminate,
+        signal.SIGHUP: on_terminate,
+        signal.SIGALRM: on_terminate,
     }
-    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield stop
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""This file is writing files: whole or not at all, and refusals in three lines."""
+"""Atomic file writing, with errors in three lines."""
 
 from __future__ import annotations
 
@@ -8,66 +8,67 @@ from pathlib import Path
 
 from mutransfer.errors import ResultsError
 
-WHY = "the answer would be lost, or half of it would be read as the whole"
+WHY = "a report is written whole or not at all"
 
 
-def make_folder(place: Path) -> None:
-    """Make a folder and those above it.
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents.
 
     Raises:
-        ResultsError: Where it cannot be made.
+        ResultsError: The folder cannot be made.
     """
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise ResultsError(
-            f"'{place}' cannot be a folder: a file of that name is in the way",
+            f"'{path}' cannot be a folder: a file of that name is in the way",
             why=WHY,
             fix="name another folder",
         ) from None
-    except OSError as refused:
-        raise _refusal(place, refused) from None
+    except OSError as error:
+        raise _write_error(path, error) from None
 
 
-def make_room(place: Path) -> None:
+def make_parent(path: Path) -> None:
     """Make the folder of a file that is going to be written.
 
     Raises:
-        ResultsError: Where a folder stands in the file's place, or its folder cannot be made.
+        ResultsError: A folder stands in the file's place, or its own folder cannot be made.
     """
-    if os.path.isdir(place):  # a name too long is nowhere, and refused when it is written
+    # `os.path.isdir` is False for a name that is too long, which writing then refuses.
+    if os.path.isdir(path):
         raise ResultsError(
-            f"'{place}' is a folder",
-            why="one file is written, and never over a folder",
-            fix=f"name the file: '{place / 'report.html'}'",
+            f"'{path}' is a folder",
+            why="the report is a single file, and a folder is never overwritten",
+            fix=f"name the file: '{path / 'report.html'}'",
         )
-    make_folder(place.parent)
+    make_folder(path.parent)
 
 
-def write_file(place: Path, content: bytes) -> Path:
-    """Write a file in one step: a reader sees the old one or the new one.
+def write_file(path: Path, content: bytes) -> Path:
+    """Write a file atomically: a reader sees the old file or the new one.
 
     Raises:
-        ResultsError: Where it cannot be written.
+        ResultsError: The file cannot be written.
     """
-    make_room(place)
-    part = place.with_name(f".{place.name[:100]}.{os.getpid()}.part")
+    make_parent(path)
+    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
     try:
         part.unlink(missing_ok=True)
-        with part.open("xb") as file:  # never through a link that waits here
+        with part.open("xb") as file:  # "x" does not follow a symbolic link
             file.write(content)
-        part.replace(place)
-    except OSError as refused:
+        part.replace(path)
+    except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise _refusal(place, refused) from None
-    return place
+        raise _write_error(path, error) from None
+    return path
 
 
-def _refusal(place: Path, refused: OSError) -> ResultsError:
-    """Say that the system refused, and what to try."""
+def _write_error(path: Path, error: OSError) -> ResultsError:
+    """Return the error for what the system refused."""
     return ResultsError(
-        f"cannot write '{place}': {refused.strerror or refused}",
+        f"cannot write '{path}': {error.strerror or error}",
         why=WHY,
-        fix="name a place that you may write to and that has space",
+        fix="name a path that you may write to, on a disk with space",
     )

@@ -163,7 +163,7 @@ def _loss_figure(report: Report) -> Spec:
     ]
     labels = [f"{report.scale} {width_text(width)}" for width in widths]
     rows = [panels[k : k + COLUMNS] for k in range(0, len(panels), COLUMNS)] or [[]]
-    rows[0].append(legend_chart(labels, theme.widths, theme=theme))
+    rows[0].append(legend_chart(labels, theme.ramp, theme=theme))
     return side_by_side(rows, theme)
 
 

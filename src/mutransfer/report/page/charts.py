@@ -115,7 +115,7 @@ def loss_section(report: Report, charts: Charts) -> str:
             f"<span>{group.verdict}</span></h3>{charts.place(drawing, label)}</figure>"
         )
     names = [f"{report.scale} {width_text(width)}" for width in widths]
-    return legend(names, theme.widths) + _panels(panels, len(report))
+    return legend(names, theme.ramp) + _panels(panels, len(report))
 
 
 def trend_section(report: Report, charts: Charts, predictions: Sequence[Prediction] = ()) -> str:

@@ -219,7 +219,7 @@ def _sizes(panels: Sequence[SizePanel], charts: Charts) -> str:
             f'<figure class="panel"><h3>{escaped(panel.title)}</h3>'
             f'<p class="note">{escaped(note)}</p>{place}</figure>'
         )
-    named = legend([f"step {k}" for k in range(steps)], theme.widths)
+    named = legend([f"step {k}" for k in range(steps)], theme.ramp)
     return f'{named}<div class="panels three">{"".join(drawn)}</div>'
 
 

@@ -23,7 +23,7 @@ from mutransfer.report.figures.numbers.check import Check
 from mutransfer.report.figures.numbers.check_sizes import num_steps, size_panels
 from mutransfer.report.figures.numbers.loss import widths_of
 from mutransfer.report.figures.numbers.regret_matrix import matrices
-from mutransfer.report.files import make_room, write_file
+from mutransfer.report.files import make_parent, write_file
 from mutransfer.report.format import escaped, sentence, share_text, shortened, tuned_title
 from mutransfer.report.page import tables
 from mutransfer.report.page.cards import headline, verdicts
@@ -31,7 +31,7 @@ from mutransfer.report.page.charts import Charts, loss_section, plane_section, t
 from mutransfer.report.page.check import CHECK_QUESTION, check_headline, check_sections
 from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
-from mutransfer.report.theme import variables
+from mutransfer.report.theme import css_variables
 from mutransfer.rules import Plan
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def write_report(
     """
     place = Path(path)
     _refuse_nothing(results, check, analysis=report is not None or bool(predictions or snippets))
-    make_room(place)  # refuse before the work, not after
+    make_parent(place)  # refuse before the work, not after
     if report is None and results is not None:
         from mutransfer.analysis import analyze
 
@@ -151,7 +151,7 @@ def page(
     bundle, script = _bundle(), _asset("page.js")
     num_widths = len(widths_of(report)) if report else 1
     steps = num_steps(size_panels(check.to_json())) if check else 0
-    style = variables(max(num_widths, 1), steps) + _asset("page.css")
+    style = css_variables(max(num_widths, 1), steps) + _asset("page.css")
     return Template(_asset("page.html")).substitute(
         policy=policy(bundle, script),
         title=escaped(title or asked[0]),

@@ -1,1 +1,1 @@
-"""Terminal text: analyses and predictions in sentences and tables."""
+"""Text for the terminal: analyses, predictions, and code to copy."""

@@ -50,7 +50,7 @@ def loss_template(
         scale=alt.Scale(domain=[frame.low_loss, frame.high_loss], nice=False, zero=False),
         axis=alt.Axis(title=LOSS_TITLE, tickCount=6, labels=frame.known, grid=frame.known),
     )
-    colour = alt.Color("index:N", scale=index_scale(theme.widths), legend=None)
+    colour = alt.Color("index:N", scale=index_scale(theme.ramp), legend=None)
     told = [alt.Tooltip("where:N", title="at"), alt.Tooltip("tried:N", title="rate")]
     drawn = alt.Chart(alt.NamedData("points")).encode(x=x, y=y, color=colour)
     edge = alt.Chart(alt.NamedData("tops")).encode(x=x, y=alt.Y("at:Q"), color=colour)
@@ -233,7 +233,7 @@ def log2_axis(
         axis=alt.Axis(
             title=title,
             values=ticks(*domain),
-            labelExpr=POWER_LABEL if theme.raised else EXPONENT_LABEL,
+            labelExpr=POWER_LABEL if theme.has_superscripts else EXPONENT_LABEL,
         ),
     )
 

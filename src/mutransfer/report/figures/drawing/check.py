@@ -32,7 +32,9 @@ def check_template(panel: CheckPanel, frame: CheckFrame, theme: Theme, *, size: 
         axis=alt.Axis(title="exponent of width", tickCount=6, format="~g"),
     )
     x = _x_axis(panel, frame)
-    sides = alt.Scale(domain=list(WORST_FIRST), range=[theme.tones[1], theme.tones[2], theme.muted])
+    sides = alt.Scale(
+        domain=list(WORST_FIRST), range=[theme.outcomes[1], theme.outcomes[2], theme.muted]
+    )
     colour = alt.Color("outcome:N", scale=sides, legend=None)
     told = [
         alt.Tooltip("name:N", title="layer"),
@@ -54,7 +56,7 @@ def check_template(panel: CheckPanel, frame: CheckFrame, theme: Theme, *, size: 
             tooltip=told
         ),
         alt.Chart(alt.NamedData("labels"))
-        .mark_text(align="right", baseline="middle", fontSize=12, color=theme.tones[1])
+        .mark_text(align="right", baseline="middle", fontSize=12, color=theme.outcomes[1])
         .encode(x=alt.value("width"), y=alt.Y("at:Q"), text="label:N"),
     ]
     return plain(alt.layer(*layers).properties(width=size[0], height=size[1]))
@@ -99,8 +101,10 @@ def sizes_template(
 ) -> Spec:
     """Draw sizes against width, one line per step, beside the slope that is right."""
     x = width_axis(widths, "width")
-    y = log2_axis(alt.Y, "log2_size", "size" if theme.raised else "log2 of the size", domain, theme)
-    colour = alt.Color("index:N", scale=index_scale(theme.widths[:steps]), legend=None)
+    y = log2_axis(
+        alt.Y, "log2_size", "size" if theme.has_superscripts else "log2 of the size", domain, theme
+    )
+    colour = alt.Color("index:N", scale=index_scale(theme.ramp[:steps]), legend=None)
     told = [
         alt.Tooltip("where:N", title="at"),
         alt.Tooltip("told:N", title="size"),
@@ -119,10 +123,10 @@ def sizes_template(
 
 def steps_key(steps: int, theme: Theme) -> Spec:
     """Draw a legend of steps."""
-    return legend_chart([f"step {k}" for k in range(steps)], theme.widths[:steps], theme=theme)
+    return legend_chart([f"step {k}" for k in range(steps)], theme.ramp[:steps], theme=theme)
 
 
 def check_key(theme: Theme) -> Spec:
     """Draw a legend of outcomes."""
-    colours = [theme.tones[1], theme.tones[2], theme.muted]
+    colours = [theme.outcomes[1], theme.outcomes[2], theme.muted]
     return legend_chart(WORST_FIRST, colours, theme=theme)

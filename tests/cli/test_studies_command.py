@@ -1,4 +1,4 @@
-"""studies: what ships is listed and shown; a sweep runs as the demo does, a ladder its checks."""
+"""`studies`: the shipped studies are listed, printed and run."""
 
 import json
 import subprocess
@@ -37,24 +37,24 @@ def test_every_shipped_study_is_listed_with_its_question(run) -> None:
     assert run("studies list")[1] == out
 
 
-def test_every_study_says_what_it_asks_and_expects_in_its_file(run) -> None:
-    found = json.loads(run("studies --json")[1])
-    assert found["schema"] == 1
-    for study in found["studies"]:
+def test_every_study_file_states_its_question_and_expected_answer(run) -> None:
+    data = json.loads(run("studies --json")[1])
+    assert data["schema"] == 1
+    for study in data["studies"]:
         assert all(study.values()), study
         assert study["question"].endswith("?")
-    assert found["studies"][-1]["command"] == "mutransfer studies run eleuther-ladder"
+    assert data["studies"][-1]["command"] == "mutransfer studies run eleuther-ladder"
     # A header may go on over several lines, and ends where the next one begins.
-    assert found["studies"][-1]["expected"] == (
+    assert data["studies"][-1]["expected"] == (
         "SP, + hidden init and + hidden rate fail, each for what is still missing; the last two "
         "pass. It takes about a minute."
     )
 
 
-def test_a_study_is_shown_as_it_stands(run) -> None:
+def test_a_study_file_is_printed_unchanged(run) -> None:
     assert run("studies show demo")[1] == study_text("demo")
-    shown = json.loads(run("studies show demo --json")[1])
-    assert shown == {"schema": 1, "name": "demo", "text": study_text("demo")}
+    data = json.loads(run("studies show demo --json")[1])
+    assert data == {"schema": 1, "name": "demo", "text": study_text("demo")}
 
 
 def test_listing_loads_no_torch() -> None:
@@ -63,26 +63,28 @@ def test_listing_loads_no_torch() -> None:
         "try: main(['studies'])\n"
         "except SystemExit: print([m for m in ('torch', 'altair') if m in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines()[-1] == "[]"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_sweep_is_run_as_the_demo_is(run, monkeypatch) -> None:
+def test_a_named_sweep_runs_like_the_demo(run, monkeypatch) -> None:
     monkeypatch.setattr(catalog, "study_text", lambda name: TINY)
     status, out, err = run("demo -o store --workers 1")
     assert status == 0
-    assert err.startswith("This trains a small transformer")
+    assert err.startswith("The demo trains a small transformer")
     assert "report: store/report.html\nstore:  store" in out
     again = run("studies run demo -o store")
     assert again[:2] == (0, out)
     assert again[2].startswith("Is it tiny?\n12 trials\n")
-    found = json.loads(run("studies run demo -o store --json")[1])
-    assert found["report"] == "store/report.html"
-    assert set(found["analysis"]["groups"]) == {"mup", "sp"}
+    data = json.loads(run("studies run demo -o store --json")[1])
+    assert data["report"] == "store/report.html"
+    assert set(data["analysis"]["groups"]) == {"mup", "sp"}
 
 
-class Planted:
-    """A check that was not run."""
+class FakeCheck:
+    """A coordinate check with a given outcome."""
 
     diagnoses = ()
     reasons = ("add seeds",)
@@ -98,25 +100,25 @@ class Planted:
 
 
 @pytest.mark.parametrize(("last", "status"), [("pass", 0), ("fail", 0), ("undetermined", 3)])
-def test_a_ladder_s_verdicts_are_answers_but_what_cannot_be_told_is_none(
+def test_a_ladder_exits_with_0_unless_a_check_is_undetermined(
     last, status, run, monkeypatch, tmp_path
 ) -> None:
     def check_rung(spec, rules):
-        return Planted(last if "attention" in rules else "fail")
+        return FakeCheck(last if "attention" in rules else "fail")
 
     monkeypatch.setattr(ladder, "check_rung", check_rung)
-    ended, out, err = run("studies run eleuther-ladder")
-    assert ended == status
+    exit_status, out, err = run("studies run eleuther-ladder")
+    assert exit_status == status
     assert f"+ attention          {last}" in out
     assert out.endswith("pages and ladder.json: runs/eleuther-ladder\n")
-    assert err.splitlines()[0] == "checks SP"
+    assert err.splitlines()[0] == "checking SP"
     assert (tmp_path / "runs/eleuther-ladder/rung-5.html").exists()
-    ended, out, _ = run("studies run eleuther-ladder -o here --json")
-    assert (ended, json.loads(out)["folder"]) == (status, "here")
+    exit_status, out, _ = run("studies run eleuther-ladder -o here --json")
+    assert (exit_status, json.loads(out)["folder"]) == (status, "here")
     assert json.loads(out)["rungs"][4]["outcome"] == last
 
 
-BAD = {
+ERRORS = {
     "studies run elether-ladder": (
         "UsageError: there is no study 'elether-ladder'\n"
         "  why: another study would answer another question\n"
@@ -128,30 +130,30 @@ BAD = {
         "  fix: choose from 'demo', 'demo-large', 'eleuther-ladder'\n"
     ),
     "studies show": (
-        "UsageError: no study is named to show\n"
-        "  why: several studies come with mutransfer\n"
-        "  fix: mutransfer studies show NAME, with a name that `mutransfer studies list` prints\n"
+        "UsageError: show needs the name of a study\n"
+        "  why: several studies ship with mutransfer\n"
+        "  fix: mutransfer studies show NAME, with a name from `mutransfer studies list`\n"
     ),
     "studies list demo": (
-        "UsageError: list takes no name (given 'demo')\n"
-        "  why: it would be ignored: every study is listed\n"
+        "UsageError: list takes no name, but got 'demo'\n"
+        "  why: it would be ignored, because every study is listed\n"
         "  fix: mutransfer studies show demo\n"
     ),
     "studies show demo --workers 2": (
-        "UsageError: --output and --workers go with run, not with show\n"
-        "  why: they would be ignored: nothing is run\n"
+        "UsageError: --output and --workers apply to run, not to show\n"
+        "  why: they would be ignored, because nothing is run\n"
         "  fix: mutransfer studies run demo, or leave them out\n"
     ),
     "studies run eleuther-ladder --workers 2": (
-        "UsageError: --workers is for sweeps, and eleuther-ladder is a ladder of coordinate "
+        "UsageError: --workers applies to sweeps, and eleuther-ladder is a ladder of coordinate "
         "checks\n"
-        "  why: it would be ignored: one process checks rung after rung\n"
+        "  why: it would be ignored, because one process checks one rung after another\n"
         "  fix: mutransfer studies run eleuther-ladder\n"
     ),
 }
 
 
-@pytest.mark.parametrize("line", BAD)
-def test_wrong_input_gets_three_lines(line, run) -> None:
+@pytest.mark.parametrize("line", ERRORS)
+def test_an_error_is_printed_in_three_lines(line, run) -> None:
     status, out, err = run(line)
-    assert (status, out, err) == (2, "", BAD[line])
+    assert (status, out, err) == (2, "", ERRORS[line])

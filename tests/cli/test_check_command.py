@@ -1,4 +1,4 @@
-"""check: exit statuses for a CI, and what it wants to be told."""
+"""`check`: exit statuses for CI, and errors about its arguments."""
 
 import json
 import os
@@ -28,11 +28,11 @@ def loss(model, batch):
     return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
 
-def twisted(model, batch):
+def failing_loss(model, batch):
     return 1 / 0
 
 
-def plain(model):
+def unscaled(model):
     return torch.optim.AdamW(model.parameters(), lr=2**-7)
 """
 LINE = "check mlp:build --base 32 --widths 32,64,128,256 --steps 4"
@@ -45,19 +45,19 @@ def model(tmp_path):
     sys.modules.pop("mlp", None)
 
 
-def test_a_right_plan_exits_with_0(run, model) -> None:
+def test_a_correct_plan_exits_with_0(run, model) -> None:
     status, out, _ = run(LINE)
     assert out.startswith("coordinate check: pass\n")
     assert status == 0
 
 
-def test_an_own_implementation_that_scales_nothing_exits_with_1_and_is_told_why(run, model) -> None:
-    status, out, _ = run(f"{LINE} --parametrization none --optimizer mlp:plain --json")
-    found = json.loads(out)
-    assert (status, found["outcome"]) == (1, "fail")
-    told = {(each["fault"], each["role"]): each["power"] for each in found["diagnoses"]}
-    assert told["rate", "hidden"] == 1
-    assert told["init", "output"] == 0.5
+def test_an_implementation_that_scales_nothing_exits_with_1_and_is_diagnosed(run, model) -> None:
+    status, out, _ = run(f"{LINE} --parametrization none --optimizer mlp:unscaled --json")
+    data = json.loads(out)
+    assert (status, data["outcome"]) == (1, "fail")
+    powers = {(fault["fault"], fault["role"]): fault["power"] for fault in data["diagnoses"]}
+    assert powers["rate", "hidden"] == 1
+    assert powers["init", "output"] == 0.5
 
 
 def test_the_page_and_the_figures_are_written(run, model, tmp_path) -> None:
@@ -71,25 +71,25 @@ def test_the_page_and_the_figures_are_written(run, model, tmp_path) -> None:
 def test_a_rate_is_a_power_of_two_or_one_per_optimizer(run, model) -> None:
     rates = "--lr muon=2^-4,adamw=0.015625 --optimizer muon"
     status, out, _ = run(f"{LINE} {rates} --json")
-    found = json.loads(out)
-    assert (status, found["settings"]["lr"]) == (0, {"muon": 0.0625, "adamw": 0.015625})
+    data = json.loads(out)
+    assert (status, data["settings"]["lr"]) == (0, {"muon": 0.0625, "adamw": 0.015625})
 
 
-BAD = {
+ERRORS = {
     "check mlp:build --base 32 --widths a,b": (
         "UsageError: --widths a,b is not a list of whole numbers\n"
         "  why: an exponent of width is fitted over several widths\n"
         "  fix: --widths 32,64,128,256\n"
     ),
     "check mlp:build --base 32 --widths 32,64": (
-        "ModelError: widths=[32, 64] are too few, or too near each other\n"
+        "ModelError: --widths 32,64 are too few, or too near each other\n"
         "  why: an exponent is fitted over widths, and half a power must show\n"
-        "  fix: widths=[32, 64, 128, 256]\n"
+        "  fix: --widths 32,64,128,256\n"
     ),
     "check mlp:build --base 32 --widths 32,64,128 --seeds 1": (
-        "ModelError: seeds=1: the noise of an exponent cannot be seen\n"
+        "ModelError: --seeds 1: the noise of an exponent cannot be seen\n"
         "  why: without its noise an exponent is neither equal to what is expected nor different\n"
-        "  fix: seeds=3\n"
+        "  fix: --seeds 3\n"
     ),
     "check mlp:build --base 32 --widths 32,64,128 --lr 2^": (
         "UsageError: --lr 2^ is not a positive learning rate\n"
@@ -101,7 +101,7 @@ BAD = {
         "  why: the check trains your model for a few steps\n"
         "  fix: define 'make_optimizer' in mlp, or name it: --optimizer MODULE:NAME\n"
     ),
-    "check mlp:build --base 32 --widths 32,64,128 --loss mlp:twisted": (
+    "check mlp:build --base 32 --widths 32,64,128 --loss mlp:failing_loss": (
         "ModelError: loss(model, batch) raised ZeroDivisionError at width 32: division by zero\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: make loss(build(32), batch) work by itself; batch is tuple\n"
@@ -114,20 +114,20 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("line", BAD)
-def test_wrong_input_gets_three_lines(line, run, model) -> None:
+@pytest.mark.parametrize("line", ERRORS)
+def test_an_error_is_printed_in_three_lines(line, run, model) -> None:
     status, out, err = run(line)
-    assert (status, out, err) == (2, "", BAD[line])
+    assert (status, out, err) == (2, "", ERRORS[line])
 
 
-def test_a_verdict_stays_one_when_its_reader_leaves(model, tmp_path) -> None:
-    """`mutransfer check ... | head -0` in a CI: the pipe is closed before the verdict comes."""
-    command = f"{LINE} --parametrization none --optimizer mlp:plain"
+def test_the_exit_status_survives_a_closed_pipe(model, tmp_path) -> None:
+    """`mutransfer check ... | head -0` in CI: the pipe is closed before the verdict is printed."""
+    command = f"{LINE} --parametrization none --optimizer mlp:unscaled"
     read, write = os.pipe()
     os.close(read)
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "mutransfer.cli", *command.split()],
         cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     os.close(write)
-    assert (ended.returncode, ended.stderr) == (1, "")
+    assert (process.returncode, process.stderr) == (1, "")

@@ -1,0 +1,240 @@
+"""`mutransfer sweep`: run the trials of a study, list them, or show the status of a store."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from mutransfer.cli.app import TRAINING, Switch, Workers, app, examples, split_list
+from mutransfer.cli.output import FAILED_TRIALS, INTERRUPTED, SUCCESS, CommandResult, format_point
+from mutransfer.cli.signals import stop_on_signals
+from mutransfer.errors import UsageError
+
+if TYPE_CHECKING:
+    from mutransfer.records import TrialSpec
+    from mutransfer.sweep import SweepSummary
+    from mutransfer.sweep.status import StoreStatus
+    from mutransfer.workflows import PreparedStudy
+
+
+@app.command(
+    group=TRAINING,
+    help_epilogue=examples(
+        "mutransfer sweep study.toml --dry-run",
+        "mutransfer sweep study.toml --only width=64,128 --workers 4",
+        "mutransfer sweep --status runs/my-study",
+    ),
+)
+def sweep(
+    study: Path | None = None,
+    *,
+    store: Path | None = None,
+    workers: Workers = "auto",
+    only: Annotated[list[str] | None, Parameter(negative="")] = None,
+    retry_failed: Switch = False,
+    dry_run: Switch = False,
+    status: Path | None = None,
+    json: Switch = False,
+) -> CommandResult:
+    """Run the trials of a study file on this machine, or resume them.
+
+    Press Ctrl-C once to let running trials finish, twice to abandon them. Finished trials are
+    never lost, and the same command resumes the sweep.
+
+    Args:
+        study: A TOML file with axes, and [lab] settings or a [runner] command.
+        store: Directory for the results; runs/NAME by default.
+        workers: Number of processes, one thread each; auto is one per GPU, or else one per core.
+        only: Run only these trials: --only width=64,128 --only seed=0.
+        retry_failed: Run failed trials again, however often they failed.
+        dry_run: List the trials, print the first command, and run nothing.
+        status: Print the status of this store instead, also while a sweep is running.
+        json: Print one JSON document and nothing else.
+    """
+    from mutransfer.cli.progress import sweep_progress
+    from mutransfer.sweep.status import store_status
+    from mutransfer.workflows import run_study
+
+    if status is not None:
+        if study or store or only or retry_failed or dry_run:
+            raise UsageError(
+                "--status takes no other arguments",
+                why="they would be ignored, because nothing is run",
+                fix="mutransfer sweep --status runs/NAME",
+            )
+        state = store_status(status)
+        return CommandResult(_format_status(state), _status_data(state), SUCCESS, json)
+    if study is None:
+        raise UsageError(
+            "no study file is given",
+            why="a study file defines which trials to run",
+            fix="mutransfer sweep study.toml, or mutransfer sweep --status runs/NAME",
+        )
+    selection = _parse_only(only or [])
+    if dry_run:
+        return _list_trials(study, store, selection, json)
+    with stop_on_signals() as stop, sweep_progress() as progress:
+        run = run_study(
+            study,
+            store=store,
+            workers=workers,
+            only=selection,
+            retry_failed=retry_failed,
+            stop=stop,
+            on_start=progress.on_start,
+            on_outcome=progress.on_outcome,
+        )
+    text, data = format_summary(run.summary, run.store), summary_data(run.summary, run.store)
+    return CommandResult(text, data, exit_status(run.summary), json)
+
+
+def format_summary(summary: SweepSummary, store: Path) -> str:
+    """Format the counts of a sweep's trials, its failures, and the next step."""
+    lines = [f"{summary.done} of {summary.total} trials done, {summary.diverged} of them diverged"]
+    lines += _format_failures(summary.failed, summary.points)
+    if summary.failed:
+        lines.append(f"logs:  {store}/*/attempts/*/ (error.txt, stdout.txt, stderr.txt)")
+    if len(summary.failed) > summary.given_up:
+        lines.append("next:  fix the cause and run the same command again")
+    if summary.given_up:
+        lines.append(
+            f"{summary.given_up} trials failed in two earlier runs and were skipped: "
+            "--retry-failed runs them again"
+        )
+    if summary.aside:
+        lines.append(
+            f"{summary.aside} other trials in the store belong to another command or to other axes"
+        )
+    lines.append(f"store: {store}")
+    if summary.stopped:
+        lines.append("stopped: finished trials are kept; run the same command again to resume")
+    elif summary.taken:
+        lines.append(
+            f"{summary.taken} trials are still running in another driver: "
+            f"mutransfer sweep --status {store}"
+        )
+    elif summary.done and not summary.failed:
+        lines.append(f"next:  mutransfer analyze {store}")
+    return "\n".join(lines)
+
+
+def summary_data(summary: SweepSummary, store: Path) -> dict[str, object]:
+    """Return the summary of a sweep as plain data."""
+    return {"schema": 1, "store": str(store), **asdict(summary)}
+
+
+def exit_status(summary: SweepSummary) -> int:
+    """Return the exit status of a sweep."""
+    if summary.stopped:
+        return INTERRUPTED
+    return FAILED_TRIALS if summary.failed else SUCCESS
+
+
+def _format_failures(
+    errors: Mapping[str, str], points: Mapping[str, Mapping[str, object]]
+) -> list[str]:
+    """Group failures by their first line, and print the whole error of the most common one."""
+    groups: dict[str, list[str]] = {}
+    for trial, error in errors.items():
+        groups.setdefault(error.splitlines()[0], []).append(trial)
+    most_common = sorted(groups.items(), key=lambda group: -len(group[1]))[:5]
+    lines = []
+    for number, (message, trials) in enumerate(most_common):
+        places = "; ".join(format_point(points.get(trial, {})) for trial in trials[:3])
+        more = f"; and {len(trials) - 3} more" if len(trials) > 3 else ""
+        count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
+        lines += [f"{count} failed: {message}", f"    at {places}{more}"]
+        if number == 0:
+            lines += errors[trials[0]].splitlines()[1:]
+    return lines
+
+
+def _list_trials(
+    study: Path, store: Path | None, selection: Mapping[str, object], json: bool
+) -> CommandResult:
+    """List the trials of a study, and print the first command as it would be run."""
+    from mutransfer.sweep import selected
+    from mutransfer.workflows import prepare_study
+
+    prepared = prepare_study(study)
+    trials = selected(prepared.study, prepared.trials, selection)
+    lines = [f"{trial.id[:12]}  {format_point(trial.axes)}" for trial in trials]
+    data: dict[str, Any] = {"trials": [{"id": trial.id, "axes": trial.axes} for trial in trials]}
+    data["done"] = _num_done(store or prepared.default_store, trials)
+    lines.append(f"{len(trials)} trials, {data['done']} of them done")
+    command = _format_command(prepared, trials[0])
+    if command is not None:
+        lines.append(f"the first command:\n{command}")
+        data["first_command"] = command
+    return CommandResult("\n".join(lines), {"schema": 1, **data}, SUCCESS, json)
+
+
+def _num_done(store: Path, trials: Sequence[TrialSpec]) -> int:
+    """Count the trials that have a result in a store, which need not exist."""
+    from mutransfer.sweep import TrialStore
+
+    if not os.path.exists(store):
+        return 0
+    return sum(result is not None for _, result in TrialStore(store).known(trials))
+
+
+def _format_command(prepared: PreparedStudy, trial: TrialSpec) -> str | None:
+    """Format a trial's command for a shell; None if the study runs no command."""
+    from mutransfer.sweep import CommandRun
+
+    if not isinstance(prepared.runner, CommandRun):
+        return None
+    prepared.runner.check(trial)
+    # Outside the store, where a run by hand would be mistaken for an attempt of the trial.
+    folder = Path(tempfile.gettempdir(), f"mutransfer-{prepared.study.study.name}")
+    return f"mkdir -p {shlex.quote(str(folder))} && {prepared.runner.shown(trial, folder)}"
+
+
+def _parse_only(only: Sequence[str]) -> dict[str, list[str]]:
+    """Parse ['width=64,128', 'seed=0']."""
+    selection: dict[str, list[str]] = {}
+    for text in only:
+        name, equals, points = text.partition("=")
+        if not (equals and split_list(points)):
+            raise UsageError(
+                f"--only {text} selects no points of an axis",
+                why="an empty selection would run every trial",
+                fix="write --only width=64,128",
+            )
+        selection.setdefault(name.strip(), []).extend(split_list(points))
+    return selection
+
+
+def _format_status(status: StoreStatus) -> str:
+    """Format the status of a store."""
+    lines = [
+        f"{status.done} of {status.total} trials done, {status.diverged} of them diverged; "
+        f"{len(status.running)} running, {len(status.failed)} failed, {status.unstarted} to do"
+    ]
+    lines += [
+        f"running: {format_point(status.points[trial])}  ({owner})"
+        for trial, owner in list(status.running.items())[:20]
+    ]
+    if len(status.running) > 20:
+        lines.append(f"… and {len(status.running) - 20} more")
+    lines += [
+        f"best loss at {size}: {loss:.4f}  ({format_point(point)})"
+        for size, (loss, point) in status.best.items()
+    ]
+    return "\n".join([*lines, *_format_failures(status.failed, status.points)])
+
+
+def _status_data(status: StoreStatus) -> dict[str, object]:
+    """Return the status of a store as plain data."""
+    best = {size: {"loss": loss, "axes": point} for size, (loss, point) in status.best.items()}
+    data = asdict(status) | {"store": str(status.store), "best": best}
+    data["unstarted"] = status.unstarted
+    return {"schema": 1, **json_module.loads(json_module.dumps(data))}
