@@ -289,7 +289,7 @@ def test_a_head_that_the_pass_does_not_use_is_asked_for():
 def test_an_output_without_tensors_is_refused():
     build = partial(Found, end=lambda net, h: float(net.head(h).mean()))
     message = refused(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS))
-    assert message.startswith("ModelError: no weight reaches what the model gives, a float")
+    assert message.startswith("ModelError: no weight reaches what the model returns, a float")
 
 
 def test_a_multiplier_behind_no_weight_is_refused():
@@ -297,7 +297,7 @@ def test_a_multiplier_behind_no_weight_is_refused():
     assert message == (
         "ModelError: the forward pass multiplies by 0.25 at width 16 and by 0.1768 at 32, neither "
         "behind a weight nor before one\n"
-        "  why: which parameter's rule it changes cannot be told\n"
+        "  why: the parameter whose rule it changes is undetermined\n"
         "  fix: put the multiplier directly behind, or before, a layer"
     )
 

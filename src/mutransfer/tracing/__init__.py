@@ -2,5 +2,6 @@
 
 from mutransfer.tracing.forward import Seen, watched
 from mutransfer.tracing.ledger import Use
+from mutransfer.tracing.tracer import Tracer, tensors_of
 
-__all__ = ["Seen", "Use", "watched"]
+__all__ = ["Seen", "Tracer", "Use", "tensors_of", "watched"]

@@ -96,7 +96,7 @@ def fresh_readings(setting: Setting) -> dict[Key, Floats]:
             with _seeded(seed, setting.device), torch.no_grad():
                 model = _ready(setting, width)
                 probes = Probes(model, setting.kinds)
-                with probes.step(0):
+                with probes.step(0, setting.batch):
                     _loss(setting, model, width, 0)
                 probes.close()
             for key, value in probes.readings().items():
@@ -134,7 +134,7 @@ def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterato
         try:
             for step in range(setting.steps + 1):
                 model.zero_grad(set_to_none=True)
-                with probes.step(step):
+                with probes.step(step, setting.batch):
                     loss = _loss(setting, model, width, step)
                 scalars = probes.readings() | {
                     ("loss", ""): float(loss.detach()),

@@ -1,4 +1,4 @@
-"""A forward pass is followed: whose a multiplier is, what is attention, which table reads out."""
+"""One traced forward pass: multipliers of layers, attention logits, tables that read out."""
 
 import math
 
@@ -7,31 +7,38 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mutransfer.tracing.functions import Follower
+from mutransfer.tracing import Tracer
 
 
-def followed(model, *given, after=lambda output: output):
-    """Run a model under a follower, told of layers as probes tell it."""
-    follower = Follower()
+def tracer_of(model, *inputs):
+    """Return a tracer of a model's forward pass, or of a function without parameters."""
+    parameters = dict(model.named_parameters()) if isinstance(model, nn.Module) else {}
+    tracer = Tracer(parameters, {}, frozenset())
+    tracer.add_inputs(inputs)
+    return tracer
+
+
+def traced(model, *inputs, after=lambda output: output):
+    """Run a model under a tracer that is notified of layers, as the probes do."""
+    tracer = tracer_of(model, *inputs)
     names = {module: name for name, module in model.named_modules() if name}
 
-    def enters(module, inputs):
-        norm = "norm" in type(module).__name__.lower()
-        follower.enters(names[module], inputs[0], norm=norm)
+    def enter(module, args):
+        tracer.enter(names[module], args[0], is_norm="norm" in type(module).__name__.lower())
 
-    def leaves(module, inputs, output):
-        follower.leaves(names[module], output, keeps=isinstance(module, nn.Embedding))
+    def leave(module, args, output):
+        tracer.leave(names[module], output, keeps_factor=isinstance(module, nn.Embedding))
 
     for module in names:
-        module.register_forward_pre_hook(enters, prepend=True)
-        module.register_forward_hook(leaves)
-    with follower:
-        after(model(*given))
-    return follower
+        module.register_forward_pre_hook(enter, prepend=True)
+        module.register_forward_hook(leave)
+    with tracer:
+        after(model(*inputs))
+    return tracer.ledger
 
 
 class Net(nn.Module):
-    """Two layers, a norm and a table; what happens between them is said by a function."""
+    """Two layers, a norm and a table, called by a function."""
 
     def __init__(self, between) -> None:
         super().__init__()
@@ -65,37 +72,46 @@ TOKENS = torch.arange(5)
 def test_a_number_belongs_to_the_layer_that_takes_it_or_else_to_that_which_gave_it(
     between, by
 ) -> None:
-    follower = followed(Net(between), X)
+    layers = traced(Net(between), X).layers
     names = ("table", "first", "norm", "last")
-    assert {n: m for n in names if (m := follower.multiplier(n)) != 1} == pytest.approx(by)
+    assert {n: m for n in names if (m := layers.of(n)) != 1} == pytest.approx(by)
 
 
 def test_a_multiplier_in_the_loss_is_the_readouts() -> None:
-    follower = followed(
-        Net(lambda m, x: m.last(m.first(x))), X, after=lambda logits: F.log_softmax(logits / 8, -1)
-    )
-    assert follower.multiplier("last") == 0.125
-    assert follower.behind("last") == 0.125
+    net = Net(lambda m, x: m.last(m.first(x)))
+    layers = traced(net, X, after=lambda logits: F.log_softmax(logits / 8, -1)).layers
+    assert layers.of("last") == 0.125
+    assert layers.behind("last") == 0.125
 
 
-def test_what_a_norm_undoes_is_told_apart() -> None:
-    assert followed(Net(lambda m, x: m.norm(m.first(x) * 3)), X).normed == {"first": 3.0}
-    assert followed(Net(lambda m, x: F.layer_norm(m.first(x) * 3, (4,))), X).normed == {
-        "first": 3.0
-    }
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda m, x: m.norm(x),
+        lambda m, x: F.layer_norm(x, (4,)),
+        lambda m, x: F.rms_norm(x, (4,)),
+        lambda m, x: F.normalize(x, dim=-1),
+        lambda m, x: x / x.square().mean(-1, keepdim=True).sqrt(),
+    ],
+    ids=["module", "function", "rms", "unit", "by hand"],
+)
+def test_a_multiplier_that_a_norm_divides_out_is_recorded_apart(norm) -> None:
+    layers = traced(Net(lambda m, x: norm(m, m.first(x) * 3)), X).layers
+    assert (layers.normed, layers.of("first")) == ({"first": 3.0}, 1.0)
 
 
 def test_a_hook_on_the_input_is_measured_with_the_layer() -> None:
     net = Net(lambda m, x: m.last(m.table(TOKENS)))
-    follower = Follower()
+    tracer = tracer_of(net, X)
     net.last.register_forward_pre_hook(lambda m, inputs: (inputs[0] * 0.5,))
-    net.table.register_forward_hook(lambda m, i, out: follower.leaves("table", out, keeps=True))
+    net.table.register_forward_hook(lambda m, i, out: tracer.leave("table", out, keeps_factor=True))
     net.last.register_forward_pre_hook(
-        lambda m, inputs: follower.enters("last", inputs[0], norm=False), prepend=True
+        lambda m, inputs: tracer.enter("last", inputs[0], is_norm=False), prepend=True
     )
-    with follower:
+    with tracer:
         net(X)
-    assert (follower.multiplier("table"), follower.multiplier("last")) == (1.0, 1.0)
+    layers = tracer.ledger.layers
+    assert (layers.of("table"), layers.of("last")) == (1.0, 1.0)
 
 
 # --- attention ---
@@ -118,33 +134,33 @@ def by_exp(q, k, v):
     ids=["softmax", "exp", "torch's own"],
 )
 def test_logits_are_those_before_the_softmax(attention) -> None:
-    with Follower() as follower:
+    with tracer_of(attention, Q, K, V) as tracer:
         attention(Q, K, V)
-    first = follower.products[0]
+    first = tracer.ledger.products[0]
     logits = Q @ K.mT / 2
     kept = logits[..., torch.ones(6, 6).tril().bool()] if attention is by_hand else logits
-    assert (first.size, first.logits) == (4, True)
-    assert first.root * first.by == pytest.approx(float(kept.square().mean().sqrt()), rel=1e-5)
+    assert (first.width, first.is_logits) == (4, True)
+    assert first.rms == pytest.approx(float(kept.square().mean().sqrt()), rel=1e-5)
 
 
 def test_logits_inside_torchs_module_are_computed_again() -> None:
     attention = nn.MultiheadAttention(8, 2, batch_first=True)
     x = torch.randn(2, 6, 8)
-    with Follower() as follower:
+    with tracer_of(attention, x) as tracer:
         attention(x, x, x, need_weights=False)
-    (one,) = follower.products
+    (product,) = tracer.ledger.products
     projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias).detach()
     q, k, _ = projected.chunk(3, -1)
     q, k = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in (q, k))
-    assert (one.size, one.logits) == (4, True)
-    assert one.root == pytest.approx(float((q @ k.mT / 2).square().mean().sqrt()), rel=1e-5)
+    assert (product.width, product.is_logits) == (4, True)
+    assert product.rms == pytest.approx(float((q @ k.mT / 2).square().mean().sqrt()), rel=1e-5)
 
 
 def test_what_scales_queries_is_no_multiplier_of_their_layer() -> None:
     net = Net(lambda m, x: F.softmax((m.first(x) * 0.5).view(5, 4) @ x.T, -1) @ x)
-    follower = followed(net, X)
-    assert follower.multiplier("first") == 1.0
-    assert [one.logits for one in follower.products] == [True, False]
+    ledger = traced(net, X)
+    assert ledger.layers.of("first") == 1.0
+    assert [product.is_logits for product in ledger.products] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -152,10 +168,10 @@ def test_what_scales_queries_is_no_multiplier_of_their_layer() -> None:
 )
 def test_a_router_is_no_attention(weight) -> None:
     """Its weight is a parameter, or was made of nothing else."""
-    router = nn.Parameter(torch.randn(4, 3))
-    with Follower() as follower:
-        (X @ weight(router)).softmax(-1)
-    assert follower.products == []
+    router = nn.ParameterDict({"weight": torch.randn(4, 3)})
+    with tracer_of(router, X) as tracer:
+        (X @ weight(router["weight"])).softmax(-1)
+    assert tracer.ledger.products == []
 
 
 @pytest.mark.parametrize(
@@ -164,18 +180,19 @@ def test_a_router_is_no_attention(weight) -> None:
     ids=["elementwise", "einsum"],
 )
 def test_a_product_without_a_softmax_is_noted_with_its_scale(product) -> None:
-    with Follower() as follower:
+    with tracer_of(product, Q, K) as tracer:
         product(Q, K)
-    (one,) = follower.products
-    assert (one.size, one.by, one.logits) == (4, 0.5, False)
-    assert one.root == pytest.approx(float((Q * K).sum(-1).square().mean().sqrt()), rel=1e-5)
-    assert math.isfinite(one.root)
+    (record,) = tracer.ledger.products
+    assert (record.width, record.scale, record.is_logits) == (4, 0.5, False)
+    rms = float((Q * K).sum(-1).square().mean().sqrt())
+    assert record.measured == pytest.approx(rms, rel=1e-5)
+    assert math.isfinite(record.measured)
 
 
 def test_a_square_is_no_product_of_two_activations() -> None:
-    with Follower() as follower:
+    with tracer_of(None, Q) as tracer:
         (Q * Q).sum(-1)
-    assert follower.products == []
+    assert tracer.ledger.products == []
 
 
 def test_a_table_that_is_looked_up_and_multiplied_reads_out() -> None:
@@ -185,6 +202,6 @@ def test_a_table_that_is_looked_up_and_multiplied_reads_out() -> None:
         (True, lambda: F.linear(table.weight[TOKENS], table.weight)),
         (False, lambda: table(TOKENS) @ nn.Linear(4, 4).weight.T),
     ):
-        with Follower() as follower:
+        with tracer_of(table, TOKENS) as tracer:
             run()
-        assert follower.shares is shares
+        assert tracer.ledger.shares_table is shares
