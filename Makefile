@@ -10,15 +10,16 @@ help:
 	@echo "make test       set up, then lint, types, import contracts, tests, examples, wheel"
 	@echo "make test-slow  tests that train for long, kill processes, drive a browser, try 10,000 inputs"
 	@echo "make test-all   both"
-	@echo "make docs       write the generated pages anew: docs/rules.md, docs/schemas"
+	@echo "make docs       set up, then the documentation site: docs/_build/index.html"
 	@echo "make browser    install Chromium from Debian's packages, for the browser test"
 	@echo "make benchmark  measure trainer and sweep"
 
 # One environment, remade when the pins change. torch comes as pinned, never a second one.
 $(READY): pyproject.toml constraints.txt
+	@echo "Setting up .venv: a few minutes, once. Most of it is the download of PyTorch."
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check -e '.[dev]'
 	touch $@
 
 demo: $(READY)
@@ -39,8 +40,11 @@ test-slow: $(READY)
 
 test-all: test test-slow
 
+# Pages of rules and schemas are generated first; a warning of Sphinx is an error.
 docs: $(READY)
 	$(BIN)/python tools/generated_docs.py
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	@echo "The site is docs/_build/index.html"
 
 browser:
 	apt-get update -qq && apt-get install -y -qq chromium
@@ -50,4 +54,4 @@ benchmark: $(READY)
 	$(BIN)/python benchmarks/sweep.py
 
 clean:
-	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import mutransfer as mt
-from mutransfer.parametrize.model.shapes import built
+from mutransfer.parametrize.model.build import build_model
 
 # Shape legend: B batch, T time, D width.
 
@@ -117,7 +117,7 @@ def plan_cost(case: Case, pipe: object) -> None:
     started, worked = time.perf_counter(), time.process_time()
     plan = mt.make_plan(build, base=case.base, probe=case.probe, target=case.target)
     seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-    model = built(build, case.target, meta=True)
+    model = build_model(build, case.target, meta=True)
     started, worked = time.perf_counter(), time.process_time()
     groups = mt.param_groups(model, plan, lr=2**-8, weight_decay=0.1)
     seconds, cpu = seconds + time.perf_counter() - started, cpu + time.process_time() - worked

@@ -23,9 +23,9 @@ import torch
 
 from mutransfer.lab.counts import training_flops
 from mutransfer.lab.data.batches import TrainingBatches
-from mutransfer.lab.data.tokens import tokens_of
+from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.loop import Batch, train
-from mutransfer.lab.trial import lab_model, lab_optimizer, lab_plan, on_device
+from mutransfer.lab.trial import inputs_and_targets, lab_model, lab_optimizer, lab_plan
 from mutransfer.records import LabSettings
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def measure(width: int, steps: int) -> tuple[float, float, float]:
     plan = lab_plan(s)
     model = lab_model(s, plan)
     tokens = s.batch * s.context
-    batches = TrainingBatches(tokens_of(None).train, s.batch, s.context, s.seed)
+    batches = TrainingBatches(load_tokens(None).train, s.batch, s.context, s.seed)
     rates: list[float] = []
     seconds: list[float] = []
     began = 0.0
@@ -62,7 +62,7 @@ def measure(width: int, steps: int) -> tuple[float, float, float]:
         seconds.append(time.perf_counter() - began)
         rates.append(matmul_rate(width, tokens))
         began = time.perf_counter()
-        return on_device(batches.at(step), CPU)
+        return inputs_and_targets(batches.at(step), CPU)
 
     train(model, lab_optimizer(model, plan, s), batch_at, s, CPU)
     warm = slice(5, None)

@@ -27,27 +27,41 @@ SCHEMAS = {
 }
 PLANS = {"plan": Plan, "derivation": Derivation}  # dataclasses, saved with schema 1
 
-RULES = """# The rules
+RULES = """# What are the scaling rules?
 
-Written by `make docs` from `tables.py` and `hybrids.py` in `src/mutransfer/rules`;
-`mutransfer rules` prints the same.
+A parametrization is a table with one line per role, whose cells say by which power of the width
+each setting changes.
+The tables below are those that the code applies; `mutransfer rules` prints the same.
+
 A cell is a power of `fan_in` and `fan_out`, the ratios of the sides of a weight to those at the
-base width. It multiplies your own setting at the base width, where every cell is exactly 1. A layer
-computes `multiplier · W · x`. A dash means that the update is undefined for that role. The
-attention scale is applied where heads widen and `example_inputs=` is passed, except under `sp` and
-`none`.
+base width.
+It multiplies your own setting at the base width, where every cell is exactly 1.
+A layer computes `multiplier · W · x`.
+A dash means that the update is undefined for that role.
+The attention scale is applied where heads widen and `example_inputs=` is passed, except under `sp`
+and `none`.
+
+The [science](science.md) derives the table of µP, and the [glossary](glossary.md) explains roles
+and forms.
+This page is generated from `src/mutransfer/rules`.
 """
 
 BETWEEN = """
 ## Between `sp` and `mup`
 
-Four switches, each off as in SP or on as in µP (arXiv:2605.21486). Relative to the hidden rate,
-`embd` and `ln` multiply the rate of embeddings and of vectors (norm gains, biases) by the width
-ratio; `last` gives the readout the smaller init; `attn` stands for 1/d attention, and matters only
-where heads widen. The paper's abstract states `embd`; the others are reconstructed. Names with
-`embd` on are in µP's gauge: all rates are divided by the width ratio, so that the embedding trains
-at your own rate; compare gauges without decay, or with `decay_mode = "independent"`. `last` and
-`embd` need an untied readout. `mutransfer rules sp+embd` prints one in full.
+Four switches are either off, as in SP, or on, as in µP
+([arXiv:2605.21486](https://arxiv.org/abs/2605.21486)).
+Relative to the hidden rate, `embd` and `ln` multiply the rates of embeddings and of vectors (norm
+gains, biases) by the width ratio.
+`last` gives the readout the smaller init.
+`attn` stands for 1/d attention, and matters only where heads widen.
+The paper's abstract states `embd`; the others are reconstructed.
+
+Names with `embd` on are in µP's gauge: all rates are divided by the width ratio, so that the
+embedding trains at your own rate.
+Compare gauges without decay, or with `decay_mode = "independent"`.
+`last` and `embd` need an untied readout.
+`mutransfer rules sp+embd` prints one in full.
 """
 
 

@@ -82,13 +82,13 @@ ERRORS = {
         "  fix: --widths 32,64,128,256\n"
     ),
     "check mlp:build --base 32 --widths 32,64": (
-        "ModelError: --widths 32,64 are too few, or too near each other\n"
-        "  why: an exponent is fitted over widths, and half a power must show\n"
+        "ModelError: --widths 32,64 are too few, or too close together\n"
+        "  why: an exponent is fitted over widths, precisely enough to show half a power\n"
         "  fix: --widths 32,64,128,256\n"
     ),
     "check mlp:build --base 32 --widths 32,64,128 --seeds 1": (
-        "ModelError: --seeds 1: the noise of an exponent cannot be seen\n"
-        "  why: without its noise an exponent is neither equal to what is expected nor different\n"
+        "ModelError: --seeds 1: the noise of an exponent cannot be estimated\n"
+        "  why: without its noise an exponent neither agrees nor disagrees with the expected one\n"
         "  fix: --seeds 3\n"
     ),
     "check mlp:build --base 32 --widths 32,64,128 --lr 2^": (

@@ -145,7 +145,7 @@ def gained(tmp_path):
 @pytest.mark.parametrize("inputs", ["tensor", "make_inputs"])
 def test_example_inputs_determine_a_role_that_shapes_do_not(inputs, run, gained) -> None:
     line = "plan gained:Gained --base 16 --target 64 --parameter gain"
-    assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
+    assert run(line)[2].startswith("RoleError: the role of 'gain' is undetermined")
     status, out, _ = run(f"{line} --example-inputs gained:{inputs}")
     assert status == 0
     assert "role      vector" in out
@@ -153,7 +153,7 @@ def test_example_inputs_determine_a_role_that_shapes_do_not(inputs, run, gained)
 
 def test_a_check_uses_example_inputs(run, gained) -> None:
     line = "check gained:Gained --base 16 --widths 16,64,256 --steps 3"
-    assert run(line)[2].startswith("RoleError: cannot tell the role of 'gain'")
+    assert run(line)[2].startswith("RoleError: the role of 'gain' is undetermined")
     assert run(f"{line} --example-inputs gained:tensor")[1].startswith("coordinate check: ")
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the coordinate check's tests."""
+"""One thread for all tests of the coordinate check, so that they do not compete for cores."""
 
 import pytest
 import torch

@@ -1,5 +1,6 @@
-"""A wrong argument is refused in three lines; what means the same is read alike."""
+"""Invalid arguments are refused in three lines; equivalent values are accepted alike."""
 
+import dataclasses
 import json
 from functools import partial
 
@@ -11,18 +12,18 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import mutransfer as mt
-from mutransfer.coordcheck.arguments import checked_arguments
+from mutransfer.coordcheck.arguments import parse_arguments
 
 LOADER = DataLoader(TensorDataset(*points()), batch_size=64)
 OWN = {"parametrization": None}
 
 
-def never(width):
-    raise AssertionError("a wrong argument is refused before anything is built")
+def must_not_build(width):
+    raise AssertionError("an invalid argument is refused before any model is built")
 
 
-USUAL = {
-    "build": never,
+VALID = {
+    "build": must_not_build,
     "base": 32,
     "widths": [32, 64, 128],
     "batch": points(),
@@ -41,38 +42,38 @@ USUAL = {
 REFUSALS = {
     "widths, a number": (
         {"widths": 64},
-        "ModelError: widths=64 is no list of positive whole numbers\n"
+        "ModelError: widths=64 is not a list of positive whole numbers\n"
         "  why: a model is built at each of several widths\n"
         "  fix: widths=[32, 64, 128, 256]",
     ),
     "widths, a text": (
         {"widths": "64,128"},
-        "ModelError: widths='64,128' is no list of positive whole numbers\n"
+        "ModelError: widths='64,128' is not a list of positive whole numbers\n"
         "  why: a model is built at each of several widths\n"
         "  fix: widths=[32, 64, 128, 256]",
     ),
     "widths, floats": (
         {"widths": [32.0, 64.0, 128.0]},
-        "ModelError: widths=[32.0, 64.0, 128.0] is no list of positive whole numbers\n"
+        "ModelError: widths=[32.0, 64.0, 128.0] is not a list of positive whole numbers\n"
         "  why: a model is built at each of several widths\n"
         "  fix: widths=[32, 64, 128, 256]",
     ),
     "widths, a zero": (
         {"widths": [0, 64, 128]},
-        "ModelError: widths=[0, 64, 128] is no list of positive whole numbers\n"
+        "ModelError: widths=[0, 64, 128] is not a list of positive whole numbers\n"
         "  why: a model is built at each of several widths\n"
         "  fix: widths=[32, 64, 128, 256]",
     ),
     "widths, a truth value": (
         {"widths": [True, 64, 128]},
-        "ModelError: widths=[True, 64, 128] is no list of positive whole numbers\n"
+        "ModelError: widths=[True, 64, 128] is not a list of positive whole numbers\n"
         "  why: a model is built at each of several widths\n"
         "  fix: widths=[32, 64, 128, 256]",
     ),
     "widths, two alike": (
         {"widths": [32, 32, 128]},
-        "ModelError: widths=[32, 32, 128] are too few, or too near each other\n"
-        "  why: an exponent is fitted over widths, and half a power must show\n"
+        "ModelError: widths=[32, 32, 128] are too few, or too close together\n"
+        "  why: an exponent is fitted over widths, precisely enough to show half a power\n"
         "  fix: widths=[32, 64, 128, 256]",
     ),
     "base, zero": (
@@ -96,39 +97,39 @@ REFUSALS = {
     "seeds, a text": (
         {"seeds": "3"},
         "ModelError: seeds='3' is neither a whole number nor a list of them\n"
-        "  why: they are fresh models per width, or what torch's generator starts from\n"
+        "  why: seeds is the number of models per width, or the seeds of torch's generator\n"
         "  fix: seeds=3",
     ),
     "seeds, a float": (
         {"seeds": 2.0},
         "ModelError: seeds=2.0 is neither a whole number nor a list of them\n"
-        "  why: they are fresh models per width, or what torch's generator starts from\n"
+        "  why: seeds is the number of models per width, or the seeds of torch's generator\n"
         "  fix: seeds=3",
     ),
     "seeds, texts": (
         {"seeds": ["a", "b"]},
         "ModelError: seeds=['a', 'b'] is neither a whole number nor a list of them\n"
-        "  why: they are fresh models per width, or what torch's generator starts from\n"
+        "  why: seeds is the number of models per width, or the seeds of torch's generator\n"
         "  fix: seeds=3",
     ),
     "seeds, two alike": (
         {"seeds": [1, 1]},
-        "ModelError: seeds=1: the noise of an exponent cannot be seen\n"
-        "  why: without its noise an exponent is neither equal to what is expected nor "
-        "different\n"
+        "ModelError: seeds=1: the noise of an exponent cannot be estimated\n"
+        "  why: without its noise an exponent neither agrees nor disagrees with the "
+        "expected one\n"
         "  fix: seeds=3",
     ),
     "seeds, negative": (
         {"seeds": -5},
-        "ModelError: seeds=-5: the noise of an exponent cannot be seen\n"
-        "  why: without its noise an exponent is neither equal to what is expected nor "
-        "different\n"
+        "ModelError: seeds=-5: the noise of an exponent cannot be estimated\n"
+        "  why: without its noise an exponent neither agrees nor disagrees with the "
+        "expected one\n"
         "  fix: seeds=3",
     ),
     "seeds, too large": (
         {"seeds": [0, 2**64]},
         "ModelError: seeds=[0, 18446744073709551616] are too large\n"
-        "  why: torch's generator takes seeds of 64 bits\n"
+        "  why: torch's generator accepts seeds of 64 bits\n"
         "  fix: seeds=[0, 1, 2]",
     ),
     "steps, a float": (
@@ -145,162 +146,161 @@ REFUSALS = {
     ),
     "lr, zero": (
         {"lr": 0},
-        "ModelError: lr=0 is no positive rate\n"
+        "ModelError: lr=0 is not a positive learning rate\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: lr=2**-6",
     ),
     "lr, negative": (
         {"lr": -1.0},
-        "ModelError: lr=-1.0 is no positive rate\n"
+        "ModelError: lr=-1.0 is not a positive learning rate\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: lr=2**-6",
     ),
     "lr, nan": (
         {"lr": float("nan")},
-        "ModelError: lr=nan is no positive rate\n"
+        "ModelError: lr=nan is not a positive learning rate\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: lr=2**-6",
     ),
     "lr, a text": (
         {"lr": "1e-3"},
-        "ModelError: lr='1e-3' is no positive rate\n"
+        "ModelError: lr='1e-3' is not a positive learning rate\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: lr=0.001",
     ),
     "lr, beyond floats": (
         {"lr": 10**400},
-        "ModelError: lr=100000000000000000000000000000000000000000000000000000000... is no "
-        "positive rate\n"
+        "ModelError: lr=100000000000000000000000000000000000000000000000000000000... is not "
+        "a positive learning rate\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: lr=2**-6",
     ),
     "lr, texts by name": (
         {"lr": {"muon": 0.02, "adamw": "3e-3"}},
-        "ModelError: lr={'muon': 0.02, 'adamw': '3e-3'} is no positive rate for each optimizer "
-        "by name\n"
+        "ModelError: lr={'muon': 0.02, 'adamw': '3e-3'} is not a positive learning rate for each "
+        "optimizer by name\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: lr={'muon': 0.02, 'adamw': 0.003}",
     ),
     "lr, none by name": (
         {"lr": {}},
-        "ModelError: lr={} is no positive rate for each optimizer by name\n"
+        "ModelError: lr={} is not a positive learning rate for each optimizer by name\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: lr={'muon': 0.02, 'adamw': 0.003}",
     ),
     "lr, by name without a plan": (
         {"lr": {"adamw": 0.01}, **OWN},
-        "RuleError: lr={'adamw': 0.01} gives rates by optimizer, where one optimizer holds "
-        "everything\n"
-        "  why: with parametrization=None no plan says which parameters each of them would "
-        "hold\n"
+        "RuleError: lr={'adamw': 0.01} has rates by optimizer, but one optimizer holds all "
+        "parameters\n"
+        "  why: with parametrization=None no plan assigns parameters to several optimizers\n"
         "  fix: lr=2**-6, or optimizer= a factory that makes several optimizers of a model",
     ),
     "dtype, a text": (
         {"dtype": "bfloat16"},
         "ModelError: dtype='bfloat16' is not torch.float32, torch.bfloat16 or torch.float16\n"
-        "  why: lower precision is torch's autocast, which takes no other; weights stay as "
-        "built\n"
+        "  why: lower precision uses torch's autocast, which accepts no other; weights keep "
+        "their type\n"
         "  fix: dtype=torch.bfloat16",
     ),
     "dtype, double": (
         {"dtype": torch.float64},
         "ModelError: dtype=torch.float64 is not torch.float32, torch.bfloat16 or torch.float16\n"
-        "  why: lower precision is torch's autocast, which takes no other; weights stay as "
-        "built\n"
+        "  why: lower precision uses torch's autocast, which accepts no other; weights keep "
+        "their type\n"
         "  fix: dtype=torch.float32",
     ),
     "loss, a text": (
         {"loss": "cross_entropy"},
-        "ModelError: loss='cross_entropy' cannot be called\n"
+        "ModelError: loss='cross_entropy' is not callable\n"
         "  why: the check calls loss(model, batch) at every step\n"
         "  fix: pass a function: loss=lambda model, batch: "
         "torch.nn.functional.cross_entropy(model(batch[0]), batch[1])",
     ),
     "batch, a generator": (
         {"batch": (points() for _ in range(2))},
-        "ModelError: batch= is a generator, which gives one batch after another\n"
-        "  why: every model takes every step on the same batch, so that sizes can be compared\n"
+        "ModelError: batch= is a generator, which yields one batch after another\n"
+        "  why: sizes can be compared only if every step of every model uses the same batch\n"
         "  fix: batch=next(iter(loader))",
     ),
     "batch, a DataLoader": (
         {"batch": LOADER},
-        "ModelError: batch= is a DataLoader, which gives one batch after another\n"
-        "  why: every model takes every step on the same batch, so that sizes can be compared\n"
+        "ModelError: batch= is a DataLoader, which yields one batch after another\n"
+        "  why: sizes can be compared only if every step of every model uses the same batch\n"
         "  fix: batch=next(iter(loader))",
     ),
     "batch, a function": (
         {"batch": points},
         "ModelError: batch= is a function, not a batch\n"
-        "  why: loss(model, batch) is called with what is given\n"
+        "  why: the batch is passed to loss(model, batch) as it is\n"
         "  fix: call it: batch=make_batch()",
     ),
     "batch, a partial function": (
         {"batch": partial(points)},
         "ModelError: batch= is a function, not a batch\n"
-        "  why: loss(model, batch) is called with what is given\n"
+        "  why: the batch is passed to loss(model, batch) as it is\n"
         "  fix: call it: batch=make_batch()",
     ),
     "optimizer, an instance": (
         {"optimizer": torch.optim.Adam(mlp(32).parameters())},
         "ModelError: optimizer= is an instance of Adam, which holds one model's parameters\n"
-        "  why: every width and seed trains a fresh model of its own\n"
+        "  why: every width and seed trains a model of its own\n"
         "  fix: pass a factory: optimizer=lambda groups: torch.optim.Adam(groups)",
     ),
     "optimizer, my own instance": (
         {"optimizer": torch.optim.SGD(mlp(32).parameters()), **OWN},
         "ModelError: optimizer= is an instance of SGD, which holds one model's parameters\n"
-        "  why: every width and seed trains a fresh model of its own\n"
+        "  why: every width and seed trains a model of its own\n"
         "  fix: pass a factory: optimizer=lambda model: torch.optim.SGD(model.parameters(), "
         "lr=2**-8)",
     ),
     "optimizer, a number": (
         {"optimizer": 3},
-        "ModelError: optimizer=3 is no name, class or factory of an optimizer\n"
+        "ModelError: optimizer=3 is not the name, class or factory of an optimizer\n"
         "  why: the check takes a few steps with it\n"
-        "  fix: optimizer='adamw', a class, or a factory that returns an optimizer, or several "
-        "in a list",
+        "  fix: optimizer='adamw', a class, or a factory that returns an optimizer or a list of "
+        "them",
     ),
     "optimizer, another class": (
         {"optimizer": nn.Linear},
-        "ModelError: optimizer=Linear is no name, class or factory of an optimizer\n"
+        "ModelError: optimizer=Linear is not the name, class or factory of an optimizer\n"
         "  why: the check takes a few steps with it\n"
-        "  fix: optimizer='adamw', a class, or a factory that returns an optimizer, or several "
-        "in a list",
+        "  fix: optimizer='adamw', a class, or a factory that returns an optimizer or a list of "
+        "them",
     ),
     "optimizer, LBFGS": (
         {"optimizer": torch.optim.LBFGS},
-        "RuleError: optimizer=LBFGS needs a closure that computes the loss again\n"
-        "  why: the check takes one gradient for each step\n"
+        "RuleError: LBFGS cannot be checked: its step() needs a closure that computes the loss\n"
+        "  why: the check computes one gradient per step\n"
         "  fix: optimizer='adamw', or another whose step() needs no argument",
     ),
     "build, a text": (
         {"build": "mlp"},
-        "ModelError: build='mlp' cannot be called\n"
+        "ModelError: build='mlp' is not callable\n"
         "  why: models are built at several widths\n"
         "  fix: pass a function: coord_check(lambda width: MyModel(width), ...)",
     ),
     "roles, a text": (
         {"roles": "output"},
-        "RoleError: roles='output' is no mapping from names to roles\n"
-        "  why: a role is told of the parameters whose names a pattern matches\n"
+        "RoleError: roles='output' is not a mapping from names to roles\n"
+        "  why: a role applies to all parameters whose names match a pattern\n"
         "  fix: roles={'head.weight': Role.OUTPUT}",
     ),
     "roles, an empty list": (
         {"roles": []},
-        "RoleError: roles=[] is no mapping from names to roles\n"
-        "  why: a role is told of the parameters whose names a pattern matches\n"
+        "RoleError: roles=[] is not a mapping from names to roles\n"
+        "  why: a role applies to all parameters whose names match a pattern\n"
         "  fix: roles={'head.weight': Role.OUTPUT}",
     ),
     "roles, by number": (
         {"roles": {6: mt.Role.OUTPUT}},
-        "RoleError: roles={6: <Role.OUTPUT: 'output'>} is no mapping from names to roles\n"
-        "  why: a role is told of the parameters whose names a pattern matches\n"
+        "RoleError: roles={6: <Role.OUTPUT: 'output'>} is not a mapping from names to roles\n"
+        "  why: a role applies to all parameters whose names match a pattern\n"
         "  fix: roles={'head.weight': Role.OUTPUT}",
     ),
     "parametrization, a number": (
         {"parametrization": 3},
         "RuleError: parametrization=3 is not a name\n"
-        "  why: a wrong name would train with the wrong rates\n"
+        "  why: every parametrization has learning rates of its own\n"
         "  fix: parametrization='mup', or None to check your own implementation",
     ),
     "form, none": (
@@ -312,17 +312,17 @@ REFUSALS = {
     "device, none": (
         {"device": None},
         "ModelError: device=None is not the name of a device\n"
-        "  why: models are to be trained there\n"
+        "  why: the models are trained on it\n"
         "  fix: device='cpu', or 'cuda:0'",
     ),
 }
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_a_wrong_argument_is_refused_in_three_lines(case):
+def test_an_invalid_argument_is_refused_in_three_lines(case):
     options, text = REFUSALS[case]
     with pytest.raises(mt.MutransferError) as caught:
-        mt.coord_check(**USUAL | options)
+        mt.coord_check(**VALID | options)
     assert f"{type(caught.value).__name__}: {caught.value}" == text
 
 
@@ -335,14 +335,14 @@ def test_a_wrong_argument_is_refused_in_three_lines(case):
         {"widths": (32, np.int64(64), 128, 128), "batch": {"x": points()[0]}},
     ],
 )
-def test_what_means_the_same_is_read_alike(options):
-    """As Python's own numbers: others cannot be written as JSON."""
-    read = checked_arguments(**USUAL | options)
-    assert read == checked_arguments(**USUAL)
-    assert json.dumps([read.base, read.widths, read.seeds, read.steps, read.lr, read.device])
+def test_equivalent_arguments_are_parsed_alike(options):
+    """They become plain Python numbers, because others cannot be written as JSON."""
+    arguments = parse_arguments(**VALID | options)
+    assert arguments == parse_arguments(**VALID)
+    assert json.dumps(dataclasses.asdict(arguments))
 
 
-def test_seeds_of_my_own_are_kept_and_none_is_added():
-    read = checked_arguments(**USUAL | {"seeds": np.array([7, 3, 7])})
-    assert (read.seeds, read.may_add) == ((7, 3), False)
-    assert checked_arguments(**USUAL).may_add
+def test_a_list_of_seeds_is_used_as_it_is():
+    arguments = parse_arguments(**VALID | {"seeds": np.array([7, 3, 7])})
+    assert (arguments.seeds, arguments.may_add_seeds) == ((7, 3), False)
+    assert parse_arguments(**VALID).may_add_seeds

@@ -37,8 +37,8 @@ def decoder(seed: int = 0, **sizes: Any) -> Decoder:
     return Decoder(DecoderShape(**{"width": 32, **sizes}))
 
 
-def stirred(model: Decoder) -> Decoder:
-    """Move every weight, so that biases, gains and zero weights matter too."""
+def perturbed(model: Decoder) -> Decoder:
+    """Perturb every weight, so that biases, gains and zero weights have an effect."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
@@ -50,7 +50,7 @@ def some_tokens(shape: DecoderShape, batch: int = 2) -> Tensor:
 
 
 def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
-    """Write the same network with functions only: explicit heads, mask, softmax and angles."""
+    """Compute the same network with functions only: explicit heads, mask, softmax and angles."""
     shape, weights = model.shape, dict(model.named_parameters())
     H, T = shape.head_width, tokens_BT.shape[1]
     divisor = math.sqrt(H) if shape.attention_scale == "1/sqrt(d)" else H
@@ -65,7 +65,7 @@ def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
     angle_TH = torch.arange(T)[:, None] * 10000.0 ** (-torch.arange(H // 2) * 2 / H)
     turn_TH = torch.polar(torch.ones_like(angle_TH), angle_TH)
 
-    def turned(x_BTH: Tensor) -> Tensor:
+    def rotate(x_BTH: Tensor) -> Tensor:
         pairs = torch.complex(*(half.contiguous() for half in x_BTH.split(H // 2, -1))) * turn_TH
         return torch.cat((pairs.real, pairs.imag), -1)
 
@@ -76,7 +76,7 @@ def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
         mixed = []
         for start in range(0, shape.width, H):
             head = slice(start, start + H)
-            logits_BQK = turned(q[..., head]) @ turned(key[..., head]).mT / divisor
+            logits_BQK = rotate(q[..., head]) @ rotate(key[..., head]).mT / divisor
             logits_BQK = logits_BQK + torch.full((T, T), -math.inf).triu(1)
             mixed.append(logits_BQK.softmax(-1) @ v[..., head])
         x_BTD = x_BTD + linear(f"blocks.{k}.attention.out", torch.cat(mixed, -1))
@@ -87,14 +87,14 @@ def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_the_network_equals_plain_pytorch(switches: dict[str, Any]) -> None:
-    model = stirred(decoder(**switches))
+    model = perturbed(decoder(**switches))
     tokens_BT = some_tokens(model.shape)
     with torch.no_grad():
         torch.testing.assert_close(model(tokens_BT), plain_logits(model, tokens_BT))
 
 
 def test_a_later_token_never_changes_an_earlier_prediction() -> None:
-    model = stirred(decoder())
+    model = perturbed(decoder())
     tokens_BT = some_tokens(model.shape)
     changed_BT = tokens_BT.clone()
     changed_BT[:, 40] = (changed_BT[:, 40] + 1) % 256
@@ -106,7 +106,7 @@ def test_a_later_token_never_changes_an_earlier_prediction() -> None:
 
 
 def test_fewer_tokens_than_the_context_give_the_same_predictions() -> None:
-    model = stirred(decoder())
+    model = perturbed(decoder())
     tokens_BT = some_tokens(model.shape)
     with torch.no_grad():
         torch.testing.assert_close(model(tokens_BT[:, :17]), model(tokens_BT)[:, :17])
@@ -169,13 +169,13 @@ def test_zero_switches_leave_every_other_weight_as_it_was() -> None:
 
 
 def test_only_torchs_default_generator_decides_the_weights() -> None:
-    one, same, other = decoder(3), decoder(3), decoder(4)
-    for a, b, c in zip(one.parameters(), same.parameters(), other.parameters(), strict=True):
+    first, same, other = decoder(3), decoder(3), decoder(4)
+    for a, b, c in zip(first.parameters(), same.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
         assert not torch.equal(a, c)
 
 
-def test_every_parameter_belongs_to_a_module_whose_roles_are_known() -> None:
+def test_every_parameter_belongs_to_a_known_layer() -> None:
     model = decoder(biases=True, norm_gains="vector")
     for module in model.modules():
         if list(module.parameters(recurse=False)):
@@ -192,7 +192,7 @@ def test_a_decoder_is_built_on_the_meta_device_without_memory() -> None:
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_the_closed_forms_equal_a_count_of_the_real_thing(switches: dict[str, Any]) -> None:
     """ORACLE: torch's counter; it knows the products of explicit attention on a CPU."""
-    model = stirred(decoder(**switches))
+    model = perturbed(decoder(**switches))
     assert num_parameters(model.shape) == sum(p.numel() for p in model.parameters())
     tokens_BT = some_tokens(model.shape, batch=3)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
@@ -224,7 +224,7 @@ def test_more_tokens_than_the_context_are_an_error() -> None:
     assert str(error.value) == (
         "65 tokens in a context of 64\n"
         "  why: positions past the context were never trained\n"
-        "  fix: give 64 tokens, or build with context=65"
+        "  fix: pass 64 tokens, or build with context=65"
     )
 
 

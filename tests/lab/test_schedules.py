@@ -32,9 +32,9 @@ def test_every_schedule_warms_up_linearly_to_the_peak(schedule: str) -> None:
 def test_shares_stay_between_zero_and_one_and_never_rise_after_the_warmup(
     schedule: str, warmup: int
 ) -> None:
-    every = shares(schedule, warmup=warmup)
-    assert all(0 <= share <= 1 for share in every)
-    after = every[max(warmup - 1, 0) :]
+    whole_run = shares(schedule, warmup=warmup)
+    assert all(0 <= share <= 1 for share in whole_run)
+    after = whole_run[max(warmup - 1, 0) :]
     assert after == sorted(after, reverse=True)
 
 
@@ -70,14 +70,14 @@ def test_the_ratio_between_groups_is_kept_at_every_step() -> None:
     peaks = [0.3, 0.3 / 16]
     groups = [{"params": part.parameters(), "lr": p} for part, p in zip(model, peaks, strict=True)]
     optimizer = torch.optim.SGD(groups)
-    seen: list[list[float]] = []
+    rates: list[list[float]] = []
     optimizer.register_step_pre_hook(
-        lambda opt, args, kwargs: seen.append([g["lr"] for g in opt.param_groups])
+        lambda opt, args, kwargs: rates.append([g["lr"] for g in opt.param_groups])
     )
     tokens = torch.zeros(1, 2, dtype=torch.long)
     train(model, optimizer, lambda step: (tokens, tokens), settings, torch.device("cpu"))
     expected = [
         share_of_peak("cosine", step, steps=30, warmup=7, cooldown=0.2) for step in range(1, 31)
     ]
-    assert seen == [[peak * share for peak in peaks] for share in expected]
-    assert all(big / small == pytest.approx(16) for big, small in seen)
+    assert rates == [[peak * share for peak in peaks] for share in expected]
+    assert all(big / small == pytest.approx(16) for big, small in rates)

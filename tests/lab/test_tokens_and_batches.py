@@ -11,7 +11,7 @@ import pytest
 from mutransfer.errors import DataError
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
 from mutransfer.lab.data.corpus import corpus_hash, documents, is_held_out
-from mutransfer.lab.data.tokens import cache_folder, tokens_of
+from mutransfer.lab.data.tokens import cache_folder, load_tokens
 
 # Shape legend: B batch, W window of context + 1 tokens.
 
@@ -21,7 +21,7 @@ TOKENS = np.arange(1000, dtype=np.int64).astype(np.uint8)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep away from the user's own cache."""
+    """Use a cache other than the user's own."""
     monkeypatch.setenv("MUTRANSFER_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -33,8 +33,8 @@ def text(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_each_document_lies_whole_in_one_of_the_two_parts() -> None:
-    tokens = tokens_of(None)
+def test_every_document_is_whole_in_one_of_the_two_parts() -> None:
+    tokens = load_tokens(None)
     train, held_out = tokens.train.tobytes(), tokens.held_out.tobytes()
     for name, document in documents(None):
         assert (document in held_out) == is_held_out(name), name
@@ -44,12 +44,12 @@ def test_each_document_lies_whole_in_one_of_the_two_parts() -> None:
 
 
 def test_tokens_are_written_once_and_then_mapped(text: str, cache: Path) -> None:
-    first = tokens_of(text)
+    first = load_tokens(text)
     written = {p: p.stat().st_mtime_ns for p in cache.rglob("*.bin")}
     assert {p.name for p in written} == {"train.bin", "held_out.bin"}
     assert {p.parent.name for p in written} == {corpus_hash(text)}
     Path(text).unlink()
-    again = tokens_of(text, digest=next(iter(written)).parent.name)
+    again = load_tokens(text, digest=next(iter(written)).parent.name)
     assert isinstance(again.train, np.memmap)
     assert np.array_equal(first.train, again.train)
     assert {p: p.stat().st_mtime_ns for p in cache.rglob("*.bin")} == written
@@ -58,7 +58,7 @@ def test_tokens_are_written_once_and_then_mapped(text: str, cache: Path) -> None
 def test_processes_that_write_at_once_publish_one_whole_folder(text: str, cache: Path) -> None:
     lengths: list[int] = []
     threads = [
-        threading.Thread(target=lambda: lengths.append(len(tokens_of(text).train)))
+        threading.Thread(target=lambda: lengths.append(len(load_tokens(text).train)))
         for _ in range(8)
     ]
     for thread in threads:
@@ -76,17 +76,17 @@ def test_a_few_files_still_have_a_held_out_part(tmp_path: Path, num_files: int) 
     for k in range(num_files):
         assert not is_held_out(f"play-{k}.txt"), "by its hash alone, none would be"
         (tmp_path / "texts" / f"play-{k}.txt").write_bytes(b"%d" % k * 500)
-    tokens = tokens_of(str(tmp_path / "texts"))
+    tokens = load_tokens(str(tmp_path / "texts"))
     assert len(tokens.held_out) == 502
     assert len(tokens.train) == 502 * (num_files - 1)
     assert not set(tokens.held_out.tolist()[:500]) & set(tokens.train.tolist()) - {10}
 
 
-def test_a_text_that_changed_since_it_was_hashed_is_refused(text: str, cache: Path) -> None:
+def test_a_text_that_changed_since_it_was_hashed_is_an_error(text: str, cache: Path) -> None:
     digest = corpus_hash(text)
     Path(text).write_bytes(TEXT + b"one more line\n")
     with pytest.raises(DataError) as error:
-        tokens_of(text, digest=digest)
+        load_tokens(text, digest=digest)
     assert str(error.value) == (
         f"{text} has changed since the study was started\n"
         "  why: trials of one study are trained on one text\n"
@@ -101,22 +101,22 @@ def test_a_cache_that_cannot_be_written_is_named(
     (tmp_path / "file").touch()
     monkeypatch.setenv("MUTRANSFER_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError) as error:
-        tokens_of(text)
+        load_tokens(text)
     assert str(error.value) == (
         f"cannot keep tokens in {tmp_path}/file/tokens: Not a directory\n"
         "  why: text is turned into tokens once and mapped into memory by every worker\n"
-        "  fix: name a folder that can be written: export MUTRANSFER_CACHE=DIR"
+        "  fix: set the cache to a folder that can be written: export MUTRANSFER_CACHE=DIR"
     )
 
 
 def test_a_damaged_cache_is_named(text: str, cache: Path) -> None:
-    tokens_of(text)
+    load_tokens(text)
     next(cache.rglob("held_out.bin")).unlink()
     with pytest.raises(DataError, match=r"cannot keep tokens in .*: No such file"):
-        tokens_of(text)
+        load_tokens(text)
 
 
-def test_the_cache_is_the_users_own_unless_told(
+def test_the_cache_is_the_users_own_by_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert cache_folder() == tmp_path / "cache" / "tokens"
@@ -129,14 +129,14 @@ def test_the_cache_is_the_users_own_unless_told(
 
 
 def test_a_batch_depends_on_seed_and_step_only() -> None:
-    one = TrainingBatches(TOKENS, batch=4, context=8, seed=3)
-    forward = [one.at(step) for step in range(20)]
+    batches = TrainingBatches(TOKENS, batch=4, context=8, seed=3)
+    forward = [batches.at(step) for step in range(20)]
     other = TrainingBatches(TOKENS, batch=4, context=8, seed=3)
     backward = [other.at(step) for step in reversed(range(20))][::-1]
     assert all(np.array_equal(a, b) for a, b in zip(forward, backward, strict=True))
     # Controls: another step and another seed give other windows.
     different = TrainingBatches(TOKENS, batch=4, context=8, seed=4)
-    assert len({one.at(0).tobytes(), one.at(1).tobytes(), different.at(0).tobytes()}) == 3
+    assert len({batches.at(0).tobytes(), batches.at(1).tobytes(), different.at(0).tobytes()}) == 3
 
 
 def test_a_smaller_batch_is_the_beginning_of_a_larger_one() -> None:
@@ -187,5 +187,5 @@ def test_one_window_is_enough_and_one_token_less_is_named() -> None:
         assert str(error.value) == (
             f"the {part} part of the text has 8 bytes, a window needs 9\n"
             "  why: a batch is made of windows of context + 1 bytes; 1 document in 20 is held out\n"
-            "  fix: give more text: two files, or one of 32 kB, or a smaller context in [lab]"
+            "  fix: use more text: two files, or one of 32 kB, or a smaller context in [lab]"
         )

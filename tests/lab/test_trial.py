@@ -1,4 +1,4 @@
-"""One trial: plain PyTorch at the base width, the same bits twice, divergence as a fact."""
+"""Trials: plain PyTorch at the base width, the same bits twice, divergence as a result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import mutransfer
 from mutransfer.errors import DataError, ModelError
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
 from mutransfer.lab.data.corpus import corpus_hash
-from mutransfer.lab.data.tokens import tokens_of
+from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.decoder import Decoder
 from mutransfer.lab.layers import DecoderShape
 from mutransfer.lab.loop import train
@@ -45,14 +45,14 @@ def settings_of(trial: TrialSpec) -> LabSettings:
     return LabSettings.model_validate(trial.axes)
 
 
-def facts(result: TrialResult) -> dict[str, Any]:
-    """Leave out what may differ between two runs of one trial."""
+def reproducible_fields(result: TrialResult) -> dict[str, Any]:
+    """Return all fields but those that differ between two runs of one trial."""
     return result.model_dump(exclude={"seconds", "finished"})
 
 
 def plain_curve(s: LabSettings) -> tuple[tuple[tuple[int, float], ...], float]:
-    """Train with torch alone: one group, one rate, the schedule written out."""
-    tokens = tokens_of(None)
+    """Train with torch alone: one group, one rate, and an explicit schedule."""
+    tokens = load_tokens(None)
     batches = TrainingBatches(tokens.train, s.batch, s.context, s.seed)
     torch.manual_seed(s.seed)
     model = Decoder(DecoderShape(width=s.width, depth=s.depth, context=s.context))
@@ -120,7 +120,7 @@ def test_a_trial_gives_the_same_bits_twice_and_leaves_torch_as_it_was() -> None:
     assert torch.get_num_threads() == 1
     torch.manual_seed(6)
     second = run_trial(spec(width=64))
-    assert facts(first) == facts(second)
+    assert reproducible_fields(first) == reproducible_fields(second)
     assert first.curve != run_trial(spec(width=64, seed=1)).curve
 
 
@@ -169,7 +169,7 @@ def test_the_last_update_may_be_the_one_that_breaks_the_model() -> None:
     assert len(result.curve) == 1
 
 
-def test_a_result_says_what_it_cost_and_where_it_comes_from() -> None:
+def test_a_result_stores_its_cost_and_provenance() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     trial = spec(width=64)
     result = run_trial(trial)
@@ -191,8 +191,8 @@ def test_the_commit_of_a_checkout_is_stored() -> None:
     root = Path(mutransfer.__file__).parents[2]
     if not (root / ".git").is_dir():
         pytest.skip("the package does not run from a checkout")
-    shown = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True)
-    assert run_trial(spec(steps=4)).commit == shown.stdout.decode().strip()
+    head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True)
+    assert run_trial(spec(steps=4)).commit == head.stdout.decode().strip()
 
 
 def test_settings_may_come_from_the_study_the_axes_or_be_derived() -> None:
@@ -205,7 +205,7 @@ def test_settings_may_come_from_the_study_the_axes_or_be_derived() -> None:
     assert run_trial(spread).curve == run_trial(spec(width=64, weight_decay=2**-5)).curve
 
 
-def test_the_plan_is_left_beside_the_result(tmp_path: Path) -> None:
+def test_the_plan_is_written_to_the_folder_of_the_trial(tmp_path: Path) -> None:
     trial = spec(width=64)
     run_trial(trial, trial_dir=tmp_path)
     assert Plan.from_json((tmp_path / "plan.json").read_text()) == lab_plan(settings_of(trial))
@@ -230,7 +230,7 @@ def test_every_setting_changes_training_and_every_such_model_learns(switch: dict
         assert switched.loss == pytest.approx(usual.loss, abs=0.05)
 
 
-def test_optimizers_are_torchs_and_lions_own() -> None:
+def test_optimizers_are_those_of_torch_and_lion_pytorch() -> None:
     kinds = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "lion": Lion}
     assert set(kinds) == set(OPTIMIZERS)
     for name, kind in kinds.items():
@@ -255,19 +255,19 @@ def test_a_mup_trial_trains_hidden_weights_at_the_scaled_rate() -> None:
         assert rates[id(parameter)] == s.lr * share, name
 
 
-def test_a_long_curve_keeps_some_two_hundred_even_points() -> None:
+def test_a_long_curve_has_about_two_hundred_evenly_spaced_points() -> None:
     s = LabSettings(width=32, base_width=32, lr=0.1, steps=1001, warmup=0)
     model = torch.nn.Embedding(256, 256)
     tokens = torch.zeros(1, 1, dtype=torch.long)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    trained = train(model, optimizer, lambda step: (tokens, tokens), s, torch.device("cpu"))
-    steps = [step for step, _ in trained.curve]
-    assert (steps[0], steps[-1], trained.steps) == (1, 1001, 1001)
+    run = train(model, optimizer, lambda step: (tokens, tokens), s, torch.device("cpu"))
+    steps = [step for step, _ in run.curve]
+    assert (steps[0], steps[-1], run.steps) == (1, 1001, 1001)
     assert 150 <= len(steps) <= 201
     assert len({b - a for a, b in itertools.pairwise(steps[:-1])}) == 1
 
 
-def test_a_users_text_is_trained_on(tmp_path: Path) -> None:
+def test_a_trial_trains_on_the_users_text(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("abcdefgh\n" * 8000)
     result = run_trial(spec(str(text), steps=40), text=str(text))
@@ -276,7 +276,7 @@ def test_a_users_text_is_trained_on(tmp_path: Path) -> None:
     assert json.loads(result.model_dump_json())["spec"]["runner"]["data"] == corpus_hash(str(text))
 
 
-def test_a_text_that_is_not_the_trials_own_is_refused(tmp_path: Path) -> None:
+def test_a_text_that_is_not_the_trials_own_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("never mapped before\n" * 8000)
     trial = spec(str(text))
@@ -285,7 +285,7 @@ def test_a_text_that_is_not_the_trials_own_is_refused(tmp_path: Path) -> None:
         run_trial(trial, text=str(text))
 
 
-def test_a_text_too_short_for_the_context_is_refused(tmp_path: Path) -> None:
+def test_a_text_too_short_for_the_context_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("short")
     with pytest.raises(DataError, match="the training part of the text has 0 bytes"):
@@ -293,10 +293,10 @@ def test_a_text_too_short_for_the_context_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99"])
-def test_a_device_that_is_not_there_is_named(device: str) -> None:
+def test_an_unavailable_device_is_an_error_that_names_it(device: str) -> None:
     with pytest.raises(ModelError) as error:
         run_trial(spec(), device=device)
     what, why, fix = str(error.value).split("\n")
     assert what.startswith(f"no device '{device}': ")
-    assert why == "  why: models were to be trained there"
+    assert why == "  why: models would be trained on this device"
     assert fix == "  fix: set device = 'cpu' in [lab]"

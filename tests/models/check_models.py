@@ -1,4 +1,4 @@
-"""This file is a small model with its loss, checked as it is or with one rule broken."""
+"""A small model with its loss, checked as it is or with one broken rule."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,9 +23,9 @@ def mlp(width: int) -> nn.Module:
 
 
 def points() -> tuple[torch.Tensor, torch.Tensor]:
-    drawn = torch.Generator().manual_seed(1)
-    x = torch.randn(64, 16, generator=drawn)
-    return x, (x @ torch.randn(16, 4, generator=drawn)).argmax(1)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(64, 16, generator=generator)
+    return x, (x @ torch.randn(16, 4, generator=generator)).argmax(1)
 
 
 def cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
@@ -33,39 +33,39 @@ def cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
 
 
 def checked(build: Callable[[int], nn.Module] = mlp, **options: Any) -> CoordCheck:
-    given = {"batch": points(), "loss": cross_entropy, "steps": 4, "widths": WIDTHS} | options
-    return mt.coord_check(build, base=BASE, **given)
+    defaults = {"batch": points(), "loss": cross_entropy, "steps": 4, "widths": WIDTHS}
+    return mt.coord_check(build, base=BASE, **(defaults | options))
 
 
 def broken(
-    field: str, belongs: Callable[[Any], bool], power: float, form: str = "table-3"
+    field: str, is_affected: Callable[[Any], bool], power: float, form: str = "table-3"
 ) -> CoordCheck:
-    """Check an implementation of my own whose rule is off by a power of width."""
+    """Check an own implementation in which one factor of some rows is off by a power of width."""
 
     @cache
-    def plan(width: int) -> mt.Plan:
-        made = mt.make_plan(mlp, base=BASE, target=width, form=form)
-        times = (width / BASE) ** power
+    def wrong_plan(width: int) -> mt.Plan:
+        plan = mt.make_plan(mlp, base=BASE, target=width, form=form)
+        error = (width / BASE) ** power
         rows = [
-            replace(row, **{field: getattr(row, field) * times}) if belongs(row) else row
-            for row in made.rows
+            replace(row, **{field: getattr(row, field) * error}) if is_affected(row) else row
+            for row in plan.rows
         ]
-        return replace(made, rows=tuple(rows))
+        return replace(plan, rows=tuple(rows))
 
     def build(width: int) -> nn.Module:
         model = mlp(width)
-        return mt.apply(model, plan(width), init=not model[0].weight.is_meta)
+        return mt.apply(model, wrong_plan(width), init=not model[0].weight.is_meta)
 
     def adamw(model: nn.Module) -> torch.optim.Optimizer:
         width = model[0].out_features
-        return torch.optim.AdamW(mt.param_groups(model, plan(width), lr=LR["adamw"]))
+        return torch.optim.AdamW(mt.param_groups(model, wrong_plan(width), lr=LR["adamw"]))
 
     return checked(build, parametrization=None, optimizer=adamw, form=form)
 
 
-def role(one: str) -> Callable[[Any], bool]:
-    return lambda row: row.role == one
+def of_role(role: str) -> Callable[[Any], bool]:
+    return lambda row: row.role == role
 
 
-def blamed(check: CoordCheck) -> list[tuple[str, str, float]]:
-    return [(one.fault, one.role, round(2 * one.power) / 2) for one in check.diagnoses]
+def diagnosed_faults(check: CoordCheck) -> list[tuple[str, str, float]]:
+    return [(d.fault, d.role, round(2 * d.power) / 2) for d in check.diagnoses]

@@ -1,4 +1,4 @@
-"""Models in other people's conventions: nothing here knows of this library."""
+"""Models written in the conventions of other libraries; none imports mutransfer."""
 
 import math
 
@@ -10,7 +10,7 @@ VOCABULARY = 32
 
 
 class EinsumGPT(nn.Module):
-    """Raw tensors and einsum throughout, learned positions, a readout that shares the table."""
+    """Raw tensors and einsum throughout, learned positions, a readout tied to the table."""
 
     def __init__(self, d, *, heads=None, readout=0.0):
         super().__init__()
@@ -45,7 +45,7 @@ class EinsumGPT(nn.Module):
 
 
 class MoE(nn.Module):
-    """Experts as 3-D tensors, a router that keeps two of them, and its logits given back."""
+    """Experts as 3-D tensors, and a router that selects two of them and returns its logits."""
 
     def __init__(self, d, experts=4):
         super().__init__()
@@ -65,8 +65,8 @@ class MoE(nn.Module):
         for e in range(self.up.shape[0]):
             row, place = (chosen == e).nonzero(as_tuple=True)
             if len(row):
-                made = F.relu(y[row] @ self.up[e]) @ self.down[e]
-                out.index_add_(0, row, made * share[row, place, None])
+                result = F.relu(y[row] @ self.up[e]) @ self.down[e]
+                out.index_add_(0, row, result * share[row, place, None])
         return self.head(self.norm(x + out.view_as(x))), logits
 
 
@@ -103,12 +103,12 @@ class Gemma(nn.Module):
         self.head = nn.Linear(d, VOCABULARY, bias=False)
         self.head.weight = self.emb.weight
 
-    def rotated(self, x):
+    def rotate(self, x):
         half = x.shape[-1] // 2
         angle = torch.arange(x.shape[-2])[:, None] * torch.ones(half)[None]
         angle = torch.cat([angle, angle], -1)
-        turned = torch.cat([-x[..., half:], x[..., :half]], -1)
-        return x * angle.cos() + turned * angle.sin()
+        half_turn = torch.cat([-x[..., half:], x[..., :half]], -1)
+        return x * angle.cos() + half_turn * angle.sin()
 
     def forward(self, t):
         x = self.emb(t) * self.normalizer
@@ -116,7 +116,7 @@ class Gemma(nn.Module):
         y = self.n(x)
         q = self.q(y).view(B, T, self.heads, -1).transpose(1, 2)
         k, v = (m(y).view(B, T, self.heads // 2, -1).transpose(1, 2) for m in (self.k, self.v))
-        q, k = self.rotated(q), self.rotated(k)
+        q, k = self.rotate(q), self.rotate(k)
         a = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         x = x + self.o(a.transpose(1, 2).reshape(B, T, d))
         x = x + self.down(F.gelu(self.up(self.f(x))))
@@ -145,15 +145,15 @@ class Mamba(nn.Module):
         dt, A = F.softplus(self.dt(dt)), -torch.exp(self.A_log)
         h, ys = torch.zeros(x.shape[0], x.shape[2], self.states), []
         for i in range(T):
-            kept = torch.exp(dt[:, i, :, None] * A) * h
-            h = kept + dt[:, i, :, None] * b[:, i, None, :] * x[:, i, :, None]
+            decayed = torch.exp(dt[:, i, :, None] * A) * h
+            h = decayed + dt[:, i, :, None] * b[:, i, None, :] * x[:, i, :, None]
             ys.append(torch.einsum("bdn,bn->bd", h, c[:, i]))
         y = torch.stack(ys, 1) + self.D * x
         return self.head(self.out(y * F.silu(z)))
 
 
 class LoRA(nn.Module):
-    """A low-rank pair beside a frozen weight, or merged into it."""
+    """A low-rank pair added to a frozen layer's output, or merged into its weight."""
 
     def __init__(self, d, rank=4, *, merged=False):
         super().__init__()
@@ -192,7 +192,7 @@ class ViT(nn.Module):
 
 
 class Queries(nn.Module):
-    """Learned queries that layers are applied to, and two heads."""
+    """Learned queries of a cross-attention, and two heads."""
 
     def __init__(self, d):
         super().__init__()
@@ -208,7 +208,7 @@ class Queries(nn.Module):
 
 
 class UnitNorm(nn.Module):
-    """Norms by hand whose factors of √d make up for their own sums, and a dot product at last."""
+    """Hand-written norms whose factors of √d cancel their own sums, and a final dot product."""
 
     def __init__(self, d):
         super().__init__()

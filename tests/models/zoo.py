@@ -1,4 +1,4 @@
-"""Models that plans are tried on, and what `make_plan` says of those it refuses."""
+"""Small models that tests make plans for, some of which `make_plan` rejects."""
 
 import pytest
 import torch
@@ -58,7 +58,7 @@ def failing(width: int) -> nn.Module:
 
 
 class Gains(nn.Module):
-    """Home-made: gains used in many ways, of which two are dot products."""
+    """A raw vector in each of six uses: four are gains, two are dot products."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Two processes that shard one model in every way; what they find, as data."""
+"""Two processes that shard one model in every way and write their losses and weights to a file."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from test_identities import Network, trained
+from test_identities import Network, training_losses
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import Replicate
@@ -27,7 +27,7 @@ def network() -> Network:
     return Network(64)
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
+def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
@@ -54,13 +54,13 @@ WAYS = {"fsdp": fsdp, "tensor parallel": tensor_parallel, "ddp": ddp}
 
 
 def losses(model, plan) -> list[float]:
-    """Both processes see the same batch, so their mean gradient is either one's, exactly."""
+    """Both processes train on the same batch, so the mean of their gradients is either of them."""
     optimizer = torch.optim.AdamW(param_groups(model, plan, lr=2**-7, weight_decay=0.1))
     guard(optimizer, plan)
-    return trained(model, optimizer, steps=5)
+    return training_losses(model, optimizer, steps=5)
 
 
-def found(mesh: DeviceMesh) -> dict[str, object]:
+def facts_of_sharding(mesh: DeviceMesh) -> dict[str, object]:
     facts: dict[str, object] = {}
     for form in FORMS:
         plan = make_plan(Network, base=16, target=64, form=form)
@@ -77,7 +77,7 @@ def found(mesh: DeviceMesh) -> dict[str, object]:
                 case = f"{name}, applied {order}, {form}"
                 pairs = zip(model.parameters(), weights, strict=True)
                 facts[case] = {
-                    "weights equal": all(torch.equal(whole(p), w) for p, w in pairs),
+                    "weights equal": all(torch.equal(full_tensor(p), w) for p, w in pairs),
                     "losses": losses(model, plan),
                     "expected losses": expected,
                 }
@@ -95,10 +95,10 @@ def from_meta(mesh: DeviceMesh) -> dict[str, float]:
     for module in model.modules():
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
-    before = {name: whole(p).detach().clone() for name, p in model.named_parameters()}
+    before = {name: full_tensor(p).detach().clone() for name, p in model.named_parameters()}
     apply(model, plan)
     return {
-        name: (whole(p).detach() / before[name]).nanmean().item()
+        name: (full_tensor(p).detach() / before[name]).nanmean().item()
         for name, p in model.named_parameters()
     }
 
@@ -107,7 +107,7 @@ def main(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     rendezvous = f"file://{folder}/rendezvous"
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=2)
-    facts = found(init_device_mesh("cpu", (2,)))
+    facts = facts_of_sharding(init_device_mesh("cpu", (2,)))
     if rank == 0:
         (Path(folder) / "facts.json").write_text(json.dumps(facts))
     dist.barrier()

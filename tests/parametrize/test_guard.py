@@ -1,4 +1,4 @@
-"""`guard` stops what erases the plan's ratios, and lets everything else through."""
+"""`guard` raises where the plan's ratios are lost, and nowhere else."""
 
 import copy
 import warnings
@@ -39,7 +39,7 @@ def warmup_cosine(o):
     return schedules.SequentialLR(o, parts, milestones=[5])
 
 
-RIGHT = {
+KEEPS_RATIOS = {
     "linear": lambda o: schedules.LinearLR(o, 0.01, 1, 10),
     "cosine": lambda o: schedules.CosineAnnealingLR(o, STEPS),
     "warm restarts": lambda o: schedules.CosineAnnealingWarmRestarts(o, 7),
@@ -53,7 +53,7 @@ RIGHT = {
         o, [r / 10 for r in rates(o)], rates(o), cycle_momentum=False
     ),
 }
-WRONG = {
+LOSES_RATIOS = {
     "one cycle": (lambda o: schedules.OneCycleLR(o, LR, total_steps=STEPS + 1), 1),
     "cosine with a floor": (lambda o: schedules.CosineAnnealingLR(o, 4, eta_min=1e-3), 2),
     "restarts with a floor": (
@@ -69,20 +69,20 @@ WRONG = {
 
 
 @pytest.mark.parametrize("tensor", [False, True])
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("name", KEEPS_RATIOS)
 def test_a_schedule_that_keeps_ratios_passes(name, tensor) -> None:
     optimizer = adamw(lr=torch.tensor(LR) if tensor else LR)
     guard(optimizer, PLAN)
-    run(optimizer, RIGHT[name](optimizer))
+    run(optimizer, KEEPS_RATIOS[name](optimizer))
     shares = [float(g["lr"]) / g["lr_factor"] for g in optimizer.param_groups]
     assert shares == pytest.approx([shares[0]] * 4, rel=1e-4)
 
 
 @pytest.mark.parametrize("tensor", [False, True])
-@pytest.mark.parametrize("name", WRONG)
-def test_a_schedule_that_loses_ratios_stops_at_that_step(name, tensor) -> None:
+@pytest.mark.parametrize("name", LOSES_RATIOS)
+def test_a_schedule_that_loses_ratios_raises_at_that_step(name, tensor) -> None:
     """At the first step that would train with it, and not before."""
-    make, step = WRONG[name]
+    make, step = LOSES_RATIOS[name]
     optimizer = adamw(lr=torch.tensor(LR) if tensor else LR)
     guard(optimizer, PLAN)
     scheduler = make(optimizer)
@@ -93,12 +93,12 @@ def test_a_schedule_that_loses_ratios_stops_at_that_step(name, tensor) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tensor", [False, True])
-@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("name", KEEPS_RATIOS)
 def test_rounding_over_a_long_run_stays_a_hundred_times_below_the_tolerance(name, tensor) -> None:
     optimizer, steps = adamw(lr=torch.tensor(LR) if tensor else LR), 20_000
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scheduler, worst = RIGHT[name](optimizer), 0.0
+        scheduler, worst = KEEPS_RATIOS[name](optimizer), 0.0
         if name == "linear":
             scheduler = schedules.LinearLR(optimizer, 0.001, 1, steps)
         if name == "cosine":
@@ -110,8 +110,8 @@ def test_rounding_over_a_long_run_stays_a_hundred_times_below_the_tolerance(name
     assert worst < (1e-2 if tensor else 1e-6) / 50
 
 
-def test_the_fixes_in_the_message_are_right() -> None:
-    """What an error tells to type must pass, in place of what raised."""
+def test_the_fixes_that_messages_suggest_work() -> None:
+    """The code in a fix must pass in place of the code that raised."""
     for fix in (
         lambda o: schedules.OneCycleLR(o, rates(o), total_steps=STEPS + 1),
         lambda o: schedules.LambdaLR(o, lambda step: 1 - step / STEPS),
@@ -207,7 +207,7 @@ ABSOLUTE = (
     "g['lr_factor']"
 )
 REBUILD = (
-    "\n  fix: give the optimizer param_groups(model, plan, lr=...) as they are, and guard it then"
+    "\n  fix: pass param_groups(model, plan, lr=...) unchanged to the optimizer, and guard it then"
 )
 BROKEN = {
     one_cycle: "RuleError: 'up.weight' trains at 0.004 where 'embed.weight' trains at 0.004: the "
@@ -230,27 +230,24 @@ BROKEN = {
     "the plan says 0.00333333" + ABSOLUTE,
     merged: "RuleError: one group holds 'embed.weight', 'up.weight', 'head.weight', 'head.bias', "
     "whose factors differ"
-    "\n  why: a group has one rate and one epsilon: whoever merged groups erased the plan's"
-    + REBUILD,
+    "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
     two_merged: "RuleError: one group holds 'embed.weight', 'up.weight', whose factors differ"
-    "\n  why: a group has one rate and one epsilon: whoever merged groups erased the plan's"
-    + REBUILD,
+    "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
     lost_keys_and_rates: "RuleError: 'up.weight' trains at 0.001 where 'embed.weight' trains at "
     "0.001: the plan says 0.000333333" + ABSOLUTE,
     other_width: "RuleError: the group of 'up.weight' has lr_factor 0.5, the plan says 0.333333: "
     "its state is of another width or plan"
-    "\n  why: load_state_dict brings the other width's rates, epsilons and moments along"
-    "\n  fix: start the optimizer afresh at this width: torch.optim.AdamW(param_groups(model, "
+    "\n  why: load_state_dict restores the rates, epsilons and moments of the other width"
+    "\n  fix: create a new optimizer at this width: torch.optim.AdamW(param_groups(model, "
     "plan, lr=...))",
     other_order: "RuleError: the state of 'down.bias' was loaded into 'embed.weight'"
     "\n  why: torch matches a state dict's parameters by position, and these groups are in "
     "another order"
-    "\n  fix: load a state that was saved with this very plan: Plan.from_json(...) of the "
-    "checkpoint",
+    "\n  fix: load a state that was saved with this plan: Plan.from_json(...) of the checkpoint",
     added: "RuleError: the plan has no row for 'temperature', shape (3,)"
     "\n  why: a parameter without its rule trains at a rate that does not transfer" + REBUILD,
     removed: "RuleError: the optimizer does not train 'up.weight', 'down.weight'"
-    "\n  why: a parameter that no group holds stays at its init, silently"
+    "\n  why: a parameter in no group silently stays at its init"
     + REBUILD
     + "; freeze a parameter with requires_grad_(False)",
     eps: "RuleError: 'head.weight' has eps 1e-08 where 'embed.weight' has 1e-08: the plan says "
@@ -259,8 +256,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("breaking", BROKEN)
-def test_what_breaks_a_plan_is_caught_and_said(breaking) -> None:
-    """Each passes a step before, so that it is the break that raises; weights do not move."""
+def test_every_way_to_break_a_plan_raises_with_its_message(breaking) -> None:
+    """A step before the break passes, so the break is what raises; weights do not move."""
     optimizer = adamw()
     guard(optimizer, PLAN)
     optimizer.step()
@@ -273,7 +270,7 @@ def test_what_breaks_a_plan_is_caught_and_said(breaking) -> None:
     assert all(map(torch.equal, before, (p for g in optimizer.param_groups for p in g["params"])))
 
 
-def test_removing_the_handle_ends_it_and_copies_are_free() -> None:
+def test_removing_the_handle_ends_the_guard_and_copies_have_none() -> None:
     optimizer = adamw()
     handle = guard(optimizer, PLAN)
     absolute(optimizer)
@@ -284,29 +281,29 @@ def test_removing_the_handle_ends_it_and_copies_are_free() -> None:
     optimizer.step()
 
 
-def test_groups_without_names_are_refused_at_once() -> None:
+def test_groups_without_names_raise_at_once() -> None:
     model = Network(48)
     assert refused(lambda: guard(torch.optim.AdamW(model.parameters()), PLAN)) == (
         "RuleError: a group holds a parameter without a name, shape (11, 48)"
         "\n  why: a parameter without its rule trains at a rate that does not transfer" + REBUILD
     )
-    # torch's own way to name them is as good as ours
+    # Names from torch itself are as good as ours.
     named = torch.optim.AdamW(model.named_parameters())
     assert "whose factors differ" in refused(lambda: guard(named, PLAN))
 
 
-def test_lost_keys_do_no_harm_while_rates_are_right() -> None:
-    """Parameters are known by identity once they were seen."""
+def test_lost_keys_do_no_harm_if_rates_are_right() -> None:
+    """The guard identifies parameters by `id` after the first step."""
     optimizer = adamw()
     guard(optimizer, PLAN)
     for group in optimizer.param_groups:
         del group["lr_factor"], group["param_names"]
     run(optimizer, schedules.LinearLR(optimizer))
-    optimizer.param_groups.append({**optimizer.defaults, "params": []})  # an empty one has no say
+    optimizer.param_groups.append({**optimizer.defaults, "params": []})  # an empty group is ignored
     optimizer.step()
 
 
-def test_a_state_of_this_width_is_welcome_even_from_before_names_were_kept() -> None:
+def test_a_state_of_this_width_loads_even_without_names() -> None:
     optimizer, state = adamw(), adamw().state_dict()
     guard(optimizer, PLAN)
     optimizer.load_state_dict(state)
@@ -330,8 +327,8 @@ def test_other_optimizers_are_guarded(name, make) -> None:
         optimizer.step()
 
 
-class Away(torch.Tensor):
-    """A rate on an accelerator: reading it would wait, so it is counted."""
+class AcceleratorRate(torch.Tensor):
+    """A rate that pretends to be on an accelerator and counts how often it is read."""
 
     reads = 0
 
@@ -340,30 +337,30 @@ class Away(torch.Tensor):
         return torch.device("meta")
 
     def __float__(self) -> float:
-        Away.reads += 1
+        AcceleratorRate.reads += 1
         return super().__float__()
 
 
 def test_a_rate_on_an_accelerator_is_read_at_powers_of_two_only() -> None:
     optimizer = adamw()
     for group in optimizer.param_groups:
-        group["lr"] = torch.tensor(group["lr"]).as_subclass(Away)
-    judge = next(iter(guarded(optimizer)))
-    Away.reads = 0
-    read = []
+        group["lr"] = torch.tensor(group["lr"]).as_subclass(AcceleratorRate)
+    check = next(iter(guard_hooks(optimizer)))
+    AcceleratorRate.reads = 0
+    steps = []
     for step in range(1, 20):
-        before = Away.reads
-        judge(optimizer, (), {})
-        read += [step] if Away.reads > before else []
-    assert read == [1, 2, 4, 8, 16]
+        before = AcceleratorRate.reads
+        check(optimizer, (), {})
+        steps += [step] if AcceleratorRate.reads > before else []
+    assert steps == [1, 2, 4, 8, 16]
 
 
-def guarded(optimizer: torch.optim.Optimizer) -> list:
+def guard_hooks(optimizer: torch.optim.Optimizer) -> list:
     guard(optimizer, PLAN)
     return list(optimizer._optimizer_step_pre_hooks.values())
 
 
-def test_beside_muon_each_optimizer_is_guarded_by_itself():
+def test_muon_and_adamw_of_one_plan_have_a_guard_each() -> None:
     plan = make_plan(Network, base=16, target=48, optimizer="muon")
     groups = param_groups(Network(48), plan, lr={"muon": 0.02, "adamw": LR})
     muon, rest = torch.optim.Muon(groups["muon"]), torch.optim.AdamW(groups["adamw"])

@@ -1,7 +1,6 @@
-"""What must hold exactly: base-width identity, equivalent forms, bookkeeping, decay."""
+"""Exact identities: plain PyTorch at the base width, equivalent forms, groups, decay."""
 
 import copy
-import itertools
 import json
 from functools import partial
 
@@ -16,7 +15,7 @@ from mutransfer.rules import Role
 
 
 class MuonAndAdamW:
-    """Two optimizers that step together, each with its groups."""
+    """Two optimizers that step together, each with its own groups."""
 
     def __init__(self, groups: dict[str, list]) -> None:
         self.both = torch.optim.Muon(groups["muon"]), torch.optim.AdamW(groups["adamw"])
@@ -65,12 +64,14 @@ class Network(nn.Module):
         return self.head(h_BD + self.down(torch.relu(self.up(h_BD))))
 
 
-def built(width: int) -> nn.Module:
+def seeded_network(width: int) -> nn.Module:
     torch.manual_seed(3)
     return Network(width)
 
 
-def trained(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 20) -> list[float]:
+def training_losses(
+    model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 20
+) -> list[float]:
     torch.manual_seed(0)
     tokens_B, losses = torch.randint(11, (64,)), []
     for _ in range(steps):
@@ -82,7 +83,7 @@ def trained(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 20)
     return losses
 
 
-def planned(
+def planned_losses(
     width: int, name: str, parametrization: str, form: str = "table-3", **changed: object
 ) -> list[float]:
     optimizer, make, lr = OPTIMIZERS[name]
@@ -94,13 +95,13 @@ def planned(
         optimizer=optimizer,
         form=form,
     )
-    model = apply(built(width), plan)
+    model = apply(seeded_network(width), plan)
     options = {"lr": lr, "weight_decay": DECAY, "eps": EPS.get(name)} | changed
-    return trained(model, make(param_groups(model, plan, **options)))
+    return training_losses(model, make(param_groups(model, plan, **options)))
 
 
 def plain_groups(model: nn.Module, name: str) -> object:
-    """What a user of plain torch would write."""
+    """Return the groups that a user of plain torch would write."""
     optimizer, _, lr = OPTIMIZERS[name]
     options = {"weight_decay": DECAY} | ({"eps": EPS[name]} if name in EPS else {})
     if not optimizer.startswith("muon"):
@@ -116,9 +117,9 @@ def plain_groups(model: nn.Module, name: str) -> object:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("parametrization", ["none", "sp", "mup"])
 def test_at_the_base_width_training_is_plain_pytorch(name, parametrization) -> None:
-    model = built(16)
-    plain = trained(model, OPTIMIZERS[name][1](plain_groups(model, name)))
-    assert planned(16, name, parametrization) == plain
+    model = seeded_network(16)
+    plain = training_losses(model, OPTIMIZERS[name][1](plain_groups(model, name)))
+    assert planned_losses(16, name, parametrization) == plain
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -128,7 +129,9 @@ def test_a_table_with_multipliers_trains_the_same_function(name, parametrization
 
     µP's has a multiplier at the readout, the mean-field table's at hidden layers too.
     """
-    table_3, table_8 = (planned(64, name, parametrization, f) for f in ("table-3", "table-8"))
+    table_3, table_8 = (
+        planned_losses(64, name, parametrization, f) for f in ("table-3", "table-8")
+    )
     assert table_3 == table_8
     assert table_3[-1] < table_3[0]
 
@@ -136,7 +139,7 @@ def test_a_table_with_multipliers_trains_the_same_function(name, parametrization
 def test_adafactors_own_first_epsilon_breaks_the_equality_a_little() -> None:
     """Negative control of the exactness: torch's default is the data type's, and not scaled."""
     table_3, table_8 = (
-        planned(64, "adafactor", "mfp", f, eps=None) for f in ("table-3", "table-8")
+        planned_losses(64, "adafactor", "mfp", f, eps=None) for f in ("table-3", "table-8")
     )
     assert table_3 != table_8
     assert table_3 == pytest.approx(table_8, abs=0.01)
@@ -144,15 +147,15 @@ def test_adafactors_own_first_epsilon_breaks_the_equality_a_little() -> None:
 
 def test_sp_trains_another_function() -> None:
     """Negative control of the equality above."""
-    assert planned(64, "adamw", "sp") != planned(64, "adamw", "mup")
+    assert planned_losses(64, "adamw", "sp") != planned_losses(64, "adamw", "mup")
 
 
-def test_each_parameter_is_in_exactly_one_group_at_its_own_rate() -> None:
+def test_every_parameter_is_in_exactly_one_group_at_its_own_rate() -> None:
     plan = make_plan(Network, base=16, target=64)
     model = Network(64)
     groups = param_groups(model, plan, lr=0.5, weight_decay=DECAY)
-    found = [id(p) for group in groups for p in group["params"]]
-    assert sorted(found) == sorted(id(p) for p in model.parameters())
+    ids = [id(p) for group in groups for p in group["params"]]
+    assert sorted(ids) == sorted(id(p) for p in model.parameters())
     rate = {id(p): g["lr"] for g in groups for p in g["params"]}
     for name, parameter in model.named_parameters():
         assert rate[id(parameter)] == 0.5 * plan[name].lr_factor
@@ -192,7 +195,7 @@ def test_wrapped_copied_and_meta_models_take_the_same_plan() -> None:
 
 def test_a_copy_keeps_its_multiplier_and_so_does_a_checkpoint() -> None:
     plan = make_plan(Network, base=16, target=64, form="table-8")
-    model, tokens_B = apply(built(64), plan), torch.arange(11)
+    model, tokens_B = apply(seeded_network(64), plan), torch.arange(11)
     copied = copy.deepcopy(model)
     resumed = apply(Network(64), plan, init=False)
     resumed.load_state_dict(model.state_dict())
@@ -213,7 +216,7 @@ def test_decay_alone_shrinks_weights_as_the_mode_says(mode) -> None:
         parameter.grad = torch.zeros_like(parameter)
     for _ in range(50):
         optimizer.step()
-    shrunk = {
+    remaining = {
         name: p.norm().item() / before[name] for name, p in model.named_parameters() if before[name]
     }
     expected = {
@@ -222,7 +225,7 @@ def test_decay_alone_shrinks_weights_as_the_mode_says(mode) -> None:
         "independent": {"up.weight": 0.9**50, "embed.weight": 0.9**50},
     }[mode]
     for name, ratio in expected.items():
-        assert shrunk[name] == pytest.approx(ratio, rel=1e-4)
+        assert remaining[name] == pytest.approx(ratio, rel=1e-4)
 
 
 def test_decay_per_role_reaches_those_roles_only() -> None:
@@ -245,7 +248,5 @@ def test_a_plan_is_json_that_gives_the_same_groups() -> None:
     plan = make_plan(Network, base=16, target=48)
     again = type(plan).from_json(json.dumps(json.loads(plan.to_json())))
     assert again == plan
-    for one, two in itertools.pairwise(
-        [param_groups(Network(48), p, lr=1.0) for p in (plan, again)]
-    ):
-        assert [g["lr"] for g in one] == [g["lr"] for g in two]
+    groups, same = (param_groups(Network(48), p, lr=1.0) for p in (plan, again))
+    assert [g["lr"] for g in groups] == [g["lr"] for g in same]

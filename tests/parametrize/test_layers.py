@@ -1,4 +1,4 @@
-"""Every kind of layer has its role, and trains as µP says."""
+"""Roles of every kind of layer, and the coordinate check of models made of them."""
 
 import pytest
 import torch
@@ -127,11 +127,11 @@ ROLES = {
 @pytest.mark.parametrize("build", ROLES)
 def test_every_layer_has_its_role(build) -> None:
     plan = make_plan(build, base=16, target=64)
-    found = {row.name: str(row.role) for row in plan.rows}
-    assert {name: found[name] for name in ROLES[build]} == ROLES[build]
+    roles = {row.name: str(row.role) for row in plan.rows}
+    assert {name: roles[name] for name in ROLES[build]} == ROLES[build]
 
 
-def test_sides_of_a_transposed_convolution_are_swapped() -> None:
+def test_a_transposed_convolution_stores_fan_in_first() -> None:
     """ORACLE: microsoft/mup takes the wrong side here (PITFALLS 40)."""
 
     def build(width: int) -> nn.Module:
@@ -144,7 +144,7 @@ def test_sides_of_a_transposed_convolution_are_swapped() -> None:
     assert row.lr_factor == 1 / 4
 
 
-def test_a_channel_of_a_grouped_convolution_sees_its_group() -> None:
+def test_fan_in_of_a_grouped_convolution_is_that_of_one_group() -> None:
     """Groups of a fixed size: fan-in does not grow, though all shapes but one look the same."""
     plan = make_plan(
         lambda w: nn.Sequential(nn.Conv1d(2, w, 1), nn.Conv1d(w, w, 3, groups=w // 4)),
@@ -199,7 +199,7 @@ def test_a_tied_table_cannot_have_two_rules(name) -> None:
     )
 
 
-def test_layers_of_other_kinds_that_share_a_tensor_are_refused() -> None:
+def test_layers_of_different_kinds_that_share_a_tensor_are_an_error() -> None:
     def build(width: int) -> nn.Module:
         model = nn.Sequential(nn.Linear(width, width), nn.LSTMCell(width, width))
         model[0].weight = model[1].weight_hh = nn.Parameter(torch.randn(4 * width, width))
@@ -208,14 +208,16 @@ def test_layers_of_other_kinds_that_share_a_tensor_are_refused() -> None:
     assert refused(lambda: make_plan(build, base=16, target=64)) == (
         "RoleError: layers of different kinds share one tensor: '0.weight (Linear)', "
         "'1.weight_hh (LSTMCell)'\n"
-        "  why: a rule is one layer's; a table shared by embedding and readout is understood\n"
+        "  why: different layers have different rules, except for a tied embedding and readout\n"
         "  fix: share it between nn.Embedding and nn.Linear, or give each a weight of its own"
     )
 
 
 def images() -> tuple[torch.Tensor, torch.Tensor]:
-    drawn = torch.Generator().manual_seed(0)
-    return torch.randn(16, 3, 6, 6, generator=drawn), torch.randint(0, 5, (16,), generator=drawn)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(16, 3, 6, 6, generator=generator), torch.randint(
+        0, 5, (16,), generator=generator
+    )
 
 
 def text() -> tuple[torch.Tensor, torch.Tensor]:
@@ -224,8 +226,8 @@ def text() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def features() -> tuple[torch.Tensor, torch.Tensor]:
-    drawn = torch.Generator().manual_seed(0)
-    return torch.randn(64, 12, generator=drawn), torch.randint(0, 7, (64,), generator=drawn)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(64, 12, generator=generator), torch.randint(0, 7, (64,), generator=generator)
 
 
 def normed(width: int) -> nn.Module:
@@ -255,8 +257,8 @@ def test_weight_norm_leaves_a_direction_and_a_gain() -> None:
 )
 def test_the_coordinate_check_passes_for_every_layer(build, batch) -> None:
     def loss(model, batch):
-        given = model(batch[0])
-        return F.cross_entropy(given.flatten(0, -2), batch[1].flatten())
+        logits = model(batch[0])
+        return F.cross_entropy(logits.flatten(0, -2), batch[1].flatten())
 
     check = mt.coord_check(
         build, base=32, widths=[32, 64, 128, 256], batch=batch, loss=loss, lr=2**-7, steps=5

@@ -1,4 +1,4 @@
-"""Optimizer families: who takes what, how decay shrinks, two epsilons, Muon's factor, refusals."""
+"""Optimizer families: weight decay, epsilons, who trains what, Muon's shape factor, errors."""
 
 import itertools
 import math
@@ -46,17 +46,17 @@ def schedule() -> list[float]:
     return [warm_up_then_down(step) for step in range(STEPS)]
 
 
-def shrunk(model: nn.Module, groups, name: str) -> dict[str, float]:
-    """Train with zero gradients under a schedule; give what is left of every weight."""
+def remaining_shares(model: nn.Module, groups, name: str) -> dict[str, float]:
+    """Train with zero gradients under a schedule; return the share of every weight that remains."""
     lists = groups if isinstance(groups, dict) else {name: groups}
-    optimizers = [CLASSES[kind](each) for kind, each in lists.items()]
-    schedulers = [LambdaLR(each, warm_up_then_down) for each in optimizers]
+    optimizers = [CLASSES[kind](own) for kind, own in lists.items()]
+    schedulers = [LambdaLR(optimizer, warm_up_then_down) for optimizer in optimizers]
     before = {n: p.detach().double().norm() for n, p in model.named_parameters()}
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     for _ in range(STEPS):
-        for each in (*optimizers, *schedulers):
-            each.step()
+        for stepper in (*optimizers, *schedulers):
+            stepper.step()
     return {n: float(p.detach().double().norm() / before[n]) for n, p in model.named_parameters()}
 
 
@@ -65,13 +65,13 @@ def shrunk(model: nn.Module, groups, name: str) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("width", "form"), [(BASE, "table-3"), (TARGET, "table-3"), (TARGET, "table-8")]
 )
-def test_decay_under_a_schedule_shrinks_weights_exactly(name, mode, width, form) -> None:
-    """A step removes lr · decay · schedule of the group; what that is the mode says."""
+def test_decay_under_a_schedule_shrinks_weights_by_the_closed_form(name, mode, width, form) -> None:
+    """A step removes lr · decay · schedule of the group; the mode decides that product."""
     rates = MUON if name == "muon" else 2**-6
     plan = make_plan(mlp, base=BASE, target=width, optimizer=name, form=form)
     model = mlp(width)
     groups = param_groups(model, plan, lr=rates, weight_decay=0.5, decay_mode=mode)
-    left = shrunk(model, groups, name)
+    remaining = remaining_shares(model, groups, name)
     hidden, (plain, published) = LR[name] if width == TARGET else (1, (1, 1))
     readout = plain if form == "table-3" else published
     for weight, factor in {"2.weight": hidden, "4.weight": readout}.items():
@@ -82,21 +82,23 @@ def test_decay_under_a_schedule_shrinks_weights_exactly(name, mode, width, form)
             "independent": 0.5,
         }[mode]
         expected = math.prod(1 - share * s for s in schedule())
-        assert left[weight] == pytest.approx(expected, rel=2e-6), weight
+        assert remaining[weight] == pytest.approx(expected, rel=2e-6), weight
 
 
-def one_weight(name: str, start: float, lr: float, decay: float, eps: float) -> float:
-    """What plain torch leaves of one weight whose only gradient is its decay."""
+def remaining_share_of_one_weight(
+    name: str, start: float, lr: float, decay: float, eps: float
+) -> float:
+    """Return the share that plain torch leaves of a weight whose only gradient is its decay."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, start)
     groups = [{"params": [model.weight], "lr": lr, "weight_decay": decay, "eps": eps}]
-    return shrunk(model, groups, name)["weight"]
+    return remaining_shares(model, groups, name)["weight"]
 
 
 @pytest.mark.parametrize("mode", ["constant-product", "coupled"])
 @pytest.mark.parametrize("name", ["adam", "nadam", "rmsprop"])
 @pytest.mark.parametrize("form", ["table-3", "table-8"])
-def test_decay_in_a_normalised_gradient_keeps_its_share_of_it(name, mode, form) -> None:
+def test_decay_in_a_normalised_gradient_keeps_its_share_of_the_gradient(name, mode, form) -> None:
     """By hand at r = 4: a weight is 1/init as large, its gradient 1/eps, and it takes steps of lr.
 
     In units of its own size it must move as a weight of 1 at the base, with the rate lr / init,
@@ -111,12 +113,12 @@ def test_decay_in_a_normalised_gradient_keeps_its_share_of_it(name, mode, form) 
         for weight, (init, _, _) in factors.items():
             model.get_parameter(weight).fill_(init)
     groups = param_groups(model, plan, lr=lr, weight_decay=decay, eps=eps, decay_mode=mode)
-    left = shrunk(model, groups, name)
+    remaining = remaining_shares(model, groups, name)
     for weight, (init, rate, epsilon) in factors.items():
         literal = 1 if mode == "constant-product" else init / epsilon
-        expected = one_weight(name, 1.0, lr * rate / init, decay * literal, eps)
+        expected = remaining_share_of_one_weight(name, 1.0, lr * rate / init, decay * literal, eps)
         assert expected < 0.995
-        assert left[weight] == pytest.approx(expected, rel=1e-5), weight
+        assert remaining[weight] == pytest.approx(expected, rel=1e-5), weight
 
 
 class Mixed(nn.Module):
@@ -139,14 +141,14 @@ ROLES = {"experts": Role.HIDDEN, "router.weight": Role.BOTTLENECK, "head.weight"
 def test_muon_takes_hidden_matrices_and_adamw_the_rest_by_its_own_rules() -> None:
     plan = make_plan(Mixed, base=16, target=64, optimizer="muon", roles=ROLES)
     adamw = make_plan(Mixed, base=16, target=64, roles=ROLES)
-    taken = {row.name for row in plan.rows if row.optimizer == "muon"}
-    assert taken == {"qkv.weight", "router.weight"}
-    assert all(plan[r.name] == r for r in adamw.rows if r.name not in taken)
+    by_muon = {row.name for row in plan.rows if row.optimizer == "muon"}
+    assert by_muon == {"qkv.weight", "router.weight"}
+    assert all(plan[r.name] == r for r in adamw.rows if r.name not in by_muon)
     model = Mixed(64)
     groups = param_groups(model, plan, lr=MUON, betas=(0.9, 0.95), eps={"adamw": 1e-6})
     assert list(groups) == ["muon", "adamw"]
-    found = [id(p) for each in groups.values() for group in each for p in group["params"]]
-    assert sorted(found) == sorted(id(p) for p in model.parameters())
+    ids = [id(p) for own in groups.values() for group in own for p in group["params"]]
+    assert sorted(ids) == sorted(id(p) for p in model.parameters())
     assert all("betas" not in g and g["adjust_lr_fn"] == "original" for g in groups["muon"])
     assert {g["betas"] for g in groups["adamw"]} == {(0.9, 0.95)}
     assert {g["eps"] for g in groups["adamw"]} == {1e-6, 1e-6 / 4}
@@ -167,17 +169,17 @@ def test_adafactors_epsilons_follow_gradient_and_weight() -> None:
     """By hand at r = 4: a hidden weight is 1/2 as large, a table-3 readout 1/4."""
     plan = make_plan(mlp, base=BASE, target=TARGET, optimizer="adafactor")
 
-    def eps(**given: object) -> dict[int, tuple]:
-        groups = param_groups(model, plan, lr=0.01, **given)
+    def eps(**options: object) -> dict[int, tuple]:
+        groups = param_groups(model, plan, lr=0.01, **options)
         return {id(p): g["eps"] for g in groups for p in g["params"]}
 
     model = mlp(TARGET)
-    own, given = eps(), eps(eps=(1.0, 2.0))
+    default, custom = eps(), eps(eps=(1.0, 2.0))
     first, hidden, readout = (id(model[k].weight) for k in (0, 2, 4))
-    assert (own[first], own[hidden], own[readout]) == (
+    assert (default[first], default[hidden], default[readout]) == (
         (None, 1e-3), (None, 1e-3 / 2), (None, 1e-3 / 4)
     )  # fmt: skip
-    assert (given[first], given[hidden], given[readout]) == (
+    assert (custom[first], custom[hidden], custom[readout]) == (
         (1 / 4, 2.0), (1 / 4, 1.0), (1.0, 1 / 2)
     )  # fmt: skip
     assert Plan.from_json(plan.to_json()) == plan
@@ -229,9 +231,9 @@ def deep(width: int) -> nn.Module:
 
 
 def muon_slopes(build, name: str, widths, *, convert: bool = True, steps: int = 2) -> list[float]:
-    """Fit, against width, the exponent of what Muon changes in each hidden layer's output.
+    """Fit, against width, the exponent of Muon's change of each hidden layer's output.
 
-    Without `convert`, Muon is given the spectral rule as if it had no factor of its own.
+    Without `convert`, the spectral rule is used as if Muon had no factor of its own.
     """
     logs_WL = []
     for width in widths:
@@ -281,8 +283,8 @@ def test_muons_updates_change_layers_alike_and_without_its_factor_they_do_not() 
         ("muon-match-rms", deep, [0.5, 0.5]),
     ):
         assert muon_slopes(build, name, widths) == pytest.approx([0, 0], abs=0.15), name
-        left_out = muon_slopes(build, name, widths, convert=False)
-        assert left_out == pytest.approx(wrong, abs=0.15), name
+        uncorrected = muon_slopes(build, name, widths, convert=False)
+        assert uncorrected == pytest.approx(wrong, abs=0.15), name
 
 
 @pytest.mark.slow
@@ -296,8 +298,8 @@ def groups_of(optimizer: str, **options: object):
     return param_groups(mlp(64), make_plan(mlp, base=16, target=64, optimizer=optimizer), **options)
 
 
-REFUSALS = {
-    "one rate for two": (
+ERRORS = {
+    "one rate for two optimizers": (
         lambda: groups_of("muon", lr=0.02),
         "RuleError: lr=0.02 is one rate for Muon and AdamW\n"
         "  why: Muon's is the size of a matrix's change, AdamW's of an entry's: no number fits "
@@ -308,28 +310,28 @@ REFUSALS = {
     "a rate is missing": (
         lambda: groups_of("muon", lr={"muon": 0.02}),
         "RuleError: lr= has no rate for 'adamw'\n"
-        "  why: every optimizer of the plan takes some parameters\n"
+        "  why: every optimizer of the plan trains some parameters\n"
         "  fix: lr={'muon': 0.02, 'adamw': 0.003}",
     ),
-    "a rate for another": (
+    "a rate for another optimizer": (
         lambda: groups_of("adamw", lr={"adam": 0.02}),
         "RuleError: lr= names optimizers that the plan does not have: 'adam'\n"
         "  why: a setting without effect hides a misunderstanding\n"
         "  fix: choose from 'adamw'",
     ),
-    "one epsilon for two": (
+    "one epsilon for two optimizers": (
         lambda: groups_of("muon-match-rms", lr=0.02, eps=1e-8),
         "RuleError: eps=1e-08 is one epsilon for 'muon', 'adamw'\n"
         "  why: Muon's is compared with a matrix's norm, AdamW's with an entry\n"
         "  fix: eps={'adamw': 1e-08}",
     ),
-    "half a pair": (
+    "one epsilon of a pair": (
         lambda: groups_of("adafactor", lr=0.02, eps=1e-8),
         "RuleError: eps=1e-08 is not what 'adafactor' takes\n"
-        "  why: Adafactor has two, the least gradient and the least weight; others have one\n"
+        "  why: Adafactor takes two, the least gradient and the least weight; others take one\n"
         "  fix: eps=(None, 0.001)",
     ),
-    "betas": (
+    "unused betas": (
         lambda: groups_of("adafactor", lr=0.02, betas=(0.9, 0.99)),
         "RuleError: 'adafactor' has no betas, but betas=(0.9, 0.99) was given\n"
         "  why: a setting without effect hides a misunderstanding\n"
@@ -338,13 +340,13 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_settings_that_do_not_fit_the_optimizer_are_refused(case) -> None:
-    call, message = REFUSALS[case]
+@pytest.mark.parametrize("case", ERRORS)
+def test_settings_that_the_optimizer_does_not_take_are_errors(case) -> None:
+    call, message = ERRORS[case]
     assert refused(call) == message
 
 
-def test_independent_decay_is_possible_wherever_decay_is_no_part_of_the_gradient() -> None:
+def test_independent_decay_is_an_error_where_decay_is_part_of_the_gradient() -> None:
     for name in ("adam", "nadam", "rmsprop"):
         message = refused(lambda name=name: groups_of(name, lr=0.1, decay_mode="independent"))
         assert message.startswith(
@@ -363,7 +365,7 @@ class Conv1D(nn.Module):
 @pytest.mark.parametrize(
     ("layer", "factor"), [(nn.Linear, 1 / 2), (lambda i, o: Conv1D(o, i), 1 / 4)]
 )
-def test_torchs_factor_is_that_of_the_matrix_as_it_is_stored(layer, factor) -> None:
+def test_torchs_muon_factor_is_computed_from_the_stored_matrix(layer, factor) -> None:
     """By hand: fan-in 16 becomes 256, fan-out 16 becomes 64: the rule is 1/2.
 
     'original' is the root of rows over columns, 2, if rows are fan-in.
@@ -376,11 +378,11 @@ def test_torchs_factor_is_that_of_the_matrix_as_it_is_stored(layer, factor) -> N
     assert plan["1.weight"].lr_factor == pytest.approx(factor)
 
 
-def test_a_table_that_embedding_and_readout_share_is_adamws() -> None:
+def test_adamw_trains_a_table_that_embedding_and_readout_share() -> None:
     plan = make_plan(Tied, base=16, target=64, optimizer="muon")
     assert plan["embed.weight"] == make_plan(Tied, base=16, target=64)["embed.weight"]
 
 
-def test_a_raw_vector_that_is_contracted_is_not_given_to_muon() -> None:
+def test_muon_does_not_train_a_raw_vector_that_is_contracted() -> None:
     plan = make_plan(Raw, base=16, target=64, roles={"gain": Role.BOTTLENECK}, optimizer="muon")
     assert plan["gain"].optimizer == "adamw"

@@ -1,4 +1,4 @@
-"""Against Microsoft's own package, where it is right; and where it is not, why we must differ.
+"""Parity with Microsoft's mup package, and the cases in which this library has to differ.
 
 The package is installed into a temporary folder. Without its dependencies: what is compared
 imports torch and yaml only.
@@ -31,9 +31,9 @@ def mup(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mup")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     pip += ["--no-deps", "--target", str(folder), VERSION]
-    done = subprocess.run(pip, capture_output=True, text=True, timeout=200, check=False)
-    if done.returncode:
-        pytest.skip(f"pip cannot install {VERSION}, no network? {done.stderr.strip()[-200:]}")
+    install = subprocess.run(pip, capture_output=True, text=True, timeout=200, check=False)
+    if install.returncode:
+        pytest.skip(f"pip cannot install {VERSION}, no network? {install.stderr.strip()[-200:]}")
     sys.path.insert(0, str(folder))
     yield importlib.import_module("mup")
     sys.path.remove(str(folder))
@@ -127,12 +127,14 @@ def our_optimizer(plan, model: nn.Module, name: str, decay: float) -> torch.opti
 
 
 def settings(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tuple[float, float]]:
-    """Rate and decay of each parameter."""
+    """Return rate and decay of each parameter."""
     of = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
     return {name: of[id(p)] for name, p in model.named_parameters()}
 
 
-def trained(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: torch.Tensor) -> list:
+def training_losses(
+    model: nn.Module, optimizer: torch.optim.Optimizer, inputs: torch.Tensor
+) -> list:
     labels, losses = torch.arange(len(inputs)) % 7, []
     for _ in range(8):
         loss = F.cross_entropy(model(inputs), labels)
@@ -143,7 +145,7 @@ def trained(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: torch.Te
     return losses
 
 
-def drawn(build) -> torch.Tensor:
+def seeded_inputs(build) -> torch.Tensor:
     torch.manual_seed(0)
     return build.inputs()
 
@@ -151,58 +153,60 @@ def drawn(build) -> torch.Tensor:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("build", MODELS)
 @pytest.mark.parametrize("width", [16, 64, 80])
-def test_rates_and_decays_are_theirs(mup, build, name, width) -> None:
+def test_rates_and_decays_equal_those_of_mup(mup, build, name, width) -> None:
     decay = 0.0 if name == "adam" else 0.125
     plan = make_plan(build, base=BASE, target=width, optimizer=name, form="table-8")
     model, other = ours(plan, build), theirs(mup, build, width)
-    found = settings(model, our_optimizer(plan, model, name, decay))
+    rates_and_decays = settings(model, our_optimizer(plan, model, name, decay))
     expected = settings(other, their_optimizer(mup, other, name, decay))
-    assert found == {n: pytest.approx(both, rel=1e-12) for n, both in expected.items()}
+    assert rates_and_decays == {n: pytest.approx(both, rel=1e-12) for n, both in expected.items()}
 
 
 @pytest.mark.parametrize("build", MODELS)
-def test_a_side_that_grows_otherwise_has_their_rates_too(mup, build) -> None:
+def test_rates_equal_those_of_mup_where_an_axis_has_another_ratio(mup, build) -> None:
     """Not 4 times as wide everywhere: the fan-in's ratio for Adam, both sides' for SGD."""
 
     class Wider(build):
         def __init__(self, width: int, readout=nn.Linear) -> None:
             super().__init__(width, readout)
-            self.aside = nn.Linear(width, width + 16)
+            self.extra = nn.Linear(width, width + 16)
 
     for name in OPTIMIZERS:
-        told = {r"readout\.weight": Role.OUTPUT}
-        plan = make_plan(Wider, base=BASE, target=64, optimizer=name, form="table-8", roles=told)
+        roles = {r"readout\.weight": Role.OUTPUT}
+        plan = make_plan(Wider, base=BASE, target=64, optimizer=name, form="table-8", roles=roles)
         model, other = ours(plan, Wider), theirs(mup, Wider, 64)
-        found = settings(model, our_optimizer(plan, model, name, 0.0))["aside.weight"]
-        expected = settings(other, their_optimizer(mup, other, name, 0.0))["aside.weight"]
-        assert found == pytest.approx(expected, rel=1e-12)
+        rates = settings(model, our_optimizer(plan, model, name, 0.0))["extra.weight"]
+        expected = settings(other, their_optimizer(mup, other, name, 0.0))["extra.weight"]
+        assert rates == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("build", MODELS)
 @pytest.mark.parametrize("width", [16, 64, 256])
-def test_weights_and_logits_are_theirs_bit_for_bit(mup, build, width) -> None:
+def test_weights_and_logits_equal_those_of_mup_bit_for_bit(mup, build, width) -> None:
     """Torch's own init, same seed; ratios 4 and 16 have roots that are powers of two."""
     plan = make_plan(build, base=BASE, target=width, form="table-8")
     model, other = ours(plan, build), theirs(mup, build, width)
-    for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
-        assert torch.equal(one, two), name
-    assert torch.equal(model(drawn(build)), other(drawn(build)))
+    for (name, weight), expected in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(weight, expected), name
+    assert torch.equal(model(seeded_inputs(build)), other(seeded_inputs(build)))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("build", MODELS)
-def test_training_is_theirs_bit_for_bit(mup, build, name) -> None:
+def test_training_losses_equal_those_of_mup_bit_for_bit(mup, build, name) -> None:
     """Decay included, but for torch's Adam; Table 3's form as well, which mup does not have."""
     decay = 0.0 if name == "adam" else 0.125
     other = theirs(mup, build, 64)
-    expected = trained(other, their_optimizer(mup, other, name, decay), drawn(build))
+    expected = training_losses(
+        other, their_optimizer(mup, other, name, decay), seeded_inputs(build)
+    )
 
     def losses(parametrization: str, form: str) -> list:
         plan = make_plan(
             build, base=BASE, target=64, optimizer=name, form=form, parametrization=parametrization
         )
         model = ours(plan, build)
-        return trained(model, our_optimizer(plan, model, name, decay), drawn(build))
+        return training_losses(model, our_optimizer(plan, model, name, decay), seeded_inputs(build))
 
     assert losses("mup", "table-8") == expected
     assert losses("mup", "table-3") == expected
@@ -219,7 +223,7 @@ INITS = {
 
 @pytest.mark.parametrize("init", INITS)
 @pytest.mark.parametrize("width", [16, 64, 256])
-def test_their_init_functions_are_torchs_after_our_plan(mup, init, width) -> None:
+def test_mups_init_functions_equal_torchs_with_a_plan_applied(mup, init, width) -> None:
     """A user of mup calls mup.init.normal_, ours calls torch's and applies a plan."""
     names = ("enter.weight", "up.weight", "down.weight", "readout.weight")
 
@@ -239,8 +243,8 @@ def test_their_init_functions_are_torchs_after_our_plan(mup, init, width) -> Non
     model = apply(fill(Perceptron(width), nn.init), plan)
     other = fill(theirs(mup, Perceptron, width), mup.init)
     for name in names:
-        one, two = model.get_parameter(name), other.get_parameter(name)
-        assert torch.allclose(one, two, rtol=1e-6, atol=0), name
+        weight, expected = model.get_parameter(name), other.get_parameter(name)
+        assert torch.allclose(weight, expected, rtol=1e-6, atol=0), name
 
 
 class Stacked(nn.Module):
@@ -325,8 +329,8 @@ def test_we_differ_on_tied_tables_because_an_embedding_keeps_its_init(mup) -> No
     for name in OPTIMIZERS:  # the rates are the same
         plan = make_plan(Tied, base=BASE, target=width, optimizer=name)
         model = ours(plan, Tied)
-        found = settings(model, our_optimizer(plan, model, name, 0.0))
-        assert found == settings(other, their_optimizer(mup, other, name, 0.0))
+        rates = settings(model, our_optimizer(plan, model, name, 0.0))
+        assert rates == settings(other, their_optimizer(mup, other, name, 0.0))
     assert torch.equal(model.table.weight, fresh)
     x = torch.randn(3, width)
     assert torch.equal(model.readout(x), F.linear(x / 4, fresh))  # the multiplier is the same
@@ -356,9 +360,9 @@ def test_we_differ_on_epsilon_because_gradients_shrink_as_the_width_grows(mup) -
     other = theirs(mup, Perceptron, width)
     assert {g["eps"] for g in mup.MuAdam(other.parameters(), lr=1.0).param_groups} == {1e-8}
     for name in small:
-        kept, grown = plan[name].eps_factor * small[name] / large[name], small[name] / large[name]
-        assert kept == pytest.approx(1, rel=0.35), name
-        assert grown == pytest.approx(m, rel=0.35), name
+        shrink = small[name] / large[name]
+        assert plan[name].eps_factor * shrink == pytest.approx(1, rel=0.35), name
+        assert shrink == pytest.approx(m, rel=0.35), name  # an epsilon that stays
 
 
 def test_we_differ_on_l2_decay_under_adam_because_it_is_a_term_of_the_gradient(mup) -> None:
@@ -386,7 +390,7 @@ def test_we_differ_on_l2_decay_under_adam_because_it_is_a_term_of_the_gradient(m
 
 
 def test_we_differ_on_xavier_with_one_fixed_side_because_it_is_no_power_of_width(mup) -> None:
-    """Mup keeps the base's deviation there; we refuse what we cannot read off, and say so."""
+    """Mup keeps the base's deviation there; here an init that is no power of width is an error."""
 
     def build(width: int, readout=nn.Linear) -> nn.Module:
         model = nn.Sequential(nn.Linear(24, width), nn.ReLU(), readout(width, 7))

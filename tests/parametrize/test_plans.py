@@ -1,4 +1,4 @@
-"""Plans of many kinds of models: roles, the author's own init, and clear refusals."""
+"""Plans of small models: roles, ratios, factors on the author's init, and what they achieve."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_sides_may_grow_by_unequal_ratios() -> None:
         (1.0, -1.0, 16**0.5, 1.0),
     ],
 )
-def test_only_what_the_authors_init_lacks_is_supplied(std, power, hidden, readout) -> None:
+def test_the_init_factor_is_what_the_authors_init_lacks(std, power, hidden, readout) -> None:
     plan = make_plan(lambda width: mlp(width, std, power), base=16, target=256)
     assert plan["2.weight"].init_factor == pytest.approx(hidden)
     assert plan["4.weight"].init_factor == pytest.approx(readout)
@@ -143,30 +143,30 @@ def test_updates_move_every_layer_alike_at_every_width() -> None:
     assert readout > 0.25
 
 
-def test_raw_vectors_take_the_role_they_are_told() -> None:
+def test_a_raw_vector_takes_the_role_that_the_user_sets() -> None:
     row = make_plan(Raw, base=16, target=64, roles={"gain": Role.VECTOR}, optimizer="sgd")["gain"]
     assert (row.role, row.r_out, row.lr_factor, row.reason) == (
         Role.VECTOR, 4, 4.0, "set by roles="
     )  # fmt: skip
 
 
-def test_a_forward_pass_tells_a_gain_from_a_dot_product() -> None:
+def test_a_forward_pass_distinguishes_a_gain_from_a_dot_product() -> None:
     inputs = torch.randn(3, 5)
     plan = make_plan(Gains, base=16, target=64, example_inputs=inputs)
-    found = {row.name: row.role for row in plan.rows}
-    assert {n for n, role in found.items() if role is Role.OUTPUT} == {"dot", "two_steps"}
-    assert {n for n, role in found.items() if role is Role.VECTOR} == {
+    roles = {row.name: row.role for row in plan.rows}
+    assert {n for n, role in roles.items() if role is Role.OUTPUT} == {"dot", "two_steps"}
+    assert {n for n, role in roles.items() if role is Role.VECTOR} == {
         "up.bias", "llama", "gemma", "cast", "functional"
     }  # fmt: skip
 
 
-def test_a_forward_pass_that_fails_is_said_so() -> None:
+def test_a_forward_pass_that_raises_is_a_model_error() -> None:
     message = refused(lambda: make_plan(Gains, base=16, target=64, example_inputs={"y": 1}))
     assert message.startswith("ModelError: the forward pass at width 16 raised TypeError")
 
 
-def test_a_router_is_told_from_the_readout() -> None:
-    told = {r"router\.weight": Role.BOTTLENECK, r"head\.weight": Role.OUTPUT}
-    plan = make_plan(Router, base=16, target=64, roles=told)
+def test_a_router_and_a_readout_have_different_init_factors() -> None:
+    roles = {r"router\.weight": Role.BOTTLENECK, r"head\.weight": Role.OUTPUT}
+    plan = make_plan(Router, base=16, target=64, roles=roles)
     assert plan["router.weight"].init_factor == 1.0
     assert plan["head.weight"].init_factor == 0.5

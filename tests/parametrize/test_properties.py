@@ -1,4 +1,4 @@
-"""What holds for every net of known layers, whatever its widths, form, table and optimizer."""
+"""Properties of every net of known layers, at any widths, form, table and optimizer."""
 
 import copy
 import math
@@ -30,7 +30,7 @@ class Conv1D(nn.Module):
 
 
 def constant(layer: nn.Linear) -> nn.Linear:
-    """Nothing is drawn: how draws scale is hard to see where a side grows little."""
+    """Fill with a constant: a random init scales unclearly where an axis grows little."""
     nn.init.constant_(layer.weight, 0.1)
     return layer
 
@@ -81,11 +81,11 @@ class Case:
         return Net(width, self.layers, self.tied)
 
     def plan(self, base: int, target: int, **changed: str) -> Plan:
-        told = {r".*router\.weight": Role.BOTTLENECK} if "router" in self.layers else {}
-        told |= {r"head\.weight": Role.OUTPUT} if told and not self.tied else {}
+        roles = {r".*router\.weight": Role.BOTTLENECK} if "router" in self.layers else {}
+        roles |= {r"head\.weight": Role.OUTPUT} if roles and not self.tied else {}
         names = {"parametrization": self.parametrization, "optimizer": self.optimizer}
         names |= {"form": self.form, **changed}
-        return make_plan(self.build, base=base, target=target, roles=told, **names)
+        return make_plan(self.build, base=base, target=target, roles=roles, **names)
 
 
 @st.composite
@@ -104,8 +104,8 @@ def nets(draw: st.DrawFn) -> Case:
     )
 
 
-def tried(cases: int, holds: Callable[[Case], None]) -> None:
-    """Try a property on so many nets, the same ones each time."""
+def check_on_random_nets(cases: int, holds: Callable[[Case], None]) -> None:
+    """Check a property on this many nets, the same ones in every run."""
 
     @settings(
         max_examples=cases,
@@ -116,11 +116,11 @@ def tried(cases: int, holds: Callable[[Case], None]) -> None:
         phases=[Phase.generate, Phase.shrink],
     )
     @given(nets())
-    def one(case: Case) -> None:
+    def check(case: Case) -> None:
         holds(case)
 
     state = random.getstate()
-    one()
+    check()
     random.setstate(state)
 
 
@@ -140,11 +140,11 @@ def test_at_the_base_every_factor_is_exactly_one(cases) -> None:
         for row in case.plan(case.widths[0], case.widths[0]).rows:
             assert set(factors(row).values()) == {1.0}, row
 
-    tried(cases, holds)
+    check_on_random_nets(cases, holds)
 
 
-def least(case: Case, row: PlanRow) -> set[str]:
-    """Columns in which a rule is the smaller of two powers: µP's epsilon of a hidden weight.
+def columns_of_minimum(case: Case, row: PlanRow) -> set[str]:
+    """Return the columns whose rule is the smaller of two powers: µP's epsilon of a hidden weight.
 
     L2 decay in the gradient follows epsilon.
     """
@@ -154,13 +154,13 @@ def least(case: Case, row: PlanRow) -> set[str]:
 
 
 @CASES
-def test_a_plan_of_a_plan_is_one_plan(cases) -> None:
+def test_factors_of_two_steps_multiply_to_those_of_one(cases) -> None:
     """Base to mid times mid to target is base to target, up or down.
 
     Powers multiply. The smaller of two powers does where both ways take the same one: fan-in
     grows more on both, or fan-out does. Else the two steps give less.
     """
-    seen = set()
+    mixed_columns = set()
 
     def holds(case: Case) -> None:
         base, mid, target = case.widths
@@ -169,23 +169,23 @@ def test_a_plan_of_a_plan_is_one_plan(cases) -> None:
             product = {k: v * factors(second)[k] for k, v in factors(first).items()}
             expected = factors(direct)
             mixed = (first.r_in - first.r_out) * (second.r_in - second.r_out) < 0
-            for column in least(case, first) if mixed else ():
-                seen.add(column)
+            for column in columns_of_minimum(case, first) if mixed else ():
+                mixed_columns.add(column)
                 # Tables without the smaller of two powers have equal steps here, too.
                 assert product.pop(column) <= expected.pop(column) * (1 + 1e-12)
             assert product == {k: pytest.approx(v, rel=1e-12) for k, v in expected.items()}
 
-    tried(cases, holds)
-    assert cases < 100 or seen == {"eps", "decay"}
+    check_on_random_nets(cases, holds)
+    assert cases < 100 or mixed_columns == {"eps", "decay"}
 
 
-def test_two_steps_on_both_sides_of_the_smaller_power_give_less() -> None:
+def test_two_steps_multiply_to_less_where_each_takes_another_power() -> None:
     """48 = 8 + 40, so fan-in grows 5 times and fan-out 3; then fan-in shrinks more."""
     case = Case(["grows less"], False, (8, 40, 8), "mup", "adam", "table-3")
     there, back = case.plan(8, 40), case.plan(40, 8)
-    one, two = (plan["body.0.weight"] for plan in (there, back))
-    assert (one.r_in, one.r_out, two.r_in, two.r_out) == (5, 3, Fraction(1, 5), Fraction(1, 3))
-    assert one.eps_factor * two.eps_factor == pytest.approx(3 / math.sqrt(15))
+    up, down = (plan["body.0.weight"] for plan in (there, back))
+    assert (up.r_in, up.r_out, down.r_in, down.r_out) == (5, 3, Fraction(1, 5), Fraction(1, 3))
+    assert up.eps_factor * down.eps_factor == pytest.approx(3 / math.sqrt(15))
 
 
 def test_a_table_tied_under_sgd_has_the_rate_of_both_its_roles() -> None:
@@ -196,18 +196,18 @@ def test_a_table_tied_under_sgd_has_the_rate_of_both_its_roles() -> None:
 
 
 @CASES
-def test_json_gives_the_plan_back(cases) -> None:
+def test_a_plan_equals_its_json_read_back(cases) -> None:
     def holds(case: Case) -> None:
         plan = case.plan(*case.widths[:2])
         again = Plan.from_json(plan.to_json())
         assert again == plan
         assert plan.differences(again) == []
 
-    tried(cases, holds)
+    check_on_random_nets(cases, holds)
 
 
 @CASES
-def test_each_parameter_is_in_one_group_and_no_argument_changes(cases) -> None:
+def test_every_parameter_is_in_one_group_and_no_argument_changes(cases) -> None:
     def holds(case: Case) -> None:
         if isinstance(OPTIMIZERS[case.optimizer].eps, tuple) or "muon" in case.optimizer:
             return  # pairs of epsilons, and of optimizers: test_optimizers.py
@@ -217,46 +217,46 @@ def test_each_parameter_is_in_one_group_and_no_argument_changes(cases) -> None:
         before = copy.deepcopy((decay, lr, betas, plan, model.state_dict()))
         own = {"betas": betas} if OPTIMIZERS[plan.optimizer].has_betas else {}
         groups = param_groups(model, plan, lr=lr, weight_decay=decay, **own)
-        *kept, weights = before
-        assert [decay, lr, betas, plan] == kept
+        *arguments, weights = before
+        assert [decay, lr, betas, plan] == arguments
         assert all(torch.equal(t, weights[n]) for n, t in model.state_dict().items())
-        found = {id(p): group for group in groups for p in group["params"]}
-        assert sum(len(group["params"]) for group in groups) == len(found)
-        assert found.keys() == {id(p) for p in model.parameters()}
+        by_id = {id(p): group for group in groups for p in group["params"]}
+        assert sum(len(group["params"]) for group in groups) == len(by_id)
+        assert by_id.keys() == {id(p) for p in model.parameters()}
         for name, parameter in model.named_parameters():
-            row, group = plan[name], found[id(parameter)]
+            row, group = plan[name], by_id[id(parameter)]
             assert float(group["lr"]) == float(lr * row.lr_factor)
             assert group["weight_decay"] == decay.get(row.role, 0.0) * row.decay_factor
             eps = OPTIMIZERS[case.optimizer].eps
             assert group.get("eps") == (None if eps is None else eps * row.eps_factor)
 
-    tried(cases, holds)
+    check_on_random_nets(cases, holds)
 
 
 @CASES
 def test_forms_differ_by_the_abc_shift_exactly(cases) -> None:
     """Tensor Programs V, Lemma J.1, with θ the multiplier that one form has more."""
-    seen = []
+    thetas = []
 
     def holds(case: Case) -> None:
         base, target, _ = case.widths
         plain, published = (case.plan(base, target, form=f) for f in ("table-3", "table-8"))
         lr = -2 if case.optimizer == "sgd" else -1
         decay = 2 if case.optimizer in L2 else -lr
-        for one, two in zip(plain.rows, published.rows, strict=True):
-            theta = two.multiplier / one.multiplier
-            seen.append(theta)
-            powers = {"init": 0 if one.fresh_rms == 0 else -1, "lr": lr, "eps": 1, "decay": decay}
-            expected = {k: factors(one)[k] * theta**p for k, p in powers.items()}
-            found = {k: factors(two)[k] for k in powers}
-            assert found == {k: pytest.approx(v, rel=1e-12) for k, v in expected.items()}
+        for bare, row in zip(plain.rows, published.rows, strict=True):
+            theta = row.multiplier / bare.multiplier
+            thetas.append(theta)
+            powers = {"init": 0 if bare.fresh_rms == 0 else -1, "lr": lr, "eps": 1, "decay": decay}
+            expected = {k: factors(bare)[k] * theta**p for k, p in powers.items()}
+            shifted = {k: factors(row)[k] for k in powers}
+            assert shifted == {k: pytest.approx(v, rel=1e-12) for k, v in expected.items()}
 
-    tried(cases, holds)
-    assert any(theta != 1 for theta in seen)
+    check_on_random_nets(cases, holds)
+    assert any(theta != 1 for theta in thetas)
 
 
 @CASES
-def test_weights_are_multiplied_and_nothing_else(cases) -> None:
+def test_apply_multiplies_weights_by_their_init_factor_exactly(cases) -> None:
     def holds(case: Case) -> None:
         base, target, _ = case.widths
         plan = case.plan(base, target, form="table-3")
@@ -267,4 +267,4 @@ def test_weights_are_multiplied_and_nothing_else(cases) -> None:
         for name, weight in fresh.named_parameters():
             assert torch.equal(applied[name], weight * plan[name].init_factor)
 
-    tried(cases, holds)
+    check_on_random_nets(cases, holds)

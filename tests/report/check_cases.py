@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mutransfer.coordcheck.result import CoordCheck, Diagnosis, Finding, Outcome
+from mutransfer.coordcheck import CoordCheck, Diagnosis, Finding
+from mutransfer.coordcheck.findings import Outcome
 
 
 def finding(

@@ -14,7 +14,7 @@ from check_cases import check, failing, finding
 from report_cases import HOSTILE, judged, planted
 from test_page import Elements, expressions, shown
 
-from mutransfer.coordcheck.result import CoordCheck, Diagnosis
+from mutransfer.coordcheck import CoordCheck, Diagnosis
 from mutransfer.errors import ResultsError
 from mutransfer.report import write_figures, write_report
 from mutransfer.report.figures.export import figure_specs

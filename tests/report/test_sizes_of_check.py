@@ -14,7 +14,7 @@ from report_cases import HOSTILE
 from test_page import Elements, expressions, shown
 from test_page_of_check import alone, drawings
 
-from mutransfer.coordcheck.result import Curve
+from mutransfer.coordcheck.findings import Curve
 from mutransfer.report import write_figures
 from mutransfer.report.figures.export import figure_specs
 from mutransfer.report.figures.numbers.check_sizes import size_domain, size_panels, size_rows

@@ -267,7 +267,7 @@ def test_what_a_forward_pass_contradicts_is_refused_with_both():
         "RoleError: 'table.weight' of base shape (9, 16) belongs to Embedding, whose fan-in grows "
         "by 1 and fan-out by 4; in the forward pass fan-in grows by 4 and fan-out by 1\n"
         "  why: which axis is fan-in decides its init and its rate\n"
-        "  fix: make it a raw parameter, whose use in the forward pass counts: "
+        "  fix: make it a raw parameter, whose role follows from the forward pass: "
         "nn.Parameter(torch.empty(9, 16))"
     )
 
@@ -275,11 +275,11 @@ def test_what_a_forward_pass_contradicts_is_refused_with_both():
 def test_a_head_that_the_pass_does_not_use_is_asked_for():
     build = partial(Found, end=lambda net, h: net.head(h), spare=lambda w: nn.Linear(w, 3))
     assert refused(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS)) == (
-        "RoleError: cannot tell the role of 'spare.weight': the forward pass does not use it "
+        "RoleError: the role of 'spare.weight' is undetermined: the forward pass does not use it "
         "(Linear, shape (3, 16) at the base)\n"
         "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
         "  fix: pass example_inputs= that reach it; or roles={'spare.weight': Role.OUTPUT} (OUTPUT "
-        "for a head of the model, BOTTLENECK where other weights come behind)"
+        "for a head of the model, BOTTLENECK if other weights follow)"
     )
     told = {r"spare\.weight": mt.Role.OUTPUT}
     plan = make_plan(build, base=16, target=64, example_inputs=ROWS, roles=told)

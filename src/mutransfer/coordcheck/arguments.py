@@ -1,4 +1,4 @@
-"""This file is the arguments of a check: read, or refused before anything is built."""
+"""Validation of the arguments of `coord_check`, before any model is built."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import numbers
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,43 +17,29 @@ from torch.utils.data import DataLoader
 
 from mutransfer.coordcheck.runs.optimizers import Rate
 from mutransfer.errors import ModelError, RoleError, RuleError
-from mutransfer.parametrize.model.device import checked_device
+from mutransfer.parametrize.model.device import available_device
 
-FEWEST_STEPS = 3
-SHOWN = 60  # letters of a value that an error repeats
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}  # what autocast takes on every device
+MIN_STEPS = 3  # behind a zero init the first update has no effect [derived: the chain rule]
+MAX_REPR = 60  # characters of a value that an error message repeats
+PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)  # autocast accepts no others
 TRAINS = "the check trains the model for a few steps"
 STEPS_WITH_IT = "the check takes a few steps with it"
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What may be given in several ways, as the check reads it.
-
-    Args:
-        base: Width at which every factor is 1.
-        widths: Rising.
-        seeds: No two alike.
-        may_add: Whether only their number was given.
-        steps: Updates.
-        lr: One rate, or one of each optimizer.
-        device: Its name.
-    """
+    """Validated arguments of `coord_check`."""
 
     base: int
-    widths: tuple[int, ...]
+    widths: tuple[int, ...]  # in ascending order
     seeds: tuple[int, ...]
-    may_add: bool
+    may_add_seeds: bool  # whether the user passed a number of seeds, not the seeds themselves
     steps: int
     lr: Rate
     device: str
 
 
-def checked_arguments(
+def parse_arguments(
     build: object,
     *,
     base: object,
@@ -69,43 +56,43 @@ def checked_arguments(
     device: object,
     dtype: object,
 ) -> Arguments:
-    """Read the arguments of `coord_check`; refuse what is none of what it takes.
+    """Validate the arguments of `coord_check`.
 
     Raises:
-        ModelError: What cannot be built, trained or decided.
-        RuleError: A parametrization, form or optimizer that is none.
-        RoleError: Roles that are no mapping of names.
+        ModelError: A model cannot be built or trained, or too little is run to decide anything.
+        RuleError: The parametrization, form or optimizer is not valid.
+        RoleError: The roles are not a mapping of names.
     """
     _check_functions(build, loss)
     _check_batch(batch)
     _check_names(parametrization, form)
     _check_roles(roles)
-    _check_optimizer(optimizer, own=parametrization is None)
+    _check_optimizer(optimizer, is_own=parametrization is None)
     _check_dtype(dtype)
-    at = _base(base)
-    one_rate = parametrization is None and isinstance(optimizer, str | type)
+    base_width = _base(base)
+    single_rate = parametrization is None and isinstance(optimizer, str | type)
     return Arguments(
-        base=at,
-        widths=_widths(widths, at),
+        base=base_width,
+        widths=_widths(widths, base_width),
         seeds=_seeds(seeds),
-        may_add=_is_whole(seeds),
+        may_add_seeds=_integer(seeds) is not None,
         steps=_steps(steps),
-        lr=_rate(lr, one_rate=one_rate),
+        lr=_rate(lr, single_rate=single_rate),
         device=_device(device),
     )
 
 
 def _check_functions(build: object, loss: object) -> None:
-    """Refuse what cannot be called. A model in place of its factory is refused when built."""
+    """Raise unless both are callable. A model instead of its factory is refused when built."""
     if not callable(build):
         raise ModelError(
-            f"build={_shown(build)} cannot be called",
+            f"build={_short_repr(build)} is not callable",
             why="models are built at several widths",
             fix="pass a function: coord_check(lambda width: MyModel(width), ...)",
         )
     if not callable(loss):
         raise ModelError(
-            f"loss={_shown(loss)} cannot be called",
+            f"loss={_short_repr(loss)} is not callable",
             why="the check calls loss(model, batch) at every step",
             fix="pass a function: loss=lambda model, batch: "
             "torch.nn.functional.cross_entropy(model(batch[0]), batch[1])",
@@ -113,56 +100,55 @@ def _check_functions(build: object, loss: object) -> None:
 
 
 def _check_batch(batch: object) -> None:
-    """Refuse what gives batches instead of one."""
+    """Raise if the batch is an iterator of batches, or a function."""
     if isinstance(batch, DataLoader | Iterator):
         raise ModelError(
-            f"batch= is a {type(batch).__name__}, which gives one batch after another",
-            why="every model takes every step on the same batch, so that sizes can be compared",
+            f"batch= is a {type(batch).__name__}, which yields one batch after another",
+            why="sizes can be compared only if every step of every model uses the same batch",
             fix="batch=next(iter(loader))",
         )
     if isinstance(batch, type | functools.partial) or inspect.isroutine(batch):
         raise ModelError(
             "batch= is a function, not a batch",
-            why="loss(model, batch) is called with what is given",
+            why="the batch is passed to loss(model, batch) as it is",
             fix="call it: batch=make_batch()",
         )
 
 
 def _check_names(parametrization: object, form: object) -> None:
-    """Refuse what cannot be looked up."""
+    """Raise unless parametrization and form are names."""
     if parametrization is not None and not isinstance(parametrization, str):
         raise RuleError(
-            f"parametrization={_shown(parametrization)} is not a name",
-            why="a wrong name would train with the wrong rates",
+            f"parametrization={_short_repr(parametrization)} is not a name",
+            why="every parametrization has learning rates of its own",
             fix="parametrization='mup', or None to check your own implementation",
         )
     if not isinstance(form, str):
         raise RuleError(
-            f"form={_shown(form)} is not a name",
+            f"form={_short_repr(form)} is not a name",
             why="a plan names its form, because clipping and logged weights depend on it",
             fix="form='table-3' (no multipliers) or form='table-8'",
         )
 
 
 def _check_roles(roles: object) -> None:
-    """Refuse what names no parameters."""
-    if roles is None:
-        return
-    if not isinstance(roles, Mapping) or not all(isinstance(k, str | re.Pattern) for k in roles):
+    """Raise unless the roles are a mapping from patterns."""
+    is_mapping = isinstance(roles, Mapping) and all(isinstance(k, str | re.Pattern) for k in roles)
+    if roles is not None and not is_mapping:
         raise RoleError(
-            f"roles={_shown(roles)} is no mapping from names to roles",
-            why="a role is told of the parameters whose names a pattern matches",
+            f"roles={_short_repr(roles)} is not a mapping from names to roles",
+            why="a role applies to all parameters whose names match a pattern",
             fix="roles={'head.weight': Role.OUTPUT}",
         )
 
 
-def _check_optimizer(optimizer: object, *, own: bool) -> None:
-    """Refuse what makes no optimizer for a model of any width."""
+def _check_optimizer(optimizer: object, *, is_own: bool) -> None:
+    """Raise unless an optimizer can be made for a model of any width."""
     kind = optimizer if isinstance(optimizer, type) else type(optimizer)
     if issubclass(kind, torch.optim.LBFGS):
         raise RuleError(
-            f"optimizer={kind.__name__} needs a closure that computes the loss again",
-            why="the check takes one gradient for each step",
+            f"{kind.__name__} cannot be checked: its step() needs a closure that computes the loss",
+            why="the check computes one gradient per step",
             fix="optimizer='adamw', or another whose step() needs no argument",
         )
     if isinstance(optimizer, torch.optim.Optimizer):
@@ -170,191 +156,186 @@ def _check_optimizer(optimizer: object, *, own: bool) -> None:
         name = f"torch.optim.{name}" if getattr(torch.optim, name, None) is kind else name
         raise ModelError(
             f"optimizer= is an instance of {kind.__name__}, which holds one model's parameters",
-            why="every width and seed trains a fresh model of its own",
+            why="every width and seed trains a model of its own",
             fix=f"pass a factory: optimizer=lambda model: {name}(model.parameters(), lr=2**-8)"
-            if own
+            if is_own
             else f"pass a factory: optimizer=lambda groups: {name}(groups)",
         )
     wrong_class = isinstance(optimizer, type) and not issubclass(optimizer, torch.optim.Optimizer)
     if wrong_class or not (isinstance(optimizer, str) or callable(optimizer)):
-        what = kind.__name__ if wrong_class else _shown(optimizer)
+        value = kind.__name__ if wrong_class else _short_repr(optimizer)
         raise ModelError(
-            f"optimizer={what} is no name, class or factory of an optimizer",
+            f"optimizer={value} is not the name, class or factory of an optimizer",
             why=STEPS_WITH_IT,
-            fix="optimizer='adamw', a class, or a factory that returns an optimizer, or several in "
-            "a list",
+            fix="optimizer='adamw', a class, or a factory that returns an optimizer or a list of "
+            "them",
         )
 
 
 def _check_dtype(dtype: object) -> None:
-    """Refuse what autocast does not take."""
-    if not any(dtype is one for one in PRECISIONS.values()):
+    """Raise unless autocast accepts the type."""
+    if not any(dtype is precision for precision in PRECISIONS):
         name = str(dtype).removeprefix("torch.")
+        is_named = name in ("float32", "bfloat16", "float16")
         raise ModelError(
-            f"dtype={_shown(dtype)} is not torch.float32, torch.bfloat16 or torch.float16",
-            why="lower precision is torch's autocast, which takes no other; weights stay as built",
-            fix=f"dtype=torch.{name if name in PRECISIONS else 'float32'}",
+            f"dtype={_short_repr(dtype)} is not torch.float32, torch.bfloat16 or torch.float16",
+            why="lower precision uses torch's autocast, which accepts no other; weights keep their "
+            "type",
+            fix=f"dtype=torch.{name if is_named else 'float32'}",
         )
 
 
 def _base(base: object) -> int:
-    """Read a width."""
-    if (found := _whole(base)) is None or found < 1:
+    """Validate the base width."""
+    if (width := _integer(base)) is None or width < 1:
         raise ModelError(
-            f"base={_shown(base)} is not a width",
+            f"base={_short_repr(base)} is not a width",
             why="only the width scales so far: a whole number of channels",
             fix="write base=256",
         )
-    return found
+    return width
 
 
 def _widths(widths: object, base: int) -> tuple[int, ...]:
-    """Read widths, rising; refuse those between which nothing shows."""
-    given = _several(widths)
+    """Validate and sort the widths."""
+    values = _integers(widths)
     fix = f"widths={[base, 2 * base, 4 * base, 8 * base]}"
-    if given is None or any(one < 1 for one in given):
+    if values is None or any(width < 1 for width in values):
         raise ModelError(
-            f"widths={_shown(widths)} is no list of positive whole numbers",
+            f"widths={_short_repr(widths)} is not a list of positive whole numbers",
             why="a model is built at each of several widths",
             fix=fix,
         )
-    rising = tuple(sorted(set(given)))
-    if len(rising) < 3 or rising[-1] < 4 * rising[0]:
+    distinct = tuple(sorted(set(values)))
+    if len(distinct) < 3 or distinct[-1] < 4 * distinct[0]:
         raise ModelError(
-            f"widths={list(given)} are too few, or too near each other",
-            why="an exponent is fitted over widths, and half a power must show",
+            f"widths={list(values)} are too few, or too close together",
+            why="an exponent is fitted over widths, precisely enough to show half a power",
             fix=fix,
         )
-    return rising
+    return distinct
 
 
 def _seeds(seeds: object) -> tuple[int, ...]:
-    """Read the number of seeds, or the seeds."""
-    count = _whole(seeds)
-    given = _several(seeds) if count is None else range(count)
-    if given is None:
+    """Validate the seeds, given as a number or as a list."""
+    count = _integer(seeds)
+    values = _integers(seeds) if count is None else range(count)
+    if values is None:
         raise ModelError(
-            f"seeds={_shown(seeds)} is neither a whole number nor a list of them",
-            why="they are fresh models per width, or what torch's generator starts from",
+            f"seeds={_short_repr(seeds)} is neither a whole number nor a list of them",
+            why="seeds is the number of models per width, or the seeds of torch's generator",
             fix="seeds=3",
         )
-    different = tuple(dict.fromkeys(given))
-    if len(different) < 2:
+    distinct = tuple(dict.fromkeys(values))
+    if len(distinct) < 2:
         raise ModelError(
-            f"seeds={len(different) if count is None else count}: the noise of an exponent cannot "
-            "be seen",
-            why="without its noise an exponent is neither equal to what is expected nor different",
+            f"seeds={len(distinct) if count is None else count}: the noise of an exponent cannot "
+            "be estimated",
+            why="without its noise an exponent neither agrees nor disagrees with the expected one",
             fix="seeds=3",
         )
-    if any(not -(2**63) <= one < 2**63 for one in different):
+    if any(not -(2**63) <= seed < 2**63 for seed in distinct):
         raise ModelError(
-            f"seeds={_shown(seeds)} are too large",
-            why="torch's generator takes seeds of 64 bits",
+            f"seeds={_short_repr(seeds)} are too large",
+            why="torch's generator accepts seeds of 64 bits",
             fix="seeds=[0, 1, 2]",
         )
-    return different
+    return distinct
 
 
 def _steps(steps: object) -> int:
-    """Read the number of updates."""
-    if (found := _whole(steps)) is None:
+    """Validate the number of steps."""
+    if (num_steps := _integer(steps)) is None:
         raise ModelError(
-            f"steps={_shown(steps)} is not a whole number",
-            why=TRAINS,
-            fix="steps=10",
+            f"steps={_short_repr(steps)} is not a whole number", why=TRAINS, fix="steps=10"
         )
-    if found < FEWEST_STEPS:
+    if num_steps < MIN_STEPS:
         raise ModelError(
-            f"steps={found} is fewer than {FEWEST_STEPS}",
+            f"steps={num_steps} is fewer than {MIN_STEPS}",
             why="behind a zero init the first update changes nothing",
             fix="steps=10",
         )
-    return found
+    return num_steps
 
 
-def _rate(lr: object, *, one_rate: bool) -> Rate:
-    """Read one rate, or one of each optimizer."""
+def _rate(lr: object, *, single_rate: bool) -> Rate:
+    """Validate one learning rate, or one per optimizer."""
     if not isinstance(lr, Mapping):
         if (rate := _positive(lr)) is None:
             raise ModelError(
-                f"lr={_shown(lr)} is no positive rate",
+                f"lr={_short_repr(lr)} is not a positive learning rate",
                 why=TRAINS,
-                fix=f"lr={_rate_in(lr)}",
+                fix=f"lr={_suggested_rate(lr)}",
             )
         return rate
-    if one_rate:
+    if single_rate:
         raise RuleError(
-            f"lr={_shown(lr)} gives rates by optimizer, where one optimizer holds everything",
-            why="with parametrization=None no plan says which parameters each of them would hold",
+            f"lr={_short_repr(lr)} has rates by optimizer, but one optimizer holds all parameters",
+            why="with parametrization=None no plan assigns parameters to several optimizers",
             fix="lr=2**-6, or optimizer= a factory that makes several optimizers of a model",
         )
-    rates = {name: _positive(one) for name, one in lr.items()}
+    rates = {name: _positive(value) for name, value in lr.items()}
     if not rates or not all(isinstance(name, str) and rates[name] for name in rates):
-        example = "'muon': 0.02, 'adamw': 0.003"
-        named = ", ".join(f"{k!r}: {_rate_in(v)}" for k, v in lr.items() if isinstance(k, str))
+        names = [name for name in lr if isinstance(name, str)]
+        suggested = ", ".join(f"{name!r}: {_suggested_rate(lr[name])}" for name in names)
         raise ModelError(
-            f"lr={_shown(lr)} is no positive rate for each optimizer by name",
+            f"lr={_short_repr(lr)} is not a positive learning rate for each optimizer by name",
             why=TRAINS,
-            fix=f"lr={{{named or example}}}",
+            fix="lr={" + (suggested or "'muon': 0.02, 'adamw': 0.003") + "}",
         )
     return {name: rate for name, rate in rates.items() if rate is not None}
 
 
-def _rate_in(lr: object) -> str:
-    """Propose the rate that is meant, or the default."""
-    try:
-        rate = _positive(float(lr) if isinstance(lr, str) else lr)
-    except ValueError:
-        rate = None
-    return "2**-6" if rate is None else f"{rate:g}"
+def _suggested_rate(lr: object) -> str:
+    """Format the rate that the user probably meant, or a usual one."""
+    with suppress(ValueError):
+        if rate := _positive(float(lr) if isinstance(lr, str) else lr):
+            return f"{rate:g}"
+    return "2**-6"
 
 
 def _device(device: object) -> str:
-    """Read where to run; refuse what is not there."""
+    """Validate the device, and that it is available."""
     if not isinstance(device, str | torch.device):
         raise ModelError(
-            f"device={_shown(device)} is not the name of a device",
-            why="models are to be trained there",
+            f"device={_short_repr(device)} is not the name of a device",
+            why="the models are trained on it",
             fix="device='cpu', or 'cuda:0'",
         )
-    checked_device(str(device), fix="device='cpu'")
+    available_device(str(device), fix="device='cpu'")
     return str(device)
 
 
-def _is_whole(given: object) -> bool:
-    """Tell whole numbers, numpy's too, from truth values and all else."""
-    return isinstance(given, numbers.Integral) and not isinstance(given, bool)
+def _integer(value: object) -> int | None:
+    """Convert a whole number, also one of numpy; a truth value is none."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return None
 
 
-def _whole(given: object) -> int | None:
-    """Read a whole number."""
-    return int(given) if isinstance(given, numbers.Integral) and _is_whole(given) else None
-
-
-def _several(given: object) -> tuple[int, ...] | None:
-    """Read whole numbers: a list, a tuple, a range, a set, an array."""
-    if isinstance(given, np.ndarray):
-        given = given.tolist()
-    if not isinstance(given, Sequence | Set) or isinstance(given, str | bytes):
+def _integers(values: object) -> tuple[int, ...] | None:
+    """Convert a list, tuple, range, set or array of whole numbers."""
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    if not isinstance(values, Sequence | Set) or isinstance(values, str | bytes):
         return None
-    found = [_whole(one) for one in given]
-    return None if None in found else tuple(one for one in found if one is not None)
+    integers = [_integer(value) for value in values]
+    return None if None in integers else tuple(i for i in integers if i is not None)
 
 
-def _positive(given: object) -> float | None:
-    """Read a positive finite number, a tensor's too."""
-    if isinstance(given, torch.Tensor) and given.numel() == 1 and not given.is_meta:
-        given = given.item()
-    if not isinstance(given, numbers.Real) or isinstance(given, bool):
+def _positive(value: object) -> float | None:
+    """Convert a positive finite number, also a tensor."""
+    if isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_meta:
+        value = value.item()
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return None
-    try:
-        rate = float(given)
-    except OverflowError:
-        return None
-    return rate if 0 < rate < math.inf else None
+    with suppress(OverflowError):
+        if 0 < float(value) < math.inf:
+            return float(value)
+    return None
 
 
-def _shown(given: object) -> str:
-    """Repeat a value in one line, the beginning of a long one only."""
-    text = " ".join(repr(given).split())
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+def _short_repr(value: object) -> str:
+    """Format a value in one line, and abbreviate a long one."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= MAX_REPR else f"{text[: MAX_REPR - 3]}..."

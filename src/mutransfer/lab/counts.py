@@ -1,4 +1,4 @@
-"""This file is what a decoder costs: its parameters and training FLOPs, in closed form."""
+"""Parameter and FLOP counts of the decoder, in closed form."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from mutransfer.lab.layers import MLP_RATIO, DecoderShape
 
 
 def num_parameters(shape: DecoderShape) -> int:
-    """Count the trained parameters.
+    """Return the number of trained parameters.
 
-    With width n, depth L and vocabulary V: `2·V·n + 12·L·n²` plain; biases add
-    `9·L·n + V`, gains `(2·L + 1)·n`.
+    With width n, depth L and vocabulary V: `2·V·n + 12·L·n²`; biases add `9·L·n + V`, gains
+    `(2·L + 1)·n`.
 
     Example:
         >>> num_parameters(DecoderShape(width=64))
@@ -25,16 +25,16 @@ def num_parameters(shape: DecoderShape) -> int:
 
 
 def training_flops(shape: DecoderShape, num_tokens: int) -> int:
-    """Count the floating-point operations of matrix products, forward and backward.
+    """Return the floating-point operations of matrix products, forward and backward.
 
-    Two operations per weight and token forward, four backward; looking up an embedding is no
-    product. Attention logits and their use are two products of T by T by n, counted in full
-    although causal. Norms, activations and the optimizer are left out: they are small, and
-    a share of the matmul rate is what the count is for.
+    Per token each weight takes two operations forward and four backward, except the embedding,
+    which is looked up. Attention adds two products of T by T by n, counted in full although
+    causal. Norms, activations and the optimizer are left out, because the count serves to
+    compare speed with the peak of the matrix products.
 
     Args:
         shape: The decoder.
-        num_tokens: Tokens trained on, whole sequences of `shape.context`.
+        num_tokens: Tokens trained on, in whole sequences of `shape.context`.
 
     Example:
         >>> training_flops(DecoderShape(width=64), 64)

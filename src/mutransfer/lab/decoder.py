@@ -1,4 +1,4 @@
-"""This file is the reference decoder transformer of the lab."""
+"""The reference decoder: a plain pre-norm transformer that any parametrization can scale."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from mutransfer.errors import ModelError
-from mutransfer.lab.layers import Block, DecoderShape, norm, rotary_tables
+from mutransfer.lab.layers import Block, DecoderShape, make_norm, rotary_tables
 
 # Shape legend: B batch, T time, D width, V vocabulary.
 
 
 class Decoder(nn.Module):
-    """Predict the next token: embedding, pre-norm blocks, a last norm, an untied readout.
+    """Next-token predictor: embedding, pre-norm blocks, a final norm, an untied readout.
 
-    A plain network: it knows no base and no rule, so any parametrization can be applied to it.
-    Every parameter belongs to an `nn.Linear`, `nn.Embedding` or `nn.RMSNorm`. The weights come
-    from torch's default generator, in the order of `named_modules`; a weight that starts
-    at zero draws its numbers too, so switches leave all other weights as they are.
+    Every parameter belongs to an `nn.Linear`, `nn.Embedding` or `nn.RMSNorm`. Weights are drawn
+    from torch's default generator in the order of `named_modules`; a weight that starts at zero
+    consumes its random numbers too, so that a switch leaves all other weights as they are.
 
     Args:
         shape: Sizes and switches.
@@ -35,22 +34,22 @@ class Decoder(nn.Module):
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
-        self.final_norm = norm(shape)
+        self.final_norm = make_norm(shape)
         self.readout = nn.Linear(shape.width, shape.vocabulary, bias=shape.biases)
-        self._draw()
+        self._init_weights()
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
-        """Give the logits of each next token, of shape BTV.
+        """Return the logits of every next token, of shape BTV.
 
         Raises:
-            ModelError: With more tokens than the context has.
+            ModelError: There are more tokens than the context has.
         """
         num_tokens = tokens_BT.shape[1]
         if num_tokens > self.shape.context:
             raise ModelError(
                 f"{num_tokens} tokens in a context of {self.shape.context}",
                 why="positions past the context were never trained",
-                fix=f"give {self.shape.context} tokens, or build with context={num_tokens}",
+                fix=f"pass {self.shape.context} tokens, or build with context={num_tokens}",
             )
         tables = rotary_tables(num_tokens, self.shape.head_width, device=tokens_BT.device)
         x_BTD = self.embedding(tokens_BT)
@@ -60,18 +59,18 @@ class Decoder(nn.Module):
         return logits_BTV
 
     @torch.no_grad()
-    def _draw(self) -> None:
-        """Draw every weight; gains already are 1."""
+    def _init_weights(self) -> None:
+        """Draw every weight; biases are zeroed, and gains already are 1."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight)
             elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=self._std(name, module.in_features))
+                nn.init.normal_(module.weight, std=self._init_std(name, module.in_features))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def _std(self, name: str, fan_in: int) -> float:
-        """Give the standard deviation that a linear layer is drawn with."""
+    def _init_std(self, name: str, fan_in: int) -> float:
+        """Return the init std of a linear layer: the switches `readout_init` and `query_init`."""
         if name == "readout":
             stds = {"mup": 1 / fan_in, "sp": 1 / math.sqrt(fan_in), "zero": 0.0}
             return stds[self.shape.readout_init]

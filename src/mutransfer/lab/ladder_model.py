@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mutransfer.lab.data.batches import TrainingBatches
-from mutransfer.lab.data.tokens import tokens_of
+from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.decoder import Decoder
 from mutransfer.lab.layers import DecoderShape
 from mutransfer.parametrize.apply import ScaleInput
@@ -59,7 +59,7 @@ def rung_optimizer(
 def rung_batch(spec: LadderSpec) -> Tensor:
     """Return windows of the embedded text, of shape BW; they are the same for every rung."""
     text = TrainingBatches(
-        tokens_of().train, batch=spec.model.rows, context=spec.model.context, seed=0
+        load_tokens().train, batch=spec.model.rows, context=spec.model.context, seed=0
     )
     return torch.from_numpy(text.at(0)).long()
 

@@ -1,4 +1,4 @@
-"""This file is the layers of the reference decoder: rotary positions, attention, MLP, block."""
+"""Layers of the reference decoder and their switches: norm, rotary positions, attention, MLP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mutransfer.errors import ModelError
 
-# Shape legend: B batch, T time, D width, N heads, H head width, F width of the MLP.
+# Shape legend: B batch, T time, D width, N heads, H head width.
 
 ROTARY_BASE = 10_000.0  # [derived: arXiv:2404.05728, code]
 NORM_EPS = 1e-6  # [derived: arXiv:2404.05728, code of the published numbers]
@@ -20,18 +20,21 @@ MLP_RATIO = 4  # [derived: arXiv:2404.05728, the baseline]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderShape:
-    """What fixes a decoder: sizes, switches, and how each weight is first drawn.
+    """Sizes of a decoder in channels, blocks and tokens, and one switch per ablation.
 
-    Sizes are in channels, blocks and tokens. Weights are Gaussian: the embedding with
-    standard deviation 1, hidden weights with `fan_in**-1/2`, the readout by `readout_init`
-    with `1/width` (`mup`), `width**-1/2` (`sp`) or 0; biases are 0, gains 1. Attention logits
-    are divided by the head width, or by its root.
+    Args:
+        biases: Whether linear layers have biases, which start at 0.
+        norm_gains: Gains of the RMSNorms, which start at 1.
+        query_init: Std of the query weights: fan_in^-1/2, as of all hidden weights, or 0.
+        readout_init: Std of the readout: 1/width, width^-1/2, or 0. The embedding's is 1.
+        attention_scale: Attention logits are divided by the head width, or by its root.
 
     Raises:
-        ModelError: With sizes that no decoder has.
+        ModelError: No decoder has these sizes.
 
     Source:
-        The baseline of arXiv:2404.05728, a switch for each of its ablations.
+        The baseline of arXiv:2404.05728 and its ablations. The activation is fixed to ReLU:
+        GELU, SwiGLU and GEGLU have no switch yet.
 
     Example:
         >>> DecoderShape(width=64).num_heads
@@ -66,22 +69,22 @@ class DecoderShape:
 
     @property
     def num_heads(self) -> int:
-        """Heads of each attention layer; they grow with the width, their width does not."""
+        """Heads of each attention layer; their number grows with width, their width does not."""
         return self.width // self.head_width
 
 
-def norm(shape: DecoderShape) -> nn.RMSNorm:
-    """Make a norm to unit RMS, without gains by default."""
+def make_norm(shape: DecoderShape) -> nn.RMSNorm:
+    """Return a norm to unit RMS, with gains by the switch `norm_gains`."""
     return nn.RMSNorm(shape.width, eps=NORM_EPS, elementwise_affine=shape.norm_gains == "vector")
 
 
 def rotary_tables(
     num_tokens: int, head_width: int, *, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Give the cosines and signed sines that `rotated` multiplies with, each of shape T1H.
+    """Return the cosines and signed sines of `apply_rotary`, of shape T1H each.
 
-    Made anew in each forward pass (some 30 µs): a buffer would be lost between the meta
-    device and a real one.
+    They are computed in each forward pass (about 30 µs), because a buffer would be lost between
+    the meta device and a real one.
 
     Source:
         RoFormer, arXiv:2104.09864, in the half-split layout.
@@ -96,14 +99,14 @@ def rotary_tables(
     )
 
 
-def rotated(x_BTNH: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn channel pairs (h, h + H/2) by an angle that grows with the position.
+def apply_rotary(x_BTNH: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate channel pairs (h, h + H/2) by an angle that grows with the position.
 
-    Lengths stay as they are, and a query's product with a key depends on their distance only.
+    Norms are kept, and a query's product with a key depends on their distance only.
 
     Example:
         >>> x = torch.ones(1, 3, 1, 2)
-        >>> rotated(x, rotary_tables(3, 2, device=x.device))[0, :, 0].norm(dim=-1)
+        >>> apply_rotary(x, rotary_tables(3, 2, device=x.device))[0, :, 0].norm(dim=-1)
         tensor([1.4142, 1.4142, 1.4142])
     """
     cosines_T1H, sines_T1H = tables
@@ -128,10 +131,10 @@ class Attention(nn.Module):
         self.out = nn.Linear(shape.width, shape.width, bias=shape.biases)
 
     def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-        """Mix each token with those before it."""
+        """Mix the values of each token and of those before it."""
         heads = (*x_BTD.shape[:-1], -1, self.head_width)
-        q_BTNH = rotated(self.query(x_BTD).view(heads), tables)
-        k_BTNH = rotated(self.key(x_BTD).view(heads), tables)
+        q_BTNH = apply_rotary(self.query(x_BTD).view(heads), tables)
+        k_BTNH = apply_rotary(self.key(x_BTD).view(heads), tables)
         v_BTNH = self.value(x_BTD).view(heads)
         mixed_BNTH = F.scaled_dot_product_attention(
             q_BTNH.transpose(1, 2),
@@ -159,17 +162,17 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each on the norm of the residual stream and added to it."""
+    """Attention and MLP, each applied to a norm of the residual stream and added to it."""
 
     def __init__(self, shape: DecoderShape) -> None:
         super().__init__()
-        self.attention_norm = norm(shape)
+        self.attention_norm = make_norm(shape)
         self.attention = Attention(shape)
-        self.mlp_norm = norm(shape)
+        self.mlp_norm = make_norm(shape)
         self.mlp = MLP(shape)
 
     def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-        """Add what attention and MLP say."""
+        """Add the outputs of attention and MLP to the residual stream."""
         x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), tables)
         out: Tensor = x_BTD + self.mlp(self.mlp_norm(x_BTD))
         return out

@@ -1,4 +1,4 @@
-"""This file is the training loop: steps, clipping, divergence as a fact, the loss curve."""
+"""The training loop: schedule, precision, clipping, and the loss curve until it diverges."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mutransfer.records import LabSettings
 # Shape legend: B batch, T time, V vocabulary.
 
 CURVE_POINTS = 200
-READ_EVERY = 16  # steps between looks at the loss where each of them waits for an accelerator
+READ_EVERY = 16  # steps between reads of the loss on an accelerator, which each read waits for
 
 Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """What a training run left behind.
+class TrainingRun:
+    """The loss curve and the end of one training run.
 
     Args:
-        curve: (step, training loss in nats), at most some 200 points.
-        steps: Steps done.
-        diverged_at: The first step whose loss was not finite, or None.
+        curve: (step, training loss in nats), at most about 200 points.
+        steps: Number of steps taken.
+        diverged_at: First step whose loss was not finite, or None.
     """
 
     curve: tuple[tuple[int, float], ...]
@@ -38,14 +38,14 @@ class Trained:
 
 
 def precision(settings: LabSettings, device: torch.device) -> AbstractContextManager[object]:
-    """Run the matmuls in bfloat16 if the trial asks for it."""
+    """Return a context in which matrix products have the trial's precision."""
     if settings.dtype == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-    """Give the mean cross-entropy of the next token, in nats."""
+def next_token_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the mean cross-entropy of the next token, in nats."""
     inputs_BT, targets_BT = batch
     logits_BTV = model(inputs_BT)
     return F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
@@ -55,9 +55,9 @@ def loss_of(model: nn.Module, batch: Batch) -> Tensor:
 def held_out_loss(
     model: nn.Module, batches: Iterable[Batch], settings: LabSettings, device: torch.device
 ) -> float:
-    """Give the mean loss over equal batches of held-out text, in nats per token."""
+    """Return the mean loss over equal batches of held-out text, in nats per token."""
     with precision(settings, device):
-        losses = [loss_of(model, batch) for batch in batches]
+        losses = [next_token_loss(model, batch) for batch in batches]
     return float(torch.stack(losses).double().mean())
 
 
@@ -67,7 +67,7 @@ def train(
     batch_at: Callable[[int], Batch],
     settings: LabSettings,
     device: torch.device,
-) -> Trained:
+) -> TrainingRun:
     """Train in place for the trial's steps, or until the loss is no longer finite."""
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -85,7 +85,7 @@ def train(
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * share
         with precision(settings, device):
-            loss = loss_of(model, batch_at(step))
+            loss = next_token_loss(model, batch_at(step))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
@@ -97,16 +97,13 @@ def train(
             unread.clear()
             if not all(map(math.isfinite, losses[-read_every:])):
                 break
-    diverged_at = next((k + 1 for k, x in enumerate(losses) if not math.isfinite(x)), None)
-    return Trained(
-        _thinned(losses[: (diverged_at or 0) - 1] if diverged_at else losses),
-        len(losses),
-        diverged_at,
-    )
+    diverged_at = next((k for k, x in enumerate(losses, start=1) if not math.isfinite(x)), None)
+    finite = losses if diverged_at is None else losses[: diverged_at - 1]
+    return TrainingRun(_thin(finite), len(losses), diverged_at)
 
 
-def _thinned(losses: list[float]) -> tuple[tuple[int, float], ...]:
-    """Keep the first, the last, and evenly spaced steps between them."""
+def _thin(losses: list[float]) -> tuple[tuple[int, float], ...]:
+    """Return (step, loss) at the first, the last and evenly spaced steps between them."""
     stride = max(1, math.ceil(len(losses) / CURVE_POINTS))
-    kept = [k for k in range(len(losses)) if k % stride == 0 or k == len(losses) - 1]
-    return tuple((k + 1, losses[k]) for k in kept)
+    last = len(losses)
+    return tuple((k, x) for k, x in enumerate(losses, 1) if (k - 1) % stride == 0 or k == last)

@@ -1,4 +1,4 @@
-"""This file is learning-rate schedules: the share of the peak at a step, alike for all groups."""
+"""Learning-rate schedules as a share of the peak, equal for all parameter groups."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ SCHEDULES = ("linear", "cosine", "constant", "wsd")
 def share_of_peak(
     schedule: str, step: int, *, steps: int, warmup: int, cooldown: float = 0.2
 ) -> float:
-    """Give the rate at a step as a share of its peak.
+    """Return the learning rate at a step as a share of its peak.
 
-    Every group's rate is this share times its own peak, so that the ratios that a plan sets
-    are kept by construction.
+    The rate of each group is this share times its own peak, which keeps the ratios of the plan.
 
     Args:
         schedule: 'linear', 'cosine', 'constant', or 'wsd' (warmup, stable, decay to zero).

@@ -1,4 +1,4 @@
-"""This file is one trial: settings in, result out, the same bits every time."""
+"""One trial of the lab: from settings to a result, with the same bits every time."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import mutransfer
 from mutransfer.lab.counts import num_parameters, training_flops
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
-from mutransfer.lab.data.tokens import tokens_of
+from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.decoder import Decoder
 from mutransfer.lab.layers import DecoderShape
-from mutransfer.lab.loop import held_out_loss, train
+from mutransfer.lab.loop import Batch, held_out_loss, train
 from mutransfer.lab.optimizers import OPTIMIZERS
 from mutransfer.parametrize import apply, make_plan, param_groups
-from mutransfer.parametrize.model.device import checked_device
+from mutransfer.parametrize.model.device import available_device
 from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
 from mutransfer.records.provenance import checkout_commit
 from mutransfer.rules import Plan
@@ -34,7 +33,7 @@ from mutransfer.rules.optimizers import get_optimizer
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread: the bits must not depend on the machine, nor on who else works."""
+    """Compute on one thread, so that the bits do not depend on the machine or its load."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -51,7 +50,7 @@ def run_trial(
     device: str = "cpu",
     trial_dir: Path | None = None,
 ) -> TrialResult:
-    """Train the reference decoder once, as the trial says.
+    """Train the reference decoder once, with the settings of a trial.
 
     A run that diverges is a result: `diverged_at` is the first step at which the loss was not
     finite, or the last step if the held-out loss ended above that of the untrained model.
@@ -60,42 +59,41 @@ def run_trial(
         spec: A trial of the lab.
         text: A file or folder of text; the embedded one by default.
         device: 'cpu', 'cuda' or 'cuda:1'.
-        trial_dir: Where the plan is left, as `plan.json`, if it is given.
+        trial_dir: Folder in which to write the plan, as `plan.json`.
 
     Raises:
-        ModelError: There is no such device.
-        DataError: The text cannot be read, is too short, or is not the one the trial names.
+        ModelError: The device is not available.
+        DataError: The text cannot be read, is too short, or is not the trial's.
     """
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
-    place = checked_device(device)
+    place = available_device(device)
     started = time.perf_counter()
     plan = lab_plan(settings)
     if trial_dir is not None:
         (trial_dir / "plan.json").write_text(plan.to_json())
-    tokens = tokens_of(text, digest=spec.runner.data)
+    tokens = load_tokens(text, digest=spec.runner.data)
     batches = TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
-    held_out = [on_device(windows, place) for windows in HeldOut(tokens.held_out, settings.context)]
+    windows = HeldOut(tokens.held_out, settings.context)
+    held_out = [inputs_and_targets(windows_BW, place) for windows_BW in windows]
     model = lab_model(settings, plan).to(place)
     optimizer = lab_optimizer(model, plan, settings)
     untrained = held_out_loss(model, held_out, settings, place)
-    trained = train(
-        model, optimizer, lambda step: on_device(batches.at(step), place), settings, place
+    run = train(
+        model, optimizer, lambda k: inputs_and_targets(batches.at(k), place), settings, place
     )
-    loss = math.nan
-    if trained.diverged_at is None:
+    loss, diverged_at = math.nan, run.diverged_at
+    if diverged_at is None:
         loss = held_out_loss(model, held_out, settings, place)
-    diverged_at = trained.diverged_at
-    if diverged_at is None and not loss <= untrained:
-        diverged_at = trained.steps
-    num_tokens = trained.steps * settings.batch * settings.context
+        diverged_at = None if loss <= untrained else run.steps
+    num_tokens = run.steps * settings.batch * settings.context
     return TrialResult(
         id=spec.id,
         spec=spec,
         loss=loss if math.isfinite(loss) else None,
         diverged_at=diverged_at,
         untrained_loss=untrained,
-        curve=trained.curve,
+        curve=run.curve,
         tokens=num_tokens,
         flops=float(training_flops(model.shape, num_tokens)),
         parameters=num_parameters(model.shape),
@@ -107,23 +105,23 @@ def run_trial(
     )
 
 
-def check_possible(spec: TrialSpec, *, text: str | None, device: str) -> None:
-    """Find out before the first trial what would fail them all: the device and the text.
+def check_device_and_text(spec: TrialSpec, *, text: str | None, device: str) -> None:
+    """Raise before the first trial what would make every trial fail.
 
     Raises:
-        ModelError: There is no such device.
-        DataError: The text cannot be read, is too short, or is not the one the trial names.
+        ModelError: The device is not available.
+        DataError: The text cannot be read, is too short, or is not the trial's.
     """
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
-    checked_device(device)
-    tokens = tokens_of(text, digest=spec.runner.data)
+    available_device(device)
+    tokens = load_tokens(text, digest=spec.runner.data)
     TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
     HeldOut(tokens.held_out, settings.context)
 
 
-def decoder(settings: LabSettings, width: int) -> Decoder:
-    """Build a trial's decoder at a width: the factory that the plan is made from."""
+def build_decoder(settings: LabSettings, width: int) -> Decoder:
+    """Build a trial's decoder at a width: the factory from which the plan is made."""
     return Decoder(
         DecoderShape(
             width=width,
@@ -139,9 +137,9 @@ def decoder(settings: LabSettings, width: int) -> Decoder:
 
 
 def lab_plan(settings: LabSettings) -> Plan:
-    """Make a trial's plan the way any user's is made."""
+    """Make a trial's plan in the same way as a user does."""
     return make_plan(
-        lambda width: decoder(settings, width),
+        lambda width: build_decoder(settings, width),
         base=settings.base_width,
         target=settings.width,
         parametrization=settings.parametrization,
@@ -150,16 +148,16 @@ def lab_plan(settings: LabSettings) -> Plan:
 
 
 def lab_model(settings: LabSettings, plan: Plan) -> Decoder:
-    """Draw a trial's weights from its seed and apply the plan."""
+    """Build a trial's decoder from its seed and apply the plan."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = decoder(settings, settings.width)
+        model = build_decoder(settings, settings.width)
     apply(model, plan)
     return model
 
 
 def lab_optimizer(model: Decoder, plan: Plan, settings: LabSettings) -> torch.optim.Optimizer:
-    """Give the plan's groups to the trial's optimizer."""
+    """Make a trial's optimizer on the parameter groups of the plan."""
     has_eps = get_optimizer(settings.optimizer).eps is not None
     groups = param_groups(
         model,
@@ -172,18 +170,18 @@ def lab_optimizer(model: Decoder, plan: Plan, settings: LabSettings) -> torch.op
     return OPTIMIZERS[settings.optimizer](groups, settings)
 
 
-def on_device(windows_BW: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Split windows of context + 1 tokens into inputs and next tokens."""
+def inputs_and_targets(windows_BW: np.ndarray, device: torch.device) -> Batch:
+    """Split windows of context + 1 tokens into inputs and next tokens, on a device."""
     tokens_BW = torch.from_numpy(windows_BW).to(device, torch.long)
     return tokens_BW[:, :-1], tokens_BW[:, 1:]
 
 
 def package_versions() -> dict[str, str]:
-    """Name what a result depends on."""
-    found = {"mutransfer": mutransfer.__version__, "python": platform.python_version()}
+    """Return the versions of the packages that a result depends on."""
+    versions = {"mutransfer": mutransfer.__version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "lion-pytorch"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""Parametrize: from any PyTorch model to a plan, and from a plan to weights and groups."""
+"""Parametrization of any PyTorch model: a plan, scaled weights, parameter groups and a guard."""
 
 from mutransfer.parametrize.apply import apply
 from mutransfer.parametrize.guard import guard

@@ -1,4 +1,4 @@
-"""This file is `apply`: rescale a fresh model's weights in place, install multipliers."""
+"""Application of a plan to a model: rescaled weights and forward multipliers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from mutransfer.errors import CoverageError, InitError, RuleError, listed
 from mutransfer.rules.plan import Plan, unwrapped
 from mutransfer.rules.rows import PlanRow
 
-MARK = "_mutransfer_applied"
+# Set on the model, never on a parameter: a second `apply` raises even if every factor is 1.
+APPLIED_FLAG = "_mutransfer_applied"
 
 
 class ScaleInput:
@@ -26,23 +27,23 @@ class ScaleInput:
 
 
 def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
-    """Give a freshly built model its plan: rescale its init, install its multipliers.
+    """Rescale the weights of a freshly built model in place and install its multipliers.
 
-    Every tensor is multiplied by one number; nothing is drawn again, zeros stay zeros.
+    Every tensor is multiplied by one number: nothing is drawn again, and zeros stay zeros.
     Nothing is stored on parameters, so copies, shards and checkpoints cannot lose it.
 
     Args:
         model: The model that the plan was made for, freshly initialised.
-        plan: From `make_plan`.
-        init: False to resume from a checkpoint: the weights stay, multipliers are installed.
+        plan: Plan from `make_plan`.
+        init: False to resume from a checkpoint: multipliers are installed, weights are kept.
 
     Returns:
         The same model.
 
     Raises:
         CoverageError: Plan and model do not have the same parameters.
-        InitError: The weights are not fresh (pretrained, or rescaled before), or the plan
-            was applied to this model before.
+        InitError: The weights are not fresh (pretrained, or rescaled before), or a plan has
+            already been applied to this model.
 
     Example:
         >>> from torch import nn
@@ -54,8 +55,8 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
         >>> plan["1.weight"].init_factor  # torch's own init supplies 1/2 of the missing 1/4
         0.5
     """
-    parameters = covered(model, plan)
-    if any(getattr(module, MARK, False) for module in model.modules()):
+    parameters = match_parameters(model, plan)
+    if any(getattr(module, APPLIED_FLAG, False) for module in model.modules()):
         raise InitError(
             "a plan was applied to this model before",
             why="a second rescaling would square every factor",
@@ -69,56 +70,56 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
                     parameters[row.name].mul_(row.init_factor)
     multiplied = [row for row in plan.rows if row.multiplier != 1]
     for row in multiplied:
-        for layer in _layers(model, row):
+        for layer in _multiplied_layers(model, row):
             layer.register_forward_pre_hook(ScaleInput(row.multiplier))
     if multiplied:
-        _let_compile_see_hooks()
+        _make_compile_guard_hooks()
     for name, module in model.named_modules():
-        if not name or not unwrapped(f"{name}."):
-            setattr(module, MARK, True)  # on the model and its wrappers, never on a parameter
+        if not name or not unwrapped(f"{name}."):  # the model itself and its wrappers
+            setattr(module, APPLIED_FLAG, True)
     return model
 
 
-def _let_compile_see_hooks() -> None:
-    """Stop torch.compile from running one model's code, silently, for another that has hooks.
+def _make_compile_guard_hooks() -> None:
+    """Make torch.compile recompile for hooks, a setting of the whole process.
 
-    By default it does not look whether a module has hooks: code compiled for the plain model
-    would drop the multiplier of an equally shaped one.
+    By default it ignores them, so the code of a plain model would silently serve an equally
+    shaped model without its multipliers.
     """
     import torch._dynamo.config  # every optimizer loads it anyway
 
     if torch._dynamo.config.skip_nnmodule_hook_guards:
         torch._dynamo.config.skip_nnmodule_hook_guards = False
-        torch._dynamo.reset()  # what was compiled before did not look
+        torch._dynamo.reset()  # code compiled so far has no such guard
 
 
-def covered(model: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
-    """Match a model's parameters with a plan's rows, each exactly once.
+def match_parameters(model: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
+    """Return a model's parameters by their names in the plan.
 
     Raises:
-        CoverageError: A name or shape that only one of them has.
+        CoverageError: Only one of them has a name, or its shape.
     """
     parameters = {unwrapped(name): p for name, p in model.named_parameters()}
     planned = {row.name: row for row in plan.rows}
-    odd = [f"{name} (not in the plan)" for name in parameters if name not in planned]
-    odd += [f"{name} (not in the model)" for name in planned if name not in parameters]
-    odd += [
+    mismatches = [f"{name} (not in the plan)" for name in parameters if name not in planned]
+    mismatches += [f"{name} (not in the model)" for name in planned if name not in parameters]
+    mismatches += [
         f"{name} ({tuple(p.shape)}, planned {planned[name].shape})"
         for name, p in parameters.items()
         if name in planned and tuple(p.shape) != planned[name].shape
     ]
-    if odd:
+    if mismatches:
         raise CoverageError(
-            f"plan and model disagree on {listed(odd)}",
-            why="a parameter without its rule would train at the wrong rate, silently",
-            fix=f"make the plan from this very model: make_plan(build, base={plan.base}, "
+            f"plan and model disagree on {listed(mismatches)}",
+            why="a parameter without its rule would silently train at the wrong rate",
+            fix=f"make the plan from this model: make_plan(build, base={plan.base}, "
             f"target={plan.target}), then apply it to build({plan.target})",
         )
     return parameters
 
 
 def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
-    """Compare every tensor's RMS with what a fresh init gives."""
+    """Raise if a tensor's RMS differs from that of a fresh init."""
     stale = []
     for row in plan.rows:
         if row.fresh_rms is None:
@@ -126,36 +127,35 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
         parameter = parameters[row.name]
         if parameter.is_meta:
             raise InitError(
-                f"'{row.name}' is on the meta device, it has no weights to rescale",
+                f"'{row.name}' is on the meta device and has no weights to rescale",
                 why="the plan multiplies the weights that your own init gives",
                 fix="materialise and initialise the model first, then apply",
             )
         norm = torch.linalg.vector_norm(parameter.detach(), dtype=torch.float64)
-        if hasattr(norm, "full_tensor"):  # a DTensor's norm is this process's until it is asked
+        if hasattr(norm, "full_tensor"):  # of a DTensor, which holds this process's part only
             norm = norm.full_tensor()
         rms = float(norm) / max(1, parameter.numel()) ** 0.5
-        # Six standard errors, and 2 % for an init that is a power only nearly.
-        allowed = (6 * row.fresh_error + 0.02) * row.fresh_rms
-        if not abs(rms - row.fresh_rms) <= allowed:
+        # Six standard errors, and 2 % for an init that is only nearly a power of width [assumed].
+        tolerance = (6 * row.fresh_error + 0.02) * row.fresh_rms
+        if not abs(rms - row.fresh_rms) <= tolerance:
             stale.append(f"{row.name} (RMS {rms:.4g}, fresh {row.fresh_rms:.4g})")
     if stale:
         raise InitError(
             f"these weights are not a fresh init of width {plan.target}: {listed(stale)}",
-            why="rescaling trained or already rescaled weights would destroy them silently",
+            why="rescaling trained or already rescaled weights would silently destroy them",
             fix="apply the plan to build(width) before loading weights; to resume, "
             "apply(model, plan, init=False)",
         )
 
 
-def _layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
-    """Find the linear layers whose input is to be scaled."""
-    # By their weights' names, since a prefix ends in a dot; the innermost of wrappers comes last.
-    names = [_weight_of(layer) for layer in row.multiplier_at] or [row.name]
-    modules = {_weight_of(name): module for name, module in model.named_modules()}
-    layers = [modules.get(name) for name in names]
-    found: list[nn.Module] = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    if len(found) == len(names):
-        return found
+def _multiplied_layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
+    """Return the linear layers whose input a row multiplies."""
+    names = [_weight_name(layer) for layer in row.multiplier_at] or [row.name]
+    # Wrappers share the name of what they wrap; the innermost module comes last and stays.
+    modules = {_weight_name(name): module for name, module in model.named_modules()}
+    layers = [modules[name] for name in names if isinstance(modules.get(name), nn.Linear)]
+    if len(layers) == len(names):
+        return layers
     raise RuleError(
         f"'{row.name}' needs the forward multiplier {row.multiplier:g}, but is not an nn.Linear",
         why="a multiplier is installed on the layer that uses the weight",
@@ -163,6 +163,7 @@ def _layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
     )
 
 
-def _weight_of(module: str) -> str:
-    """Name a module's weight, without wrappers' prefixes."""
+def _weight_name(module: str) -> str:
+    """Return the name of a module's weight, without prefixes of wrappers."""
+    # Joined first: a wrapper's prefix is recognised by its trailing dot.
     return unwrapped(f"{module}.weight".removeprefix("."))

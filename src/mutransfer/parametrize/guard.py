@@ -1,8 +1,7 @@
-"""This file is `guard`: an optimizer that lost the plan's ratios stops at its next step."""
+"""Guard: an error at the first optimizer step whose learning rates no longer match the plan."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,33 +24,35 @@ BY_GROUP = (
     "max_lr=[lr * g['lr_factor'] for g in optimizer.param_groups] in place of max_lr=lr, or "
     "torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ...)"
 )
-REBUILD = "give the optimizer param_groups(model, plan, lr=...) as they are, and guard it then"
+REBUILD = "pass param_groups(model, plan, lr=...) unchanged to the optimizer, and guard it then"
+
+Group = dict[str, Any]
 
 
 def guard(optimizer: torch.optim.Optimizer, plan: Plan) -> RemovableHandle:
-    """Raise at the first step at which an optimizer's groups are no longer the plan's.
+    """Raise at the first step at which an optimizer's groups no longer match the plan.
 
     What breaks them: schedulers that write absolute rates (OneCycleLR with one `max_lr`,
     `eta_min`, `min_lr`), rates written by hand, one tensor shared by groups, an engine that
-    merges groups, a state dict of another width. A schedule may do what it likes with all
-    rates in proportion; all may be zero. Weight decay is not judged: what is right depends on
-    the decay mode, which groups do not tell.
+    merges groups, a state dict of another width. A schedule may scale all rates in proportion,
+    even to zero. Weight decay is not checked: its ratios depend on the decay mode, which groups
+    do not store.
 
-    A step costs microseconds. A rate that is a tensor on an accelerator is read at steps
-    1, 2, 4, 8 and so on only, because reading it waits for the device, and never while a
-    CUDA graph is captured.
+    A check takes microseconds. Rates that are tensors on an accelerator are read only at steps
+    1, 2, 4, 8 and so on, because reading waits for the device, and never while a CUDA graph is
+    captured.
 
     Args:
-        optimizer: Made from `param_groups`. It may be wrapped afterwards; copies of it are not
-            guarded.
-        plan: What the groups were made with.
+        optimizer: Optimizer of groups from `param_groups`. It may be wrapped afterwards; copies
+            of it are not guarded.
+        plan: The plan of these groups.
 
     Returns:
-        A handle; `handle.remove()` ends it.
+        A handle; `handle.remove()` ends the guard.
 
     Raises:
-        RuleError: The groups' parameters cannot be matched with the plan; later, from
-            `optimizer.step()`: rates, epsilons or parameters are not the plan's.
+        RuleError: Parameters of the groups do not match the plan; later, from
+            `optimizer.step()`: rates, epsilons or parameters do not.
 
     Example:
         >>> from torch import nn
@@ -72,93 +73,74 @@ def guard(optimizer: torch.optim.Optimizer, plan: Plan) -> RemovableHandle:
     return optimizer.register_step_pre_hook(hook)
 
 
-@dataclass(frozen=True, slots=True)
-class _Factors:
-    """What a group's parameters have in common."""
-
-    name: str  # the first of them, for messages
-    lr: float
-    eps: float
-
-
 class _Guard:
-    """A step pre-hook. It knows parameters by identity, so groups may lose every key."""
+    """A step pre-hook that knows parameters by identity, so that groups may lose every key."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan) -> None:
-        self.plan = plan
         self.rows = {row.name: row for row in plan.rows}
         self.has_eps = get_optimizer(plan.optimizer).eps is not None
-        # Keeping tensors alive keeps their identities from being reused.
-        self.known: dict[int, tuple[PlanRow, torch.Tensor]] = {}
+        # The tensors are kept because Python reuses the identity of one that is freed.
+        self.rows_by_id: dict[int, tuple[PlanRow, torch.Tensor]] = {}
         self.steps = 0
         self.layout = _layout(optimizer)
-        self.factors = self._factors(optimizer)
+        self.group_rows = self._first_rows(optimizer)
 
     def check(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        """Judge the groups as they are now."""
+        """Raise if the groups do not match the plan."""
         self.steps += 1
         layout = _layout(optimizer)
         if layout != self.layout:
-            self.factors = self._factors(optimizer)
+            self.group_rows = self._first_rows(optimizer)
             self.layout = layout
-        groups = _trained(optimizer)
-        _check_state(groups, self.factors)
+        groups = _nonempty_groups(optimizer)
+        _check_lr_factors(groups, self.group_rows)
         self._check_rates(groups)
         if self.has_eps:
-            _check_eps(groups, self.factors)
+            _check_eps(groups, self.group_rows)
 
-    def _factors(self, optimizer: torch.optim.Optimizer) -> list[_Factors]:
-        """Find the factors of every group through its parameters.
-
-        Raises:
-            RuleError: Parameters are unknown, missing, or in a group with others' factors.
-        """
-        found: set[str] = set()
-        every: list[_Factors] = []
-        for group in _trained(optimizer):
+    def _first_rows(self, optimizer: torch.optim.Optimizer) -> list[PlanRow]:
+        """Return a row for each group; raise for unknown, missing or mixed parameters."""
+        trained: set[str] = set()
+        first_rows: list[PlanRow] = []
+        for group in _nonempty_groups(optimizer):
             rows = [self._row(group, position) for position in range(len(group["params"]))]
-            found.update(row.name for row in rows)
-            distinct: dict[tuple[float, float], str] = {}
+            trained.update(row.name for row in rows)
+            names: dict[tuple[float, float], str] = {}
             for row in rows:
                 eps_factor = row.eps_factor if self.has_eps else 1.0
-                distinct.setdefault((row.lr_factor, eps_factor), row.name)
-            if len(distinct) > 1:
+                names.setdefault((row.lr_factor, eps_factor), row.name)
+            if len(names) > 1:
                 raise RuleError(
-                    f"one group holds {listed(distinct.values())}, whose factors differ",
-                    why="a group has one rate and one epsilon: whoever merged groups erased "
-                    "the plan's",
+                    f"one group holds {listed(names.values())}, whose factors differ",
+                    why="a group has one rate and one epsilon: merging groups discards the plan's",
                     fix=REBUILD,
                 )
-            every.append(_Factors(rows[0].name, *next(iter(distinct))))
-        # Beside Muon another optimizer trains the rest, and is guarded by itself.
-        takes = {self.rows[name].optimizer for name in found}
-        missing = [n for n, row in self.rows.items() if n not in found and row.optimizer in takes]
-        if missing or not found:
+            first_rows.append(rows[0])
+        # Next to Muon another optimizer trains the rest, with a guard of its own.
+        kinds = {self.rows[name].optimizer for name in trained}
+        missing = [n for n, r in self.rows.items() if n not in trained and r.optimizer in kinds]
+        if missing or not trained:
             raise RuleError(
                 f"the optimizer does not train {listed(missing)}",
-                why="a parameter that no group holds stays at its init, silently",
+                why="a parameter in no group silently stays at its init",
                 fix=f"{REBUILD}; freeze a parameter with requires_grad_(False)",
             )
-        return every
+        return first_rows
 
-    def _row(self, group: dict[str, Any], position: int) -> PlanRow:
-        """Find a parameter's row: by identity if it was seen before, else by its name.
-
-        Raises:
-            RuleError: It has neither, or its name changed.
-        """
+    def _row(self, group: Group, position: int) -> PlanRow:
+        """Return a parameter's row, by identity or at first by name, or raise."""
         parameter = group["params"][position]
         names = group.get("param_names", ())
         name = unwrapped(names[position]) if len(names) == len(group["params"]) else None
-        if id(parameter) in self.known:
-            row = self.known[id(parameter)][0]
+        if id(parameter) in self.rows_by_id:
+            row = self.rows_by_id[id(parameter)][0]
             if name not in (None, row.name):
                 raise RuleError(
                     f"the state of '{name}' was loaded into '{row.name}'",
                     why="torch matches a state dict's parameters by position, and these groups "
                     "are in another order",
-                    fix="load a state that was saved with this very plan: Plan.from_json(...) "
-                    "of the checkpoint",
+                    fix="load a state that was saved with this plan: Plan.from_json(...) of the "
+                    "checkpoint",
                 )
             return row
         if name not in self.rows:
@@ -170,35 +152,33 @@ class _Guard:
                 why="a parameter without its rule trains at a rate that does not transfer",
                 fix=REBUILD,
             )
-        row = self.rows[name]
-        self.known[id(parameter)] = row, parameter
-        return row
+        self.rows_by_id[id(parameter)] = self.rows[name], parameter
+        return self.rows[name]
 
-    def _check_rates(self, groups: list[dict[str, Any]]) -> None:
-        """Compare every group's rate over its factor with the first group's."""
+    def _check_rates(self, groups: list[Group]) -> None:
+        """Raise if the rate over its factor is not the same in every group."""
         rates = [group["lr"] for group in groups]
         tensors = [rate for rate in rates if isinstance(rate, torch.Tensor)]
         if tensors:
-            _check_sharing(rates, self.factors)
+            _check_shared_tensors(rates, self.group_rows)
             if not self._may_read(tensors):
                 return
-        shares = [
-            float(rate) / factors.lr for rate, factors in zip(rates, self.factors, strict=True)
-        ]
-        off = _differing(shares, TENSOR_TOLERANCE if tensors else TOLERANCE)
-        if off is not None:
-            first, other = self.factors[0], self.factors[off]
-            by_group = any("max_lr" in group for group in groups)
+        pairs = zip(rates, self.group_rows, strict=True)
+        shares = [float(rate) / row.lr_factor for rate, row in pairs]
+        index = _first_differing(shares, TENSOR_TOLERANCE if tensors else TOLERANCE)
+        if index is not None:
+            first, other = self.group_rows[0], self.group_rows[index]
+            has_max_lr = any("max_lr" in group for group in groups)
             raise RuleError(
-                f"'{other.name}' trains at {float(rates[off]):.6g} where '{first.name}' trains at "
-                f"{float(rates[0]):.6g}: the plan says {shares[0] * other.lr:.6g}",
+                f"'{other.name}' trains at {float(rates[index]):.6g} where '{first.name}' trains "
+                f"at {float(rates[0]):.6g}: the plan says {shares[0] * other.lr_factor:.6g}",
                 why="a schedule that writes absolute rates erases the plan's ratios, so nothing "
                 "transfers",
-                fix=BY_GROUP if by_group else BY_FACTOR,
+                fix=BY_GROUP if has_max_lr else BY_FACTOR,
             )
 
     def _may_read(self, tensors: list[torch.Tensor]) -> bool:
-        """Say whether to read rates now: on an accelerator, that waits for it."""
+        """Return whether to read rates at this step, which waits for an accelerator."""
         if all(tensor.device.type == "cpu" for tensor in tensors):
             return True
         if any(tensor.is_cuda for tensor in tensors) and torch.cuda.is_current_stream_capturing():
@@ -206,70 +186,65 @@ class _Guard:
         return self.steps & (self.steps - 1) == 0  # steps 1, 2, 4, 8
 
 
-def _trained(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """List the groups that hold parameters."""
+def _nonempty_groups(optimizer: torch.optim.Optimizer) -> list[Group]:
+    """Return the groups that hold parameters."""
     return [group for group in optimizer.param_groups if group["params"]]
 
 
 def _layout(optimizer: torch.optim.Optimizer) -> list[tuple[list[int], object]]:
-    """Give what must not change from step to step, cheaply: which tensors, called what."""
-    return [
-        (list(map(id, group["params"])), group.get("param_names"))
-        for group in optimizer.param_groups
-    ]
+    """Return which tensors each group holds, and their names: equal at every step."""
+    return [(list(map(id, g["params"])), g.get("param_names")) for g in optimizer.param_groups]
 
 
-def _check_state(groups: list[dict[str, Any]], every: list[_Factors]) -> None:
-    """Compare the groups' own `lr_factor`, which a state dict brings along, with the plan's."""
-    for group, factors in zip(groups, every, strict=True):
-        if group.get("lr_factor", factors.lr) != factors.lr:
+def _check_lr_factors(groups: list[Group], rows: list[PlanRow]) -> None:
+    """Raise if a group's own `lr_factor`, which state dicts store, is not the plan's."""
+    for group, row in zip(groups, rows, strict=True):
+        if group.get("lr_factor", row.lr_factor) != row.lr_factor:
             raise RuleError(
-                f"the group of '{factors.name}' has lr_factor {group['lr_factor']:g}, the plan "
-                f"says {factors.lr:g}: its state is of another width or plan",
-                why="load_state_dict brings the other width's rates, epsilons and moments along",
-                fix="start the optimizer afresh at this width: "
+                f"the group of '{row.name}' has lr_factor {group['lr_factor']:g}, the plan "
+                f"says {row.lr_factor:g}: its state is of another width or plan",
+                why="load_state_dict restores the rates, epsilons and moments of the other width",
+                fix="create a new optimizer at this width: "
                 "torch.optim.AdamW(param_groups(model, plan, lr=...))",
             )
 
 
-def _check_sharing(rates: list[Any], every: list[_Factors]) -> None:
-    """Refuse one tensor as the rate of groups with different factors; nothing is read."""
-    owner: dict[int, _Factors] = {}
-    for rate, factors in zip(rates, every, strict=True):
-        if not isinstance(rate, torch.Tensor):
-            continue
-        other = owner.setdefault(id(rate), factors)
-        if other.lr != factors.lr:
+def _check_shared_tensors(rates: list[Any], rows: list[PlanRow]) -> None:
+    """Raise if groups with different factors share one tensor as their rate; reads no tensor."""
+    first_rows: dict[int, PlanRow] = {}
+    for rate, row in zip(rates, rows, strict=True):
+        first = first_rows.setdefault(id(rate), row) if isinstance(rate, torch.Tensor) else row
+        if first.lr_factor != row.lr_factor:
             raise RuleError(
-                f"'{other.name}' and '{factors.name}' share one tensor as their rate, and their "
-                f"factors are {other.lr:g} and {factors.lr:g}",
+                f"'{first.name}' and '{row.name}' share one tensor as their rate, and their "
+                f"factors are {first.lr_factor:g} and {row.lr_factor:g}",
                 why="a tensor has one value, so both train at the same rate",
                 fix="for g in optimizer.param_groups: g['lr'] = lr * g['lr_factor'], which makes "
                 "a tensor for each group",
             )
 
 
-def _check_eps(groups: list[dict[str, Any]], every: list[_Factors]) -> None:
-    """Compare every group's epsilon over its factor with the first group's."""
+def _check_eps(groups: list[Group], rows: list[PlanRow]) -> None:
+    """Raise if epsilon over its factor is not the same in every group."""
     pairs = [
-        (float(group["eps"]), factors)
-        for group, factors in zip(groups, every, strict=True)
-        if isinstance(group.get("eps"), float | int)  # Adafactor has two
+        (float(group["eps"]), row)
+        for group, row in zip(groups, rows, strict=True)
+        if isinstance(group.get("eps"), float | int)  # Adafactor has a pair
     ]
-    shares = [eps / factors.eps for eps, factors in pairs]
-    off = _differing(shares, TOLERANCE)
-    if off is not None:
-        (first_eps, first), (eps, other) = pairs[0], pairs[off]
+    shares = [eps / row.eps_factor for eps, row in pairs]
+    index = _first_differing(shares, TOLERANCE)
+    if index is not None:
+        (first_eps, first), (eps, other) = pairs[0], pairs[index]
         raise RuleError(
             f"'{other.name}' has eps {eps:.6g} where '{first.name}' has {first_eps:.6g}: the plan "
-            f"says {shares[0] * other.eps:.6g}",
+            f"says {shares[0] * other.eps_factor:.6g}",
             why="gradients shrink with width, so an epsilon that does not stops the updates",
             fix="param_groups(model, plan, lr=..., eps=...), and no write of eps afterwards",
         )
 
 
-def _differing(shares: list[float], tolerance: float) -> int | None:
-    """Give the first share that is not the first one's equal; NaN is nobody's equal."""
+def _first_differing(shares: list[float], tolerance: float) -> int | None:
+    """Return the index of the first share that differs from the first one; NaN always differs."""
     for index, share in enumerate(shares):
         if not abs(share - shares[0]) <= tolerance * abs(shares[0]):
             return index

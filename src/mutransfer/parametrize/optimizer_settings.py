@@ -1,9 +1,8 @@
-"""This file is the user's rates, epsilons and betas, checked against the optimizers."""
+"""Rates, epsilons and betas of the user, checked against the plan's optimizers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
@@ -14,26 +13,29 @@ Rate = float | torch.Tensor
 Eps = float | tuple[float | None, float]
 
 
-def rates_of(lr: Rate | Mapping[str, Rate], optimizers: Sequence[Optimizer]) -> dict[str, Rate]:
-    """Give each optimizer its rate, by class name.
+def lr_by_optimizer(
+    lr: Rate | Mapping[str, Rate], optimizers: Sequence[Optimizer]
+) -> dict[str, Rate]:
+    """Return the rate of each optimizer, by class name.
 
     Muon's rate is the size of a whole matrix's change, AdamW's of an entry's: one number fits
     both only where torch's 'match_rms_adamw' makes them alike.
 
     Raises:
-        RuleError: One number for two, or a mapping of other optimizers than the plan's.
+        RuleError: One number for two optimizers, or a mapping that names others than the plan's.
     """
-    names = [each.class_name for each in optimizers]
+    names = [optimizer.class_name for optimizer in optimizers]
     if isinstance(lr, Mapping):
-        _refuse_names("lr", lr, names)
+        _check_names("lr", lr, names)
         if missing := [name for name in names if name not in lr]:
+            example = {name: float(lr.get(name, 0.003)) for name in names}
             raise RuleError(
                 f"lr= has no rate for {listed(missing)}",
-                why="every optimizer of the plan takes some parameters",
-                fix=f"lr={_example(names, lr, 0.003)}",
+                why="every optimizer of the plan trains some parameters",
+                fix=f"lr={example}",
             )
         return dict(lr)
-    if any(each.adjust_lr_fn == "original" for each in optimizers):
+    if any(optimizer.adjust_lr_fn == "original" for optimizer in optimizers):
         raise RuleError(
             f"lr={float(lr):g} is one rate for Muon and AdamW",
             why="Muon's is the size of a matrix's change, AdamW's of an entry's: no number fits "
@@ -44,19 +46,19 @@ def rates_of(lr: Rate | Mapping[str, Rate], optimizers: Sequence[Optimizer]) -> 
     return dict.fromkeys(names, lr)
 
 
-def epsilons_of(
+def eps_by_optimizer(
     eps: Eps | Mapping[str, Eps] | None, optimizers: Sequence[Optimizer]
 ) -> dict[str, Eps | None]:
-    """Give each optimizer its epsilon at the base width, by class name.
+    """Return the epsilon of each optimizer at the base width, by class name.
 
     Raises:
-        RuleError: An epsilon for an optimizer that has none, or of another kind than it takes.
+        RuleError: An optimizer has no epsilon, or takes another kind of it.
     """
-    names = [each.class_name for each in optimizers]
-    given: dict[str, Any] = {}
+    names = [optimizer.class_name for optimizer in optimizers]
+    chosen: dict[str, Eps] = {}
     if isinstance(eps, Mapping):
-        _refuse_names("eps", eps, names)
-        given = dict(eps)
+        _check_names("eps", eps, names)
+        chosen = dict(eps)
     elif eps is not None and len(names) > 1:
         raise RuleError(
             f"eps={eps} is one epsilon for {listed(names)}",
@@ -64,52 +66,45 @@ def epsilons_of(
             fix=f"eps={{'adamw': {eps}}}",
         )
     elif eps is not None:
-        given = {names[0]: eps}
-    for each in optimizers:
-        _check_eps(given.get(each.class_name), each)
-    return {each.class_name: given.get(each.class_name, each.eps) for each in optimizers}
+        chosen = {names[0]: eps}
+    for optimizer in optimizers:
+        if (value := chosen.get(optimizer.class_name)) is not None:
+            _check_eps(value, optimizer)
+    return {o.class_name: chosen.get(o.class_name, o.eps) for o in optimizers}
 
 
 def check_betas(betas: object, optimizers: Sequence[Optimizer]) -> None:
-    """Refuse betas that nothing takes."""
-    if betas is not None and not any(each.has_betas for each in optimizers):
-        raise _without_effect(optimizers[0].name, "betas", betas)
+    """Raise for betas that no optimizer of the plan takes."""
+    if betas is not None and not any(optimizer.has_betas for optimizer in optimizers):
+        raise _no_effect(optimizers[0].name, "betas", f"betas={betas}")
 
 
-def _check_eps(eps: object, optimizer: Optimizer) -> None:
-    """Refuse what the optimizer would not understand."""
-    if eps is None:
-        return
+def _check_eps(eps: Eps, optimizer: Optimizer) -> None:
+    """Raise for an epsilon that the optimizer does not take."""
     if optimizer.eps is None:
-        raise _without_effect(optimizer.name, "epsilon", eps)
+        raise _no_effect(optimizer.name, "epsilon", f"eps={eps}")
     if isinstance(optimizer.eps, tuple) != (isinstance(eps, tuple) and len(eps) == 2):
         raise RuleError(
             f"eps={eps} is not what '{optimizer.name}' takes",
-            why="Adafactor has two, the least gradient and the least weight; others have one",
+            why="Adafactor takes two, the least gradient and the least weight; others take one",
             fix=f"eps={optimizer.eps}",
         )
 
 
-def _without_effect(name: str, what: str, given: object) -> RuleError:
-    """Say that a setting would be ignored."""
-    keyword = "eps" if what == "epsilon" else what
+def _no_effect(name: str, what: str, setting: str) -> RuleError:
+    """Return the error for a setting that the optimizer would ignore."""
     return RuleError(
-        f"'{name}' has no {what}, but {keyword}={given} was given",
+        f"'{name}' has no {what}, but {setting} was given",
         why="a setting without effect hides a misunderstanding",
-        fix=f"leave {keyword}= out, or make the plan for another optimizer",
+        fix=f"leave {setting.partition('=')[0]}= out, or make the plan for another optimizer",
     )
 
 
-def _refuse_names(what: str, given: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Refuse optimizers that the plan does not have."""
-    if unknown := [name for name in given if name not in names]:
+def _check_names(setting: str, values: Mapping[str, object], names: Sequence[str]) -> None:
+    """Raise for optimizers that the plan does not have."""
+    if unknown := [name for name in values if name not in names]:
         raise RuleError(
-            f"{what}= names optimizers that the plan does not have: {listed(unknown)}",
+            f"{setting}= names optimizers that the plan does not have: {listed(unknown)}",
             why="a setting without effect hides a misunderstanding",
             fix=f"choose from {listed(names)}",
         )
-
-
-def _example(names: Sequence[str], given: Mapping[str, Any], rate: float) -> dict[str, float]:
-    """Complete a mapping of rates."""
-    return {name: float(given.get(name, rate)) for name in names}

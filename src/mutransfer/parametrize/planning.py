@@ -1,4 +1,4 @@
-"""This file is `make_plan`: from a factory of models to one row per parameter."""
+"""Plans: from a function that builds a model to the scaling factors of every parameter."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ from math import prod
 from torch import nn
 
 from mutransfer.errors import ModelError
-from mutransfer.parametrize.model.axes import growing_axes, raw_parameters, read_axes
-from mutransfer.parametrize.model.init import Pool, measured_init, pooled
+from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
+from mutransfer.parametrize.model.build import Build, build_model, temporary_seed
+from mutransfer.parametrize.model.init import Pool, add_to_pool, measure_init
 from mutransfer.parametrize.model.layers import layout
 from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
-from mutransfer.parametrize.model.shapes import (
-    Build,
-    Owned,
-    built,
-    parameters_of,
-    same_names,
-    untouched_randomness,
-)
+from mutransfer.parametrize.model.roles import infer_roles
+from mutransfer.parametrize.model.shapes import ParameterInfo, check_same_names, parameters_by_name
 from mutransfer.rules.optimizers import get_optimizer
 from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.power import ONE
@@ -28,6 +23,8 @@ from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import Role
 from mutransfer.rules.symmetry import in_form
 from mutransfer.tracing import Seen, watched
+
+Infos = dict[int, dict[str, ParameterInfo]]  # by width and name
 
 
 def make_plan(
@@ -42,26 +39,24 @@ def make_plan(
     example_inputs: object = None,
     form: str = "table-3",
 ) -> Plan:
-    """Work out every factor of a model at `target`, from how its shapes and init grow.
+    """Compute the factors of every parameter at `target`, from how its shape and init scale.
 
-    Builds the model for real at `base` and `probe`, a small one several times, to see how
-    your own init scales, and once at `target` on the meta device, where it costs no memory.
-    Your model is not edited and your random state is not touched.
+    The model is built with weights at `base` and `probe`, several times if it is small, and on
+    the meta device at `target`. No model of yours is edited, and torch's random state is kept.
 
     Args:
-        build: A function from a width to a model. Width may change shapes only.
+        build: Function from a width to a model. Width may change shapes only.
         base: Width at which every factor is exactly 1: the one you tuned at.
-        target: Width of the model you want to train.
+        target: Width of the model to train.
         probe: Another small width; twice the base by default.
         parametrization: A name that `mutransfer rules` lists: 'mup', 'sp', 'mfp', 'sp+embd'.
         optimizer: 'adamw', 'adam', 'nadam', 'rmsprop', 'lion', 'sgd', 'adafactor'; or 'muon',
             'muon-match-rms': torch's Muon for hidden matrices, with its 'original' or its
             'match_rms_adamw' factor, and AdamW for the rest.
-        roles: Roles that cannot be told from shapes: {regular expression: Role}.
-        example_inputs: What a model is called with: a tensor, a tuple, a dict of keywords, or
-            a function from a width to one of these. Forward passes at base and probe then show
-            what is contracted with raw parameters, which weights are readouts, your own
-            forward multipliers, and the scale of attention.
+        roles: Roles that shapes do not determine: {regular expression: Role}.
+        example_inputs: Inputs of the model: a tensor, a tuple, a dict of keyword arguments, or a
+            function from a width to one of these. Traced forward passes then determine how raw
+            parameters are used, the readouts, your forward multipliers and the attention scale.
         form: 'table-3' (no forward multipliers) or 'table-8' (as published: for µP, a
             multiplier at the readout).
 
@@ -69,12 +64,12 @@ def make_plan(
         A plan for `apply` and `param_groups`; print it to read it.
 
     Raises:
-        RuleError: An unknown name.
-        RoleError: A parameter whose role cannot be told, or whose type and use disagree; an
-            attention whose scale no weight can carry.
-        InitError: An init that is no power of width.
-        CoverageError: Parameters that exist at some widths only.
-        ModelError: The factory or the forward pass failed, or multiplies by what is no power
+        RuleError: A name is unknown.
+        RoleError: A role is undetermined, a layer is used in another direction than its type
+            implies, or no weight can carry the attention scale.
+        InitError: An init is not a power of width.
+        CoverageError: Parameters exist at some widths only.
+        ModelError: The factory or the forward pass fails, or multiplies by what is not a power
             of width.
 
     Source:
@@ -93,45 +88,33 @@ def make_plan(
     _check_widths(base=base, target=target, probe=probe)
     assert probe is not None
     table = in_form(get_parametrization(parametrization), form)
-    get_optimizer(optimizer)
-    owned, drawn, models = {}, {}, {}
-    for width in (base, probe):
-        owned[width], drawn[width], model = _first(build, width)
-        if example_inputs is not None:
-            models[width] = model
-        del model  # one large model at a time
-    with untouched_randomness(0):
-        if target not in owned:
-            owned[target] = parameters_of(built(build, target, meta=True))
-        names = same_names(owned)
-        at = owned[base], owned[probe], owned[target]
-        seen = Seen()
-        if example_inputs is not None:
-            seen = watched(models, growing_axes(*at), raw_parameters(at[0]), example_inputs)
-    axes = read_axes(*at, roles or {}, seen)
-    sizes = {name: prod(owned[target][name].shape) for name in names}
+    get_optimizer(optimizer)  # raises for an unknown name before anything is built
+    infos, pools, trace = _inspect(build, (base, probe, target), example_inputs)
+    infos_at_target = infos[target]
+    inferred = infer_roles(infos[base], infos[probe], infos_at_target, roles or {}, trace)
     if table.keeps_init:
-        inits = {name: OwnInit(None, 0.0, Fraction(0), Fraction(1)) for name in names}
+        inits = dict.fromkeys(inferred, OwnInit(None, 0.0, Fraction(0), Fraction(1)))
     else:
-        inits = measured_init(build, drawn, axes, sizes)
-    multipliers = own_multipliers(seen, axes, table, Fraction(probe, base))
+        sizes = {name: prod(info.shape) for name, info in infos_at_target.items()}
+        inits = measure_init(build, pools, inferred, sizes)
+    multipliers = own_multipliers(trace, inferred, table, Fraction(probe, base))
     facts = [
         ParameterFacts(
             name=name,
-            shape=owned[target][name].shape,
-            base_shape=owned[base][name].shape,
-            role=axes[name].role,
+            shape=infos_at_target[name].shape,
+            base_shape=infos[base][name].shape,
+            role=role.role,
             # A bias that does not grow may stand before a multiplier that does.
-            r_in=axes[name].r_in * (axes[name].r_layer if multipliers[name][0] != ONE else 1),
-            r_out=axes[name].r_out,
+            r_in=role.r_in * (role.r_layer if multipliers[name][0] != ONE else 1),
+            r_out=role.r_out,
             init=inits[name],
-            reason=axes[name].reason,
-            readouts=owned[target][name].readouts,
+            reason=role.reason,
+            readouts=infos_at_target[name].readouts,
             own_multiplier=multipliers[name][0],
-            own_readout=multipliers[name][1] if is_tied(owned[target][name], seen) else None,
-            is_transposed=layout(owned[target][name]) == "in out",
+            own_readout=multipliers[name][1] if is_tied(infos_at_target[name], trace) else None,
+            is_transposed=layout(infos_at_target[name]) == "in out",
         )
-        for name in names
+        for name, role in inferred.items()
     ]
     return plan_from_facts(
         facts,
@@ -143,25 +126,44 @@ def make_plan(
     )
 
 
-def _first(build: Build, width: int) -> tuple[dict[str, Owned], Pool, nn.Module]:
-    """Build a first model for real: what it has, and how large its numbers are."""
-    with untouched_randomness(0):
-        model = built(build, width)
-    return parameters_of(model), pooled(model, {}), model
+def _inspect(
+    build: Build, widths: tuple[int, int, int], example_inputs: object
+) -> tuple[Infos, dict[int, Pool], Seen]:
+    """Build models at base, probe and target; return parameters, moments and traced passes."""
+    base, probe, target = widths
+    infos: Infos = {}
+    pools: dict[int, Pool] = {}
+    models: dict[int, nn.Module] = {}
+    for width in (base, probe):
+        with temporary_seed(0):
+            model = build_model(build, width)
+        infos[width], pools[width] = parameters_by_name(model), add_to_pool(model, {})
+        if example_inputs is not None:
+            models[width] = model
+        del model  # one large model at a time
+    with temporary_seed(0):
+        if target not in infos:
+            infos[target] = parameters_by_name(build_model(build, target, meta=True))
+        check_same_names(infos)
+        if example_inputs is None:
+            return infos, pools, Seen()
+        growing = growing_axes(*(infos[width] for width in widths))
+        trace = watched(models, growing, raw_parameters(infos[base]), example_inputs)
+    return infos, pools, trace
 
 
 def _check_widths(**widths: object) -> None:
-    """Refuse widths that are not positive whole numbers, and a probe that shows nothing."""
+    """Raise for widths that are not positive whole numbers, and for a probe equal to the base."""
     for name, width in widths.items():
         if not isinstance(width, int) or isinstance(width, bool) or width < 1:
             raise ModelError(
                 f"{name}={width!r} is not a width",
-                why="only the width scales so far: a whole number of channels",
+                why="only width scales in this version: a whole number of channels",
                 fix=f"write {name}=256",
             )
     if widths["probe"] == widths["base"]:
         raise ModelError(
             f"probe and base are both {widths['base']}",
-            why="which axes grow, and how your init scales, is seen between two widths",
+            why="growing axes, and how your init scales, are found by comparing two widths",
             fix="leave probe= out, or choose another small width",
         )

@@ -1,4 +1,4 @@
-"""This file is diagnosis: which rule is broken, told from which quantities are off."""
+"""Diagnosis: map deviating exponents to the scaling rule that is violated."""
 
 from __future__ import annotations
 
@@ -7,97 +7,107 @@ from dataclasses import replace
 
 import numpy as np
 
-from mutransfer.coordcheck.diagnosis.faults import Cause, Suspect, causes_of, suspects_of
-from mutransfer.coordcheck.diagnosis.late_steps import EPS_SEEN
-from mutransfer.coordcheck.diagnosis.settings import NEAR, Declared
+from mutransfer.coordcheck.diagnosis.faults import Cause, Suspect, causes, suspects
+from mutransfer.coordcheck.diagnosis.late_steps import EPS_RELEVANT
+from mutransfer.coordcheck.diagnosis.settings import NEAR, ObservedSettings
+from mutransfer.coordcheck.findings import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.judgement.exponents import TOLERANCE, exponents
-from mutransfer.coordcheck.result import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.runs.probes import Key
 from mutransfer.coordcheck.runs.train import Floats
 from mutransfer.rules import Plan, PlanRow
 
-UPDATES = ("rate", "eps", "not known")  # faults that need not show from the start
-AT_START = ("gain", "size", "pull")  # what is wrong from the start
+UPDATE_FAULTS = ("rate", "eps", "not known")  # these may begin after the first step
+INITIAL_QUANTITIES = ("gain", "size", "pull")  # measured on fresh models
+
+Group = tuple[Fault, str, float]  # fault, role, power: parameters with the same one are joined
 
 
 def diagnose(
-    found: Sequence[Finding],
-    read: Mapping[Key, Floats],
+    findings: Sequence[Finding],
+    readings: Mapping[Key, Floats],
     widths: tuple[int, ...],
     rows: Mapping[str, PlanRow],
     comparable: Plan | None,
     *,
-    own: bool,
+    is_own: bool,
 ) -> tuple[Diagnosis, ...]:
-    """Name the broken rules; parameters with the same fault are told together.
+    """Return the broken rules, each with all the parameters that it affects.
 
-    In an implementation of the user's own there is no plan's line to look at.
-
-    Args:
-        found: What was judged.
-        read: What was measured.
-        widths: Where.
-        rows: What each parameter is.
-        comparable: µP for these models with their init as it is, if what was checked can be
-            compared with it.
-        own: Whether this is an implementation of the user's own.
+    `comparable` is µP for these models with their init as it is, or None if it does not apply to
+    the checked parametrization. The user's own implementation (`is_own`) has no plan to look at.
     """
     rules = {} if comparable is None else {row.name: row for row in comparable.rows}
-    declared = Declared(read, widths, rules)
-    starts = [one for one in found if one.outcome == "fail" and one.quantity in AT_START]
-    told: dict[tuple[Fault, str, float], list[tuple[Suspect, str]]] = {}
-    fails = any(one.outcome == "fail" for one in found)
-    causes = [
-        (suspect, cause)
-        for suspect in (suspects_of(found, rows) if fails else ())
-        for cause in causes_of(suspect, rows[suspect.name], declared)
-    ]
-    certain = {_key(suspect, cause) for suspect, cause in causes if cause.certain}
-    for suspect, given in causes:
-        cause = _with_hint(given, suspect, declared)
-        if cause.fault in ("rate", "eps") and (starts or certain) and not cause.hint:
-            continue  # follows from sizes that were wrong from the start, or from what was read
-        if cause.fault == "rate" and not cause.hint and declared.knows_rate(suspect.name):
-            cause = replace(cause, fault="not known")
-        told.setdefault(_key(suspect, cause), []).append((suspect, cause.hint))
-    began = min((suspect.since for members in told.values() for suspect, _ in members), default=0)
-    parts = [
+    settings = ObservedSettings(readings, widths, rules)
+    failed = [finding for finding in findings if finding.outcome == "fail"]
+    initial = [finding for finding in failed if finding.quantity in INITIAL_QUANTITIES]
+    groups, certain = _grouped_causes(findings if failed else (), rows, settings, bool(initial))
+    onsets = {group: min(s.since for s, _ in members) for group, members in groups.items()}
+    first = min(onsets.values(), default=0)
+    diagnoses = [
         Diagnosis(
             fault=fault,
             role=role,
             names=tuple(suspect.name for suspect, _ in members),
             power=power,
-            since=min(suspect.since for suspect, _ in members),
-            text=_text(fault, role, power, members, own=own),
+            since=onsets[fault, role, power],
+            text=_text(fault, role, power, members, is_own),
         )
-        for (fault, role, power), members in told.items()
-        # What goes wrong later follows from what went wrong first: a network that blows up
-        # stops answering to its other updates.
-        if min(suspect.since for suspect, _ in members) == began or (fault, role, power) in certain
+        for (fault, role, power), members in groups.items()
+        # Later deviations follow from the first: in a network that blows up, other updates lose
+        # their effect.
+        if onsets[fault, role, power] == first or (fault, role, power) in certain
     ]
-    parts += _of_the_readout(starts)
-    return (*parts, *_of_attention(found), *_of_the_rest(found, bool(parts)))
+    diagnoses += _readout_diagnoses(initial)
+    return (*diagnoses, *_attention_diagnoses(failed), *_other_diagnoses(failed, bool(diagnoses)))
 
 
-def _key(suspect: Suspect, cause: Cause) -> tuple[Fault, str, float]:
-    """Say which faults are told together."""
+def _grouped_causes(
+    findings: Sequence[Finding],
+    rows: Mapping[str, PlanRow],
+    settings: ObservedSettings,
+    any_initial: bool,
+) -> tuple[dict[Group, list[tuple[Suspect, str]]], set[Group]]:
+    """Return the suspects of each group with their hints, and the groups that are certain."""
+    pairs = [
+        (suspect, cause)
+        for suspect in suspects(findings, rows)
+        for cause in causes(suspect, rows[suspect.name], settings)
+    ]
+    certain = {_group(suspect, cause) for suspect, cause in pairs if cause.certain}
+    groups: dict[Group, list[tuple[Suspect, str]]] = {}
+    for suspect, raw_cause in pairs:
+        cause = _with_hint(raw_cause, suspect, settings)
+        if cause.fault in ("rate", "eps") and (any_initial or certain) and not cause.hint:
+            continue  # it follows from wrong initial sizes, or from a fault that is certain
+        if cause.fault == "rate" and not cause.hint and settings.has_rate(suspect.name):
+            cause = replace(cause, fault="not known")
+        groups.setdefault(_group(suspect, cause), []).append((suspect, cause.hint))
+    return groups, certain
+
+
+def _group(suspect: Suspect, cause: Cause) -> Group:
+    """Return the group of a cause, whose power is rounded to a multiple of 1/2."""
     return cause.fault, suspect.role, round(2 * cause.power) / 2
 
 
-def _with_hint(cause: Cause, suspect: Suspect, declared: Declared) -> Cause:
-    """Add what the optimizer was told: it may be epsilon that is wrong where the rate is right."""
+def _with_hint(cause: Cause, suspect: Suspect, settings: ObservedSettings) -> Cause:
+    """Add the optimizer's setting; where the rate is right, epsilon may be the cause instead."""
     if cause.hint or cause.fault not in ("rate", "eps"):
         return cause
     name, late = suspect.name, suspect.since > 0
-    hint, eps_hint = (declared.hint(what, name, late=late) for what in (cause.fault, "eps"))
-    if cause.fault == "rate" and (hint or declared.eps_share(name) < EPS_SEEN or not eps_hint):
+    hint = settings.hint("rate" if cause.fault == "rate" else "eps", name, late=late)
+    eps_hint = settings.hint("eps", name, late=late)
+    is_rate = hint or settings.eps_ratio(name) < EPS_RELEVANT or not eps_hint
+    if cause.fault == "rate" and is_rate:
         return replace(cause, hint=hint)
-    # A larger epsilon makes updates smaller; by how much fades, but the setting is known.
-    power = -declared.off("eps", name, late=late) if eps_hint else cause.power
+    # A larger epsilon makes updates smaller. The measured power fades as gradients change, so the
+    # power of the setting is reported where it is known.
+    power = -settings.deviation("eps", name, late=late) if eps_hint else cause.power
     return replace(cause, fault="eps", power=power, hint=eps_hint)
 
 
-LINES: Mapping[Fault, tuple[str, str]] = {
+# By fault: what to look at in a plan, and in an implementation of the user's own.
+LOOK_AT: Mapping[Fault, tuple[str, str]] = {
     "init": ("init_factor", "the init"),
     "rate": ("lr_factor", "the rate"),
     "multiplier": ("multiplier", "the multiplier"),
@@ -106,99 +116,98 @@ LINES: Mapping[Fault, tuple[str, str]] = {
 
 
 def _text(
-    fault: Fault,
-    role: str,
-    power: float,
-    members: Sequence[tuple[Suspect, str]],
-    *,
-    own: bool,
+    fault: Fault, role: str, power: float, members: Sequence[tuple[Suspect, str]], is_own: bool
 ) -> str:
-    """Say what is broken, and where to look."""
+    """Format what is broken, and where to look."""
     direction = "too large" if power > 0 else "too small"
     first, hint = members[0]
     names = first.name if len(members) == 1 else f"{first.name} and {len(members) - 1} more"
-    what = {
+    problem = {
         "init": f"the init of {role} weights is {direction}",
-        "rate": f"the rate of {role} parameters is {direction}",
+        "rate": f"the learning rate of {role} parameters is {direction}",
         "multiplier": f"the multiplier of {role} layers is {direction}, or their init and rate are",
         "eps": f"epsilon, which must shrink as gradients do, makes updates of {role} parameters "
         f"{direction}",
-        "not known": f"updates of {role} parameters are {direction}, though their rate goes as "
-        "the rule says,",
+        "not known": f"updates of {role} parameters are {direction}, though their learning rate "
+        "follows the rule,",
     }[fault]
-    since = f", from step {first.since + 1} on" if first.since and fault in UPDATES else ""
-    look_at = LINES.get(fault, ("the forward pass",) * 2)[own]
-    line = f"look at {look_at} of '{first.name}'"
-    said = f"; {hint}" if hint else ""
-    return f"{what} by width^{power:+g}{since} ({names}): {line}{said}"
+    since = f", from step {first.since} on" if first.since and fault in UPDATE_FAULTS else ""
+    look_at = LOOK_AT.get(fault, ("the forward pass",) * 2)[is_own]
+    suffix = f"; {hint}" if hint else ""
+    return (
+        f"{problem} by width^{power:+g}{since} ({names}): look at {look_at} of '{first.name}'"
+        f"{suffix}"
+    )
 
 
-def _of_attention(found: Sequence[Finding]) -> list[Diagnosis]:
-    """Report attention logits that keep the wrong size."""
-    wrong = [one for one in found if one.quantity == "attention" and one.outcome == "fail"]
-    wrong = [one for one in wrong if one.steps[0] == 0 and one.expected == -0.5]
+def _attention_diagnoses(failed: Sequence[Finding]) -> list[Diagnosis]:
+    """Diagnose attention logits that grow with the width of a head."""
+    wrong = [f for f in failed if f.quantity == "attention" and f.steps[0] == 0]
+    wrong = [f for f in wrong if f.expected == -0.5]
     if not wrong:
         return []
-    off = wrong[0].off
-    starts = [one.off for one in found if one.quantity in AT_START and one.outcome == "fail"]
-    if any(start * off > 0 and abs(off) < 2 * abs(start) + NEAR for start in starts):
-        return []  # queries and keys of a wrong size, each
-    power = round(2 * off) / 2
+    deviation = wrong[0].deviation
+    initial = [f.deviation for f in failed if f.quantity in INITIAL_QUANTITIES]
+    # Queries and keys of a wrong size contribute twice their deviation, which explains the logits.
+    if any(d * deviation > 0 and abs(deviation) < 2 * abs(d) + NEAR for d in initial):
+        return []
     text = (
-        f"attention logits go as width^{wrong[0].slope:+.2f} at init where heads grow: scale them "
-        "by 1/d_head, not by 1/sqrt(d_head)"
+        f"attention logits scale as width^{wrong[0].slope:+.2f} at init where heads grow: scale "
+        "them by 1/d_head, not by 1/sqrt(d_head)"
     )
-    return [Diagnosis("attention scale", "", tuple(one.name for one in wrong), power, 0, text)]
+    names = tuple(f.name for f in wrong)
+    return [Diagnosis("attention scale", "", names, round(2 * deviation) / 2, 0, text)]
 
 
-def product_notes(read: Mapping[Key, Floats], widths: tuple[int, ...]) -> tuple[Diagnosis, ...]:
-    """Tell a product of two activations that sums over a growing axis, and no softmax follows.
+def product_notes(readings: Mapping[Key, Floats], widths: tuple[int, ...]) -> tuple[Diagnosis, ...]:
+    """Note products of two activations that sum over a growing axis, without a softmax.
 
-    Whether it should shrink as attention logits do depends on what it is for.
+    Whether they should shrink as attention logits do depends on their purpose.
     """
-    told = []
-    for (quantity, name), values_WST in read.items():
-        summed = read.get(("summed", name))
-        if quantity != "product" or summed is None or np.nanmin(summed) == np.nanmax(summed):
+    notes = []
+    for (quantity, name), values_WST in readings.items():
+        num_terms = readings.get(("summed", name))
+        if quantity != "product" or num_terms is None:
+            continue
+        if np.nanmin(num_terms) == np.nanmax(num_terms):
             continue
         slope = float(np.nanmean(exponents(values_WST, widths)[:, 0]))
         if abs(slope + 0.5) < TOLERANCE:
             continue
         text = (
-            f"a product of two activations sums over an axis that grows, and goes as "
-            f"width^{slope:+.2f} at init: attention logits would go as width^-0.5 (1/d_head); "
+            "a product of two activations sums over an axis that grows, and scales as "
+            f"width^{slope:+.2f} at init: attention logits would scale as width^-0.5 (1/d_head); "
             "look at its scale"
         )
-        told.append(Diagnosis("attention scale", "", (name,), round(2 * slope) / 2 + 0.5, 0, text))
-    return tuple(told)
+        notes.append(Diagnosis("attention scale", "", (name,), round(2 * slope) / 2 + 0.5, 0, text))
+    return tuple(notes)
 
 
-def _of_the_readout(starts: Sequence[Finding]) -> list[Diagnosis]:
-    """Report a readout that is no layer of its own, by the gradient that comes out of it."""
-    for one in starts:
-        if one.quantity != "pull":
-            continue
-        tables = [start.off for start in starts if start.role == "input"]
-        if any(abs(off - one.off) < NEAR for off in tables):
-            return []  # the shared table's init
-        power = round(2 * one.off) / 2
-        text = (
-            f"the gradient behind the readout ({one.name}) goes as width^{one.slope:+.2f}, in µP "
-            "as width^-1: look at the readout's multiplier, 1/width where it shares the "
-            "embedding's table"
-        )
-        return [Diagnosis("multiplier", "output", (one.name,), power, 0, text)]
-    return []
-
-
-def _of_the_rest(found: Sequence[Finding], explained: bool) -> list[Diagnosis]:
-    """Report changes that no parameter's rule explains."""
-    wrong = [one for one in found if one.outcome == "fail" and one.quantity == "change"]
-    if explained or not wrong:
+def _readout_diagnoses(initial: Sequence[Finding]) -> list[Diagnosis]:
+    """Diagnose a readout without a layer of its own by the gradient behind it."""
+    pull = next((finding for finding in initial if finding.quantity == "pull"), None)
+    tables = [finding.deviation for finding in initial if finding.role == "input"]
+    # The init of the shared table may explain it.
+    if pull is None or any(abs(d - pull.deviation) < NEAR for d in tables):
         return []
-    one = wrong[0]
     text = (
-        f"outputs of {one.name} change as width^{one.slope:+.2f} though every parameter's own rule "
-        "holds: look at forward multipliers, residual scales and attention"
+        f"the gradient behind the readout ({pull.name}) scales as width^{pull.slope:+.2f}, in µP "
+        "as width^-1: look at the readout's multiplier, 1/width where it shares the embedding's "
+        "table"
     )
-    return [Diagnosis("not known", "", tuple(w.name for w in wrong), one.off, one.steps[0], text)]
+    power = round(2 * pull.deviation) / 2
+    return [Diagnosis("multiplier", "output", (pull.name,), power, 0, text)]
+
+
+def _other_diagnoses(failed: Sequence[Finding], is_explained: bool) -> list[Diagnosis]:
+    """Diagnose changes of outputs that no parameter's rule explains."""
+    wrong = [finding for finding in failed if finding.quantity == "change"]
+    if is_explained or not wrong:
+        return []
+    first = wrong[0]
+    text = (
+        f"outputs of {first.name} change as width^{first.slope:+.2f} though every parameter's own "
+        "rule holds: look at forward multipliers, residual scales and attention"
+    )
+    names = tuple(finding.name for finding in wrong)
+    return [Diagnosis("not known", "", names, first.deviation, first.steps[0], text)]

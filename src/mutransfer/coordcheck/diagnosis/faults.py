@@ -1,4 +1,4 @@
-"""This file is the step from what is off about a parameter to the rules that are broken."""
+"""Causes: from the deviating exponents of one parameter to the rules that explain them."""
 
 from __future__ import annotations
 
@@ -6,183 +6,170 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mutransfer.coordcheck.diagnosis.settings import NEAR, Declared
+from mutransfer.coordcheck.diagnosis.settings import NEAR, ObservedSettings
+from mutransfer.coordcheck.findings import Fault, Finding
 from mutransfer.coordcheck.judgement.exponents import TOLERANCE
-from mutransfer.coordcheck.result import Fault, Finding
 from mutransfer.coordcheck.runs.optimizers import update_of
 from mutransfer.rules import PlanRow, Role, Update
 
-CLEAR = 0.15  # how far from a half power what a multiplier does may be [assumed]
-EPS_MATTERS = 0.3  # epsilon over the gradient's size, at the widest
-OF_VECTORS = {"size": "gain", "step": "effect"}  # what a vector has instead
+NEAR_HALF = 0.15  # largest distance of a multiplier's power from a multiple of a half [assumed]
+EPS_DOMINANT = 0.3  # epsilon over the gradient's size, at the largest width [assumed]
+VECTOR_QUANTITIES = {"size": "gain", "step": "effect"}  # a vector's counterparts of a matrix's
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A rule that is broken.
-
-    Args:
-        fault: The rule.
-        power: The power of width by which it is off.
-        hint: What the optimizer was told, against the rule.
-        certain: Whether it was read off weights and settings, and not inferred.
-    """
+    """A broken rule of one parameter, and the power of width by which it is off."""
 
     fault: Fault
     power: float
-    hint: str = ""
-    certain: bool = False
+    hint: str = ""  # the optimizer's setting compared with the rule
+    certain: bool = False  # it follows from weights and settings, not from a pattern of exponents
 
 
 @dataclass(slots=True)
 class Suspect:
-    """What is known of one parameter.
+    """The findings about one parameter, by quantity.
 
-    Args:
-        name: The parameter.
-        role: Its role.
-        off: By how much each quantity is off when it starts; the early window counts, the late
-            one where only that fails. 'gain' of a vector or a raw matrix is its size, 'effect' of
-            a vector the size of its update.
-        since: First step at which an update is off.
-        failed: Which of these failed.
-        passed: Which did not, early or late.
-        layer: Whether the gain is a layer's, with its multiplier, and not a bare size.
+    The size of a vector or a raw matrix is its 'gain', the size of a vector's update its 'effect'.
     """
 
     name: str
     role: str
-    off: dict[str, float] = field(default_factory=dict)
-    since: int = 0
+    deviations: dict[str, float] = field(default_factory=dict)  # early, unless only late fails
+    since: int = 0  # first step at which the effect deviates
     failed: set[str] = field(default_factory=set)
-    passed: set[str] = field(default_factory=set)
-    layer: bool = False
+    passed: set[str] = field(default_factory=set)  # early or late
+    is_layer: bool = False  # the gain is that of a layer, which includes the multiplier
 
 
-def suspects_of(found: Sequence[Finding], rows: Mapping[str, PlanRow]) -> list[Suspect]:
-    """Gather what is known of every parameter."""
-    suspects: dict[str, Suspect] = {}
-    for one in found:
-        name = one.name if one.name in rows else f"{one.name}.weight"
-        if name not in rows or one.quantity in ("change", "attention", "pull"):
+def suspects(findings: Sequence[Finding], rows: Mapping[str, PlanRow]) -> list[Suspect]:
+    """Collect the findings about every parameter."""
+    by_name: dict[str, Suspect] = {}
+    for finding in findings:
+        name = finding.name if finding.name in rows else f"{finding.name}.weight"
+        if name not in rows or finding.quantity in ("change", "attention", "pull"):
             continue
-        suspect = suspects.setdefault(name, Suspect(name, one.role))
-        suspect.layer |= one.quantity == "gain"
-        quantity = OF_VECTORS.get(one.quantity, one.quantity)
-        if one.outcome != "fail":
+        suspect = by_name.setdefault(name, Suspect(name, finding.role))
+        suspect.is_layer |= finding.quantity == "gain"
+        quantity = VECTOR_QUANTITIES.get(finding.quantity, finding.quantity)
+        if finding.outcome != "fail":
             suspect.passed.add(quantity)
-            suspect.off.setdefault(quantity, first_off(one))
+            suspect.deviations.setdefault(quantity, _initial_deviation(finding))
             continue
         if quantity not in suspect.failed:
-            suspect.off[quantity] = first_off(one)
+            suspect.deviations[quantity] = _initial_deviation(finding)
             if quantity == "effect":
-                suspect.since = since(one)
+                suspect.since = _onset(finding)
         suspect.failed.add(quantity)
-    return list(suspects.values())
+    return list(by_name.values())
 
 
-def first_off(one: Finding) -> float:
-    """Give by how much it is off when it starts: later the fault has spread."""
-    slope = one.by_step[since(one)]
-    return one.off if slope is None else slope - one.expected
+def _initial_deviation(finding: Finding) -> float:
+    """Return the deviation at its onset, before the fault has spread to other parameters."""
+    slope = finding.by_step[_onset(finding)]
+    return finding.deviation if slope is None else slope - finding.expected
 
 
-def since(one: Finding) -> int:
-    """Find the first step from which on the exponent is off, to the side that it is judged for."""
-    side = math.copysign(1.0, one.off)
-    far = [x is not None and side * (x - one.expected) > TOLERANCE for x in one.by_step]
-    start, end = one.steps
-    first = next((step for step in range(start, end + 1) if far[step]), start)
-    while first > 0 and far[first - 1]:
-        first -= 1
-    return first
+def _onset(finding: Finding) -> int:
+    """Return the first step from which on the exponent deviates in the direction of the finding."""
+    sign = math.copysign(1.0, finding.deviation)
+    gaps = [0.0 if x is None else sign * (x - finding.expected) for x in finding.by_step]
+    deviates = [gap > TOLERANCE for gap in gaps]
+    start, end = finding.steps
+    step = next((step for step in range(start, end + 1) if deviates[step]), start)
+    while step > 0 and deviates[step - 1]:
+        step -= 1
+    return step
 
 
-def causes_of(suspect: Suspect, row: PlanRow, declared: Declared) -> list[Cause]:
-    """Name the rules that are broken, and by which power of width.
+def causes(suspect: Suspect, row: PlanRow, settings: ObservedSettings) -> list[Cause]:
+    """Return the broken rules of a parameter, each with its power of width.
 
-    Where a parameter's rules are broken others' sizes follow, and may hide that its own are: what
-    can be read is told of all that is trained.
+    Settings are examined for every trained parameter, because the fault of one parameter changes
+    the sizes of others and can hide theirs.
     """
-    gradient = update_of(row) is Update.GRADIENT
-    is_trained = bool({"effect", "step", "update"} & suspect.off.keys())
-    settled: list[Cause] = []
-    if declared.knows_rate(suspect.name) and is_trained:
-        settled = _settled(suspect, declared, twice=gradient)
-    if not settled and suspect.failed and suspect.since:
-        settled = _overwritten(suspect, declared)
-    eps_matters = declared.eps_share(suspect.name) > EPS_MATTERS
-    return settled or _by_pattern(suspect, gradient=gradient, eps_matters=eps_matters)
+    is_gradient = update_of(row) is Update.GRADIENT
+    is_trained = bool({"effect", "step", "update"} & suspect.deviations.keys())
+    certain: list[Cause] = []
+    if settings.has_rate(suspect.name) and is_trained:
+        certain = _causes_from_settings(suspect, settings, is_gradient)
+    if not certain and suspect.failed and suspect.since:
+        certain = _scheduler_causes(suspect, settings)
+    eps_dominates = settings.eps_ratio(suspect.name) > EPS_DOMINANT
+    return certain or _causes_from_pattern(suspect, is_gradient, eps_dominates)
 
 
-def _settled(suspect: Suspect, declared: Declared, *, twice: bool) -> list[Cause]:
-    """Tell init, multiplier and rate apart where weights and rates can be read.
+def _causes_from_settings(
+    suspect: Suspect, settings: ObservedSettings, is_gradient: bool
+) -> list[Cause]:
+    """Distinguish init, multiplier and rate where weights and rates can be read.
 
-    The gain of a fresh layer is off by what its init and its multiplier are off, and an init shows
-    in the weights. But A·W with a multiplier m and an init i trains like one with m·θ, i/θ and a
-    rate/θ (θ² under SGD): so the rule is taken in the form that was declared, or with the
-    multiplier that is there, whichever leaves fewer faults.
+    The gain of a fresh layer deviates by its init and its multiplier together, and the weights
+    show the init. By the abc-symmetry a multiplier m with an init i trains like m·θ with i/θ and a
+    rate/θ (θ² under SGD). So the rule is taken in the declared form and in that of the actual
+    multiplier, and the one with fewer faults counts.
     """
-    rate = declared.off("rate", suspect.name)
+    rate = settings.deviation("rate", suspect.name)
     if suspect.role in (Role.VECTOR, Role.FIXED):
-        init, multiplier = suspect.off["gain"] if "gain" in suspect.failed else 0.0, 0.0
-    elif suspect.layer:
-        init = declared.off("init", suspect.name)
-        multiplier = suspect.off["gain"] - init
+        init = suspect.deviations["gain"] if "gain" in suspect.failed else 0.0
+        multiplier = 0.0
+    elif suspect.is_layer:
+        init = settings.deviation("init", suspect.name)
+        multiplier = suspect.deviations["gain"] - init
     elif suspect.failed:
-        # Its multiplier is not seen; if init and rate are both off, one may make up for them.
-        init = declared.off("init", suspect.name)
-        both = init and rate
-        multiplier = _clear_half((suspect.off.get("effect", rate) - rate) / (1 + twice))
-        multiplier = multiplier if both else 0.0
+        # The multiplier of a raw matrix is not observed. It is inferred only if init and rate both
+        # deviate, because it may compensate for them.
+        init = settings.deviation("init", suspect.name)
+        effect = suspect.deviations.get("effect", rate)
+        multiplier = _nearest_half((effect - rate) / (1 + is_gradient)) if init and rate else 0.0
     else:
-        return []  # of a raw matrix that answers rightly we do not know the multiplier
+        return []  # the multiplier of a raw matrix without failures is unknown
     forms = []
     for shift in (0.0, -multiplier):
-        shifted = (1 + twice) * shift
-        hint = declared.hint("rate", suspect.name, shift=shifted)
-        faults = (
+        rate_shift = (1 + is_gradient) * shift
+        hint = settings.hint("rate", suspect.name, shift=rate_shift)
+        candidates = (
             Cause("init", init - shift, certain=True),
             Cause("multiplier", multiplier + shift, certain=True),
-            Cause("rate", rate - shifted, hint, certain=True),
+            Cause("rate", rate - rate_shift, hint, certain=True),
         )
-        forms.append([one for one in faults if abs(one.power) > TOLERANCE])
+        forms.append([cause for cause in candidates if abs(cause.power) > TOLERANCE])
     return min(forms, key=len)
 
 
-def _clear_half(power: float) -> float:
-    """Round to a power of one half; what is near none is no multiplier, but follows from faults."""
+def _nearest_half(power: float) -> float:
+    """Round to a multiple of 1/2; a power near none is no multiplier, but follows from faults."""
     nearest = round(2 * power) / 2
-    return nearest if abs(power - nearest) < CLEAR else 0.0
+    return nearest if abs(power - nearest) < NEAR_HALF else 0.0
 
 
-def _overwritten(suspect: Suspect, declared: Declared) -> list[Cause]:
-    """Tell a rate that a scheduler has set wrongly since."""
-    rate = declared.off("rate", suspect.name, late=True)
-    hint = declared.hint("rate", suspect.name, late=True)
+def _scheduler_causes(suspect: Suspect, settings: ObservedSettings) -> list[Cause]:
+    """Return the rate as cause if it is wrong at the last steps only."""
+    rate = settings.deviation("rate", suspect.name, late=True)
+    hint = settings.hint("rate", suspect.name, late=True)
     hint += ": at first it was right, so look at the scheduler"
     return [Cause("rate", rate, hint, certain=True)] if rate else []
 
 
-def _by_pattern(suspect: Suspect, *, gradient: bool, eps_matters: bool) -> list[Cause]:
-    """Tell init, rate, multiplier and epsilon apart by which quantities they move.
+def _causes_from_pattern(suspect: Suspect, is_gradient: bool, eps_dominates: bool) -> list[Cause]:
+    """Distinguish init, rate, multiplier and epsilon by the quantities that deviate.
 
-    An init moves the gain, and the update against the weights the other way; a rate moves the
-    effect and the update; a multiplier moves gain and effect alike and the update not. (Under
-    SGD it moves the update too, and the effect twice.)
+    A wrong init changes the gain, and the update over the weights in the other direction. A wrong
+    rate changes effect and update. A wrong multiplier changes gain and effect equally, and not the
+    update; under SGD it changes the update too, and the effect twice.
     """
     failed = suspect.failed
-    gain = suspect.off["gain"] if "gain" in failed else 0.0
-    effect = suspect.off["effect"] if "effect" in failed else 0.0
+    gain = suspect.deviations["gain"] if "gain" in failed else 0.0
+    effect = suspect.deviations["effect"] if "effect" in failed else 0.0
     if gain and suspect.role != Role.VECTOR:
-        like_effect = abs(gain - effect) < NEAR or (
-            "update" in suspect.passed and "update" not in failed
-        )
-        if effect / gain > 2 - NEAR if gradient else like_effect:
+        update_is_right = "update" in suspect.passed and "update" not in failed
+        like_multiplier = abs(gain - effect) < NEAR or update_is_right
+        if effect / gain > 2 - NEAR if is_gradient else like_multiplier:
             return [Cause("multiplier", gain)]
-    causes = [Cause("init", gain)] if gain else []
+    pattern = [Cause("init", gain)] if gain else []
     if effect:
-        causes.append(Cause("eps" if effect < 0 and eps_matters else "rate", effect))
+        pattern.append(Cause("eps" if effect < 0 and eps_dominates else "rate", effect))
     elif "update" in failed and not gain:
-        causes.append(Cause("rate", suspect.off["update"]))
-    return causes
+        pattern.append(Cause("rate", suspect.deviations["update"]))
+    return pattern

@@ -1,4 +1,8 @@
-"""This file is what is found late only: a rule's fault shows at once, a scheduler's does not."""
+"""Late deviations: exponents that are off at the last steps only, which no scaling rule explains.
+
+A wrong init, multiplier or learning rate shows at the first steps. What appears later comes from a
+scheduler, from an epsilon that gradients have shrunk to, or from too large a learning rate.
+"""
 
 from __future__ import annotations
 
@@ -7,75 +11,83 @@ from dataclasses import replace
 
 import numpy as np
 
-from mutransfer.coordcheck.diagnosis.settings import Declared, set_at
-from mutransfer.coordcheck.result import Finding
+from mutransfer.coordcheck.diagnosis.settings import ObservedSettings, setting_at_ends
+from mutransfer.coordcheck.findings import Finding
 from mutransfer.coordcheck.runs.probes import Key
 from mutransfer.coordcheck.runs.train import Floats
 
-CHANGED = 0.2  # power of width by which a rate is another than at the start
-EPS_SEEN = 0.05  # epsilon over the gradient's size, at the widest
-RISEN = 1.05  # last loss over the first
+RATIO_CHANGE = 0.2  # power of width by which the ratio of two rates changes [assumed]
+EPS_RELEVANT = 0.05  # epsilon over the gradient's size, at the largest width [assumed]
+LOSS_RATIO = 1.05  # last loss over the first that counts as an increase [assumed]
 
 
-def doubted(found: Sequence[Finding], read: Mapping[Key, Floats]) -> tuple[Finding, ...]:
-    """Leave open what fails late and not early, where nothing in the optimizer explains it.
+def mark_late_inconclusive(
+    findings: Sequence[Finding], readings: Mapping[Key, Floats]
+) -> tuple[Finding, ...]:
+    """Make late failures undetermined unless the optimizer's settings explain them.
 
-    Init, multipliers and rates act from the first steps on. What starts later is a scheduler, an
-    epsilon that gradients have sunk to, or a network that the rate drives apart.
+    A correct untied GPT with a slightly too large learning rate would fail otherwise.
     """
-    early = earliest(found)
-    names = {key[1] for key in read if key[0] == "set lr"}
-    declared = Declared(read, (), {})
-    any_changed = any(_changed(name, read) for name in names)
-    judged = []
-    for one in found:
-        own = one.name in names
-        explained = _changed(one.name, read) if own else any_changed
-        explained = explained or (own and declared.eps_share(one.name) > EPS_SEEN)
-        first = early[one.quantity, one.name]
-        late_only = one.outcome == "fail" and first.outcome != "fail"
-        judged.append(replace(one, outcome="undetermined") if late_only and not explained else one)
-    return tuple(judged)
+    first = _first_findings(findings)
+    names = {key[1] for key in readings if key[0] == "set lr"}
+    settings = ObservedSettings(readings, (), {})
+    any_changed = any(_rate_ratio_changed(name, readings) for name in names)
+    marked = []
+    for finding in findings:
+        name, is_explained = finding.name, any_changed
+        if name in names:
+            is_eps_relevant = settings.eps_ratio(name) > EPS_RELEVANT
+            is_explained = is_eps_relevant or _rate_ratio_changed(name, readings)
+        began_early = first[finding.quantity, name].outcome == "fail"
+        if finding.outcome == "fail" and not began_early and not is_explained:
+            finding = replace(finding, outcome="undetermined")
+        marked.append(finding)
+    return tuple(marked)
 
 
-def earliest(found: Sequence[Finding]) -> dict[tuple[str, str], Finding]:
-    """Give, of every quantity and name, what was found at the first steps."""
-    return {(one.quantity, one.name): one for one in reversed(found)}
+def _first_findings(findings: Sequence[Finding]) -> dict[tuple[str, str], Finding]:
+    """Return the finding at the first steps for every quantity and name."""
+    return {(finding.quantity, finding.name): finding for finding in reversed(findings)}
 
 
-def is_doubted(one: Finding) -> bool:
-    """Tell a finding that is off and was left open."""
-    return one.outcome == "undetermined" and not (
-        one.low <= one.expected + one.tolerance[1] and one.high >= one.expected - one.tolerance[0]
+def is_inconclusive(finding: Finding) -> bool:
+    """Return whether a finding deviates but was made undetermined."""
+    below, above = finding.tolerance
+    touches_band = (
+        finding.low <= finding.expected + above and finding.high >= finding.expected - below
     )
+    return finding.outcome == "undetermined" and not touches_band
 
 
-def open_late(found: Sequence[Finding]) -> list[Finding]:
-    """Give what is open at the last steps only, and passed at the first, or is off there."""
-    early = earliest(found)
+def late_inconclusive(findings: Sequence[Finding]) -> list[Finding]:
+    """Return late findings that deviate, or that are undetermined although the first passed."""
+    first = _first_findings(findings)
     return [
-        one
-        for one in found
-        if is_doubted(one)
-        or (one.outcome == "undetermined" and early[one.quantity, one.name].outcome == "pass")
+        finding
+        for finding in findings
+        if is_inconclusive(finding)
+        or (
+            finding.outcome == "undetermined"
+            and first[finding.quantity, finding.name].outcome == "pass"
+        )
     ]
 
 
-def risen_loss(read: Mapping[Key, Floats], widths: Sequence[int]) -> str:
-    """Say where the loss rose; nothing if it did not."""
-    losses_WT = read["loss", ""].mean(axis=1)
+def loss_increase(readings: Mapping[Key, Floats], widths: Sequence[int]) -> str:
+    """Describe the first width at which the loss rose, or return an empty string."""
+    losses_WT = readings["loss", ""].mean(axis=1)
     for width, losses_T in zip(widths, losses_WT, strict=True):
-        if losses_T[-1] > RISEN * losses_T[0]:
+        if losses_T[-1] > LOSS_RATIO * losses_T[0]:
             return f"the loss rose from {losses_T[0]:.3g} to {losses_T[-1]:.3g} at width {width}"
     return ""
 
 
-def _changed(name: str, read: Mapping[Key, Floats]) -> bool:
-    """Tell whether a parameter's rates stand in another ratio at the end."""
-    ratios = []
+def _rate_ratio_changed(name: str, readings: Mapping[Key, Floats]) -> bool:
+    """Return whether the ratio of a parameter's rates between widths changes during training."""
+    powers = []
     for late in (False, True):
-        first, last = set_at(read["set lr", name], late=late)
+        first, last = setting_at_ends(readings["set lr", name], late=late)
         if first <= 0 or last <= 0:
-            return False  # a warm-up's zero says nothing
-        ratios.append(np.log2(last / first))
-    return bool(abs(ratios[1] - ratios[0]) > CHANGED)
+            return False  # a warm-up may start at zero, which has no ratio
+        powers.append(np.log2(last / first))
+    return bool(abs(powers[1] - powers[0]) > RATIO_CHANGE)

@@ -1,4 +1,4 @@
-"""This file is the exponents of width that a correct parametrization has, quantity by quantity."""
+"""Expected exponents: how each quantity scales with width in a correct parametrization."""
 
 from __future__ import annotations
 
@@ -14,100 +14,104 @@ from mutransfer.rules import PlanRow, Role, Update
 # Shape legend: W widths.
 
 MATRICES = (Role.INPUT, Role.HIDDEN, Role.OUTPUT, Role.BOTTLENECK)
-SEEN = 0.1  # power of width of a multiplier that is not a constant
+CONSTANT = 0.1  # a multiplier with a smaller power of width counts as constant [assumed]
 
 
-def expected(key: Key, readings: Mapping[Key, Floats], rows: Mapping[str, PlanRow]) -> float | None:
-    """Give the exponent that a correct parametrization has; None where there is none to test."""
+def expected_exponent(
+    key: Key, readings: Mapping[Key, Floats], rows: Mapping[str, PlanRow]
+) -> float | None:
+    """Return the exponent in a correct parametrization, or None if there is nothing to test."""
     quantity, name = key
     row = rows.get(name)
     if quantity in ("gain", "change"):
-        return _of_modules(quantity, name, readings, rows)
+        return _of_module(quantity, name, readings, rows)
     if quantity == "attention":
         return -0.5 if _grows(("head", name), readings) else 0.0
     if quantity == "pull":
-        # A readout that is a layer of its own has a gain.
+        # Only for a readout without a layer of its own: a layer has a gain, which is less noisy.
+        # Logits of a shared table contain a part that does not shrink (the token's own row), so
+        # the gradient behind the readout is judged instead.
         grows = _grows(("outputs", WHOLE), readings)
-        layered = any(each.role is Role.OUTPUT for each in rows.values())
-        return -1.0 if ("shared", "") in readings and not grows and not layered else None
+        has_layer = any(r.role is Role.OUTPUT for r in rows.values())
+        return -1.0 if ("shared", "") in readings and not grows and not has_layer else None
     if row is None:
         return None
     if row.role is Role.FIXED:
-        tested = ("step", "update") if has_known_steps(row) else ()
-        # A random bias of a few entries has no size to speak of.
+        tested = ("step", "update") if has_expected_update(row) else ()
+        # The size of a random bias with a few entries is too noisy to test.
         tested = tested if is_bias(name) else (*tested, "size")
         return 0.0 if quantity in tested else None
     if quantity == "update":
-        return _of_updates(row) if row.role in MATRICES else None
-    return _of_parameters(quantity, row, readings)
+        return _of_update(row) if row.role in MATRICES else None
+    return _of_parameter(quantity, row, readings)
 
 
-def has_known_steps(row: PlanRow) -> bool:
-    """Tell whether it is known how updates scale.
+def has_expected_update(row: PlanRow) -> bool:
+    """Return whether the scaling of a parameter's updates is known.
 
-    What does not grow meets gradients of any size, and under SGD its updates follow them.
+    The gradients of fixed parameters can have any size, and SGD's updates are proportional to them.
     """
-    constant = update_of(row) in (Update.ENTRYWISE, Update.RELATIVE)
-    return constant or row.role is not Role.FIXED
+    gradient_free = update_of(row) in (Update.ENTRYWISE, Update.RELATIVE)
+    return gradient_free or row.role is not Role.FIXED
 
 
-def _of_modules(
+def _of_module(
     quantity: str, name: str, readings: Mapping[Key, Floats], rows: Mapping[str, PlanRow]
 ) -> float | None:
-    """Give the exponent of what a module makes of its input, or of how its output changes."""
+    """Return the expected exponent of a module's gain, or of the change of its output."""
     weight = rows.get(f"{name}.weight" if name else "weight")
-    if _is_normed(name, readings):
+    if _is_normalized(name, readings):
         return None
-    # What the author multiplies by, as far as it was watched: the layer itself is smaller by it.
-    lent = 0.0 if weight is None else _lent(weight, name, readings)
+    external = 0.0 if weight is None else _external_power(weight, name, readings)
     if quantity == "gain":
-        return None if weight is None else (-0.5 if weight.role is Role.OUTPUT else 0.0) - lent
+        return None if weight is None else (-0.5 if weight.role is Role.OUTPUT else 0.0) - external
     owner = weight or rows.get(f"{name}.bias")
-    # What follows a readout, or a table that two layers share, stands in the model's output.
-    within = owner is not None and owner.role is not Role.OUTPUT
-    return 0.0 - lent if within or name == WHOLE else None
+    # The model's output stands for what follows a readout or a shared table.
+    is_inner = owner is not None and owner.role is not Role.OUTPUT
+    return 0.0 - external if is_inner or name == WHOLE else None
 
 
-def _of_parameters(quantity: str, row: PlanRow, readings: Mapping[Key, Floats]) -> float | None:
-    """Give the exponent of a parameter's size, of its steps, or of what they do."""
+def _of_parameter(quantity: str, row: PlanRow, readings: Mapping[Key, Floats]) -> float | None:
+    """Return the expected exponent of a parameter's size, of its steps, or of their effect."""
     role, module = row.role, row.name.rpartition(".")[0]
-    raw = ("gain", module) not in readings
-    lent = float(row.own_power)
-    # Of a raw matrix we see no output: routers, and queries and keys of heads that grow, pull at
-    # the loss by a random amount at first, so that sizes are judged in place of effects.
-    widening = role is Role.HIDDEN and any(
+    is_raw = ("gain", module) not in readings
+    external = float(row.own_power)
+    # The output of a raw matrix cannot be observed. In a correct network routers, and queries and
+    # keys of widening heads, change the loss at first by a random amount that fades as
+    # width^-1/2. Their sizes are judged instead of their effects.
+    in_widening_head = role is Role.HIDDEN and any(
         key[0] == "head" and _grows(key, readings) for key in readings
     )
-    by_size = raw and (role is Role.BOTTLENECK or widening)
+    by_size = is_raw and (role is Role.BOTTLENECK or in_widening_head)
     if quantity == "effect":
-        if _is_normed(module, readings):
+        if _is_normalized(module, readings):
             return None
-        lent = lent if raw else _lent(row, module, readings)
+        external = external if is_raw else _external_power(row, module, readings)
         if update_of(row) is Update.SPECTRAL:
-            return (-0.5 if role is Role.BOTTLENECK else 0.0) - lent
+            return (-0.5 if role is Role.BOTTLENECK else 0.0) - external
         if role not in MATRICES or by_size:
             return None
-        return 0.0 if raw else 0.0 - lent
+        return 0.0 if is_raw else 0.0 - external
     if quantity == "size":
         if by_size:
-            return -0.5 - lent
-        return 0.0 - lent if role is Role.VECTOR or (raw and role is Role.INPUT) else None
-    return 0.0 - lent if quantity == "step" and role is Role.VECTOR else None
+            return -0.5 - external
+        return 0.0 - external if role is Role.VECTOR or (is_raw and role is Role.INPUT) else None
+    return 0.0 - external if quantity == "step" and role is Role.VECTOR else None
 
 
-def _is_normed(module: str, readings: Mapping[Key, Floats]) -> bool:
-    """Tell a layer with a multiplier that a norm undoes, and what goes around the norm does not."""
-    return abs(_power(("normed", module), readings)) > SEEN
+def _is_normalized(module: str, readings: Mapping[Key, Floats]) -> bool:
+    """Return whether a norm undoes a layer's width-dependent multiplier on one path only."""
+    return abs(_power(("normed", module), readings)) > CONSTANT
 
 
-def _lent(weight: PlanRow, module: str, readings: Mapping[Key, Floats]) -> float:
-    """Give the author's own multiplier, as far as it was not measured with the layer."""
+def _external_power(weight: PlanRow, module: str, readings: Mapping[Key, Floats]) -> float:
+    """Return the power of the author's multiplier that was not measured as part of the layer."""
     own = float(weight.own_power)
     return own - _power(("scale", module), readings) if own else 0.0
 
 
 def _power(key: Key, readings: Mapping[Key, Floats]) -> float:
-    """Give the power of width of a multiplier; where it is not noted it is 1."""
+    """Return the power of width of a multiplier, which is 1 where it was not recorded."""
     if key not in readings:
         return 0.0
     widths_W = np.nanmax(readings["width", ""], axis=(1, 2))
@@ -116,19 +120,19 @@ def _power(key: Key, readings: Mapping[Key, Floats]) -> float:
     return float(np.log2(last / first) / np.log2(widths_W[-1] / widths_W[0]))
 
 
-def _of_updates(row: PlanRow) -> float:
-    """Give the power of an update's norm against the weights' norm: of spectral norms, 0."""
-    if update_of(row) is Update.SPECTRAL:
+def _of_update(row: PlanRow) -> float:
+    """Return the expected exponent of an update's norm over the weights' norm."""
+    if update_of(row) is Update.SPECTRAL:  # spectral norms
         return 0.0 if row.role is Role.HIDDEN else -0.5
     return -0.5 if row.role in (Role.HIDDEN, Role.BOTTLENECK) else 0.0
 
 
 def _grows(key: Key, readings: Mapping[Key, Floats]) -> bool:
-    """Tell a size that is not the same at every width."""
+    """Return whether a size differs between widths."""
     sizes = readings.get(key, np.ones(1))
     return bool(np.nanmax(sizes) > np.nanmin(sizes))
 
 
 def is_bias(name: str) -> bool:
-    """Tell a bias by its name: `bias_ih_l0`, too."""
+    """Return whether a parameter is a bias by its name, such as `bias_ih_l0`."""
     return "bias" in name.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""This file is demonstrated power: half a power planted in each role's rate must be caught."""
+"""Demonstrated power: half a power planted in each role's learning rate must be detected."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mutransfer.coordcheck.judgement.expected import MATRICES
-from mutransfer.coordcheck.judgement.exponents import Slopes, exponents, findings
+from mutransfer.coordcheck.judgement.exponents import Slopes, exponents, judge
 from mutransfer.coordcheck.runs.optimizers import Tilt
 from mutransfer.coordcheck.runs.probes import Key
 from mutransfer.coordcheck.runs.train import Floats, Setting, readings
 from mutransfer.rules import Role
 
-STEPS = 5  # of a planted fault: its first three updates, two later behind zero inits
+STEPS = 5  # three updates, and two more because a zero init delays the first effects [assumed]
 POWERS = (0.5, -0.5)
 
-Planted = Mapping[Role, Sequence[Mapping[Key, Floats]]]
+FaultyReadings = Mapping[Role, Sequence[Mapping[Key, Floats]]]
 
 
-def planted(setting: Setting, roles: Mapping[str, Role]) -> Planted:
-    """Run the first seed with every role's rate off by half a power, up and down."""
+def planted_readings(setting: Setting, roles: Mapping[str, Role]) -> FaultyReadings:
+    """Run the first seed with each role's learning rate off by half a power, up and down."""
     short = replace(setting, steps=min(STEPS, setting.steps), seeds=setting.seeds[:1])
     return {
         role: [readings(short, Tilt(role, power, _members(role, roles))) for power in POWERS]
@@ -27,50 +27,50 @@ def planted(setting: Setting, roles: Mapping[str, Role]) -> Planted:
     }
 
 
-def caught(
-    faults: Planted,
+def detection_power(
+    faulty: FaultyReadings,
     slopes: Sequence[Slopes],
     noise: Mapping[tuple[str, str], float],
     widths: tuple[int, ...],
     roles: Mapping[str, Role],
 ) -> dict[str, bool]:
-    """Say in which roles both faults would be found, given the noise that was measured."""
-    found = {}
-    for role, both in faults.items():
+    """Return for each role whether both faults are detected in spite of the measured noise."""
+    power = {}
+    for role, both in faulty.items():
         names = _members(role, roles)
-        by_kind = [
-            [one for one in slopes if one.key[1] in names and one.key[0] == deciding]
-            for deciding in (("effect", "update") if role in MATRICES else ("step", "update"))
-        ]
-        own = next((kind for kind in by_kind if kind), [])
-        found[str(role)] = all(_is_caught(read, own, noise, widths) for read in both)
-    return found
+        # Where a role has no tested effect, the size of its updates decides.
+        for deciding in ("effect" if role in MATRICES else "step", "update"):
+            own = [slope for slope in slopes if slope.key[1] in names and slope.key[0] == deciding]
+            if own:
+                break
+        power[str(role)] = all(_is_detected(values, own, noise, widths) for values in both)
+    return power
 
 
 def _members(role: Role, roles: Mapping[str, Role]) -> frozenset[str]:
-    """Name the parameters of a role."""
-    return frozenset(name for name, each in roles.items() if each is role)
+    """Return the names of a role's parameters."""
+    return frozenset(name for name, other in roles.items() if other is role)
 
 
-def _is_caught(
-    read: Mapping[Key, Floats],
+def _is_detected(
+    faulty: Mapping[Key, Floats],
     slopes: Sequence[Slopes],
     noise: Mapping[tuple[str, str], float],
     widths: tuple[int, ...],
 ) -> bool:
-    """Say whether most of a role's parameters would be found at fault.
+    """Return whether more than half of a role's parameters would fail.
 
-    The same seed was run without the fault: what the fault adds is known without noise, and is
-    added to what was measured.
+    The same seed was run without the fault, so the difference is free of noise. It is added to
+    the measured exponents; power then does not depend on the noise of one seed.
     """
-    faulty = {one.key: exponents(read[one.key], widths)[0] for one in slopes if one.key in read}
-    moved = []
-    for one in slopes:
-        if one.key not in faulty:
+    shifted = []
+    for slope in slopes:
+        if slope.key not in faulty:
             continue
-        steps = len(faulty[one.key]) - 1
-        if one.window[1] < steps:
-            added = faulty[one.key][:steps] - one.by_seed[0, :steps]
-            moved.append(replace(one, by_seed=one.by_seed[:, :steps] + added))
-    hits = [one.outcome == "fail" for one in findings(moved, noise)]
-    return bool(hits) and sum(hits) > 0.5 * len(hits)
+        faulty_T = exponents(faulty[slope.key], widths)[0]
+        steps = len(faulty_T) - 1
+        if slope.window[1] < steps:
+            difference_T = faulty_T[:steps] - slope.by_seed[0, :steps]
+            shifted.append(replace(slope, by_seed=slope.by_seed[:, :steps] + difference_T))
+    failed = [finding.outcome == "fail" for finding in judge(shifted, noise)]
+    return bool(failed) and sum(failed) > 0.5 * len(failed)

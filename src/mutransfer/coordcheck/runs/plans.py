@@ -22,14 +22,11 @@ from mutransfer.coordcheck.runs.optimizers import (
 from mutransfer.coordcheck.runs.probes import LAYERS
 from mutransfer.errors import RoleError
 from mutransfer.parametrize import make_plan
-from mutransfer.parametrize.model.axes import growing_axes, raw_parameters, read_axes
+from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
+from mutransfer.parametrize.model.build import build_model, temporary_seed
 from mutransfer.parametrize.model.multipliers import own_multipliers
-from mutransfer.parametrize.model.shapes import (
-    built,
-    parameters_of,
-    same_names,
-    untouched_randomness,
-)
+from mutransfer.parametrize.model.roles import infer_roles
+from mutransfer.parametrize.model.shapes import check_same_names, parameters_by_name
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 from mutransfer.rules.power import ONE
@@ -91,7 +88,7 @@ def plans_of(
         try:
             own = as_they_are(example_inputs, held_by)
         except RoleError:
-            inputs = called_with(built(build, widths[0]), run)
+            inputs = called_with(build_model(build, widths[0]), run)
             if example_inputs is not None or not inputs:
                 raise
             own = as_they_are(inputs, held_by)
@@ -109,7 +106,9 @@ def plans_of(
             form=form,
         )
 
-    rules = rules_of(optimizer, lr, lambda: built(build, base), lambda: plan_at(base, UNKNOWN))
+    rules = rules_of(
+        optimizer, lr, lambda: build_model(build, base), lambda: plan_at(base, UNKNOWN)
+    )
     applied = {width: plan_at(width, rules) for width in widths}
     judged = applied[widths[-1]]
     comparable = None
@@ -125,7 +124,7 @@ def called_with(model: nn.Module, run: Callable[[nn.Module], object]) -> object:
     handle = model.register_forward_pre_hook(
         lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
     )
-    with untouched_randomness(0), torch.no_grad(), suppress(Exception):
+    with temporary_seed(0), torch.no_grad(), suppress(Exception):
         run(model)  # one that fails will be told of when it is trained
     handle.remove()
     args, kwargs = calls[0] if calls else ((), {})
@@ -154,10 +153,10 @@ def own_plan(
         held_by: From the smallest model to its parameters' optimizers.
     """
     at_widths = (widths[0], widths[1], widths[-1])
-    with untouched_randomness(0):
-        models = {width: built(build, width) for width in at_widths}
-        owned = {width: parameters_of(model) for width, model in models.items()}
-        same_names(owned)
+    with temporary_seed(0):
+        models = {width: build_model(build, width) for width in at_widths}
+        owned = {width: parameters_by_name(model) for width, model in models.items()}
+        check_same_names(owned)
         base, probe, target = owned.values()
         seen = Seen()
         if example_inputs is not None:
@@ -166,7 +165,7 @@ def own_plan(
             seen = watched(first_two, growing, raw_parameters(base), example_inputs)
         smallest = models[at_widths[0]]
         names = held_by(smallest)
-    axes = read_axes(base, probe, target, roles, seen)
+    axes = infer_roles(base, probe, target, roles, seen)
     ratio = Fraction(at_widths[1], at_widths[0])
     # The scale of attention is judged where it is, and put into no weight.
     multipliers = own_multipliers(seen, axes, get_parametrization("sp"), ratio)

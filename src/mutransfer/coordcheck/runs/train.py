@@ -25,7 +25,7 @@ from mutransfer.coordcheck.runs.optimizers import (
 from mutransfer.coordcheck.runs.probes import Key, Kinds, Probes
 from mutransfer.errors import ModelError, MutransferError
 from mutransfer.parametrize import apply
-from mutransfer.parametrize.model.shapes import built
+from mutransfer.parametrize.model.build import build_model
 from mutransfer.rules import Plan
 
 # Shape legend: W widths, S seeds, T steps (the fresh model first).
@@ -118,7 +118,7 @@ def joined(some: Mapping[Key, Floats], more: Mapping[Key, Floats]) -> dict[Key, 
 
 def _ready(setting: Setting, width: int) -> nn.Module:
     """Build a model, and apply its plan if there is one."""
-    model = built(setting.build, width).to(setting.device)
+    model = build_model(setting.build, width).to(setting.device)
     return model if setting.plans is None else apply(model, setting.plans[width])
 
 

@@ -1,1 +1,1 @@
-"""Data of the lab: text as memory-mapped tokens; a batch is a function of seed and step."""
+"""Data of the lab: text as memory-mapped tokens, and batches that follow from seed and step."""

@@ -1,4 +1,4 @@
-"""This file is batches: training ones as a function of seed and step, held-out ones fixed."""
+"""Batches: training ones as a function of seed and step, held-out ones fixed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ HELD_OUT_BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatches:
-    """Batches of random windows; the batch of a step depends on seed and step only.
+    """Batches of random windows that depend on seed and step only.
 
     Args:
-        tokens: The training part of a text.
+        tokens: Training part of a text.
         batch: Windows per batch.
-        context: Tokens that a model sees at once.
-        seed: Chooses the order; equal for all widths and rates of a seed.
+        context: Tokens of one sequence.
+        seed: Seed of the order, which does not depend on width or rate.
 
     Example:
         >>> batches = TrainingBatches(np.arange(99, dtype=np.uint8), batch=2, context=4, seed=0)
@@ -39,11 +39,11 @@ class TrainingBatches:
     seed: int
 
     def __post_init__(self) -> None:
-        _long_enough(self.tokens, self.context, "training")
+        _check_length(self.tokens, self.context, "training")
 
     def at(self, step: int) -> Bytes:
-        """Give the windows of a step, of shape BW."""
-        # Raw bits: numpy keeps them alike in all versions, the draws of a Generator it does not.
+        """Return the windows of a step, of shape BW."""
+        # Raw bits are the same in every version of numpy; the draws of a Generator may change.
         bits_B = np.random.Philox(key=[self.seed, step]).random_raw(self.batch)
         starts_B = (bits_B % np.uint64(len(self.tokens) - self.context)).astype(np.int64)
         return windows(self.tokens, starts_B, self.context)
@@ -54,18 +54,18 @@ class HeldOut:
     """Evenly spaced windows of held-out text, the same for every trial.
 
     Args:
-        tokens: The held-out part of a text.
-        context: Tokens that a model sees at once.
+        tokens: Held-out part of a text.
+        context: Tokens of one sequence.
     """
 
     tokens: Bytes
     context: int
 
     def __post_init__(self) -> None:
-        _long_enough(self.tokens, self.context, "held-out")
+        _check_length(self.tokens, self.context, "held-out")
 
     def __iter__(self) -> Iterator[Bytes]:
-        """Give batches of windows, of shape BW."""
+        """Yield batches of windows, of shape BW."""
         last = len(self.tokens) - self.context - 1
         starts = np.linspace(0, last, NUM_HELD_OUT).astype(np.int64)
         for starts_B in starts.reshape(-1, HELD_OUT_BATCH):
@@ -73,16 +73,16 @@ class HeldOut:
 
 
 def windows(tokens: Bytes, starts_B: NDArray[np.int64], context: int) -> Bytes:
-    """Cut windows of context + 1 tokens, of shape BW."""
+    """Return windows of context + 1 tokens, of shape BW."""
     tokens_BW: Bytes = tokens[starts_B[:, None] + np.arange(context + 1)]
     return tokens_BW
 
 
-def _long_enough(tokens: Bytes, context: int, part: str) -> None:
-    """Refuse a text without a single window."""
+def _check_length(tokens: Bytes, context: int, part: str) -> None:
+    """Raise for a text without a single window."""
     if len(tokens) <= context:
         raise DataError(
             f"the {part} part of the text has {len(tokens)} bytes, a window needs {context + 1}",
             why="a batch is made of windows of context + 1 bytes; 1 document in 20 is held out",
-            fix="give more text: two files, or one of 32 kB, or a smaller context in [lab]",
+            fix="use more text: two files, or one of 32 kB, or a smaller context in [lab]",
         )

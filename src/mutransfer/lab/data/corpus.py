@@ -1,4 +1,4 @@
-"""This file is where text comes from: the embedded corpus, or the user's file or folder."""
+"""Documents of a text, the embedded corpus or the user's own, and the hash that identifies it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from typing import IO
 
 from mutransfer.errors import DataError
 
-# Content hash of the shipped text, so that resuming a sweep need not unpack it.
+# Content hash of the shipped text, so that resuming a sweep does not unpack it.
 EMBEDDED_HASH = "cc24a5794d592a6c335a7eadf401686006b4033d766b1e97a08b62ef8d125730"
 PIECE_BYTES = 2**14
 WHOLE_BYTES = 2**20  # a larger file of a folder is cut, so that it may be larger than memory
-NUL_IS_BINARY = 2**13
+NUL_IS_BINARY = 2**13  # bytes at a file's start in which a zero byte means that it is not text
 
 Document = tuple[str, bytes]
 
 
 def corpus_hash(source: str | None) -> str:
-    """Give the sha256 of a text's documents, which is part of a trial's identity.
+    """Return the sha256 of a text's documents, which is part of a trial's identity.
 
     Args:
-        source: A file or folder, or None for the embedded corpus. What else is installed on
-            the machine never matters: the same study names the same trials everywhere.
+        source: A file or folder, or None for the embedded corpus. Nothing else on the machine
+            matters, so the same study has the same trials everywhere.
 
     Raises:
         DataError: The text cannot be read.
     """
-    return EMBEDDED_HASH if source is None else hashed(documents(source))
+    return EMBEDDED_HASH if source is None else hash_documents(documents(source))
 
 
-def hashed(texts: Iterator[Document]) -> str:
-    """Hash documents with their names, which decide what is held out."""
+def hash_documents(texts: Iterator[Document]) -> str:
+    """Return the hash of documents and of their names, which decide what is held out."""
     digest = hashlib.sha256()
     for name, text in texts:
         digest.update(f"{name}\n{len(text)}\n".encode(errors="surrogateescape"))
@@ -44,12 +44,11 @@ def hashed(texts: Iterator[Document]) -> str:
 
 
 def documents(source: str | None) -> Iterator[Document]:
-    """Give the documents of a text, in an order that does not depend on the machine.
+    """Yield the documents of a text, in an order that does not depend on the machine.
 
     The embedded corpus has one per address, a folder one per file, and a single file, like a
-    file above 1 MiB in a folder, one per 16 kB, so that it too has a held-out part. Hidden and
-    binary files in a folder are skipped. Any other bytes are text: tokens are bytes, so no
-    encoding is assumed.
+    file above 1 MiB in a folder, one per 16 kB, so that it has a held-out part. Hidden and
+    binary files in a folder are skipped. Tokens are bytes, so no encoding is assumed.
 
     Raises:
         DataError: There is nothing to read.
@@ -74,7 +73,7 @@ def documents(source: str | None) -> Iterator[Document]:
 
 
 def is_held_out(name: str) -> bool:
-    """Tell whether a document is held out: about 1 in 20, by the hash of its name.
+    """Return whether a document is held out: about 1 in 20, by the hash of its name.
 
     Example:
         >>> sum(is_held_out(f"speech-{k}") for k in range(1000))
@@ -84,13 +83,13 @@ def is_held_out(name: str) -> bool:
 
 
 def rank(name: str) -> int:
-    """Give a document a fixed random number."""
+    """Return the fixed random number of a document."""
     digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big")
 
 
 def _embedded() -> Iterator[Document]:
-    """Unpack the shipped addresses."""
+    """Yield the shipped addresses."""
     packed = (files("mutransfer.lab.data") / "texts" / "addresses.jsonl.xz").read_bytes()
     for line in lzma.decompress(packed).decode().splitlines():
         entry = json.loads(line)
@@ -98,8 +97,8 @@ def _embedded() -> Iterator[Document]:
 
 
 def _folder(folder: Path) -> Iterator[Document]:
-    """Read a folder's text files."""
-    found = False
+    """Yield the text files of a folder."""
+    is_empty = True
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         if any(part.startswith(".") for part in parts) or not path.is_file():
@@ -108,21 +107,21 @@ def _folder(folder: Path) -> Iterator[Document]:
             start = file.peek(NUL_IS_BINARY)[:NUL_IS_BINARY]
             if not start or b"\0" in start:
                 continue
-            found = True
+            is_empty = False
             if path.stat().st_size > WHOLE_BYTES:
                 yield from _pieces("/".join(parts), file, path=path)
             else:
                 yield "/".join(parts), file.read()
-    if not found:
+    if is_empty:
         raise DataError(
             f"{folder} holds no text file",
             why="trials are trained on this text",
-            fix="set text in [lab] to a folder with text files, hidden and binary ones aside",
+            fix="set text in [lab] to a folder with text files; hidden and binary ones are skipped",
         )
 
 
 def _pieces(name: str, file: IO[bytes], *, path: Path) -> Iterator[Document]:
-    """Cut a file into pieces that end with a line; a single file's own name does not matter."""
+    """Yield pieces of a file that end with a line. A text of one file has no name of its own."""
     number = 0
     while piece := file.read(PIECE_BYTES):
         if number == 0 and b"\0" in piece[:NUL_IS_BINARY]:

@@ -1,1 +1,1 @@
-"""What is inferred from a user's model: shapes, axes, layers, init, multipliers."""
+"""Facts about a user's model: shapes, growing axes, roles, init and forward multipliers."""

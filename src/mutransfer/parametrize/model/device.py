@@ -1,4 +1,4 @@
-"""This file is where a model can be put: a device, checked before anything is trained."""
+"""The device on which models are trained, checked for availability."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import torch
 from mutransfer.errors import ModelError
 
 
-def checked_device(name: str, *, fix: str = "set device = 'cpu' in [lab]") -> torch.device:
-    """Refuse a device that is not there, before anything is trained."""
+def available_device(name: str, *, fix: str = "set device = 'cpu' in [lab]") -> torch.device:
+    """Return a device by name, or raise before anything is trained if it is not available."""
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # the meta device exists, but holds nothing
+        torch.zeros(1, device=device).item()  # fails on the meta device, which stores no numbers
     except (RuntimeError, AssertionError) as problem:
         raise ModelError(
             f"no device '{name}': {str(problem).splitlines()[0]}",
-            why="models were to be trained there",
+            why="models would be trained on this device",
             fix=fix,
         ) from None
     return device

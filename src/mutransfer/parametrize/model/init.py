@@ -1,4 +1,4 @@
-"""This file is measuring how a model's author scales the initialization, by building it."""
+"""The author's init: how the RMS of every parameter scales with width, measured over builds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import torch
 from torch import nn
 
 from mutransfer.errors import InitError
-from mutransfer.parametrize.model.axes import Axes
-from mutransfer.parametrize.model.shapes import Build, built, untouched_randomness
+from mutransfer.parametrize.model.build import Build, build_model, temporary_seed
+from mutransfer.parametrize.model.roles import ParameterRole
 from mutransfer.rules.plan import OwnInit, unwrapped
 
-FEWEST_BUILDS = 8  # of a model that is cheap to build, and of a tensor of few entries
-MANY_ENTRIES = 2**9  # of which the spread is known well enough to believe the error from it
-CHUNK = 2**17  # entries that stay in the cache in double precision: 30 times faster than a pass
-MOST_BUILDS = 200
-# Small models are built more often, up to this many entries in all [assumed: about a second].
+MIN_BUILDS = 8  # of a model that is cheap to build, and of a tensor of few entries
+MAX_BUILDS = 200
+RELIABLE_DRAWS = 2**9  # entries whose spread gives a reliable standard error [assumed]
+CHUNK = 2**17  # entries that fit the cache in double precision: 30 times faster [measured]
+# Small models are built more often, up to this many entries in all [assumed: about a second]: a
+# readout's bias of one entry needs more than 64 draws to tell exponent 0 from 1/2.
 CHEAP_ENTRIES = 2**26
 # An exponent is settled once the next half step is so many times less likely. Of 4500 simulated
 # biases in torch's own init, 4 were settled wrongly; one of 3 entries took 23 builds on average,
@@ -40,14 +41,14 @@ class Moments:
     latest: float = -1.0
 
     def add(self, tensor: torch.Tensor) -> None:
-        """Pool one more build."""
+        """Pool the tensor of one more build."""
         mean = fourth = 0.0
         for part in torch.split(tensor.detach().flatten(), CHUNK) if self.size else ():
             square = part.double().square()
             mean += float(square.sum()) / self.size
             fourth += float(square.dot(square)) / self.size
         self.builds += 1
-        # A factory that seeds itself gives the same draw again, which is no new evidence.
+        # A factory that seeds itself repeats its draw, which is no new evidence.
         self.distinct += mean != self.latest
         self.latest = mean
         self.second += (mean - self.second) / self.builds
@@ -59,13 +60,13 @@ class Moments:
         return math.sqrt(self.second)
 
     @property
-    def telling(self) -> bool:
-        """Whether its error can be believed: many entries, entries of one size, or many builds."""
-        many = self.builds >= FEWEST_BUILDS or self.size * self.distinct >= MANY_ENTRIES
+    def has_reliable_error(self) -> bool:
+        """Whether the error is reliable: many entries or builds, or several equal entries."""
+        many = self.builds >= MIN_BUILDS or self.size * self.distinct >= RELIABLE_DRAWS
         return many or (self.size > 1 and self.error(self.size) < 1e-6)
 
     def error(self, size: int, draws: int = 1) -> float:
-        """Relative standard error of an RMS over `draws` tensors of `size` entries."""
+        """Return the relative standard error of an RMS over `draws` tensors of `size` entries."""
         if self.second == 0:
             return 0.0
         spread = max(self.fourth / self.second**2 - 1, 0.0)
@@ -75,74 +76,60 @@ class Moments:
 Pool = dict[str, Moments]
 
 
-def measured_init(
+def measure_init(
     build: Build,
-    drawn: Mapping[int, Pool],
-    axes: Mapping[str, Axes],
+    pools: Mapping[int, Pool],
+    roles: Mapping[str, ParameterRole],
     target_sizes: Mapping[str, int],
 ) -> dict[str, OwnInit]:
-    """Measure each parameter's RMS at base and probe width, and read the exponent off.
+    """Measure each parameter's RMS at base and probe width, and the exponent between them.
 
-    Builds the model 8 to 200 times at each width (a small one more often, a large one without
-    small tensors once), until it is beyond doubt which multiple of 1/2 every exponent is. That
-    one is accepted within 5 standard errors + 0.02.
+    The nearest multiple of 1/2 is accepted within 5 standard errors + 0.02.
 
     Args:
         build: The user's factory.
-        drawn: Moments of a first model by width, the base's and the probe's.
-        axes: Roles and ratios.
-        target_sizes: Entries of each parameter at the target.
+        pools: Moments of a first model, by width: the base's, then the probe's; more are added.
+        roles: Roles and ratios.
+        target_sizes: Number of entries of each parameter at the target.
 
     Raises:
-        InitError: An init that is no power of width.
+        InitError: An init is not a power of width.
     """
-    widths, pools = list(drawn), list(drawn.values())
-    unsettled = set(axes)
-    per_build = sum(moments.size for pool in pools for moments in pool.values())
-    for builds in itertools.count(1):
-        if builds >= FEWEST_BUILDS or builds * per_build > CHEAP_ENTRIES:
-            told = {n for n in unsettled if all(pool[n].telling for pool in pools)}
-            unsettled -= {n for n in told if _settled(*_exponent(n, axes[n], pools))}
-            if builds >= MOST_BUILDS and builds * per_build > CHEAP_ENTRIES:
-                break
-            same = all(pool[n].distinct == 1 for pool in pools for n in unsettled)
-            if not unsettled or (builds > 1 and same):
-                break  # nothing is left, or what is left is the same in every build
-        for width, pool in drawn.items():
-            with untouched_randomness(builds):
-                pooled(built(build, width), pool, unsettled)
+    unsettled = _build_until_settled(build, pools, roles)
+    base = next(iter(pools.values()))
     rejected: list[str] = []
-    found = {}
-    for name, ax in axes.items():
-        value, error = _exponent(name, ax, pools)
+    inits = {}
+    for name, role in roles.items():
+        value, error = _exponent(name, role, list(pools.values()))
         nearest = Fraction(round(2 * value), 2)
         if abs(value - nearest) > 5 * error + 0.02 or name in unsettled:
             rejected.append(f"'{name}' ∝ ratio^{value:.3f} ± {error:.3f}")
-        own = pools[0][name]
-        found[name] = OwnInit(
-            rms=own.rms * float(ax.init_ratio) ** float(nearest),
+        own = base[name]
+        inits[name] = OwnInit(
+            rms=own.rms * float(role.init_ratio) ** float(nearest),
             error=math.hypot(own.error(target_sizes[name]), own.error(own.size, own.distinct)),
             exponent=nearest,
-            ratio=ax.init_ratio,
+            ratio=role.init_ratio,
         )
     if rejected:
+        first, second = pools
         advice = (
             "initialise with std = c or c / fan_in**0.5; if the ± is large, compare widths "
-            f"further apart: make_plan(..., probe={8 * widths[0]})"
+            f"further apart: make_plan(..., probe={8 * first})"
         )
-        if all(moments.distinct == 1 for pool in pools for moments in pool.values()):
-            advice = "take torch.manual_seed out of build: every build draws the same numbers"
+        if all(moments.distinct == 1 for pool in pools.values() for moments in pool.values()):
+            advice = "remove torch.manual_seed from build: every build draws the same numbers"
         raise InitError(
-            f"the init between widths {widths[0]} and {widths[1]} is not clearly a power "
+            f"the init between widths {first} and {second} is not clearly a power "
             f"0, 1/2, 1 ... of width: {'; '.join(rejected[:4])}",
-            why="the plan supplies what your init lacks, so it must know how your init scales",
+            why="the plan corrects your init, so it must know how your init scales with width",
             fix=advice,
         )
-    return found
+    return inits
 
 
-def pooled(model: nn.Module, pool: Pool, names: Set[str] | None = None) -> Pool:
-    """Add one fresh model's parameters to a pool, or some of them."""
+def add_to_pool(model: nn.Module, pool: Pool, names: Set[str] | None = None) -> Pool:
+    """Add the parameters of a fresh model, or some of them, to a pool, and return it."""
     for wrapped, parameter in model.named_parameters():
         name = unwrapped(wrapped)
         if names is None or name in names:
@@ -150,33 +137,58 @@ def pooled(model: nn.Module, pool: Pool, names: Set[str] | None = None) -> Pool:
     return pool
 
 
-def _settled(value: float, error: float) -> bool:
-    """Tell whether the second nearest multiple of 1/2 is beyond doubt the wrong one.
+def _build_until_settled(
+    build: Build, pools: Mapping[int, Pool], roles: Mapping[str, ParameterRole]
+) -> set[str]:
+    """Build models at both widths until every exponent is settled; return those that are not.
 
-    The odds of the nearest are exp(((1/2 - off)² - off²) / (2 error²)) to 1, for a normal error.
+    A model is built 8 to 200 times, a small one more often, and a large one whose tensors all
+    have many entries once.
+    """
+    unsettled, both = set(roles), list(pools.values())
+    entries = sum(moments.size for pool in both for moments in pool.values())
+    for builds in itertools.count(1):
+        is_cheap = builds * entries <= CHEAP_ENTRIES
+        if builds >= MIN_BUILDS or not is_cheap:
+            reliable = {n for n in unsettled if all(p[n].has_reliable_error for p in both)}
+            unsettled -= {n for n in reliable if _is_settled(*_exponent(n, roles[n], both))}
+            if not unsettled or (builds >= MAX_BUILDS and not is_cheap):
+                break
+            if builds > 1 and all(pool[n].distinct == 1 for pool in both for n in unsettled):
+                break  # more builds would repeat the same draw
+        for width, pool in pools.items():
+            with temporary_seed(builds):
+                add_to_pool(build_model(build, width), pool, unsettled)
+    return unsettled
+
+
+def _is_settled(value: float, error: float) -> bool:
+    """Return whether the nearest multiple of 1/2 is `ODDS` times as likely as the second nearest.
+
+    The odds are exp(((1/2 - off)² - off²) / (2 error²)) to 1, for a normal error.
     """
     off = abs(value - round(2 * value) / 2)
     return 0.25 - off >= 2 * math.log(ODDS) * error**2
 
 
-def _exponent(name: str, ax: Axes, pools: Sequence[Pool]) -> tuple[float, float]:
-    """Give the measured exponent of one parameter and its standard error."""
+def _exponent(name: str, role: ParameterRole, pools: Sequence[Pool]) -> tuple[float, float]:
+    """Return the measured exponent of one parameter and its standard error."""
     base, probe = pools[0][name], pools[1][name]
     zeros = (base.second == 0) + (probe.second == 0)
-    if zeros == 2 or ax.init_ratio == ax.init_probe == 1:
+    if zeros == 2 or role.init_ratio == role.init_probe == 1:
         return 0.0, 0.0
     if zeros == 1:
         raise InitError(
             f"'{name}' starts at zero at one width and not at another",
-            why="the plan supplies what your init lacks, so it must know how your init scales",
+            why="the plan corrects your init, so it must know how your init scales with width",
             fix="initialise it the same way at every width",
         )
-    if ax.init_probe == 1:
+    if role.init_probe == 1:
         raise InitError(
             f"'{name}' grows from base to target but not from base to probe",
             why="how its init scales is measured between base and probe",
             fix="choose a probe width at which it differs: make_plan(..., probe=WIDTH)",
         )
-    octaves = math.log2(ax.init_probe)
+    octaves = math.log2(role.init_probe)
     error = math.hypot(*(m.error(m.size, m.distinct) for m in (base, probe))) / math.log(2)
     return math.log2(probe.rms / base.rms) / octaves, error / abs(octaves)

@@ -1,4 +1,4 @@
-"""This file is the layers that plans know: where fan-in and fan-out stand in their weights."""
+"""Known layers: where fan-in and fan-out stand in their weights, and which tensors are vectors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.rnn import RNNCellBase
 from torch.nn.utils.parametrize import ParametrizationList
 
-from mutransfer.parametrize.model.shapes import Owned
+from mutransfer.parametrize.model.shapes import ParameterInfo
 
-# The first that fits: class, the attribute's name, and how its weight is laid out. What follows
-# the two sides is a kernel. A transposed convolution is stored the other way round.
-WEIGHTS: tuple[tuple[type[nn.Module], str, str], ...] = (
+# Class, pattern of the attribute's name, and layout of the weight; further axes are a kernel.
+# The first match counts: a transposed convolution is a _ConvNd too, and has the other layout.
+WEIGHT_LAYOUTS: tuple[tuple[type[nn.Module], str, str], ...] = (
     (nn.Linear, "weight", "out in"),
     (nn.Embedding, "weight", "in out"),
     (nn.EmbeddingBag, "weight", "in out"),
@@ -31,20 +31,20 @@ ELEMENTWISE = (
     nn.GroupNorm,
     nn.PReLU,
     nn.modules.batchnorm._NormBase,
-    ParametrizationList,  # the norms that weight_norm takes apart
+    ParametrizationList,  # holds the norms that `weight_norm` splits off
 )
 
 
-def fans(weight: Owned) -> tuple[int, int] | None:
-    """Give a weight's fan-in and fan-out; None if its owner is no layer that we know.
+def fans(weight: ParameterInfo) -> tuple[int, int] | None:
+    """Return a weight's fan-in and fan-out, or None if its owner is not a known layer.
 
-    A channel of a grouped convolution sees the channels of its group only, so that a depthwise
-    one has a fan-in that does not grow.
+    A channel of a grouped convolution sees only the channels of its group, so the fan-in of a
+    depthwise convolution does not grow.
 
     Example:
-        >>> fans(Owned("w", (64, 3, 5, 5), "", nn.Conv2d, "weight"))
+        >>> fans(ParameterInfo("w", (64, 3, 5, 5), "", nn.Conv2d, "weight"))
         (75, 64)
-        >>> fans(Owned("w", (64, 1, 5), "", nn.ConvTranspose1d, "weight", groups=64))
+        >>> fans(ParameterInfo("w", (64, 1, 5), "", nn.ConvTranspose1d, "weight", groups=64))
         (5, 64)
     """
     shape, stored = weight.shape, layout(weight)
@@ -56,31 +56,29 @@ def fans(weight: Owned) -> tuple[int, int] | None:
     return shape[0] // weight.groups * kernel, shape[1] * weight.groups
 
 
-def layout(weight: Owned) -> str | None:
-    """Tell how a weight is stored: 'out in' or 'in out'; None if its owner is not known.
+def layout(weight: ParameterInfo) -> str | None:
+    """Return how a weight is stored, 'out in' or 'in out', or None if its owner is not known.
 
     Example:
-        >>> layout(Owned("w", (64, 3), "", nn.Linear, "weight"))
+        >>> layout(ParameterInfo("w", (64, 3), "", nn.Linear, "weight"))
         'out in'
     """
-    known = next((how for kind, name, how in WEIGHTS if _fits(weight, kind, name)), None)
-    return "in out" if known is None and _is_transposed_linear(weight) else known
+    for kind, pattern, stored in WEIGHT_LAYOUTS:
+        if issubclass(weight.kind, kind) and re.fullmatch(pattern, weight.attribute):
+            return stored
+    is_weight = weight.attribute == "weight" and len(weight.shape) == 2
+    return "in out" if is_weight and _is_transposed_linear(weight.kind) else None
 
 
-def is_elementwise(parameter: Owned) -> bool:
-    """Tell what its owner adds to, or multiplies with, each channel: biases, and norms' gains."""
+def is_elementwise(parameter: ParameterInfo) -> bool:
+    """Return whether the owner applies the parameter to each channel: biases and norm gains."""
     if issubclass(parameter.kind, ELEMENTWISE):
         return True
-    known = any(issubclass(parameter.kind, kind) for kind, _, _ in WEIGHTS)
-    known = known or parameter.kind.__name__ == "Conv1D"
-    return known and BIASES.fullmatch(parameter.attribute) is not None
+    is_known = any(issubclass(parameter.kind, kind) for kind, _, _ in WEIGHT_LAYOUTS)
+    is_known = is_known or _is_transposed_linear(parameter.kind)
+    return is_known and BIASES.fullmatch(parameter.attribute) is not None
 
 
-def _fits(weight: Owned, kind: type[nn.Module], name: str) -> bool:
-    return issubclass(weight.kind, kind) and re.fullmatch(name, weight.attribute) is not None
-
-
-def _is_transposed_linear(weight: Owned) -> bool:
-    """Tell Hugging Face's Conv1D of GPT-2, a linear layer stored as (in, out)."""
-    named = weight.kind.__name__ == "Conv1D" and not issubclass(weight.kind, _ConvNd)
-    return named and weight.attribute == "weight" and len(weight.shape) == 2
+def _is_transposed_linear(kind: type[nn.Module]) -> bool:
+    """Return whether a class is Hugging Face's `Conv1D`, a linear layer stored as (in, out)."""
+    return kind.__name__ == "Conv1D" and not issubclass(kind, _ConvNd)

@@ -1,4 +1,4 @@
-"""This file is the multipliers that a model's author has in the forward pass, as powers."""
+"""The author's own forward multipliers, as powers of a parameter's fan-in or fan-out."""
 
 from __future__ import annotations
 
@@ -7,59 +7,61 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from mutransfer.errors import ModelError
-from mutransfer.parametrize.model.axes import Axes
-from mutransfer.parametrize.model.shapes import Owned
+from mutransfer.parametrize.model.roles import ParameterRole
+from mutransfer.parametrize.model.shapes import ParameterInfo
 from mutransfer.rules.plan import SINGLE_RATE
 from mutransfer.rules.power import ONE, Power
 from mutransfer.rules.tables import Parametrization
 from mutransfer.tracing import Seen
 
-NEAR_A_HALF = 0.1  # how far off a measured power may be [assumed]
+EXPONENT_TOLERANCE = 0.1  # of a measured exponent from a multiple of 1/2 [assumed]
 
 
-def is_tied(parameter: Owned, seen: Seen) -> bool:
-    """Tell a table that embeds and reads out: two layers share it, or a forward pass showed it."""
-    use = seen.use(parameter.name)
+def is_tied(parameter: ParameterInfo, trace: Seen) -> bool:
+    """Return whether a table embeds and reads out: by its owners, or in a forward pass."""
+    use = trace.use(parameter.name)
     return bool(parameter.readouts) or (use is not None and bool(use.rows and use.contracted))
 
 
 def own_multipliers(
-    seen: Seen, axes: Mapping[str, Axes], table: Parametrization, probe: Fraction
+    trace: Seen, roles: Mapping[str, ParameterRole], table: Parametrization, probe: Fraction
 ) -> dict[str, tuple[Power, Power]]:
-    """Give the author's own forward multiplier of each parameter, and that of it as a readout.
+    """Return the author's multiplier of each parameter, and its multiplier as a readout.
 
     Args:
-        seen: What forward passes showed.
-        axes: Roles and ratios.
-        table: Whose rule the attention scale is to follow.
-        probe: The probe's width over the base's.
+        trace: Traced forward passes.
+        roles: Roles and ratios.
+        table: Parametrization whose rule the attention scale is to follow.
+        probe: Probe width over base width.
 
     Raises:
-        ModelError: A multiplier that is no power 0, 1/2, 1 ... of a growing axis.
+        ModelError: A multiplier is not a power 0, 1/2, 1 ... of a growing axis.
     """
-    stays = table.name in SINGLE_RATE
-    wanted = seen.multipliers if stays else seen.wanted(table.attention)
-    found = {}
-    for name, ax in axes.items():
-        kinds = [kind for kind in ("lookup", "product", "applied") if (name, kind) in wanted]
-        first = wanted[name, kinds[0]] if kinds else 0.0
-        behind = wanted.get((name, "product"), 0.0)
-        found[name] = _power(name, first, ax, probe), _power(name, behind, ax, probe)
-    return found
+    keeps_scale = table.name in SINGLE_RATE
+    exponents = trace.multipliers if keeps_scale else trace.wanted(table.attention)
+    multipliers = {}
+    for name, role in roles.items():
+        # A table that is also a readout has one multiplier per use: its own is the lookup's.
+        kinds = [kind for kind in ("lookup", "product", "applied") if (name, kind) in exponents]
+        own = exponents[name, kinds[0]] if kinds else 0.0
+        readout = exponents.get((name, "product"), 0.0)
+        multipliers[name] = _power(name, own, role, probe), _power(name, readout, role, probe)
+    return multipliers
 
 
-def _power(name: str, exponent: float, ax: Axes, probe: Fraction) -> Power:
-    """Write a power of width as one of fan-in, or of fan-out where fan-in does not grow."""
-    if ax.fan_probe == 1:
-        return ONE  # nothing of it grows: there is no ratio that a rule could use
-    value = exponent * math.log(probe) / math.log(ax.fan_probe)
+def _power(name: str, exponent: float, role: ParameterRole, probe: Fraction) -> Power:
+    """Convert a power of width to one of fan-in, or of fan-out where fan-in does not grow."""
+    if role.fan_probe == 1:
+        return ONE  # nothing about it grows, so there is no ratio that a rule could use
+    value = exponent * math.log(probe) / math.log(role.fan_probe)
     nearest = Fraction(round(2 * value), 2)
-    if abs(value - nearest) > NEAR_A_HALF:
+    if abs(value - nearest) > EXPONENT_TOLERANCE:
         raise ModelError(
-            f"the forward multipliers of '{name}' grow as ratio^{value:.3f}, which is no "
+            f"the forward multipliers of '{name}' grow as ratio^{value:.3f}, which is not a "
             "power 0, 1/2, 1 ...",
-            why="the rule supplies what your multiplier lacks, so it must know how that scales",
-            fix="multiply by a power of width: x * width**-0.5; and build width from few sizes",
+            why="the plan corrects your multiplier, so it must know how it scales with width",
+            fix="multiply by a power of width, as in x * width**-0.5, and make every size "
+            "proportional to width",
         )
-    grows_in = ax.r_in != 1 or ax.r_layer != 1
-    return Power(fan_in=nearest) if grows_in else Power(fan_out=nearest)
+    fan_in_grows = role.r_in != 1 or role.r_layer != 1
+    return Power(fan_in=nearest) if fan_in_grows else Power(fan_out=nearest)

@@ -34,9 +34,9 @@ class LabRun:
         The embedded text and the CPU always exist, so they need no check, which would load torch.
         """
         if self.text is not None or self.device != "cpu":
-            from mutransfer.lab.trial import check_possible
+            from mutransfer.lab.trial import check_device_and_text
 
-            check_possible(spec, text=self.text, device=self.device)
+            check_device_and_text(spec, text=self.text, device=self.device)
 
 
 def same_training(spec: TrialSpec) -> str:

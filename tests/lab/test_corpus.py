@@ -1,4 +1,4 @@
-"""Where text comes from, what identifies it, and what of it is held out."""
+"""Documents of a text, the hash that identifies it, and which documents are held out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from pathlib import Path
 import pytest
 
 from mutransfer.errors import DataError
-from mutransfer.lab.data.corpus import EMBEDDED_HASH, corpus_hash, documents, hashed, is_held_out
+from mutransfer.lab.data.corpus import (
+    EMBEDDED_HASH,
+    corpus_hash,
+    documents,
+    hash_documents,
+    is_held_out,
+)
 
 LINES = b"".join(b"line %d of a text that is long enough to be cut\n" % k for k in range(4000))
 
@@ -37,11 +43,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_embedded_text_is_the_one_its_frozen_hash_names() -> None:
-    assert hashed(documents(None)) == EMBEDDED_HASH == corpus_hash(None)
+    assert hash_documents(documents(None)) == EMBEDDED_HASH == corpus_hash(None)
 
 
 def test_the_embedded_text_is_whole_addresses_in_the_order_of_years() -> None:
-    """ORACLE: the archive itself, read without our reader."""
+    """ORACLE: the archive itself, parsed without our reader."""
     packed = files("mutransfer.lab.data").joinpath("texts/addresses.jsonl.xz").read_bytes()
     entries = [json.loads(line) for line in lzma.decompress(packed).split(b"\n")[:-1]]
     assert list(documents(None)) == [(e["name"], e["text"].encode()) for e in entries]
@@ -67,8 +73,10 @@ def test_hashing_needs_neither_torch_nor_a_training_run(tmp_path: Path) -> None:
         "import sys; from mutransfer.lab.data.corpus import corpus_hash; corpus_hash(None);"
         f"corpus_hash({str(tmp_path)!r}); print([m for m in sys.modules if m == 'torch'])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "[]"
 
 
 def test_a_file_is_cut_into_documents_that_lose_nothing(tmp_path: Path) -> None:
@@ -86,7 +94,7 @@ def test_a_file_without_lines_is_cut_too(tmp_path: Path) -> None:
     assert max(map(len, pieces)) <= 2**15
 
 
-def test_a_folder_gives_its_text_files_and_skips_hidden_and_binary_ones(folder: Path) -> None:
+def test_a_folder_has_its_text_files_without_hidden_and_binary_ones(folder: Path) -> None:
     """Bytes are bytes: text that is not UTF-8 is text."""
     assert list(documents(str(folder))) == [
         ("b.txt", b"beta\n"),
@@ -112,7 +120,7 @@ def test_a_large_file_in_a_folder_is_cut_so_that_memory_does_not_matter(tmp_path
     assert max(map(len, texts.values())) <= 2**15
 
 
-def test_the_hash_follows_content_and_not_where_it_lies(folder: Path, tmp_path: Path) -> None:
+def test_the_hash_depends_on_content_and_not_on_location(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_bytes(LINES)
     (tmp_path / "two.txt").write_bytes(LINES)
     assert corpus_hash(str(tmp_path / "one.txt")) == corpus_hash(str(tmp_path / "two.txt"))
@@ -130,8 +138,10 @@ def test_the_hash_follows_content_and_not_where_it_lies(folder: Path, tmp_path: 
 
 
 def test_text_cannot_move_between_documents_unnoticed() -> None:
-    assert hashed(iter([("a", b"xy"), ("b", b"z")])) != hashed(iter([("a", b"x"), ("b", b"yz")]))
-    assert hashed(iter([("a", b"x")])) != hashed(iter([("a", b"x"), ("b", b"")]))
+    assert hash_documents(iter([("a", b"xy"), ("b", b"z")])) != hash_documents(
+        iter([("a", b"x"), ("b", b"yz")])
+    )
+    assert hash_documents(iter([("a", b"x")])) != hash_documents(iter([("a", b"x"), ("b", b"")]))
 
 
 def test_names_decide_what_is_held_out() -> None:
@@ -170,7 +180,8 @@ def test_a_folder_without_text_is_named(tmp_path: Path) -> None:
     assert refused(tmp_path / "texts") == (
         f"{tmp_path}/texts holds no text file\n"
         "  why: trials are trained on this text\n"
-        "  fix: set text in [lab] to a folder with text files, hidden and binary ones aside"
+        "  fix: set text in [lab] to a folder with text files; hidden and binary ones are "
+        "skipped"
     )
 
 
@@ -186,7 +197,7 @@ def test_a_binary_file_is_named(tmp_path: Path) -> None:
 def test_a_text_without_permission_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error is planted, because who runs the tests may be allowed to read anything."""
+    """The error is simulated, because the user of the tests may be root."""
 
     def forbidden(self: Path, *args: object) -> Iterator[bytes]:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))

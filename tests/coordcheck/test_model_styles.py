@@ -1,11 +1,11 @@
-"""Models as people write them are checked, whatever their layers, outputs and batches are."""
+"""Models in many styles are checked, whatever their layers, outputs and batches are."""
 
 from dataclasses import dataclass
 
 import pytest
 import torch
 import torch.nn.functional as F
-from check_models import BASE, LR, blamed, checked, mlp, points
+from check_models import BASE, LR, checked, diagnosed_faults, mlp, points
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -14,7 +14,7 @@ from mutransfer.rules import Role
 
 
 class Twice(nn.Module):
-    """Calls its hidden layer twice."""
+    """A model that calls its hidden layer twice."""
 
     def __init__(self, width: int, recompute: bool = False) -> None:
         super().__init__()
@@ -32,22 +32,22 @@ class Twice(nn.Module):
 
 
 @dataclass
-class Answer:
-    """What some libraries return."""
+class Output:
+    """An output as some libraries return it."""
 
     logits: torch.Tensor
     hidden: None = None
 
 
 class Wrapped(nn.Module):
-    """Takes keywords, returns a dataclass."""
+    """A model that takes keyword arguments and returns a dataclass."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = mlp(width)
 
-    def forward(self, *, inputs: torch.Tensor) -> Answer:
-        return Answer(self.body(inputs))
+    def forward(self, *, inputs: torch.Tensor) -> Output:
+        return Output(self.body(inputs))
 
 
 def frozen(width: int) -> nn.Module:
@@ -70,9 +70,9 @@ def test_a_layer_that_is_called_twice_is_checked():
 
 @pytest.mark.slow
 def test_activation_checkpointing_changes_nothing():
-    """What runs again in the backward pass is not measured twice."""
-    plain, again = checked(Twice), checked(lambda width: Twice(width, recompute=True))
-    assert [one.slope for one in again.findings] == [one.slope for one in plain.findings]
+    """Layers that run again in the backward pass are not measured twice."""
+    plain, recomputed = checked(Twice), checked(lambda width: Twice(width, recompute=True))
+    assert [f.slope for f in recomputed.findings] == [f.slope for f in plain.findings]
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_a_frozen_layer_is_left_out():
 
 
 @pytest.mark.slow
-def test_batches_of_keywords_and_outputs_in_dataclasses_are_read():
+def test_batches_may_be_dicts_and_outputs_dataclasses():
     x, y = points()
 
     def loss(model, batch):
@@ -103,7 +103,7 @@ def test_a_correct_mlp_passes_in_bfloat16():
 
 @pytest.mark.slow
 def test_a_readout_that_starts_at_zero_is_no_fault():
-    """Hidden layers move from the second step on only: the first is not judged."""
+    """Hidden layers move from the second step on, so the first is not judged."""
     check = checked(zero_readout, steps=6)
     assert not check.failures, str(check)
     assert check.passed or check.reasons
@@ -111,22 +111,22 @@ def test_a_readout_that_starts_at_zero_is_no_fault():
 
 
 @pytest.mark.slow
-def test_a_compiled_model_is_run_as_it_is_written():
-    """A probe inside of a compiled graph would not be called."""
+def test_a_compiled_model_is_run_eagerly():
+    """A hook inside a compiled graph would not be called."""
     plain = checked(seeds=2)
     compiled = checked(lambda width: torch.compile(mlp(width)), seeds=2)
     assert [f.slope for f in compiled.findings] == [f.slope for f in plain.findings]
 
 
-def test_seeds_can_be_named():
-    """The first two of three seeds are the same runs; others are other runs."""
-    named, first = checked(seeds=[0, 1]), checked(seeds=2)
-    assert [f.slope for f in named.findings] == [f.slope for f in first.findings]
-    assert checked(seeds=[5, 6]).findings != first.findings
-    assert named.settings["seeds"] == 2
+def test_seeds_can_be_listed():
+    """A number of seeds means the first ones; other seeds are other runs."""
+    listed, counted = checked(seeds=[0, 1]), checked(seeds=2)
+    assert [f.slope for f in listed.findings] == [f.slope for f in counted.findings]
+    assert checked(seeds=[5, 6]).findings != counted.findings
+    assert listed.settings["seeds"] == 2
 
 
-def test_a_batch_goes_where_the_models_are():
+def test_a_batch_is_moved_to_the_device_of_the_models():
     x = torch.zeros(2)
     batch = moved({"x": x, "more": [x, (x, "name")], "n": 3}, "meta")
     assert batch["x"].is_meta
@@ -136,10 +136,10 @@ def test_a_batch_goes_where_the_models_are():
     assert not x.is_meta
 
 
-# --- a model in another style: einsum, a raw table, positions that are learned, growing heads ---
+# --- another style: einsum, a shared table, learned positions, growing heads ---
 
 
-class Stranger(nn.Module):
+class EinsumGPT(nn.Module):
     """A GPT with four heads that grow, attention by einsum, and a table used at both ends."""
 
     def __init__(self, width: int, power: float = 1.0, readout: float = 1.0) -> None:
@@ -167,7 +167,7 @@ class Stranger(nn.Module):
         return self.norms[2](x) @ self.wte.weight.t() * self.multiplier
 
 
-def strangers_adamw(model: nn.Module, power: float = 1.0) -> torch.optim.Optimizer:
+def hand_written_adamw(model: nn.Module, power: float = 1.0) -> torch.optim.Optimizer:
     """Divide the rate of hidden matrices by width."""
     matrices = {"w_qkv.weight", "w_o.weight", "fc1.weight", "fc2.weight"}
     named = dict(model.named_parameters())
@@ -182,21 +182,21 @@ def strangers_adamw(model: nn.Module, power: float = 1.0) -> torch.optim.Optimiz
 
 
 def text() -> torch.Tensor:
-    drawn = torch.Generator().manual_seed(3)
-    follows = torch.randint(0, 64, (64,), generator=drawn)
-    rows = [torch.randint(0, 64, (8,), generator=drawn)]
+    generator = torch.Generator().manual_seed(3)
+    successor = torch.randint(0, 64, (64,), generator=generator)
+    rows = [torch.randint(0, 64, (8,), generator=generator)]
     for _ in range(20):
-        rows.append(follows[rows[-1]])
+        rows.append(successor[rows[-1]])
     return torch.stack(rows, dim=1)
 
 
-def of_the_next(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+def next_token_loss(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("scale", "rate", "readout", "blame"),
+    ("scale", "rate", "readout", "faults"),
     [
         (1.0, 1.0, 1.0, []),
         (0.5, 1.0, 1.0, [("attention scale", "", 0.5)]),
@@ -205,32 +205,32 @@ def of_the_next(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
         (1.0, 1.0, 1.5, [("multiplier", "output", -0.5)]),
     ],
 )
-def test_a_strangers_own_implementation_is_judged(scale, rate, readout, blame):
-    """A table that the readout shares has no layer there: the gradient behind it tells."""
+def test_the_broken_rule_of_a_hand_written_gpt_is_named(scale, rate, readout, faults):
+    """A readout that shares the table is no layer, so the gradient behind it is judged."""
     check = checked(
-        lambda width: Stranger(width, power=scale, readout=readout),
+        lambda width: EinsumGPT(width, power=scale, readout=readout),
         batch=text(),
-        loss=of_the_next,
+        loss=next_token_loss,
         parametrization=None,
-        optimizer=lambda model: strangers_adamw(model, rate),
+        optimizer=lambda model: hand_written_adamw(model, rate),
         form="table-8",
         steps=8,
     )
-    assert blamed(check) == blame, str(check)
-    assert check.outcome == ("fail" if blame else "pass"), str(check)
+    assert diagnosed_faults(check) == faults, str(check)
+    assert check.outcome == ("fail" if faults else "pass"), str(check)
 
 
-# --- weight decay: told, never decided ---
+# --- weight decay: noted, never decided ---
 
 
-@pytest.mark.parametrize(("power", "told"), [(1.0, []), (0.0, [("decay", "hidden", -1.0)])])
-def test_decay_that_fades_with_width_is_noted(power, told):
-    """Rate times decay is what a step removes; the rate of hidden matrices falls with width."""
+@pytest.mark.parametrize(("power", "expected"), [(1.0, []), (0.0, [("decay", "hidden", -1.0)])])
+def test_decay_that_weakens_with_width_is_noted(power, expected):
+    """A step removes rate times decay, and the rate of hidden matrices falls with width."""
 
     def adamw(model):
         m = model[2].in_features / BASE
         slow = [model[2].weight, model[4].weight, model[6].weight]
-        rest = [p for p in model.parameters() if not any(p is one for one in slow)]
+        rest = [p for p in model.parameters() if not any(p is matrix for matrix in slow)]
         groups = [
             {"params": slow, "lr": LR["adamw"] / m, "weight_decay": 0.1 * m**power},
             {"params": rest, "lr": LR["adamw"], "weight_decay": 0.1},
@@ -245,6 +245,6 @@ def test_decay_that_fades_with_width_is_noted(power, told):
 
     check = checked(build, parametrization=None, optimizer=adamw)
     assert check.outcome == "pass", str(check)
-    notes = [(one.fault, one.role, one.power) for one in check.notes if one.role == "hidden"]
-    assert notes == told
-    assert ("note, decay" in str(check)) == bool(told)
+    notes = [(d.fault, d.role, d.power) for d in check.notes if d.role == "hidden"]
+    assert notes == expected
+    assert ("note, decay" in str(check)) == bool(expected)

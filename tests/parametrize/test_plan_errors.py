@@ -1,4 +1,4 @@
-"""What a plan does not handle is refused in three lines, never guessed."""
+"""Errors of plans: every model or setting that is not supported, and its three-line message."""
 
 import pytest
 import torch
@@ -15,30 +15,31 @@ def apply_twice() -> None:
     apply(apply(mlp(64), plan), plan)
 
 
-REFUSALS = {
-    "meta": (
+ERRORS = {
+    "meta device": (
         lambda: make_plan(lambda width: nn.Linear(8, width, device="meta"), base=16, target=64),
-        "ModelError: build(16) gives a model on the meta device, which has no weights\n"
-        "  why: your own init is measured, and the model is run\n"
-        "  fix: build it for real: width is small here; at the target make_plan asks for meta",
+        "ModelError: build(16) returned a model on the meta device, which has no weights\n"
+        "  why: your init is measured, and the model is run, at small widths\n"
+        "  fix: create tensors without naming a device; make_plan itself selects the meta device "
+        "where it needs no weights",
     ),
-    "raw": (
+    "raw parameter": (
         lambda: make_plan(Raw, base=16, target=64),
-        "RoleError: cannot tell the role of 'gain': a raw parameter (Raw, shape (16,) at the "
+        "RoleError: the role of 'gain' is undetermined: a raw parameter (Raw, shape (16,) at the "
         "base)\n"
         "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
         "  fix: example_inputs=x, what the model is called with, shows it; or "
-        "roles={'gain': Role.VECTOR} (VECTOR where it is applied, OUTPUT or BOTTLENECK where it is "
-        "summed over)",
+        "roles={'gain': Role.VECTOR} (VECTOR if it is applied elementwise, OUTPUT or BOTTLENECK if "
+        "it is summed over)",
     ),
     "two readouts": (
         lambda: make_plan(Router, base=16, target=64),
-        "RoleError: cannot tell which is the readout: 'router.weight', 'head.weight' map a "
-        "growing axis to a fixed one\n"
+        "RoleError: the readout is undetermined: 'router.weight', 'head.weight' map a growing "
+        "axis to a fixed one\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
-        "  fix: example_inputs=x, what the model is called with, shows it; or say it: "
-        "roles={'router.weight': Role.BOTTLENECK} where other weights come behind, Role.OUTPUT for "
-        "every head",
+        "  fix: pass example_inputs=x, the inputs of the model; or set the role: "
+        "roles={'router.weight': Role.BOTTLENECK} if other weights follow, Role.OUTPUT for every "
+        "head",
     ),
     "a head behind a bottleneck": (
         lambda: make_plan(
@@ -46,18 +47,17 @@ REFUSALS = {
             base=16,
             target=128,
         ),
-        "RoleError: cannot tell which is the readout: '1.weight' map a growing axis to a fixed "
-        "one, and '2.weight' comes behind\n"
+        "RoleError: the readout is undetermined: '1.weight' map a growing axis to a fixed one, "
+        "and '2.weight' follows\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
-        "  fix: example_inputs=x, what the model is called with, shows it; or say it: "
-        "roles={'1.weight': Role.BOTTLENECK} where other weights come behind, Role.OUTPUT for "
-        "every head",
+        "  fix: pass example_inputs=x, the inputs of the model; or set the role: "
+        "roles={'1.weight': Role.BOTTLENECK} if other weights follow, Role.OUTPUT for every head",
     ),
     "nothing grows": (
         lambda: make_plan(lambda w: nn.Linear(4, 4), base=16, target=64),
         "RoleError: no parameter grows with width: 'weight', 'bias' keep their shapes\n"
-        "  why: a role is read from the axes that grow\n"
-        "  fix: let build(width) use its width",
+        "  why: roles are inferred from the axes that grow\n"
+        "  fix: make build(width) use its width",
     ),
     "a model, not a function": (
         lambda: make_plan(mlp(16), base=16, target=64),
@@ -86,10 +86,10 @@ REFUSALS = {
         "  why: parameters are matched by name across widths\n"
         "  fix: let width change shapes only, not the number or the names of layers",
     ),
-    "lazy": (
+    "lazy layer": (
         lambda: make_plan(lazy, base=16, target=64),
         "ModelError: '0.weight' is lazy and has no shape yet\n"
-        "  why: a role is read from shapes\n"
+        "  why: roles are inferred from shapes\n"
         "  fix: run the model once inside build, or use nn.Linear(in, out)",
     ),
     "factory fails": (
@@ -108,7 +108,7 @@ REFUSALS = {
     "no width": (
         lambda: make_plan(mlp, base=16, target={"width": 64}),
         "ModelError: target={'width': 64} is not a width\n"
-        "  why: only the width scales so far: a whole number of channels\n"
+        "  why: only width scales in this version: a whole number of channels\n"
         "  fix: write target=256",
     ),
     "wrong model": (
@@ -116,11 +116,11 @@ REFUSALS = {
         "CoverageError: plan and model disagree on '0.weight ((32, 12), planned (64, 12))', "
         "'0.bias ((32,), planned (64,))', '2.weight ((32, 32), planned (64, 64))', "
         "'2.bias ((32,), planned (64,))', '4.weight ((7, 32), planned (7, 64))'\n"
-        "  why: a parameter without its rule would train at the wrong rate, silently\n"
-        "  fix: make the plan from this very model: make_plan(build, base=16, target=64), "
+        "  why: a parameter without its rule would silently train at the wrong rate\n"
+        "  fix: make the plan from this model: make_plan(build, base=16, target=64), "
         "then apply it to build(64)",
     ),
-    "twice": (
+    "applied twice": (
         apply_twice,
         "InitError: a plan was applied to this model before\n"
         "  why: a second rescaling would square every factor\n"
@@ -156,12 +156,12 @@ def pruned(width: int) -> nn.Module:
 
 def quantised(width: int) -> nn.Module:
     model = mlp(width)
-    whole = model[2].weight.detach().to(torch.int8)
-    model[2].weight = nn.Parameter(whole, requires_grad=False)
+    integers = model[2].weight.detach().to(torch.int8)
+    model[2].weight = nn.Parameter(integers, requires_grad=False)
     return model
 
 
-def around(function, layer: int):
+def with_parametrization(function, layer: int):
     def build(width: int) -> nn.Module:
         model = mlp(width)
         function(model[layer])
@@ -170,60 +170,63 @@ def around(function, layer: int):
     return build
 
 
-OF_PARAMETERS = (
-    "  why: a rule scales a weight, and such a function may undo it; of "
-    "torch.nn.utils.parametrizations only weight_norm is understood\n"
-    "  fix: torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight'), inside build"
+COMPUTED = (
+    "  why: such a function may undo the scale that a rule gives a weight; of "
+    "torch.nn.utils.parametrizations only weight_norm is supported\n"
+    "  fix: call torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') inside build"
 )
-PLAIN = (
-    "  why: a plan multiplies fresh weights by one number, and scales what trains them\n"
-    "  fix: build the model in float32 and dense; quantise it, or prune it, after training"
+DENSE = (
+    "  why: a plan rescales fresh weights and the settings of their optimizer\n"
+    "  fix: build the model in float32 and dense; quantise or prune it after training"
 )
-REFUSALS |= {
+ERRORS |= {
     "sparse": (
         lambda: make_plan(pruned, base=16, target=64),
-        f"ModelError: '2.weight' is sparse_coo: quantised and sparse weights have no plan\n{PLAIN}",
+        f"ModelError: '2.weight' is sparse_coo: quantised and sparse weights have no plan\n{DENSE}",
     ),
     "complex": (
         lambda: make_plan(
             lambda w: nn.Linear(w, w, bias=False, dtype=torch.complex64), base=16, target=64
         ),
         "ModelError: 'weight' is complex\n"
-        "  why: the rules and the optimizers' updates are those of real numbers\n"
-        "  fix: keep real and imaginary parts as two real parameters: torch.view_as_real(w)",
+        "  why: the rules and the optimizers' updates are defined for real numbers\n"
+        "  fix: store it as a real parameter, torch.view_as_real(w), and use "
+        "torch.view_as_complex in forward",
     ),
     "quantised": (
         lambda: make_plan(quantised, base=16, target=64),
-        f"ModelError: '2.weight' is int8: quantised and sparse weights have no plan\n{PLAIN}",
+        f"ModelError: '2.weight' is int8: quantised and sparse weights have no plan\n{DENSE}",
     ),
     "spectral norm": (
-        lambda: make_plan(around(parametrizations.spectral_norm, 2), base=16, target=64),
-        "ModelError: 'weight' of '2' is a function of its parameters: _SpectralNorm\n"
-        + OF_PARAMETERS,
+        lambda: make_plan(
+            with_parametrization(parametrizations.spectral_norm, 2), base=16, target=64
+        ),
+        "ModelError: 'weight' of '2' is computed from parameters by _SpectralNorm\n" + COMPUTED,
     ),
     "orthogonal": (
-        lambda: make_plan(around(parametrizations.orthogonal, 2), base=16, target=64),
-        "ModelError: 'weight' of '2' is a function of its parameters: _Orthogonal\n"
-        + OF_PARAMETERS,
+        lambda: make_plan(with_parametrization(parametrizations.orthogonal, 2), base=16, target=64),
+        "ModelError: 'weight' of '2' is computed from parameters by _Orthogonal\n" + COMPUTED,
     ),
     "a normed readout": (
-        lambda: make_plan(around(parametrizations.weight_norm, 4), base=16, target=64),
+        lambda: make_plan(
+            with_parametrization(parametrizations.weight_norm, 4), base=16, target=64
+        ),
         "RoleError: '4.parametrizations.weight.original1' is the readout, and weight_norm divides "
-        "its size out\n"
-        "  why: a readout's init must shrink with width, and no init of it would\n"
-        "  fix: torch.nn.utils.parametrize.remove_parametrizations(readout, 'weight'), inside "
+        "by its size\n"
+        "  why: the init of a readout must shrink with width, but weight_norm undoes any init\n"
+        "  fix: call torch.nn.utils.parametrize.remove_parametrizations(readout, 'weight') inside "
         "build",
     ),
 }
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_what_is_not_handled_is_refused_in_three_lines(case) -> None:
-    call, message = REFUSALS[case]
+@pytest.mark.parametrize("case", ERRORS)
+def test_what_is_not_supported_is_an_error_in_three_lines(case) -> None:
+    call, message = ERRORS[case]
     assert refused(call) == message
 
 
-def test_an_init_that_is_no_power_of_width_is_refused_with_its_number() -> None:
+def test_an_init_that_is_no_power_of_width_is_an_error_with_its_exponent() -> None:
     message = refused(lambda: make_plan(glorot, base=64, target=256))
     assert "the init between widths 64 and 128 is not clearly a power" in message
     assert "'2.weight' ∝ ratio^-0.2" in message

@@ -1,4 +1,4 @@
-"""Whatever the author's init is, after `apply` it scales as the rule says, or it is refused."""
+"""Any init of the author scales by the rule after `apply`, or is an error."""
 
 import math
 
@@ -12,7 +12,7 @@ from mutransfer.rules import Role
 
 BASE, TARGET, SIDE, DEPTH = 32, 256, 24, 12
 MATRICES = ("enter.weight", "hidden.weight", "router.weight", "head.weight")
-TOLD = {r"router\.weight": Role.BOTTLENECK, r"head\.weight": Role.OUTPUT}
+ROLES = {r"router\.weight": Role.BOTTLENECK, r"head\.weight": Role.OUTPUT}
 # Tensor Programs V, Table 3: how µP's init scales with width; a bottleneck's as a hidden weight's.
 RULE = {
     "enter.weight": 0.0,
@@ -72,8 +72,8 @@ def initialised(init, names=MATRICES):
     return build
 
 
-def sizes(build, width: int, plan=None) -> dict[str, float]:
-    """RMS of each parameter, pooled over 8 fresh models."""
+def rms_by_name(build, width: int, plan=None) -> dict[str, float]:
+    """Return the RMS of each parameter, pooled over 8 fresh models."""
     square: dict[str, float] = {}
     for seed in range(8):
         torch.manual_seed(seed)
@@ -90,16 +90,16 @@ def test_every_init_scales_as_the_rule_says(name) -> None:
     At 8 times the width the next half step is a factor 2.8 away.
     """
     build = initialised(INITS[name])
-    plan = make_plan(build, base=BASE, target=TARGET, roles=TOLD)
-    base, target = sizes(build, BASE), sizes(build, TARGET, plan)
-    found = {n: target[n] / base[n] for n in RULE}
-    assert found == pytest.approx({n: 8.0**power for n, power in RULE.items()}, rel=0.1)
+    plan = make_plan(build, base=BASE, target=TARGET, roles=ROLES)
+    base, target = rms_by_name(build, BASE), rms_by_name(build, TARGET, plan)
+    growth = {n: target[n] / base[n] for n in RULE}
+    assert growth == pytest.approx({n: 8.0**power for n, power in RULE.items()}, rel=0.1)
 
 
 @pytest.mark.parametrize("form", ["table-3", "table-8"])
-def test_zeros_stay_zeros_and_are_no_reason_to_refuse(form) -> None:
+def test_zeros_stay_zeros_and_are_no_error(form) -> None:
     build = initialised(nn.init.zeros_)
-    plan = make_plan(build, base=BASE, target=TARGET, roles=TOLD, form=form)
+    plan = make_plan(build, base=BASE, target=TARGET, roles=ROLES, form=form)
     assert {plan[name].init_factor for name in MATRICES} == {1.0}
     assert not apply(build(TARGET), plan).head.weight.any()
 
@@ -107,10 +107,12 @@ def test_zeros_stay_zeros_and_are_no_reason_to_refuse(form) -> None:
 def test_xavier_is_a_power_between_two_growing_sides_only() -> None:
     """With one fixed side of 24: sqrt((24 + 32) / (24 + 64)) is ratio^-0.326, which no rule has."""
     hidden_only = initialised(nn.init.xavier_normal_, names=("hidden.weight",))
-    plan = make_plan(hidden_only, base=BASE, target=TARGET, roles=TOLD)
+    plan = make_plan(hidden_only, base=BASE, target=TARGET, roles=ROLES)
     assert plan["hidden.weight"].init_factor == 1.0
     message = refused(
-        lambda: make_plan(initialised(nn.init.xavier_normal_), base=BASE, target=TARGET, roles=TOLD)
+        lambda: make_plan(
+            initialised(nn.init.xavier_normal_), base=BASE, target=TARGET, roles=ROLES
+        )
     )
     what, why, fix = message.split("\n")
     assert what.startswith(
@@ -121,23 +123,23 @@ def test_xavier_is_a_power_between_two_growing_sides_only() -> None:
     assert exponent == pytest.approx(math.log2(56 / 88) / 2, abs=0.05)
     assert "hidden.weight" not in what
     assert why == (
-        "  why: the plan supplies what your init lacks, so it must know how your init scales"
+        "  why: the plan corrects your init, so it must know how your init scales with width"
     )
     assert fix == (
         "  fix: initialise with std = c or c / fan_in**0.5; if the ± is large, compare widths "
         "further apart: make_plan(..., probe=256)"
     )
-    for typed in (INITS["normal"], INITS["kaiming fan_in"]):  # what the third line says
-        make_plan(initialised(typed), base=BASE, target=TARGET, roles=TOLD)
+    for init in (INITS["normal"], INITS["kaiming fan_in"]):  # what the fix suggests
+        make_plan(initialised(init), base=BASE, target=TARGET, roles=ROLES)
 
 
 def test_an_identity_stays_one_and_its_few_ones_need_a_wider_probe() -> None:
     """Ones are 1/width of the entries, so RMS ∝ width^-1/2, as µP has it for a hidden weight."""
     build = initialised(nn.init.eye_, names=("hidden.weight",))
-    message = refused(lambda: make_plan(build, base=BASE, target=TARGET, roles=TOLD))
+    message = refused(lambda: make_plan(build, base=BASE, target=TARGET, roles=ROLES))
     assert "'hidden.weight' ∝ ratio^-0.500 ± 0.1" in message
     assert message.endswith("make_plan(..., probe=256)")
-    plan = make_plan(build, base=BASE, target=TARGET, roles=TOLD, probe=256)
+    plan = make_plan(build, base=BASE, target=TARGET, roles=ROLES, probe=256)
     assert torch.equal(apply(build(TARGET), plan).hidden.weight, torch.eye(TARGET))
 
 
@@ -156,11 +158,11 @@ def test_a_readouts_bias_of_few_entries_is_measured(entries) -> None:
     """By default drawn with 1/sqrt(fan_in), a constant in µP: the root of 16 is missing."""
     plan = make_plan(headed(entries), base=256, target=4096)
     assert plan["2.bias"].init_factor == 4.0
-    drawn = headed(entries, lambda bias: nn.init.normal_(bias, std=0.02))
-    assert make_plan(drawn, base=256, target=4096)["2.bias"].init_factor == 1.0
+    redrawn = headed(entries, lambda bias: nn.init.normal_(bias, std=0.02))
+    assert make_plan(redrawn, base=256, target=4096)["2.bias"].init_factor == 1.0
 
 
-def test_one_draw_of_few_entries_is_no_evidence() -> None:
+def test_one_draw_of_few_entries_does_not_determine_an_exponent() -> None:
     """Negative control: a factory that seeds itself shows the same three numbers each time."""
 
     def build(width: int) -> nn.Module:
@@ -173,14 +175,14 @@ def test_one_draw_of_few_entries_is_no_evidence() -> None:
 def test_a_rescaled_weight_has_the_authors_distribution() -> None:
     """Shapes survive: a truncated weight is still cut at two of its own standard deviations."""
     build = initialised(INITS["truncated"])
-    plan = make_plan(build, base=BASE, target=TARGET, roles=TOLD)
+    plan = make_plan(build, base=BASE, target=TARGET, roles=ROLES)
     weight = apply(build(TARGET), plan).hidden.weight.detach()
     assert float(weight.abs().max()) <= 0.04 * 8**-0.5 * (1 + 1e-6)
     assert float(weight.std()) == pytest.approx(0.88 * 0.02 * 8**-0.5, rel=0.02)
 
 
-def test_an_init_that_is_not_measured_would_be_seen() -> None:
+def test_an_init_that_is_left_alone_does_not_scale_by_the_rule() -> None:
     """Negative control: torch's own readout init is not µP's."""
     plan = make_plan(mlp, base=BASE, target=TARGET, parametrization="none")
-    base, target = sizes(mlp, BASE), sizes(mlp, TARGET, plan)
+    base, target = rms_by_name(mlp, BASE), rms_by_name(mlp, TARGET, plan)
     assert target["4.weight"] / base["4.weight"] == pytest.approx(8**-0.5, rel=0.1)

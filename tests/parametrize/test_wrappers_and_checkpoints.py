@@ -1,4 +1,4 @@
-"""A plan survives what real training does to models: copies, wrappers, shards, checkpoints."""
+"""Applied plans survive copies, wrappers, compilation, shards and checkpoints."""
 
 import copy
 import io
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_identities import Network, trained
+from test_identities import Network, training_losses
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -39,8 +39,8 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model, fullgraph=True, backend="aot_eager")
 
 
-def assigned(model: nn.Module) -> nn.Module:
-    """New parameter objects: what was stored on the old ones would be gone."""
+def with_assigned_state(model: nn.Module) -> nn.Module:
+    """Replace the parameter objects, which loses whatever is stored on them."""
     model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
     return model
 
@@ -60,7 +60,7 @@ def pickled(model: nn.Module) -> nn.Module:
 
 
 def reloaded(model: nn.Module) -> nn.Module:
-    """A checkpoint as it should be: weights as data, the plan as text."""
+    """Load a checkpoint that holds weights as data and the plan as text."""
     buffer = io.BytesIO()
     plan = next(p for p in PLANS.values() if bool(hooks(model)) == (p.form == "table-8"))
     torch.save({"model": model.state_dict(), "plan": plan.to_json()}, buffer)
@@ -89,14 +89,14 @@ def recomputed(model: nn.Module):
     return lambda tokens_B: checkpoint(model, tokens_B, use_reentrant=False)
 
 
-MODULES = [copy.deepcopy, ema, compiled, assigned, checkpointed, pickled, reloaded]
+MODULES = [copy.deepcopy, ema, compiled, with_assigned_state, checkpointed, pickled, reloaded]
 CALLABLES = [functional, exported, recomputed]
 
 
 @pytest.mark.parametrize("form", PLANS)
 @pytest.mark.parametrize("survival", MODULES + CALLABLES)
-def test_what_was_applied_survives(survival, form) -> None:
-    """The logits are the same number for number, and so is each parameter's rate."""
+def test_an_applied_plan_survives(survival, form) -> None:
+    """The logits are bit-identical, and every parameter has the same rate."""
     plan = PLANS[form]
     model = apply(network(), plan)
     logits_BV = model(TOKENS_B)
@@ -107,11 +107,11 @@ def test_what_was_applied_survives(survival, form) -> None:
         assert [g["param_names"] for g in groups] == [
             g["param_names"] for g in param_groups(model, plan, lr=1.0)
         ]
-        owned = {id(p) for p in survivor.parameters()}
-        assert {id(p) for g in groups for p in g["params"]} == owned
+        ids = {id(p) for p in survivor.parameters()}
+        assert {id(p) for g in groups for p in g["params"]} == ids
 
 
-def test_code_compiled_for_a_plain_model_is_not_run_for_a_multiplied_one() -> None:
+def test_code_compiled_for_a_plain_model_does_not_run_a_model_with_multipliers() -> None:
     """torch.compile's default does just that, whether the hook is on another model or added."""
     with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):
         torch._dynamo.reset()
@@ -125,8 +125,8 @@ def test_code_compiled_for_a_plain_model_is_not_run_for_a_multiplied_one() -> No
         assert torch.equal(fast(TOKENS_B), other(TOKENS_B))
 
 
-def test_without_the_plan_beside_them_weights_mean_something_else() -> None:
-    """Negative control of what survives: the logits are others."""
+def test_weights_without_their_plan_give_other_logits() -> None:
+    """Negative control: a checkpoint without the plan loses its multipliers."""
     model = apply(network(), PLANS["table-8"])
     forgetful = Network(64)
     forgetful.load_state_dict(model.state_dict())
@@ -134,12 +134,14 @@ def test_without_the_plan_beside_them_weights_mean_something_else() -> None:
 
 
 @pytest.mark.parametrize("form", PLANS)
-@pytest.mark.parametrize("wrap", [compiled, checkpointed, assigned, nn.DataParallel, ema])
+@pytest.mark.parametrize(
+    "wrap", [compiled, checkpointed, with_assigned_state, nn.DataParallel, ema]
+)
 def test_applying_to_a_wrapped_model_is_the_same(wrap, form) -> None:
     expected = apply(network(), PLANS[form])
     wrapped = apply(wrap(network()), PLANS[form])
-    for one, two in zip(wrapped.parameters(), expected.parameters(), strict=True):
-        assert torch.equal(one, two)
+    pairs = zip(wrapped.parameters(), expected.parameters(), strict=True)
+    assert all(torch.equal(weight, other) for weight, other in pairs)
     assert torch.equal(wrapped(TOKENS_B), expected(TOKENS_B))
 
 
@@ -167,10 +169,9 @@ def test_a_model_from_the_meta_device_is_initialised_and_then_applied() -> None:
     for layer in model.children():  # in the order in which the constructor draws
         layer.reset_parameters()
     apply(model, PLANS["table-3"])
-    for one, two in zip(
-        model.parameters(), apply(network(), PLANS["table-3"]).parameters(), strict=True
-    ):
-        assert torch.equal(one, two)
+    expected = apply(network(), PLANS["table-3"])
+    pairs = zip(model.parameters(), expected.parameters(), strict=True)
+    assert all(torch.equal(weight, other) for weight, other in pairs)
 
 
 def session(plan: Plan, model: nn.Module):
@@ -182,7 +183,7 @@ def session(plan: Plan, model: nn.Module):
 def steps(model, optimizer, scheduler, count: int) -> list[float]:
     losses = []
     for _ in range(count):
-        losses += trained(model, optimizer, steps=1)
+        losses += training_losses(model, optimizer, steps=1)
         scheduler.step()
     return losses
 
@@ -201,27 +202,27 @@ def test_a_resumed_run_continues_bit_for_bit(form) -> None:
     expected = steps(model, optimizer, scheduler, 5)
 
     buffer.seek(0)
-    found = torch.load(buffer, weights_only=True)
-    plan = Plan.from_json(found["plan"])
+    state = torch.load(buffer, weights_only=True)
+    plan = Plan.from_json(state["plan"])
     resumed = apply(Network(plan.target), plan, init=False)
     optimizer, scheduler = session(plan, resumed)
     for part, name in ((resumed, "model"), (optimizer, "optimizer"), (scheduler, "scheduler")):
-        part.load_state_dict(found[name])
+        part.load_state_dict(state[name])
     assert steps(resumed, optimizer, scheduler, 5) == expected
 
 
-def test_a_state_of_another_width_without_factors_is_torchs_own_error() -> None:
-    """Under SP all factors are 1, so the guard sees nothing; the moments' shapes still differ."""
+def test_torch_itself_rejects_a_state_of_another_width_where_all_factors_are_one() -> None:
+    """Under SP the guard has nothing to compare, but the shapes of the moments differ."""
     states = {}
     for width in (32, 64):
         plan = make_plan(Network, base=16, target=width, parametrization="sp")
         optimizer = torch.optim.AdamW(param_groups(model := Network(width), plan, lr=0.1))
-        trained(model, optimizer, steps=1)
+        training_losses(model, optimizer, steps=1)
         states[width] = optimizer, model
     optimizer, model = states[64]
     optimizer.load_state_dict(states[32][0].state_dict())
     with pytest.raises(RuntimeError, match="size"):
-        trained(model, optimizer, steps=1)
+        training_losses(model, optimizer, steps=1)
 
 
 def test_the_users_own_objects_are_never_changed() -> None:
@@ -286,7 +287,7 @@ def test_another_process_loads_a_pickled_model(tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory) -> dict[str, dict]:
-    """What two processes found; one start for all the tests below."""
+    """Return the results of two processes, started once for all tests below."""
     folder = tmp_path_factory.mktemp("sharded")
     subprocess.run([sys.executable, HERE / "sharding.py", folder], check=True, timeout=280)
     return json.loads((folder / "facts.json").read_text())
@@ -296,7 +297,7 @@ def sharded(tmp_path_factory) -> dict[str, dict]:
 @pytest.mark.parametrize("form", PLANS)
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("way", ["fsdp", "ddp", "tensor parallel"])
-def test_sharded_training_is_the_unsharded_one(sharded, way, order, form) -> None:
+def test_sharded_training_equals_unsharded_training(sharded, way, order, form) -> None:
     """Applied before or after sharding: the same weights and, guarded, the same losses."""
     facts = sharded[f"{way}, applied {order}, {form}"]
     assert facts["weights equal"]

@@ -1,6 +1,6 @@
-"""How weights, gradients and updates grow with width, measured, against the rules' exponents.
+"""Measured exponents of weights, gradients and updates in width, against those of the rules.
 
-Gradients and update responses of an MLP in SP and µP stand in `test_plans.py`.
+`test_plans.py` has the gradients and update responses of an MLP in SP and µP.
 """
 
 import math
@@ -72,10 +72,10 @@ def slopes(build, batch, measure: Measure, seeds: int = 4, **settings: str) -> d
             model = apply(build(width), plan)
             for name, value in measure(model, plan, batch()).items():
                 square.setdefault(name, [0.0] * len(WIDTHS))[k] += value**2
-    return {name: fitted(values) / 2 for name, values in square.items() if min(values) > 0}
+    return {name: fitted_exponent(values) / 2 for name, values in square.items() if min(values) > 0}
 
 
-def fitted(values: list[float]) -> float:
+def fitted_exponent(values: list[float]) -> float:
     """Fit the exponent of values at `WIDTHS`."""
     x_W = torch.tensor(WIDTHS).double().log2()
     x_W = x_W - x_W.mean()
@@ -83,20 +83,20 @@ def fitted(values: list[float]) -> float:
 
 
 def gradient(model: nn.Module, plan: Plan, batch: tuple) -> dict[str, float]:
-    """RMS of each gradient at init."""
+    """Return the RMS of each gradient at init."""
     loss_of(model, batch).backward()
     return {n: float(p.grad.square().mean().sqrt()) for n, p in model.named_parameters()}
 
 
 def norm(weight: torch.Tensor) -> float:
-    """Largest singular value of a matrix."""
+    """Return the largest singular value of a matrix."""
     w = weight.detach().double()
     gram = w @ w.T if len(w) <= w.shape[1] else w.T @ w
     return float(torch.linalg.eigvalsh(gram)[-1]) ** 0.5
 
 
 def updates(lr: float, make: type[torch.optim.Optimizer], steps: int = 3) -> Measure:
-    """Spectral norm of each matrix's change after a few steps."""
+    """Return a measure of the spectral norm of each matrix's change after a few steps."""
 
     def measure(model: nn.Module, plan: Plan, batch: tuple) -> dict[str, float]:
         before = {n: p.detach().clone() for n, p in model.named_parameters() if p.dim() == 2}
@@ -110,7 +110,7 @@ def updates(lr: float, make: type[torch.optim.Optimizer], steps: int = 3) -> Mea
     return measure
 
 
-def near(expected: dict[str, float], tolerance: float) -> dict[str, object]:
+def approximately(expected: dict[str, float], tolerance: float) -> dict[str, object]:
     """Allow a tolerance to each exponent."""
     return {name: pytest.approx(value, abs=tolerance) for name, value in expected.items()}
 
@@ -119,51 +119,53 @@ def epsilons(build, **settings: str) -> dict[str, float]:
     """Fit the exponent of each parameter's epsilon factor against width."""
     plans = [make_plan(build, base=WIDTHS[0], target=width, **settings) for width in WIDTHS]
     names = [row.name for row in plans[0].rows]
-    return {name: fitted([plan[name].eps_factor for plan in plans]) for name in names}
+    return {name: fitted_exponent([plan[name].eps_factor for plan in plans]) for name in names}
 
 
 @pytest.mark.parametrize("form", ["table-3", "table-8"])
 @pytest.mark.parametrize("table", ["mup", "umup", "mfp", "ntk", "sp-full-align"])
 def test_gradients_shrink_as_each_tables_epsilon_does(table, form) -> None:
-    """Adam's epsilon stays inert if it scales as the gradient: biases too, a fixed one not.
+    """Adam's epsilon has no effect if it scales as the gradient, also for biases that grow.
 
     Widths 64 to 512; the largest deviation measured was 0.09.
     """
-    found = slopes(mlp, features, gradient, parametrization=table, form=form)
-    assert found == near(epsilons(mlp, parametrization=table, form=form), 0.15)
+    slopes_by_name = slopes(mlp, features, gradient, parametrization=table, form=form)
+    assert slopes_by_name == approximately(epsilons(mlp, parametrization=table, form=form), 0.15)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv", "decoder"])
-def test_gradients_of_other_models_shrink_so_too(name) -> None:
+def test_gradients_of_other_models_shrink_as_epsilon_does(name) -> None:
     """Largest deviations measured: 0.14 (conv, positive features on average), 0.08 (decoder)."""
     build, batch = MODELS[name]
-    found = slopes(build, batch, gradient)
-    assert found == near(epsilons(build), 0.2)
+    slopes_by_name = slopes(build, batch, gradient)
+    assert slopes_by_name == approximately(epsilons(build), 0.2)
     control = slopes(build, batch, gradient, parametrization="sp")
     matrices = [n for n, exponent in epsilons(build).items() if exponent == -1]
-    assert {n: control[n] for n in matrices} == near(dict.fromkeys(matrices, -0.5), 0.2)
+    assert {n: control[n] for n in matrices} == approximately(dict.fromkeys(matrices, -0.5), 0.2)
 
 
 # Std of a fresh weight, as an exponent of width: Tensor Programs V, Table 3.
 STDS = {"0.weight": 0.0, "2.weight": -0.5, "4.weight": -1.0}
 
 
-def test_norms_of_fresh_weights_are_those_of_random_matrices() -> None:
+def test_norms_of_fresh_weights_equal_those_of_random_matrices() -> None:
     """‖W‖ = std (√fan_in + √fan_out): in the limit √(fan_out/fan_in), at 64 to 512 not yet."""
-    found = slopes(mlp, features, lambda model, plan, batch: weight_norms(model))
+    slopes_by_name = slopes(mlp, features, lambda model, plan, batch: weight_norms(model))
     shapes = {width: {n: p.shape for n, p in mlp(width).named_parameters()} for width in WIDTHS}
     expected = {
-        name: fitted([w**power * sum(math.sqrt(side) for side in shapes[w][name]) for w in WIDTHS])
+        name: fitted_exponent(
+            [w**power * sum(math.sqrt(side) for side in shapes[w][name]) for w in WIDTHS]
+        )
         for name, power in STDS.items()
     }
-    assert found == near(expected, 0.05)
+    assert slopes_by_name == approximately(expected, 0.05)
     limits = {"0.weight": 0.5, "2.weight": 0.0, "4.weight": -0.5}
-    assert found == near(limits, 0.16)
+    assert slopes_by_name == approximately(limits, 0.16)
 
 
 def weight_norms(model: nn.Module) -> dict[str, float]:
-    """Spectral norm of each matrix."""
+    """Return the spectral norm of each matrix."""
     return {n: norm(p) for n, p in model.named_parameters() if p.dim() == 2}
 
 
@@ -181,24 +183,27 @@ def limit(name: str) -> float:
 def test_updates_of_an_mlp_have_the_norm_of_the_spectral_condition(optimizer) -> None:
     """In SP, one rate: RMS of a change n^0 for Adam, as the gradient's for SGD, times √(in·out)."""
     make, lr = OPTIMIZERS[optimizer]
-    found = slopes(mlp, features, updates(lr, make), seeds=8, optimizer=optimizer)
-    assert found == near({name: limit(name) for name in STDS}, 0.2)
+    slopes_by_name = slopes(mlp, features, updates(lr, make), seeds=8, optimizer=optimizer)
+    assert slopes_by_name == approximately({name: limit(name) for name in STDS}, 0.2)
     control = slopes(
         mlp, features, updates(lr, make), seeds=8, optimizer=optimizer, parametrization="sp"
     )
     expected = {"adam": (0.5, 1.0, 0.5), "sgd": (0.0, 0.5, 0.5)}[optimizer]
-    assert control == near(dict(zip(STDS, expected, strict=True)), 0.25)
+    assert control == approximately(dict(zip(STDS, expected, strict=True)), 0.25)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_updates_of_a_decoder_have_it_too(optimizer) -> None:
+def test_updates_of_a_decoder_have_the_norm_of_the_spectral_condition(optimizer) -> None:
     """Queries and keys learn through logits that vanish at init, so theirs come out smaller."""
     make, lr = OPTIMIZERS[optimizer]
-    found = slopes(decoder, text, updates(lr, make), optimizer=optimizer)
-    slow = {n: v for n, v in found.items() if n.endswith(("query.weight", "key.weight"))}
-    rest = {n: v for n, v in found.items() if n not in slow}
-    assert rest == near({name: limit(name) for name in rest}, 0.2)
-    assert slow == near(dict.fromkeys(slow, -0.2), 0.25)
+    slopes_by_name = slopes(decoder, text, updates(lr, make), optimizer=optimizer)
+    slow = {n: v for n, v in slopes_by_name.items() if n.endswith(("query.weight", "key.weight"))}
+    rest = {n: v for n, v in slopes_by_name.items() if n not in slow}
+    assert rest == approximately({name: limit(name) for name in rest}, 0.2)
+    assert slow == approximately(dict.fromkeys(slow, -0.2), 0.25)
     control = slopes(decoder, text, updates(lr, make), optimizer=optimizer, parametrization="sp")
-    assert min(control[name] - found[name] for name in found if limit(name) < 0.5) > 0.35
+    assert (
+        min(control[name] - slopes_by_name[name] for name in slopes_by_name if limit(name) < 0.5)
+        > 0.35
+    )

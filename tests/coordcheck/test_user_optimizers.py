@@ -1,10 +1,10 @@
-"""An optimizer is known by what it is: by name, by class, or by what a factory makes."""
+"""An optimizer is recognized by its name, by its class, or by what a factory returns."""
 
 from functools import partial
 
 import pytest
 import torch
-from check_models import BASE, WIDTHS, blamed, checked, mlp
+from check_models import BASE, WIDTHS, checked, diagnosed_faults, mlp
 from torch import nn
 
 from mutransfer.coordcheck.runs.optimizers import make_optimizers, names_of
@@ -13,15 +13,15 @@ MATRICES = ("2.weight", "4.weight")
 
 
 class FusedAdam(torch.optim.AdamW):
-    """Another library's name for a kin of AdamW."""
+    """A subclass of AdamW with a name of its own, as in other libraries."""
 
 
 class Muon(torch.optim.SGD):
-    """Another library's Muon: its shape factor is not torch's, and no rule knows it."""
+    """A Muon with another shape factor than torch's, for which there is no rule."""
 
 
 class Sideways(torch.optim.Optimizer):
-    """An optimizer that nobody knows: the sign of the gradient."""
+    """An unknown optimizer, which follows the sign of the gradient."""
 
     def __init__(self, params, lr=1e-3):
         super().__init__(params, {"lr": lr})
@@ -34,7 +34,7 @@ class Sideways(torch.optim.Optimizer):
 
 
 def muon_and_adamw(model, power=0.0, kind=torch.optim.Muon):
-    """Orthogonalise the hidden matrices; µP by hand for the rest."""
+    """Use Muon for the hidden matrices, and AdamW with hand-written µP for the rest."""
     named = dict(model.named_parameters())
     m = model[2].in_features / BASE
     rest = [p for name, p in named.items() if name not in (*MATRICES, "6.weight")]
@@ -63,12 +63,12 @@ def small_readout(width):
         (lambda model: Sideways(model.parameters()), "Sideways"),
     ],
 )
-def test_an_optimizer_is_known_by_its_class(kind, name) -> None:
+def test_an_optimizer_is_recognized_by_its_class(kind, name) -> None:
     model = mlp(BASE)
     assert names_of(make_optimizers(kind, 0.1, model, None), model)["2.weight"] == name
 
 
-def test_torchs_muon_is_known_by_its_factor_and_holds_matrices_only() -> None:
+def test_torchs_muon_is_recognized_by_its_shape_factor() -> None:
     model = mlp(BASE)
     matched = partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw")
     for kind, name in ((torch.optim.Muon, "muon"), (matched, "muon-match-rms")):
@@ -76,7 +76,7 @@ def test_torchs_muon_is_known_by_its_factor_and_holds_matrices_only() -> None:
         assert (held["2.weight"], held["6.weight"]) == (name, "adamw")
 
 
-def test_one_optimizer_that_is_muon_for_some_groups_is_told_apart() -> None:
+def test_the_groups_of_an_optimizer_that_combines_muon_and_adamw_are_distinguished() -> None:
     named = dict(mlp(BASE).named_parameters())
     groups = [
         {"params": [named["2.weight"]], "use_muon": True},
@@ -88,14 +88,14 @@ def test_one_optimizer_that_is_muon_for_some_groups_is_told_apart() -> None:
     assert names_of((Muon(groups, lr=1.0),), model) == {"2.weight": "Muon", "6.weight": "adamw"}
 
 
-def test_a_factory_of_groups_gets_the_rules_of_what_it_makes() -> None:
-    """Momentum by partial(SGD): with AdamW's rates its hidden layers would stop learning."""
+def test_a_factory_has_the_rules_of_the_optimizer_that_it_returns() -> None:
+    """With the factors of AdamW the hidden layers would stop learning under SGD."""
     check = checked(optimizer=partial(torch.optim.SGD, momentum=0.9), lr=0.05)
     assert check.outcome == "pass", str(check)
     assert check.settings["optimizer"] == "sgd"
 
 
-def test_an_unknown_class_is_named_and_treated_like_adamw() -> None:
+def test_an_unknown_class_is_reported_and_treated_like_adamw() -> None:
     check = checked(optimizer=Sideways, lr=2**-8)
     assert check.outcome == "pass", str(check)
     assert check.settings["optimizer"] == "Sideways"
@@ -113,27 +113,27 @@ def test_a_correct_plan_passes_under_muon(optimizer, lr) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("power", "blame"),
+    ("power", "faults"),
     [(0.0, []), (0.5, [("rate", "hidden", 0.5)]), (-0.5, [("rate", "hidden", -0.5)])],
 )
-def test_an_own_implementation_with_muon_is_judged(power, blame) -> None:
-    """Orthogonalised updates keep their size at a constant rate."""
+def test_an_own_implementation_with_muon_needs_a_constant_rate(power, faults) -> None:
+    """Orthogonalized updates keep their size at a constant rate."""
     own = {"parametrization": None, "optimizer": partial(muon_and_adamw, power=power)}
     check = checked(small_readout, **own)
-    assert blamed(check) == blame, str(check)
-    assert check.outcome == ("fail" if blame else "pass"), str(check)
+    assert diagnosed_faults(check) == faults, str(check)
+    assert check.outcome == ("fail" if faults else "pass"), str(check)
     assert check.settings["optimizer"] == "muon, adamw"
 
 
 @pytest.mark.slow
-def test_a_readout_at_muons_size_fails_under_muon() -> None:
-    """Negative control: an init as of SP shows whatever trains the matrices."""
+def test_the_readout_init_of_sp_fails_under_muon() -> None:
+    """Negative control: the init shows whatever optimizer trains the matrices."""
     own = {"parametrization": None, "optimizer": muon_and_adamw}
-    assert blamed(checked(mlp, **own)) == [("init", "output", 0.5)]
+    assert diagnosed_faults(checked(mlp, **own)) == [("init", "output", 0.5)]
 
 
-def test_the_rule_of_sgd_is_told_of_a_factorys_sgd() -> None:
-    """AdamW's rule would be 1/width; SGD's hidden rate does not change with width."""
+def test_a_factory_that_returns_sgd_is_compared_with_the_rule_of_sgd() -> None:
+    """SGD's hidden rate does not change with width; under AdamW 1/width would be right."""
 
     def sgd(model: nn.Module) -> torch.optim.Optimizer:
         m = model[2].in_features / BASE
@@ -141,12 +141,13 @@ def test_the_rule_of_sgd_is_told_of_a_factorys_sgd() -> None:
         vectors = [p for name, p in model.named_parameters() if name.endswith("bias")]
         rest = [model[0].weight, model[6].weight]
         groups = [
-            {"params": hidden, "lr": 0.1 / m},  # as under AdamW: wrong
+            {"params": hidden, "lr": 0.1 / m},  # wrong: the rule of AdamW
             {"params": vectors + rest[:1], "lr": 0.1 * m},
             {"params": rest[1:], "lr": 0.1 / m},
         ]
         return torch.optim.SGD(groups)
 
     check = checked(small_readout, parametrization=None, optimizer=sgd, widths=WIDTHS)
-    told = {(one.fault, one.role): one.text for one in check.diagnoses}
-    assert told["rate", "hidden"].endswith("its rate goes as width^-1, the rule as width^+0")
+    texts = {(d.fault, d.role): d.text for d in check.diagnoses}
+    hint = "its learning rate scales as width^-1, but the rule as width^+0"
+    assert texts["rate", "hidden"].endswith(hint)

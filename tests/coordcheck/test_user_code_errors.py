@@ -1,4 +1,4 @@
-"""What fails in the user's own code is told as the user's own, by Python and by the command."""
+"""Failures of the user's code are reported as such, by Python and by the command line."""
 
 import sys
 from functools import partial
@@ -104,7 +104,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_what_fails_is_told_in_three_lines(case):
+def test_a_failure_of_the_users_code_is_reported_in_three_lines(case):
     options, text = FAILURES[case]
     with pytest.raises(mt.MutransferError) as caught:
         checked(**options)
@@ -143,9 +143,9 @@ def backward_inside(model, batch):
 """
 LINES = {
     "check wrong:build --base 32 --widths 32,64,128 --batch wrong:loader": (
-        "ModelError: batch= is a list_iterator, which gives one batch after another\n"
-        "  why: every model takes every step on the same batch, so that sizes can be compared\n"
-        "  fix: batch=next(iter(loader))\n"
+        "ModelError: --batch is a list_iterator, which yields one batch after another\n"
+        "  why: sizes can be compared only if every step of every model uses the same batch\n"
+        "  fix: --batch MODULE:NAME, with NAME = next(iter(loader))\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --batch wrong:sized": (
         "UsageError: wrong:sized() raised TypeError: sized() missing 1 required positional "
@@ -154,9 +154,9 @@ LINES = {
         "  fix: make it callable without arguments; it returns the batch of loss(model, batch)\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --loss wrong:text": (
-        "ModelError: loss='loss' cannot be called\n"
+        "ModelError: --loss loss is not callable\n"
         "  why: the check calls loss(model, batch) at every step\n"
-        "  fix: pass a function: loss=lambda model, batch: "
+        "  fix: pass a function: --loss MODULE:NAME, with NAME = lambda model, batch: "
         "torch.nn.functional.cross_entropy(model(batch[0]), batch[1])\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --loss wrong:backward_inside": (
@@ -165,31 +165,35 @@ LINES = {
         "  fix: return the loss only\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:adam": (
-        "ModelError: optimizer= is an instance of Adam, which holds one model's parameters\n"
-        "  why: every width and seed trains a fresh model of its own\n"
-        "  fix: pass a factory: optimizer=lambda groups: torch.optim.Adam(groups)\n"
+        "ModelError: --optimizer is an instance of Adam, which holds one model's parameters\n"
+        "  why: every width and seed trains a model of its own\n"
+        "  fix: pass a factory: --optimizer MODULE:NAME, with NAME = lambda groups: "
+        "torch.optim.Adam(groups)\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:of_model": (
-        "ModelError: optimizer= raised AttributeError when called with parameter groups: "
-        "'list' object has no attribute 'parameters'\n"
-        "  why: the check takes a few steps with it\n"
-        "  fix: optimizer=lambda groups: torch.optim.AdamW(groups); the factory is called "
-        "with the model only with parametrization=None\n"
+        "ModelError: --optimizer raised AttributeError when called with parameter groups: "
+        "'list' object has no attribute 'parameters'
+"
+        "  why: the check takes a few steps with it
+"
+        "  fix: --optimizer MODULE:NAME, with NAME = lambda groups: torch.optim.AdamW(groups); "
+        "the factory is called with the model only with --parametrization none
+"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer torch.optim:LBFGS": (
-        "RuleError: optimizer=LBFGS needs a closure that computes the loss again\n"
-        "  why: the check takes one gradient for each step\n"
-        "  fix: optimizer='adamw', or another whose step() needs no argument\n"
+        "RuleError: LBFGS cannot be checked: its step() needs a closure that computes the loss\n"
+        "  why: the check computes one gradient per step\n"
+        "  fix: --optimizer adamw, or another whose step() needs no argument\n"
     ),
     "check wrong:build --base 32 --widths 0,64,128": (
-        "ModelError: widths=[0, 64, 128] is no list of positive whole numbers\n"
+        "ModelError: --widths 0,64,128 is not a list of positive whole numbers\n"
         "  why: a model is built at each of several widths\n"
-        "  fix: widths=[32, 64, 128, 256]\n"
+        "  fix: --widths 32,64,128,256\n"
     ),
     "check wrong:build --widths 32,64,128 --base 0": (
-        "ModelError: base=0 is not a width\n"
+        "ModelError: --base 0 is not a width\n"
         "  why: only the width scales so far: a whole number of channels\n"
-        "  fix: write base=256\n"
+        "  fix: write --base 256\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --steps 4.5": (
         "UsageError: invalid value for --steps: '4.5' is not a whole number\n"
@@ -198,11 +202,9 @@ LINES = {
     ),
     "check wrong:build --base 32 --widths 32,64,128 --lr adamw=0.1 --parametrization none "
     "--optimizer adamw": (
-        "RuleError: lr={'adamw': 0.1} gives rates by optimizer, where one optimizer holds "
-        "everything\n"
-        "  why: with parametrization=None no plan says which parameters each of them would "
-        "hold\n"
-        "  fix: lr=2**-6, or optimizer= a factory that makes several optimizers of a model\n"
+        "RuleError: --lr adamw=0.1 has rates by optimizer, but one optimizer holds all parameters\n"
+        "  why: with --parametrization none no plan assigns parameters to several optimizers\n"
+        "  fix: --lr 2^-6, or --optimizer a factory that makes several optimizers of a model\n"
     ),
 }
 
@@ -217,7 +219,7 @@ def _wrong(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("_wrong")
 @pytest.mark.parametrize("line", LINES)
-def test_the_command_says_the_same_and_never_that_it_is_our_bug(line, capsys):
+def test_the_command_line_reports_the_same_with_its_flags(line, capsys):
     with pytest.raises(SystemExit) as ended:
         main(line.split())
     assert (ended.value.code, *capsys.readouterr()) == (2, "", LINES[line])

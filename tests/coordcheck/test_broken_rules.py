@@ -1,9 +1,9 @@
-"""Broken rules are caught and named; correct ones pass."""
+"""Broken rules are detected and named; correct implementations pass."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from check_models import LR, blamed, broken, checked, role
+from check_models import LR, broken, checked, diagnosed_faults, of_role
 
 import mutransfer as mt
 from mutransfer.lab.decoder import Decoder
@@ -19,21 +19,21 @@ def test_a_correct_mlp_passes(optimizer):
     assert all(check.power.values())
 
 
-def test_a_correct_implementation_of_my_own_passes():
-    check = broken("lr_factor", role("none"), 1.0)
+def test_a_correct_own_implementation_passes():
+    check = broken("lr_factor", of_role("none"), 1.0)
     assert check.outcome == "pass", str(check)
-    assert not any(one.under_sp for one in check.findings)
+    assert not any(f.under_sp for f in check.findings)
 
 
-def test_sp_stands_beside_and_is_not_judged():
-    """What the hidden rate does under SP shows at once; its own check has nothing beside it."""
+def test_exponents_under_sp_are_reported_and_not_judged():
+    """The hidden rate of SP deviates at the first step."""
     hidden = [f for f in checked(seeds=2).findings if (f.quantity, f.role) == ("effect", "hidden")]
     assert all(f.outcome == "pass" and f.under_sp[0] > 0.7 for f in hidden)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("field", "of", "power", "form", "blame"),
+    ("field", "role", "power", "form", "fault"),
     [
         ("lr_factor", "hidden", 1.0, "table-3", ("rate", "hidden", 1.0)),
         ("lr_factor", "hidden", -0.5, "table-3", ("rate", "hidden", -0.5)),
@@ -49,33 +49,33 @@ def test_sp_stands_beside_and_is_not_judged():
         ("multiplier", "hidden", -0.5, "table-8", ("multiplier", "hidden", -0.5)),
     ],
 )
-def test_a_broken_rule_is_named(field, of, power, form, blame):
-    check = broken(field, role(of), power, form)
+def test_a_broken_rule_is_named(field, role, power, form, fault):
+    check = broken(field, of_role(role), power, form)
     assert check.outcome == "fail", str(check)
-    assert blamed(check) == [blame]
+    assert diagnosed_faults(check) == [fault]
     assert check.status == 1
 
 
 @pytest.mark.slow
 def test_one_layer_with_a_wrong_rate_is_named_alone():
     check = broken("lr_factor", lambda row: row.name == "2.weight", 1.0)
-    (told,) = check.diagnoses
-    assert (told.fault, told.names) == ("rate", ("2.weight",))
-    assert "look at the rate of '2.weight'" in told.text
+    (diagnosis,) = check.diagnoses
+    assert (diagnosis.fault, diagnosis.names) == ("rate", ("2.weight",))
+    assert "look at the rate of '2.weight'" in diagnosis.text
 
 
 @pytest.mark.slow
 def test_the_standard_parametrization_fails_for_its_known_reasons():
     check = checked(parametrization="sp")
     assert check.outcome == "fail"
-    told = set(blamed(check))
-    assert {("rate", "hidden", 1.0), ("init", "output", 0.5), ("rate", "output", 1.0)} <= told
+    faults = set(diagnosed_faults(check))
+    assert {("rate", "hidden", 1.0), ("init", "output", 0.5), ("rate", "output", 1.0)} <= faults
 
 
 @pytest.mark.slow
 def test_the_reference_decoder_passes():
-    drawn = torch.Generator().manual_seed(2)
-    text = torch.randint(0, 256, (4, 33), generator=drawn)
+    generator = torch.Generator().manual_seed(2)
+    text = torch.randint(0, 256, (4, 33), generator=generator)
 
     def loss(model, batch):
         return F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
@@ -86,8 +86,8 @@ def test_the_reference_decoder_passes():
     assert check.outcome == "pass", str(check)
 
 
-def test_a_rate_too_small_to_see_a_fault_in_is_not_called_correct():
-    """Behind a rate of nothing the weights do not move: no fault could show."""
+def test_a_rate_too_small_to_detect_a_fault_is_undetermined():
+    """With a rate near zero the weights do not move, so that no fault could show."""
     check = checked(lr=1e-30)
     assert check.outcome == "undetermined"
     assert not any(check.power[name] for name in ("hidden", "output"))
@@ -100,20 +100,20 @@ def test_a_rate_too_small_to_see_a_fault_in_is_not_called_correct():
 REFUSALS = {
     "two widths": (
         {"widths": [32, 128]},
-        "ModelError: widths=[32, 128] are too few, or too near each other\n"
-        "  why: an exponent is fitted over widths, and half a power must show\n"
+        "ModelError: widths=[32, 128] are too few, or too close together\n"
+        "  why: an exponent is fitted over widths, precisely enough to show half a power\n"
         "  fix: widths=[32, 64, 128, 256]",
     ),
     "widths too near": (
         {"widths": [32, 48, 64]},
-        "ModelError: widths=[32, 48, 64] are too few, or too near each other\n"
-        "  why: an exponent is fitted over widths, and half a power must show\n"
+        "ModelError: widths=[32, 48, 64] are too few, or too close together\n"
+        "  why: an exponent is fitted over widths, precisely enough to show half a power\n"
         "  fix: widths=[32, 64, 128, 256]",
     ),
     "one seed": (
         {"seeds": 1},
-        "ModelError: seeds=1: the noise of an exponent cannot be seen\n"
-        "  why: without its noise an exponent is neither equal to what is expected nor different\n"
+        "ModelError: seeds=1: the noise of an exponent cannot be estimated\n"
+        "  why: without its noise an exponent neither agrees nor disagrees with the expected one\n"
         "  fix: seeds=3",
     ),
     "two steps": (
@@ -134,11 +134,11 @@ REFUSALS = {
         "  why: the check trains the model for a few steps\n"
         "  fix: return the loss: loss=lambda model, batch: model(batch).square().mean()",
     ),
-    "a device that is not there": (
+    "a device that does not exist": (
         {"device": "nowhere"},
         "ModelError: no device 'nowhere': Expected one of cpu",
     ),
-    "an optimizer that is none": (
+    "a factory that returns no optimizer": (
         {"optimizer": lambda groups: groups},
         "ModelError: optimizer= returned list, not a torch optimizer\n"
         "  why: the check takes a few steps with it\n"
@@ -177,7 +177,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_what_decides_nothing_is_refused_in_three_lines(case):
+def test_settings_that_cannot_decide_are_refused_in_three_lines(case):
     options, text = REFUSALS[case]
     with pytest.raises(mt.MutransferError) as caught:
         checked(**options)

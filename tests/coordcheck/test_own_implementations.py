@@ -1,11 +1,11 @@
-"""Implementations by strangers' hands: right ones pass, wrong ones fail for what is wrong."""
+"""Hand-written implementations: correct ones pass, wrong ones fail for the broken rule."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
-from check_models import BASE, blamed, checked
+from check_models import BASE, checked, diagnosed_faults
 from torch import nn
 
 from mutransfer.rules import Role
@@ -18,19 +18,19 @@ VECTORS = (
 
 
 def by_hand(net, hidden, out, init=(), rate=(), make=torch.optim.Adam) -> dict[str, object]:
-    """µP for Adam by hand: a small readout, slow matrices; init and rate off by powers of width.
+    """Return a hand-written µP for Adam, whose init and rate may be off by powers of width.
 
     Args:
-        net: From a width to a model with torch's own init.
-        hidden: Names, or beginnings of names, of hidden layers.
-        out: Of readouts.
-        init: Pairs of a name and a power.
+        net: A function from a width to a model with torch's own init.
+        hidden: Prefixes of the names of hidden layers.
+        out: Prefixes of the names of readouts.
+        init: Pairs of a prefix and a power.
         rate: Likewise.
-        make: From groups to an optimizer.
+        make: A function from groups to an optimizer.
     """
 
-    def off(name: str, pairs, ratio: float) -> float:
-        return ratio ** sum(power for each, power in pairs if name.startswith(each))
+    def error(name: str, pairs, ratio: float) -> float:
+        return ratio ** sum(power for prefix, power in pairs if name.startswith(prefix))
 
     def build(width: int) -> nn.Module:
         model = net(width)
@@ -40,14 +40,14 @@ def by_hand(net, hidden, out, init=(), rate=(), make=torch.optim.Adam) -> dict[s
                 ratio = width / BASE
                 if name.startswith(out) and parameter.dim() > 1:
                     parameter *= ratio**-0.5
-                parameter *= off(name, init, ratio)
+                parameter *= error(name, init, ratio)
         return model
 
     def optimizer(model: nn.Module) -> torch.optim.Optimizer:
         ratio, groups = model.width / BASE, []
         for name, parameter in model.named_parameters():
             slow = parameter.dim() > 1 and name.startswith((*hidden, *out))
-            lr = 2**-6 * (1 / ratio if slow else 1.0) * off(name, rate, ratio)
+            lr = 2**-6 * (1 / ratio if slow else 1.0) * error(name, rate, ratio)
             groups.append({"params": [parameter], "lr": lr})
         return make(groups)
 
@@ -60,7 +60,7 @@ def next_token(model, batch):
 
 
 class Mlp(nn.Module):
-    """Three layers; what stands around the readout is said by a function."""
+    """Three layers; a function computes the output from the readout."""
 
     def __init__(self, width: int, around: Callable = lambda m, h, x: m.c(h)) -> None:
         super().__init__()
@@ -88,10 +88,12 @@ def classes(model, batch):
         (lambda m, h, x: (m.c(h).mean(), m.c(h)), 0, 0,
          lambda m, b: F.cross_entropy(m(b[0])[1], b[1])),
     ],
-    ids=["before", "behind", "in the loss", "half", "log_softmax", "a skip", "a loss first"],
+    ids=["before", "behind", "in the loss", "half", "log_softmax", "a skip", "a tuple"],
 )  # fmt: skip
-def test_a_right_readout_passes_wherever_its_multiplier_stands(around, init, rate, loss) -> None:
-    """The first four are one network in other forms, with other inits and rates."""
+def test_a_correct_readout_passes_wherever_its_multiplier_is_written(
+    around, init, rate, loss
+) -> None:
+    """The first four are the same network in different forms."""
     own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",), [("c.weight", init)], [("c.w", rate)])
     form = "table-8" if init == 1 else "table-3"
     check = checked(batch=VECTORS, loss=loss, form=form, **own)
@@ -100,33 +102,33 @@ def test_a_right_readout_passes_wherever_its_multiplier_stands(around, init, rat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("around", "blame"),
+    ("around", "faults"),
     [
         (lambda m, h, x: m.c(h * m.m**0.5), [("multiplier", "output", 0.5)]),
         (lambda m, h, x: m.c(h) * m.m**-0.5, [("multiplier", "output", -0.5)]),
     ],
 )
-def test_a_multiplier_that_is_wrong_is_named_without_inputs_to_watch(around, blame) -> None:
+def test_a_wrong_multiplier_is_named_without_example_inputs(around, faults) -> None:
     own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",))
-    assert blamed(checked(batch=VECTORS, loss=classes, **own)) == blame
+    assert diagnosed_faults(checked(batch=VECTORS, loss=classes, **own)) == faults
 
 
 class Heads(Mlp):
-    """Classes and a value."""
+    """A classifier with a second head that predicts a value."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, lambda m, h, x: (m.c(h), m.value(h)))
         self.value = nn.Linear(width, 1)
 
 
-def both(model, batch):
+def loss_of_both_heads(model, batch):
     logits, value = model(batch[0])
     return F.cross_entropy(logits, batch[1]) + F.mse_loss(value[:, 0], batch[0][:, 0])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("init", "rate", "blame"),
+    ("init", "rate", "faults"),
     [
         ([], [], []),
         ([("value.w", 0.5)], [], [("init", "output", 0.5)]),
@@ -135,16 +137,16 @@ def both(model, batch):
         ([], [("c.bias", 1.0)], [("rate", "fixed", 1.0)]),
     ],
 )  # fmt: skip
-def test_each_of_two_heads_is_judged_by_itself(init, rate, blame) -> None:
+def test_two_heads_are_judged_separately(init, rate, faults) -> None:
     own = by_hand(Heads, ("b",), ("c", "value"), init, rate)
     roles = {"value.weight": Role.OUTPUT, "c.weight": Role.OUTPUT}
-    check = checked(batch=VECTORS, loss=both, roles=roles, **own)
-    assert blamed(check) == blame, str(check)
-    assert check.outcome == ("fail" if blame else "pass"), str(check)
+    check = checked(batch=VECTORS, loss=loss_of_both_heads, roles=roles, **own)
+    assert diagnosed_faults(check) == faults, str(check)
+    assert check.outcome == ("fail" if faults else "pass"), str(check)
 
 
 class Text(nn.Module):
-    """A model of text; what is between the table and the readout is said by a function."""
+    """A language model; a function computes what lies between the table and the readout."""
 
     def __init__(self, width: int, body: Callable, **layers: nn.Module) -> None:
         super().__init__()
@@ -163,7 +165,7 @@ def lstm(width: int) -> nn.Module:
 
 
 def bert(width: int) -> nn.Module:
-    """Queries, keys and values each with a bias: the key's gradient is zero but for rounding."""
+    """Queries, keys and values have biases; the gradient of the key's bias is rounding only."""
     layers = {name: nn.Linear(width, width) for name in "qkvo"}
 
     def body(m, x):
@@ -174,12 +176,12 @@ def bert(width: int) -> nn.Module:
 
 
 def root_d(width: int) -> nn.Module:
-    """An embedding times √d, whose init and rate make up for it."""
+    """An embedding times √d, whose init and rate compensate for it."""
     return Text(width, lambda m, x: F.gelu(m.b(x * m.m**0.5)), b=nn.Linear(width, width))
 
 
 def root_d_normed(width: int) -> nn.Module:
-    """A norm undoes the multiplier: nothing is to be made up for."""
+    """A norm undoes the multiplier, so nothing has to compensate for it."""
     layers = {"b": nn.Linear(width, width), "n": nn.LayerNorm(width)}
     return Text(width, lambda m, x: F.gelu(m.b(m.n(x * m.m**0.5))), **layers)
 
@@ -202,7 +204,7 @@ ROOT = ([("table", -0.5)], [("table", -0.5)])
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("net", "hidden", "init", "rate", "blame"),
+    ("net", "hidden", "init", "rate", "faults"),
     [
         (lstm, ("lstm",), [], [], []),
         (lstm, ("lstm",), [("lstm.weight_hh", 0.5)], [], [("init", "hidden", 0.5)]),
@@ -218,15 +220,17 @@ ROOT = ([("table", -0.5)], [("table", -0.5)])
          [("b.parametrizations.weight.original0", 0.5)], [("rate", "vector", 0.5)]),
     ],
 )  # fmt: skip
-def test_models_of_text(net, hidden, init, rate, blame) -> None:
+def test_language_models_fail_exactly_for_their_broken_rules(
+    net, hidden, init, rate, faults
+) -> None:
     own = by_hand(net, hidden, ("head",), init, rate)
     check = checked(batch=TOKENS, loss=next_token, **own)
-    assert blamed(check) == blame, str(check)
-    assert check.outcome == ("fail" if blame else "pass"), str(check)
+    assert diagnosed_faults(check) == faults, str(check)
+    assert check.outcome == ("fail" if faults else "pass"), str(check)
 
 
 class Own(nn.Module):
-    """A norm by hand, whose gain no shape tells from a matrix's row."""
+    """A hand-written norm; by its shape the gain could be a row of a matrix."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -237,18 +241,18 @@ class Own(nn.Module):
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_what_shapes_do_not_tell_is_taken_from_the_loss(rate) -> None:
+def test_roles_that_shapes_do_not_determine_are_inferred_from_the_loss(rate) -> None:
     def net(width):
         layers = {"n": Own(width), "b": nn.Linear(width, width)}
         return Text(width, lambda m, x: F.gelu(m.b(m.n(x))), **layers)
 
     own = by_hand(net, ("b",), ("head",), rate=[("n.gain", rate)])
     check = checked(batch=TOKENS, loss=next_token, **own)
-    assert blamed(check) == ([("rate", "vector", rate)] if rate else []), str(check)
+    assert diagnosed_faults(check) == ([("rate", "vector", rate)] if rate else []), str(check)
 
 
 class Pairs(nn.Module):
-    """A contrastive model: what it gives has rows of the batch, not of a readout."""
+    """A contrastive model, whose output has the width of the batch."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -261,7 +265,7 @@ class Pairs(nn.Module):
 
 
 def test_a_contrastive_model_is_checked() -> None:
-    """Its output is as wide as the batch, and no readout's bias fits it."""
+    """Its output is as wide as the batch, so no bias of a readout fits it."""
 
     def loss(model, batch):
         return F.cross_entropy(model(batch, batch.roll(1, -1)), torch.arange(64))
@@ -271,34 +275,34 @@ def test_a_contrastive_model_is_checked() -> None:
     assert check.outcome != "fail", str(check)
 
 
-# --- what is not trained is not checked ---
+# --- parameters that are not trained cannot be checked ---
 
 
 @pytest.mark.parametrize(
-    ("around", "forgets", "told"),
+    ("around", "missing", "reason"),
     [
         (lambda m, h, x: m.c(h.detach()), (), "no gradient reaches 'a.weight', 'a.bias'"),
         (lambda m, h, x: m.c(h), ("b.weight",), "no optimizer holds 'b.weight'"),
     ],
 )
-def test_what_is_not_trained_is_not_called_correct(around, forgets, told) -> None:
+def test_an_untrained_parameter_makes_the_outcome_undetermined(around, missing, reason) -> None:
     def adam(groups):
         names = ("a.weight", "a.bias", "b.weight", "b.bias", "c.weight", "c.bias")
-        kept = [g for g, name in zip(groups, names, strict=True) if name not in forgets]
-        return torch.optim.Adam(kept)
+        pairs = zip(groups, names, strict=True)
+        return torch.optim.Adam([group for group, name in pairs if name not in missing])
 
     own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",), make=adam)
     check = checked(batch=VECTORS, loss=classes, **own)
     assert check.outcome == "undetermined"
-    assert check.reasons[0].startswith(told)
+    assert check.reasons[0].startswith(reason)
 
 
-# --- several faults at once, and what trains alike ---
+# --- several faults at once, and equivalent forms ---
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("init", "rate", "blame"),
+    ("init", "rate", "faults"),
     [
         ([("b.w", 0.5)], [("a.w", -0.5)], [("init", "hidden", 0.5), ("rate", "input", -0.5)]),
         ([("b.w", -0.5)], [("c.w", 0.5)], [("init", "hidden", -0.5), ("rate", "output", 0.5)]),
@@ -306,17 +310,19 @@ def test_what_is_not_trained_is_not_called_correct(around, forgets, told) -> Non
         ([("a.w", 0.5), ("c.w", -0.5)], [], [("init", "input", 0.5), ("init", "output", -0.5)]),
     ],
 )
-def test_two_faults_at_once_are_told_apart(init, rate, blame) -> None:
-    """What is read off weights and rates is not hidden by what other faults do to updates."""
+def test_two_faults_at_once_are_both_named(init, rate, faults) -> None:
+    """Inits and rates are read, so that they show whatever other faults do to updates."""
     own = by_hand(Mlp, ("b",), ("c",), init, rate)
-    assert sorted(blamed(checked(batch=VECTORS, loss=classes, **own))) == sorted(blame)
+    assert sorted(diagnosed_faults(checked(batch=VECTORS, loss=classes, **own))) == sorted(faults)
 
 
 @pytest.mark.slow
-def test_another_form_than_was_declared_is_no_second_fault() -> None:
-    """Table 8 by hand, checked as Table 3, with one rate wrong: that alone is told."""
+def test_a_form_other_than_the_declared_one_is_no_second_fault() -> None:
+    """A hand-written Table 8 is checked as Table 3: only its wrong rate is named."""
     rates = [("c.w", 1.0), ("c.w", 0.5)]
     own = by_hand(
         lambda w: Mlp(w, lambda m, h, x: m.c(h) / m.m), ("b",), ("c",), [("c.w", 1)], rates
     )
-    assert blamed(checked(batch=VECTORS, loss=classes, **own)) == [("rate", "output", 0.5)]
+    assert diagnosed_faults(checked(batch=VECTORS, loss=classes, **own)) == [
+        ("rate", "output", 0.5)
+    ]

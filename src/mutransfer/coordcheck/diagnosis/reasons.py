@@ -1,0 +1,76 @@
+"""Reasons for an undetermined outcome, each with what would settle it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mutransfer.coordcheck.diagnosis.late_steps import late_inconclusive
+from mutransfer.coordcheck.findings import Finding
+from mutransfer.coordcheck.runs.probes import Key
+from mutransfer.coordcheck.runs.train import Floats
+from mutransfer.errors import listed
+
+MAX_SEEDS = 50  # beyond this, larger widths are cheaper than more seeds [assumed]
+
+
+def reasons_undetermined(
+    findings: Sequence[Finding],
+    power: Mapping[str, bool],
+    readings: Mapping[Key, Floats],
+    num_seeds: int,
+) -> list[str]:
+    """Return why the outcome is undetermined; an empty list if nothing is missing."""
+    reasons = _untrained(readings)
+    late = late_inconclusive(findings)
+    if late:
+        reasons.append(
+            "only the last steps deviate, or nearly, although no learning rate was changed: "
+            f"{_listed(late)}: lower the rate, or take fewer steps"
+        )
+    if noisy := [f for f in findings if f.outcome == "undetermined" and f not in late]:
+        needed = num_seeds * max(_seeds_factor(finding) for finding in noisy)
+        remedy = f"seeds={math.ceil(needed)}" if needed <= MAX_SEEDS else "larger widths"
+        reasons.append(
+            f"too noisy or too near the tolerance: {_listed(noisy)}: {remedy} may settle it, or a "
+            "lower rate"
+        )
+    if undetected := [role for role, is_detected in power.items() if not is_detected]:
+        reasons.append(
+            f"a planted fault of half a power in the rate of {listed(undetected)} is not detected: "
+            "raise lr=, or add widths"
+        )
+    return reasons
+
+
+def _untrained(readings: Mapping[Key, Floats]) -> list[str]:
+    """Return the parameters that should be trained and are not: they cannot be checked."""
+    reached = {key[1]: values for key, values in readings.items() if key[0] == "reached"}
+    cut_off = [name for name, values in reached.items() if not np.nanmax(values)]
+    without_optimizer = [
+        name for name in reached if name not in cut_off and ("set lr", name) not in readings
+    ]
+    problems = (("no gradient reaches", cut_off), ("no optimizer holds", without_optimizer))
+    return [
+        f"{problem} {listed(names)}: fix that, or freeze them with requires_grad_(False)"
+        for problem, names in problems
+        if names
+    ]
+
+
+def _listed(findings: Sequence[Finding]) -> str:
+    """Format the names and quantities of findings, without repetition."""
+    return listed(dict.fromkeys(f"{f.name} ({f.quantity})" for f in findings))
+
+
+def _seeds_factor(finding: Finding) -> float:
+    """Return by how much to multiply the seeds until the interval no longer crosses the tolerance.
+
+    The half-width of an interval falls as 1/√seeds.
+    """
+    tolerance = finding.tolerance[0 if finding.deviation < 0 else 1]
+    gap = abs(tolerance - abs(finding.deviation))
+    half_width = (finding.high - finding.low) / 2
+    return (half_width / gap) ** 2 if gap else math.inf
