@@ -172,13 +172,10 @@ LINES = {
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:of_model": (
         "ModelError: --optimizer raised AttributeError when called with parameter groups: "
-        "'list' object has no attribute 'parameters'
-"
-        "  why: the check takes a few steps with it
-"
+        "'list' object has no attribute 'parameters'\n"
+        "  why: the check takes a few steps with it\n"
         "  fix: --optimizer MODULE:NAME, with NAME = lambda groups: torch.optim.AdamW(groups); "
-        "the factory is called with the model only with --parametrization none
-"
+        "the factory is called with the model only with --parametrization none\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer torch.optim:LBFGS": (
         "RuleError: LBFGS cannot be checked: its step() needs a closure that computes the loss\n"

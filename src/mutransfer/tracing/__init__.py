@@ -1,7 +1,7 @@
 """Traces of a forward pass: how each parameter is used, and where its author multiplies."""
 
-from mutransfer.tracing.forward import Seen, watched
+from mutransfer.tracing.forward import Trace, trace_forward
 from mutransfer.tracing.ledger import Use
 from mutransfer.tracing.tracer import Tracer, tensors_of
 
-__all__ = ["Seen", "Tracer", "Use", "tensors_of", "watched"]
+__all__ = ["Trace", "Tracer", "Use", "tensors_of", "trace_forward"]

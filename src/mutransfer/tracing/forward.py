@@ -48,7 +48,7 @@ class ProductScaling:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Trace:
     """What two forward passes show; empty without them.
 
     Args:
@@ -68,7 +68,7 @@ class Seen:
         use = self.uses.get(name)
         return None if use is None or use.unknown or use == Use() else use
 
-    def told(self, name: str) -> tuple[str, str]:
+    def unknown_use(self, name: str) -> tuple[str, str]:
         """Return why the use of a parameter is unknown, and what would help."""
         use = self.uses.get(name)
         if use is None:
@@ -80,7 +80,7 @@ class Seen:
         both = "the forward pass both sums over one of its axes and carries it on"
         return both, "give each use a parameter of its own"
 
-    def wanted(self, rule: Fraction | None) -> dict[UseKey, float]:
+    def required_multipliers(self, rule: Fraction | None) -> dict[UseKey, float]:
         """Return each use's multiplier, less what attention requires.
 
         Attention logits, and any product of two activations over an axis that grows, are to be
@@ -122,13 +122,13 @@ class _Pass:
     reached: frozenset[str]
 
 
-def watched(
+def trace_forward(
     models: Mapping[int, nn.Module],
     growing: Mapping[str, frozenset[int]],
     raw: frozenset[str],
     example_inputs: object,
-) -> Seen:
-    """Seen one forward pass at the base width and one at the probe width.
+) -> Trace:
+    """Trace one forward pass at the base width and one at the probe width.
 
     Args:
         models: Real models at the two widths.
@@ -146,7 +146,7 @@ def watched(
         for width, model in ((base, small), (probe, large))
     ]
     ledger = passes[0].ledger
-    return Seen(
+    return Trace(
         uses=ledger.uses,
         readouts=passes[0].reached - ledger.inside,
         multipliers=_multipliers(passes, (base, probe)),

@@ -90,11 +90,12 @@ def is_elementwise(tensors: Sequence[torch.Tensor], result: torch.Tensor) -> boo
         >>> is_elementwise([torch.zeros(2, 3), torch.zeros(3)], torch.zeros(2, 3))
         True
     """
-    try:
-        shape = torch.broadcast_shapes(*(t.shape for t in tensors))  # type: ignore[no-untyped-call] # torch's own
-    except RuntimeError:
+    rank = result.dim()
+    if max(tensor.dim() for tensor in tensors) != rank:
         return False
-    return bool(shape == result.shape)
+    columns = zip(*((1,) * (rank - t.dim()) + tuple(t.shape) for t in tensors), strict=True)
+    sizes = zip(columns, result.shape, strict=True)
+    return all({1, *column} == {1, size} for column, size in sizes)
 
 
 def moved(

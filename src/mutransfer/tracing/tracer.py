@@ -7,8 +7,7 @@ checks, which measure the first forward pass of a training run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +65,6 @@ class Tracer(TorchDispatchMode):
         # The tensors are kept alive, so that no other tensor gets the identity of one.
         self._images: dict[int, tuple[Image, torch.Tensor]] = {}
         self._entered: dict[str, torch.Tensor] = {}  # inputs of the layers that are running
-        self._is_paused = False
         for name, tensor in parameters.items():
             axes = growing.get(name, frozenset())
             dims = [frozenset({(name, k)} if k in axes else ()) for k in range(tensor.dim())]
@@ -96,15 +94,6 @@ class Tracer(TorchDispatchMode):
         path = self.ledger.layers.leave(layer, image.path, keeps_factor=keeps_factor)
         self._keep(tensor, replace(image, path=path))
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Ignore what is computed inside the context, such as a measurement."""
-        before, self._is_paused = self._is_paused, True
-        try:
-            yield
-        finally:
-            self._is_paused = before
-
     def forget(self) -> None:
         """Release the tensors; the ledger stays."""
         self._images.clear()
@@ -121,7 +110,7 @@ class Tracer(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the operation returns
         kwargs = dict(kwargs or {})
-        if self._is_paused or not isinstance(func, OpOverload):
+        if not isinstance(func, OpOverload):
             return func(*args, **kwargs)
         name = func._schema.name.split("::")[1].rstrip("_")
         # Images are looked up before the call: an operation in place replaces its operand's.
@@ -325,6 +314,8 @@ def tensors_of(values: object, depth: int = 6) -> list[torch.Tensor]:
     """
     if isinstance(values, torch.Tensor):
         return [values]
+    if values is None or isinstance(values, int | float | str):
+        return []  # most arguments, and the search is slow
     if isinstance(values, Mapping):
         values = list(values.values())
     elif hasattr(values, "__dict__") and not isinstance(values, type | torch.nn.Module):

@@ -31,7 +31,7 @@ from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
-from mutransfer.tracing import Seen, watched
+from mutransfer.tracing import Trace, trace_forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +158,11 @@ def own_plan(
         owned = {width: parameters_by_name(model) for width, model in models.items()}
         check_same_names(owned)
         base, probe, target = owned.values()
-        seen = Seen()
+        seen = Trace()
         if example_inputs is not None:
             first_two = {width: models[width] for width in at_widths[:2]}
             growing = growing_axes(base, probe, target)
-            seen = watched(first_two, growing, raw_parameters(base), example_inputs)
+            seen = trace_forward(first_two, growing, raw_parameters(base), example_inputs)
         smallest = models[at_widths[0]]
         names = held_by(smallest)
     axes = infer_roles(base, probe, target, roles, seen)

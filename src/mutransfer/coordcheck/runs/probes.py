@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.hooks import RemovableHandle
 
 from mutransfer.rules.plan import unwrapped
@@ -234,8 +235,7 @@ class Probes:
     def add(self, quantity: str, name: str, tensor: torch.Tensor) -> None:
         """Pool a tensor into a quantity."""
         if self._is_open:
-            with self._tracer.paused():
-                self._squares.setdefault((quantity, name), Square()).add(tensor)
+            self._squares.setdefault((quantity, name), Square()).add(tensor)
 
     def _hooks(self) -> Iterator[RemovableHandle]:
         """Attach a probe to every module that owns parameters, and to the model itself."""
@@ -252,10 +252,11 @@ class Probes:
         name = self._names[module]
         if not self._step:
             self._tracer.enter(name, inputs[0], is_norm="norm" in type(module).__name__.lower())
-        if isinstance(module, nn.Linear | _ConvNd):
-            self.add("input", name, inputs[0])
-        elif isinstance(module, nn.Embedding):
-            self.add("input", name, torch.ones(1))
+        with _disable_current_modes():  # a measurement is not traced
+            if isinstance(module, nn.Linear | _ConvNd):
+                self.add("input", name, inputs[0])
+            elif isinstance(module, nn.Embedding):
+                self.add("input", name, torch.ones(1))
 
     def _after(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
         """Measure a layer's output, its change since the first step, and the gradient there."""
@@ -273,7 +274,7 @@ class Probes:
         if not self._step:
             keeps = self._kinds.keeps_tables and isinstance(module, nn.Embedding)
             self._tracer.leave(name, tensor, keeps_factor=keeps)
-        with self._tracer.paused():
+        with _disable_current_modes():
             self._measure(module, name, tensor)
 
     def _measure(self, module: nn.Module, name: str, tensor: torch.Tensor) -> None:
