@@ -1,5 +1,5 @@
 #!/bin/sh
-# Kill sweeps in many ways, 100 times or as often as said; ends with `0 lost, 0 repeated`.
+# Kill sweeps in many ways, 100 times by default; the last line is `0 lost, 0 repeated`.
 # sh tests/acceptance/kill100.sh [ROUNDS] [--seed N]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,18 +1,18 @@
-"""Whatever is typed, a command answers, or says in three lines what it cannot do."""
+"""Hostile command lines: each is answered, or refused in three lines."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-import torch  # noqa: F401 - imported now: what is compiled later is none of its parts
-from hostile import as_toml, chosen, fuzz, texts
+import torch  # noqa: F401 - imported now, because importing compiles code
+from case_counts import cases
 from hypothesis import strategies as st
-from shares import cases
+from sandbox import run_command, sandbox_folder
+from strategies import as_toml, choice, fuzz, texts
 from test_hostile_studies import STUDIES
-from watched import case_folder, command
 
-from mutransfer import parametrize  # noqa: F401 - as torch: its own compiling is no offence
+from mutransfer import parametrize  # noqa: F401 - as torch
 
 COMMANDS = [
     *("rules", "plan", "analyze", "report", "sweep", "demo", "check", "studies"),
@@ -39,39 +39,39 @@ TABLE = "width,lr,loss\n" + "".join(
 )
 
 tokens = st.one_of(
-    chosen(FLAGS),
-    chosen(VALUES),
-    chosen(VALUES),
-    st.builds("{}={}".format, chosen(FLAGS), st.one_of(chosen(VALUES), texts)),
+    choice(FLAGS),
+    choice(VALUES),
+    choice(VALUES),
+    st.builds("{}={}".format, choice(FLAGS), st.one_of(choice(VALUES), texts)),
     texts.filter(lambda text: not text.startswith(("/", "../.."))),
 )
 
 
 def harmless(line: list[str]) -> bool:
-    """Leave out what would really train, draw for seconds, or write where the user says."""
+    """Return whether a command line trains nothing."""
     trains = line[:1] == ["demo"] or (line[:1] == ["studies"] and "run" in line)
     return not (trains and "--help" not in line and "-h" not in line)
 
 
 lines = st.one_of(
-    st.builds(lambda first, rest: [first, *rest], chosen(COMMANDS), st.lists(tokens, max_size=5)),
+    st.builds(lambda first, rest: [first, *rest], choice(COMMANDS), st.lists(tokens, max_size=5)),
     st.lists(tokens, max_size=4),
 ).filter(harmless)
 
 
 @cases("commands")
-def test_a_command_answers_or_refuses(cases) -> None:
+def test_a_command_line_is_answered_or_refused(cases) -> None:
     fuzz(cases, lines, _run)
 
 
 def _run(line: list[str]) -> None:
-    with case_folder() as here:
+    with sandbox_folder() as here:
         (here / "t.csv").write_text(TABLE)
         program = {"command": "no-such-program {width} {lr}", "loss": {"env": "LOSS"}}
         (here / "study.toml").write_bytes(as_toml({**STUDIES[1], "runner": program}))
         (here / "store").mkdir()
         (here / "store" / "store.json").write_text(json.dumps({"schema": 1}))
-        command(here, *line)
+        run_command(here, *line)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def _run(line: list[str]) -> None:
     ],
     ids=lambda line: " ".join(word[:8] for word in line).encode(errors="replace").decode(),
 )
-def test_a_line_that_cannot_be_carried_out_is_refused(line) -> None:
-    with case_folder() as here:
+def test_an_impossible_command_line_is_refused(line) -> None:
+    with sandbox_folder() as here:
         (here / "t.csv").write_text(TABLE)
         program = {"command": "no-such-program {width} {lr}", "loss": {"env": "LOSS"}}
         (here / "study.toml").write_bytes(as_toml({**STUDIES[1], "runner": program}))
-        assert command(here, *line).status == 2
+        assert run_command(here, *line).status == 2

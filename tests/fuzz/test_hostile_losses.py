@@ -1,14 +1,14 @@
-"""Whatever a program leaves behind, its loss is a number or is said to be missing."""
+"""Hostile output of programs: the loss is a number, or is reported as missing."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
-from hostile import BYTES, TEXTS, as_json, chosen, fuzz, mutated, spoiled, texts, values
+from case_counts import cases
 from hypothesis import strategies as st
-from shares import cases
-from watched import case_folder, insist, watch
+from sandbox import check_output, run_sandboxed, sandbox_folder
+from strategies import BYTES, TEXTS, as_json, choice, corrupted, fuzz, mutated, texts, values
 
 from mutransfer.errors import TrialError
 from mutransfer.records.command import LossSource
@@ -31,19 +31,19 @@ reduces = st.sampled_from(["last", "min", "mean"])
 
 @st.composite
 def sources(draw: st.DrawFn) -> dict:
-    """Say where a loss is."""
+    """Draw the source of a loss."""
     kind = draw(st.sampled_from(["csv", "json", "jsonl", "regex", "env"]))
-    place = {"regex": st.sampled_from(PATTERNS), "env": st.just("LOSS")}.get(kind, names)
-    found = {kind: draw(place), "reduce": draw(reduces)}
+    value = {"regex": st.sampled_from(PATTERNS), "env": st.just("LOSS")}.get(kind, names)
+    source = {kind: draw(value), "reduce": draw(reduces)}
     if kind != "regex":
-        found["column" if kind == "csv" else "key"] = draw(keys)
-    return found
+        source["column" if kind == "csv" else "key"] = draw(keys)
+    return source
 
 
 lines = st.lists(mutated(RECORDS).map(as_json), max_size=4).map(b"\n".join)
-left = spoiled(
+files = corrupted(
     st.one_of(
-        chosen([*TABLES, *PRINTED, *BYTES]),
+        choice([*TABLES, *PRINTED, *BYTES]),
         st.builds(lambda a, b: a + b.encode(errors="replace"), st.sampled_from(TABLES), texts),
         mutated(RECORDS).map(as_json),
         lines,
@@ -54,24 +54,24 @@ left = spoiled(
 
 @cases("losses")
 def test_a_loss_is_a_number_or_missing(cases) -> None:
-    fuzz(cases, st.tuples(sources(), left), _read)
+    fuzz(cases, st.tuples(sources(), files), _read)
 
 
 def _read(case: tuple[dict, bytes]) -> None:
     source, content = case
-    with case_folder() as here:
+    with sandbox_folder() as here:
         (here / "sub").mkdir()
         (here / "folder").mkdir()
         for name in ("f", "sub/f", "stdout.txt", "loss"):
             (here / name).write_bytes(content)
         os.mkfifo(here / "fifo")
         (here / "link").symlink_to(here.parents[2] / "out" / "secret.txt")
-        found = []
-        said = watch(here, lambda: found.append(read_loss(LossSource(**source), here)))
-        insist(said)
-        assert (said.status == 0) == bool(found)
-        assert all(isinstance(loss, float) for loss in found)
-        assert found or said.err.startswith("TrialError: no loss in ")
+        losses = []
+        output = run_sandboxed(here, lambda: losses.append(read_loss(LossSource(**source), here)))
+        check_output(output)
+        assert (output.status == 0) == bool(losses)
+        assert all(isinstance(loss, float) for loss in losses)
+        assert losses or output.err.startswith("TrialError: no loss in ")
 
 
 @pytest.mark.parametrize("text", [t for t in TEXTS if len(t) < 100])

@@ -1,4 +1,4 @@
-"""Names and logs reach a page as text: no element, attribute or script comes from them."""
+"""Hostile names on a page: they are text, and no element, attribute or script comes from them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hostile import LONE, as_json, chosen, fuzz, texts
+from case_counts import cases
 from hypothesis import strategies as st
-from shares import cases
+from sandbox import run_command, sandbox_folder
+from strategies import LONE_SURROGATES, as_json, choice, fuzz, texts
 from test_hostile_stores import documents, stored
-from watched import case_folder, command
 
 from mutransfer.rules import Plan
 from mutransfer.workflows import analyze_path, write_page
@@ -31,13 +31,13 @@ MARKUP = [
     "\u202e\u2066<b>",
     "{{datum.x}}",
     "datum['x']; alert(1)",
-    *LONE,
+    *LONE_SURROGATES,
 ]
-markup = st.one_of(chosen(MARKUP), chosen(MARKUP), texts.filter(lambda t: len(t) < 300))
+markup = st.one_of(choice(MARKUP), choice(MARKUP), texts.filter(lambda t: len(t) < 300))
 
 
-class Seen(HTMLParser):
-    """The kinds of elements and attributes of a page, and its scripts."""
+class ParsedPage(HTMLParser):
+    """The elements, attributes, links and scripts of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -71,15 +71,15 @@ class Seen(HTMLParser):
         return {hashlib.sha256(text.encode()).hexdigest() for text in self.scripts if text}
 
 
-def reported(here: Path, *arguments: str) -> Seen | None:
-    """Write a page and look at it; None if it was refused."""
-    if command(here, "report", *arguments, "-o", "page.html").status:
+def reported(here: Path, *arguments: str) -> ParsedPage | None:
+    """Write a page and parse it; None if it was refused."""
+    if run_command(here, "report", *arguments, "-o", "page.html").status:
         return None
-    return Seen((here / "page.html").read_text())
+    return ParsedPage((here / "page.html").read_text())
 
 
 def table(group: str, seed: str, extra: str, column: str) -> str:
-    """Write a CSV file of a grid in which names are as given."""
+    """Return a CSV file of a grid with the given names in it."""
     quoted = ['"' + name.replace('"', '""') + '"' for name in (group, seed, extra, column)]
     rows = [
         f"{w},{lr},{s},{3 - w / 999 + (lr - 0.2) ** 2},{g},{quoted[2]}"
@@ -92,22 +92,22 @@ def table(group: str, seed: str, extra: str, column: str) -> str:
 
 
 @cache
-def harmless() -> Seen:
-    """Give the page of results with harmless names, its plan and its study."""
-    with case_folder() as here:
+def harmless() -> ParsedPage:
+    """Return the page of results with harmless names, a plan and a study."""
+    with sandbox_folder() as here:
         fill(stored(here), ["x"] * 8)
-        results, report = analyze_path("s")  # once unwatched: drawing compiles templates of its own
+        results, report = analyze_path("s")  # once outside the sandbox: drawing compiles templates
         write_page("s", "page.html", results=results, report=report)
         (here / "t.csv").write_text(table("sp", "1", "y", "z"))
-        seen, other = reported(here, "s"), reported(here, "t.csv")
-        assert seen is not None
+        page, other = reported(here, "s"), reported(here, "t.csv")
+        assert page is not None
         assert other is not None
-        seen.kinds |= other.kinds
-        return seen
+        page.kinds |= other.kinds
+        return page
 
 
 def fill(store: Path, names: list[str]) -> None:
-    """Put names wherever a store has room for a text."""
+    """Put names into every text of a store."""
     for path in store.glob("*/result.json"):
         result = json.loads(path.read_text())
         result |= {"host": names[0], "commit": names[1], "versions": {names[2]: names[3]}}
@@ -126,42 +126,42 @@ def fill(store: Path, names: list[str]) -> None:
 def test_names_are_text_on_a_page(cases) -> None:
     harmless()
     strategy = st.tuples(st.booleans(), st.lists(markup, min_size=8, max_size=8))
-    fuzz(cases, strategy, _look)
+    fuzz(cases, strategy, _check_page)
 
 
-def _look(case: tuple[bool, list[str]]) -> Seen | None:
+def _check_page(case: tuple[bool, list[str]]) -> ParsedPage | None:
     from_table, names = case
-    with case_folder() as here:
+    with sandbox_folder() as here:
         if from_table:
             (here / "t.csv").write_text(table(*names[:4]), errors="replace")
         else:
             fill(stored(here), names)
-        seen = reported(here, "t.csv" if from_table else "s")
-        insist_harmless(seen)
-        return seen
+        page = reported(here, "t.csv" if from_table else "s")
+        check_harmless(page)
+        return page
 
 
-def insist_harmless(seen: Seen | None) -> None:
-    """Insist that nothing on a page came from a name but text."""
-    if seen is None:
+def check_harmless(page: ParsedPage | None) -> None:
+    """Check that names have added nothing but text to a page."""
+    if page is None:
         return
-    known = harmless()
-    assert seen.kinds <= known.kinds, seen.kinds - known.kinds
-    assert seen.programs <= known.programs
-    assert all(link.startswith(("#", "data:image/", "https://")) for link in seen.links), seen.links
-    for data in seen.data:
+    expected = harmless()
+    assert page.kinds <= expected.kinds, page.kinds - expected.kinds
+    assert page.programs <= expected.programs
+    assert all(link.startswith(("#", "data:image/", "https://")) for link in page.links), page.links
+    for data in page.data:
         json.loads(data)
 
 
 @pytest.mark.parametrize("from_table", [True, False])
 def test_every_markup_at_once_is_text_on_a_page(from_table) -> None:
     harmless()
-    assert _look((from_table, MARKUP[:8])) is not None
+    assert _check_page((from_table, MARKUP[:8])) is not None
 
 
-def test_markup_is_shown_as_it_is_written() -> None:
+def test_markup_is_displayed_literally() -> None:
     harmless()
-    with case_folder() as here:
+    with sandbox_folder() as here:
         (here / "t.csv").write_text(table(MARKUP[0], "1", "y", "z"))
         assert reported(here, "t.csv") is not None
         page = (here / "page.html").read_text()
@@ -169,10 +169,10 @@ def test_markup_is_shown_as_it_is_written() -> None:
         assert documents()
 
 
-def test_a_page_replaces_a_link_and_writes_through_none() -> None:
+def test_a_page_replaces_a_symbolic_link_instead_of_following_it() -> None:
     harmless()
-    with case_folder() as here:
+    with sandbox_folder() as here:
         store = stored(here)
         (store / "report.html").symlink_to(here.parents[2] / "out" / "secret.txt")
-        assert command(here, "report", "s").status == 0
+        assert run_command(here, "report", "s").status == 0
         assert not (store / "report.html").is_symlink()

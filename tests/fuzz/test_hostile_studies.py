@@ -1,14 +1,14 @@
-"""Whatever stands in a study file, its trials are listed or it is refused; nothing of it runs."""
+"""Hostile study files: their trials are listed or they are refused, and nothing is executed."""
 
 from __future__ import annotations
 
 import copy
 
 import pytest
-from hostile import as_toml, fuzz, mutated, spoiled
+from case_counts import cases
 from hypothesis import strategies as st
-from shares import cases
-from watched import case_folder, command
+from sandbox import run_command, sandbox_folder
+from strategies import as_toml, corrupted, fuzz, mutated
 
 from mutransfer.errors import StudyError
 from mutransfer.sweep import read_study
@@ -54,7 +54,7 @@ STUDIES = [
     },
 ]
 
-files = spoiled(mutated(STUDIES).map(as_toml))
+files = corrupted(mutated(STUDIES).map(as_toml))
 flags = st.sampled_from(
     [[], [], ["--json"], ["--only", "width=64"], ["--only", "lr=x"], ["--store", "../s"]]
 )
@@ -66,20 +66,20 @@ def test_a_study_is_listed_or_refused(cases) -> None:
 
 
 def _list(case: tuple[bytes, list[str]]) -> None:
-    content, chosen = case
-    with case_folder() as here:
+    content, options = case
+    with sandbox_folder() as here:
         (here / "s.toml").write_bytes(content)
         (here / "words.txt").write_text("some words\n" * 50)
-        command(here, "sweep", "s.toml", "--dry-run", *chosen)
+        run_command(here, "sweep", "s.toml", "--dry-run", *options)
         assert sorted(path.name for path in here.iterdir()) == ["s.toml", "words.txt"]
 
 
 @pytest.mark.parametrize("number", range(len(STUDIES)))
-def test_what_is_spoiled_is_a_good_study(number) -> None:
-    with case_folder() as here:
+def test_the_studies_are_valid_before_they_are_corrupted(number) -> None:
+    with sandbox_folder() as here:
         (here / "s.toml").write_bytes(as_toml(STUDIES[number]))
         (here / "words.txt").write_text("some words\n" * 50)
-        assert "width=128" in command(here, "sweep", "s.toml", "--dry-run").out
+        assert "width=128" in run_command(here, "sweep", "s.toml", "--dry-run").out
 
 
 DIGITS = "1" * 5000
@@ -92,20 +92,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_toml_beyond_measure_is_refused(tmp_path, what) -> None:
-    text, said = REFUSED[what]
+def test_oversized_toml_is_refused(tmp_path, what) -> None:
+    text, message = REFUSED[what]
     (tmp_path / "s.toml").write_text(text)
-    with pytest.raises(StudyError) as refused:
+    with pytest.raises(StudyError) as caught:
         read_study(tmp_path / "s.toml")
-    assert said in refused.value.what
+    assert message in caught.value.what
 
 
-def test_an_endless_study_is_read_as_far_as_studies_go() -> None:
+def test_an_endless_file_is_refused_at_the_size_limit() -> None:
     with pytest.raises(StudyError, match="/dev/zero is larger than 1048576 bytes"):
         read_study("/dev/zero")
 
 
-SPOILED = {
+INVALID = {
     "a nested set": (0, ("runner", "diverged", "regex"), "[[a]", "Possible nested set"),
     "a step of nothing": (
         0,
@@ -124,13 +124,13 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("what", SPOILED)
-def test_a_study_that_once_broke_us_is_refused(what) -> None:
-    number, way, value, reason = SPOILED[what]
+@pytest.mark.parametrize("what", INVALID)
+def test_a_study_that_once_caused_an_internal_error_is_refused(what) -> None:
+    number, path, value, reason = INVALID[what]
     study = copy.deepcopy(STUDIES[number])
-    study[way[0]] = {**study[way[0]], way[1]: {"regex": value} if way[2:] else value}
-    with case_folder() as here:
+    study[path[0]] = {**study[path[0]], path[1]: {"regex": value} if path[2:] else value}
+    with sandbox_folder() as here:
         (here / "s.toml").write_bytes(as_toml(study))
-        said = command(here, "sweep", "s.toml", "--dry-run")
-        assert said.status == 2
-        assert reason in said.err.splitlines()[0]
+        output = run_command(here, "sweep", "s.toml", "--dry-run")
+        assert output.status == 2
+        assert reason in output.err.splitlines()[0]

@@ -1,14 +1,14 @@
-"""Whatever stands in a CSV file, it is analyzed or refused in three lines."""
+"""Hostile CSV files: each is analyzed, or refused in three lines."""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
-from hostile import chosen, fuzz, spoiled, texts
+from case_counts import cases
 from hypothesis import strategies as st
-from shares import cases
-from watched import case_folder, command
+from sandbox import run_command, sandbox_folder
+from strategies import choice, corrupted, fuzz, texts
 
 COLUMNS = ["width", "lr", "seed", "loss", "parametrization", "diverged_at"]
 CELLS = [
@@ -45,7 +45,7 @@ flags = st.lists(
 
 @st.composite
 def tables(draw: st.DrawFn) -> bytes:
-    """Write a grid of results and spoil a few cells, names and rows of it."""
+    """Draw a table of results with a few corrupted cells, names and rows."""
     header = list(COLUMNS[: draw(st.integers(4, 6))])
     grid = [(w, lr, s) for w in (64, 128) for lr in (0.125, 0.25, 0.5) for s in (0, 1)]
     rows = [
@@ -53,11 +53,11 @@ def tables(draw: st.DrawFn) -> bytes:
     ]
     rows = [row[: len(header)] for row in rows]
     for _ in range(draw(st.integers(0, 3))):
-        row = draw(chosen([header, *rows]))
+        row = draw(choice([header, *rows]))
         if row:
             row[draw(st.integers(0, len(row) - 1))] = draw(cell)
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
-        row = draw(chosen([header, *rows]))
+        row = draw(choice([header, *rows]))
         row.pop() if row and draw(st.booleans()) else row.append(draw(cell))
     column, same = draw(st.integers(0, 5)), draw(st.one_of(st.none(), st.none(), cell))
     for row in rows:
@@ -74,21 +74,21 @@ def _quoted(text: str) -> str:
 
 @cases("tables")
 def test_a_table_is_analyzed_or_refused(cases) -> None:
-    fuzz(cases, st.tuples(spoiled(tables()), flags), _analyze)
+    fuzz(cases, st.tuples(corrupted(tables()), flags), _analyze)
 
 
 def _analyze(case: tuple[bytes, list[list[str]]]) -> None:
-    content, said = case
-    with case_folder() as here:
+    content, options = case
+    with sandbox_folder() as here:
         (here / "t.csv").write_bytes(content)
-        command(here, "analyze", "t.csv", *itertools.chain(*said))
+        run_command(here, "analyze", "t.csv", *itertools.chain(*options))
 
 
 @pytest.mark.parametrize("loss", ["-1.7e308", "1.7e308", "-inf", "1e101"])
-def test_a_loss_beyond_all_measure_is_a_diverged_run(loss) -> None:
+def test_an_absurd_loss_counts_as_a_diverged_run(loss) -> None:
     rows = [f"{w},{lr},{2 + (lr - 0.2) ** 2}" for w in (64, 128) for lr in (0.125, 0.25, 0.5)]
-    with case_folder() as here:
+    with sandbox_folder() as here:
         (here / "t.csv").write_text("\n".join(["width,lr,loss", *rows, f"128,1,{loss}"]))
-        said = command(here, "analyze", "t.csv")
-        assert said.status == 0
-        assert "diverged runs           1" in said.out
+        output = run_command(here, "analyze", "t.csv")
+        assert output.status == 0
+        assert "diverged runs           1" in output.out

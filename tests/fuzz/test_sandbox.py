@@ -1,4 +1,4 @@
-"""The net that the hostile cases run in catches what it is there for."""
+"""The sandbox of the hostile cases catches what it forbids."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile import fuzz
+from case_counts import FEW, MANY
 from hypothesis import strategies as st
-from shares import FEW, MANY
-from watched import case_folder, command, watch
+from sandbox import run_command, run_sandboxed, sandbox_folder
+from strategies import fuzz
 
 from mutransfer.cli.commands import analysis
 from mutransfer.errors import ResultsError
@@ -22,7 +22,7 @@ def link_and_read(here: Path) -> None:
     (here / "link" / "secret.txt").read_text()
 
 
-PLANTED = {
+FORBIDDEN = {
     "a program": (lambda here: subprocess.run(["true"], check=False), "executed: subprocess.Popen"),
     "a shell": (lambda here: os.system("true"), "executed: os.system"),
     "a child": (lambda here: os.fork(), "executed: os.fork"),
@@ -39,64 +39,64 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("what", PLANTED)
-def test_the_net_catches(what, monkeypatch) -> None:
-    monkeypatch.setattr("watched.SECONDS", 0.2)
-    act, said = PLANTED[what]
-    with case_folder() as here, pytest.raises(AssertionError, match=said):
-        watch(here, lambda: act(here))
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_a_forbidden_action_is_caught(what, monkeypatch) -> None:
+    monkeypatch.setattr("sandbox.MAX_SECONDS", 0.2)
+    act, message = FORBIDDEN[what]
+    with sandbox_folder() as here, pytest.raises(AssertionError, match=message):
+        run_sandboxed(here, lambda: act(here))
 
 
-def test_the_net_sees_through_a_handler_of_everything() -> None:
+def test_a_violation_is_caught_even_if_the_code_handles_every_exception() -> None:
     def act() -> None:
         try:
             os.system("true")
         except BaseException:
             return
 
-    with case_folder() as here, pytest.raises(AssertionError, match=r"executed: os\.system"):
-        watch(here, act)
+    with sandbox_folder() as here, pytest.raises(AssertionError, match=r"executed: os\.system"):
+        run_sandboxed(here, act)
 
 
-def test_what_is_inside_may_be_written() -> None:
-    with case_folder() as here:
-        watch(here, lambda: ((here / "x").write_text(""), os.remove("x"), os.mkdir("../y")))
+def test_files_inside_the_sandbox_may_be_written() -> None:
+    with sandbox_folder() as here:
+        run_sandboxed(here, lambda: ((here / "x").write_text(""), os.remove("x"), os.mkdir("../y")))
 
 
 @pytest.mark.parametrize(
-    ("bug", "said"),
+    ("error", "message"),
     [
         (IndexError("a bug"), "status=70"),
         (ResultsError("a\x1b[31mb\nc", why="w", fix="f"), None),
         (KeyboardInterrupt(), "status=130"),
     ],
 )
-def test_a_bug_of_ours_is_caught(bug, said, monkeypatch) -> None:
+def test_an_internal_error_is_caught(error, message, monkeypatch) -> None:
     def broken(text: str) -> None:
-        raise bug
+        raise error
 
     monkeypatch.setattr(analysis, "split_list", broken)
-    with case_folder() as here:
-        if said is None:
-            assert command(here, "analyze", "t", "--group-by", "x").err.count("\n") == 3
+    with sandbox_folder() as here:
+        if message is None:
+            assert run_command(here, "analyze", "t", "--group-by", "x").err.count("\n") == 3
         else:
-            with pytest.raises(AssertionError, match=said):
-                command(here, "analyze", "t", "--group-by", "x")
+            with pytest.raises(AssertionError, match=message):
+                run_command(here, "analyze", "t", "--group-by", "x")
 
 
 @pytest.mark.parametrize("printed", ["\x1b[31m", "\u202e", "\x00", "\x07"])
-def test_terminal_commands_are_caught(printed, monkeypatch) -> None:
+def test_control_characters_are_caught(printed, monkeypatch) -> None:
     monkeypatch.setattr(analysis, "split_list", lambda text: print(printed))
-    with case_folder() as here, pytest.raises(AssertionError):
-        command(here, "analyze", "t", "--group-by", "x")
+    with sandbox_folder() as here, pytest.raises(AssertionError):
+        run_command(here, "analyze", "t", "--group-by", "x")
 
 
-def test_a_property_that_fails_once_fails() -> None:
-    def holds(number: int) -> None:
+def test_a_property_with_one_counterexample_fails() -> None:
+    def check(number: int) -> None:
         assert number < 900
 
     with pytest.raises(AssertionError):
-        fuzz(200, st.integers(0, 1000), holds)
+        fuzz(200, st.integers(0, 1000), check)
 
 
 def test_ten_thousand_cases_are_tried() -> None:

@@ -1,4 +1,4 @@
-"""Run one hostile case under watch: what is executed, signalled, written, printed, and how long."""
+"""A sandbox for hostile cases: it fails those that execute, signal, write or print too much."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutransfer import (  # noqa: F401 - what is compiled later is none of theirs
+from mutransfer import (  # noqa: F401 - imported now, because importing compiles code
     records,
     report,
     workflows,
@@ -28,8 +28,8 @@ from mutransfer.cli.main import print_error
 from mutransfer.cli.output import INVALID_INPUT
 from mutransfer.errors import MutransferError
 
-SECONDS = 5.0
-ALLOWED = {0, 1, 2, 3, 4}
+MAX_SECONDS = 5.0
+ALLOWED_STATUSES = {0, 1, 2, 3, 4}
 HIGHEST_PID = 2**22  # beyond it there is no process on any system
 SECRET = "secret-of-another-folder"
 EXECUTES = (
@@ -41,7 +41,7 @@ WRITES = (
     *("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate"),
     *("os.chmod", "os.chown", "os.utime", "os.setxattr", "shutil."),
 )
-# Who may compile or execute text: imports, and what turns annotations and fields into code.
+# Modules that may compile or execute text: imports, and those that turn fields into code.
 COMPILERS = {
     "ast",
     "attr._make",
@@ -57,58 +57,60 @@ COMPILERS = {
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-class Caught(BaseException):
-    """Something happened that must not; no `except Exception` hides it."""
+class Violation(BaseException):
+    """A case did something forbidden; no `except Exception` hides it."""
 
 
-class Hung(BaseException):
+class CaseTimeoutError(BaseException):
     """A case took too long."""
 
 
 @dataclass
-class Net:
-    """What the audit hook watches, while it is on."""
+class Auditor:
+    """An audit hook that raises on forbidden events while it is on."""
 
     on: bool = False
     inside: str = ""
     untouchable: str = ""
-    caught: str = ""
+    violation: str = ""
 
     def __call__(self, event: str, arguments: tuple) -> None:
         if not self.on:
             return
-        self.on = False  # looking at it raises events too
+        self.on = False  # the inspection itself raises events
         try:
-            offence = self._offence(event, arguments)
+            violation = self._inspect(event, arguments)
         finally:
             self.on = True
-        if offence:
-            self.caught = self.caught or offence
-            raise Caught(offence)
+        if violation:
+            self.violation = self.violation or violation
+            raise Violation(violation)
 
-    def _offence(self, event: str, arguments: tuple) -> str:
+    def _inspect(self, event: str, arguments: tuple) -> str:
         if event.startswith(EXECUTES):
             return f"executed: {event} {arguments!r:.200}"
         if event in ("os.kill", "os.killpg"):
             nobody = abs(arguments[0]) > HIGHEST_PID or arguments[1] == 0
             return "" if nobody else f"signalled: {event} {arguments!r}"
         if event in ("exec", "compile"):
-            return self._compiled(event, arguments)
+            return self._inspect_code(event, arguments)
         if event == "open":
             path, _, flags = arguments
             if isinstance(path, int):
                 return ""
             follows = not (flags or 0) & (os.O_NOFOLLOW | os.O_EXCL)
-            return self._touched(event, path, writes=bool((flags or 0) & WRITING), follows=follows)
+            return self._inspect_path(
+                event, path, writes=bool((flags or 0) & WRITING), follows=follows
+            )
         if event.startswith(WRITES):
             paths = [a for a in arguments if isinstance(a, str | bytes | os.PathLike)]
             paths = paths[1:] if event == "os.symlink" else paths
             follows = event in ("os.utime", "os.chmod", "os.truncate")
-            found = (self._touched(event, p, writes=True, follows=follows) for p in paths)
-            return next((offence for offence in found if offence), "")
+            violations = (self._inspect_path(event, p, writes=True, follows=follows) for p in paths)
+            return next((violation for violation in violations if violation), "")
         return ""
 
-    def _compiled(self, event: str, arguments: tuple) -> str:
+    def _inspect_code(self, event: str, arguments: tuple) -> str:
         code = arguments[0] if event == "exec" else None
         name = getattr(code, "co_filename", "") or str(arguments[-1])
         caller = sys._getframe(3).f_globals.get("__name__", "")
@@ -116,7 +118,7 @@ class Net:
             return f"executed a file of the case: {name}"
         return "" if caller in COMPILERS else f"executed text: {event} {arguments!r:.200} {caller}"
 
-    def _touched(self, event: str, path: object, *, writes: bool, follows: bool) -> str:
+    def _inspect_path(self, event: str, path: object, *, writes: bool, follows: bool) -> str:
         text = os.fsdecode(path)
         folder, name = os.path.split(os.path.abspath(text))
         real = os.path.realpath(text) if follows else os.path.join(os.path.realpath(folder), name)
@@ -127,12 +129,12 @@ class Net:
         return ""
 
 
-NET = Net()
-sys.addaudithook(NET)
+AUDITOR = Auditor()
+sys.addaudithook(AUDITOR)
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandOutput:
     """What a case printed, and its exit status."""
 
     status: int
@@ -141,8 +143,8 @@ class Said:
 
 
 @contextmanager
-def case_folder() -> Iterator[Path]:
-    """Give an empty current folder, two below the only one that may be written."""
+def sandbox_folder() -> Iterator[Path]:
+    """Yield an empty current folder, two levels below the only one that may be written."""
     base = Path(tempfile.mkdtemp(prefix="fuzz-")).resolve()
     here = base / "in" / "a" / "b"
     here.mkdir(parents=True)
@@ -160,90 +162,95 @@ def case_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """Raise `Hung` after so much work, or three times as long without any; outer alarms go on."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise after this much CPU time, or three times as much real time; keep an outer alarm."""
 
-    def hung(number: int, frame: object) -> None:
-        raise Hung(f"still running after {seconds:g} s of work, or {3 * seconds:g} s")
+    def on_timeout(number: int, frame: object) -> None:
+        raise CaseTimeoutError(f"still running after {seconds:g} s of work, or {3 * seconds:g} s")
 
-    began = time.monotonic()
+    start = time.monotonic()
     limits = {
         signal.SIGPROF: (signal.ITIMER_PROF, seconds),
         signal.SIGALRM: (signal.ITIMER_REAL, 3 * seconds),
     }
-    handlers = {number: signal.signal(number, hung) for number in limits}
-    left = [signal.setitimer(timer, limit)[0] for timer, limit in limits.values()][1]
+    handlers = {number: signal.signal(number, on_timeout) for number in limits}
+    outer = [signal.setitimer(timer, limit)[0] for timer, limit in limits.values()][1]
     try:
         yield
     finally:
         for number, (timer, _) in limits.items():
             signal.setitimer(timer, 0)
             signal.signal(number, handlers[number])
-        if left:
-            remaining = max(left - (time.monotonic() - began), 0.01)
+        if outer:
+            remaining = max(outer - (time.monotonic() - start), 0.01)
             signal.setitimer(signal.ITIMER_REAL, remaining)
 
 
-def watch(here: Path, act: Callable[[], object]) -> Said:
-    """Do something as the command line would, under the net."""
+def run_sandboxed(here: Path, action: Callable[[], object]) -> CommandOutput:
+    """Run an action as the command line would, and fail if it does something forbidden."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     base = here.parents[2]
-    NET.inside, NET.untouchable, NET.caught = f"{base / 'in'}/", f"{base / 'out'}/", ""
+    AUDITOR.inside, AUDITOR.untouchable = f"{base / 'in'}/", f"{base / 'out'}/"
+    AUDITOR.violation = ""
     bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     status: object = 0
     try:
-        with warnings.catch_warnings(record=True) as warned, limited(SECONDS):
+        with warnings.catch_warnings(record=True) as caught, time_limit(MAX_SECONDS):
             warnings.simplefilter("always")
             for kind in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
                 warnings.simplefilter("ignore", kind)
             with redirect_stdout(out), redirect_stderr(err):
-                NET.on = True
+                AUDITOR.on = True
                 try:
-                    act()
-                except SystemExit as left:
-                    status = left.code
+                    action()
+                except SystemExit as exit_:
+                    status = exit_.code
                 except MutransferError as error:
                     status = INVALID_INPUT
                     print_error(error)
-                except (Caught, Hung) as problem:
-                    NET.caught = NET.caught or str(problem)
+                except (Violation, CaseTimeoutError) as problem:
+                    AUDITOR.violation = AUDITOR.violation or str(problem)
                 finally:
-                    NET.on = False
+                    AUDITOR.on = False
     finally:
         sys.dont_write_bytecode = bytecode
-    assert not NET.caught, NET.caught
-    assert not warned, [str(w.message) for w in warned]
+    assert not AUDITOR.violation, AUDITOR.violation
+    assert not caught, [str(warning.message) for warning in caught]
     texts = []
     for stream in (out, err):
         stream.flush()
         texts.append(stream.buffer.getvalue().decode())
     assert isinstance(status, int), f"exit status {status!r}"
-    return Said(status, *texts)
+    return CommandOutput(status, *texts)
 
 
-def command(here: Path, *arguments: str) -> Said:
-    """Run a command line, and insist on what holds for every one."""
-    said = watch(here, lambda: main(arguments))
-    insist(said, arguments)
-    return said
+def run_command(here: Path, *arguments: str) -> CommandOutput:
+    """Run a command line, and check what holds for the output of every one."""
+    output = run_sandboxed(here, lambda: main(arguments))
+    check_output(output, arguments)
+    return output
 
 
-def insist(said: Said, arguments: Sequence[str] = (), *, progress: bool = False) -> None:
-    """Insist on a status, on errors in three lines, on plain text, on one JSON document."""
-    assert said.status in ALLOWED, said
-    assert "Traceback" not in said.err, said.err
-    assert SECRET not in said.out + said.err, said
-    for text in (said.out, said.err):
-        odd = {c for c in text if c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cf", "Cs")}
-        assert not odd, (odd, text)
-    if said.status == INVALID_INPUT:
-        assert said.out == "", said.out
+def check_output(
+    output: CommandOutput, arguments: Sequence[str] = (), *, progress: bool = False
+) -> None:
+    """Check the exit status, the three lines of an error, plain text, and one JSON document."""
+    assert output.status in ALLOWED_STATUSES, output
+    assert "Traceback" not in output.err, output.err
+    assert SECRET not in output.out + output.err, output
+    for text in (output.out, output.err):
+        control = {
+            c for c in text if c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cf", "Cs")
+        }
+        assert not control, (control, text)
+    if output.status == INVALID_INPUT:
+        assert output.out == "", output.out
         before = r"(?s:(.*\n)?)" if progress else ""
         form = before + r"\w+Error: .*\n  why: .*\n  fix: .*\n"
-        assert re.fullmatch(form, said.err), said.err
+        assert re.fullmatch(form, output.err), output.err
     elif "--json" in arguments and not {"--help", "-h", "--version"} & {*arguments}:
-        json.loads(said.out, parse_constant=_no_constant)
+        json.loads(output.out, parse_constant=_no_constant)
 
 
 def _no_constant(text: str) -> None:
-    raise AssertionError(f"{text} is no JSON")
+    raise AssertionError(f"{text} is not JSON")

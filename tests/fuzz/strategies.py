@@ -1,4 +1,4 @@
-"""Hostile input: valid documents with one or a few things wrong, and bytes that are no document."""
+"""Hypothesis strategies for hostile input: mutated documents, corrupted files, odd texts."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ TEXTS = [
     "id",
     "seed",
 ]
-LONE = ["\ud800", "\udc80x"]  # JSON can write them, UTF-8 cannot
+LONE_SURROGATES = ["\ud800", "\udc80x"]  # JSON can write them, UTF-8 cannot
 NUMBERS: list[Any] = [
     *(0, -0.0, -1, 1, True, False, 2**31, 2**53 + 1, 2**63, -(2**64), 10**30, 10**308, 10**400),
     *(math.nan, math.inf, -math.inf, 5e-324, 1.7e308, -1.7e308, 0.1, 1e-300, 3.5),
@@ -89,93 +89,95 @@ NUMBERS: list[Any] = [
 BYTES = [b"", b"\xff\xfe\x00", b"\xef\xbb\xbf", b"\x00", b"\x80abc", b"{", b"[" * 100_000, b'"']
 
 
-def deep(levels: int, table: bool) -> Any:
-    """Nest a list or a table."""
-    found: Any = 1
+def nested(levels: int, table: bool) -> Any:
+    """Return a nested list or table."""
+    value: Any = 1
     for _ in range(levels):
-        found = {"a": found} if table else [found]
-    return found
+        value = {"a": value} if table else [value]
+    return value
 
 
-def chosen(choices: list[Any]) -> st.SearchStrategy[Any]:
-    """Choose by number: hypothesis describes a strategy, and some choices are long."""
+def choice(choices: list[Any]) -> st.SearchStrategy[Any]:
+    """Choose by index, because hypothesis prints a strategy's choices, and some are long."""
     return st.integers(0, len(choices) - 1).map(lambda number: choices[number])
 
 
-texts = st.one_of(chosen(TEXTS), st.text(max_size=12))
-numbers = st.one_of(chosen(NUMBERS), st.integers(), st.floats())
-scalars = st.one_of(texts, numbers, st.none(), chosen(LONE))
+texts = st.one_of(choice(TEXTS), st.text(max_size=12))
+numbers = st.one_of(choice(NUMBERS), st.integers(), st.floats())
+scalars = st.one_of(texts, numbers, st.none(), choice(LONE_SURROGATES))
 values = st.one_of(
     scalars,
     st.lists(scalars, max_size=4),
     st.dictionaries(texts, scalars, max_size=3),
-    st.builds(deep, st.sampled_from([3, 60]), st.booleans()),
+    st.builds(nested, st.sampled_from([3, 60]), st.booleans()),
 )
 
 
-def _places(data: Any, path: tuple = ()) -> list[tuple]:
-    """Name every place in a document."""
+def _paths(data: Any, path: tuple = ()) -> list[tuple]:
+    """Return the path of every value in a document."""
     if not isinstance(data, dict | list):
         return []
-    found = []
+    paths = []
     for key, item in data.items() if isinstance(data, dict) else enumerate(data):
-        found += [(*path, key), *_places(item, (*path, key))]
-    return found
+        paths += [(*path, key), *_paths(item, (*path, key))]
+    return paths
 
 
 @st.composite
-def mutated(draw: st.DrawFn, documents: list[Any], most: int = 3) -> Any:
-    """Take a valid document and replace, delete, rename, repeat or add a few things in it."""
-    data = copy.deepcopy(draw(chosen(documents)))
-    for _ in range(draw(st.integers(0, most))):
-        places = _places(data)
-        if not places:
+def mutated(draw: st.DrawFn, documents: list[Any], max_changes: int = 3) -> Any:
+    """Replace, delete, rename, repeat or add a few values of a valid document."""
+    data = copy.deepcopy(draw(choice(documents)))
+    for _ in range(draw(st.integers(0, max_changes))):
+        paths = _paths(data)
+        if not paths:
             return draw(values)
-        *way, last = draw(chosen(places))
-        holder = data
-        for key in way:
-            holder = holder[key]
-        what = draw(st.sampled_from(["value", "value", "value", "delete", "name", "again", "add"]))
-        if what == "value":
-            holder[last] = draw(values)
-        elif what == "delete":
-            del holder[last]
-        elif what == "again" and isinstance(holder, list):
-            holder.append(copy.deepcopy(holder[last]))
-        elif isinstance(holder, dict):
-            known = holder.pop(last) if what == "name" else draw(values)
-            holder[draw(texts)] = known
+        *path, last = draw(choice(paths))
+        parent = data
+        for key in path:
+            parent = parent[key]
+        kind = draw(
+            st.sampled_from(["value", "value", "value", "delete", "rename", "repeat", "add"])
+        )
+        if kind == "value":
+            parent[last] = draw(values)
+        elif kind == "delete":
+            del parent[last]
+        elif kind == "repeat" and isinstance(parent, list):
+            parent.append(copy.deepcopy(parent[last]))
+        elif isinstance(parent, dict):
+            value = parent.pop(last) if kind == "rename" else draw(values)
+            parent[draw(texts)] = value
         else:
-            holder.append(draw(values))
+            parent.append(draw(values))
     return draw(values) if draw(st.integers(0, 30)) == 0 else data
 
 
 @st.composite
-def spoiled(draw: st.DrawFn, text: st.SearchStrategy[bytes]) -> bytes:
-    """Take a text, often as it is, else cut, doubled, with foreign bytes, or another altogether."""
+def corrupted(draw: st.DrawFn, text: st.SearchStrategy[bytes]) -> bytes:
+    """Return a file unchanged, cut, doubled, with foreign bytes in it, or replaced."""
     data = draw(text)
-    what = draw(st.sampled_from(["keep"] * 6 + ["cut", "insert", "twice", "bytes", "random"]))
-    if what == "keep":
+    kind = draw(st.sampled_from(["keep"] * 6 + ["cut", "insert", "twice", "bytes", "random"]))
+    if kind == "keep":
         return data
-    if what == "random":
+    if kind == "random":
         return draw(st.binary(max_size=60))
-    if what == "bytes":
-        return draw(chosen(BYTES))
-    place = draw(st.integers(0, len(data)))
-    if what == "cut":
-        return data[:place]
-    if what == "twice":
-        return data[:place] + data
-    return data[:place] + draw(chosen(BYTES)) + data[place:]
+    if kind == "bytes":
+        return draw(choice(BYTES))
+    index = draw(st.integers(0, len(data)))
+    if kind == "cut":
+        return data[:index]
+    if kind == "twice":
+        return data[:index] + data
+    return data[:index] + draw(choice(BYTES)) + data[index:]
 
 
 def as_json(data: Any) -> bytes:
-    """Write JSON as Python does, NaN and lone surrogates included."""
+    """Encode JSON as Python does, NaN and lone surrogates included."""
     return json.dumps(data).encode()
 
 
 def as_toml(data: Any) -> bytes:
-    """Write any document as TOML; what TOML cannot say becomes text."""
+    """Encode a document as TOML; values that TOML does not have become text."""
     lines = data.items() if isinstance(data, dict) else [("study", data)]
     text = "\n".join(f"{_quoted(key)} = {_inline(value)}" for key, value in lines)
     return text.encode(errors="replace")
@@ -197,9 +199,9 @@ def _inline(value: Any) -> str:
     return _quoted(value)
 
 
-def fuzz(cases: int, strategy: st.SearchStrategy, holds: Callable[[Any], None]) -> None:
-    """Try a property on so many cases, the same ones each time."""
-    tried = 0
+def fuzz(cases: int, strategy: st.SearchStrategy, check: Callable[[Any], None]) -> None:
+    """Check a property on a number of cases, the same ones in every run."""
+    num_cases = 0
 
     @settings(
         max_examples=cases,
@@ -210,13 +212,13 @@ def fuzz(cases: int, strategy: st.SearchStrategy, holds: Callable[[Any], None]) 
         phases=[Phase.generate, Phase.shrink],
     )
     @given(strategy)
-    def one(case: Any) -> None:
-        nonlocal tried
-        tried += 1
-        holds(case)
+    def run_case(case: Any) -> None:
+        nonlocal num_cases
+        num_cases += 1
+        check(case)
 
     state = random.getstate()
-    one()
+    run_case()
     random.setstate(state)
-    assert tried >= cases, f"{tried} cases"
-    print(f"{tried} cases")
+    assert num_cases >= cases, f"{num_cases} cases"
+    print(f"{num_cases} cases")
