@@ -300,7 +300,7 @@ def test_columns_of_unequal_length() -> None:
 def test_a_loss_that_is_text() -> None:
     text = {"width": [64], "lr": [0.25], "loss": ["3.0"]}
     assert message(lambda: Results.from_columns(text)) == (
-        "columns: the loss is no number: '3.0' in row 1\n"
+        "columns: the loss is not a number: '3.0' in row 1\n"
         "  why: a run without a number cannot be compared\n"
         "  fix: write a number, nan if the run diverged, or nothing if it has no result"
     )
@@ -310,7 +310,7 @@ def test_missing_columns_name_the_nearest() -> None:
     results = Results.from_columns({"widht": [64], "learning_rate": [0.25], "loss": [3.0]})
     assert message(lambda: analyze(results)) == (
         "columns has no column 'width', 'lr'\n"
-        "  why: rates cannot be compared without knowing width and rate of every run\n"
+        "  why: rates cannot be compared without the width and the rate of every run\n"
         "  fix: --columns width=widht,lr=learning_rate "
         '(in Python: columns={"width": "widht", "lr": "learning_rate"})'
     )
@@ -328,7 +328,7 @@ def test_a_missing_group_names_the_nearest() -> None:
 def test_a_column_cannot_be_scale_and_group() -> None:
     results = Results.from_columns(columns(quadratic()))
     assert message(lambda: analyze(results, group_by=["width"])) == (
-        "column 'width' is asked to be two things\n"
+        "column 'width' has two uses\n"
         "  why: every group would have a single width or a single rate\n"
         "  fix: name different columns by --scale, --hyperparameter and --group-by "
         "(in Python: scale, hyperparameter, group_by)"
@@ -368,7 +368,7 @@ def test_duplicate_points_are_named() -> None:
     table["seed"] = [0, 0, 0]
     assert message(lambda: analyze(Results.from_columns(table))) == (
         "columns has several trials at the same point: all: width 64, lr 0.5, seed 0\n"
-        "  why: runs that differ in something else would be averaged as if they were one\n"
+        "  why: runs that differ in another setting would be averaged as if they were repetitions\n"
         "  fix: keep one row per run, or give repeated runs different values of 'seed'"
     )
 
@@ -383,6 +383,6 @@ def test_duplicate_points_that_a_column_tells_apart_name_the_column() -> None:
         "mup: width 64, lr 0.000976562, seed 0; mup: width 64, lr 0.00195312, seed 0 and 37 more"
     )
     assert text.splitlines()[2] == (
-        "  fix: tell them apart: --group-by parametrization,decay "
+        "  fix: distinguish the runs: --group-by parametrization,decay "
         '(in Python: group_by=["parametrization", "decay"])'
     )

@@ -13,7 +13,8 @@ from planted_surfaces import columns as planted
 from planted_surfaces import quadratic
 
 from mutransfer.analysis import Results, analyze, load_results
-from mutransfer.analysis.curves.grid import cells_by_group
+from mutransfer.analysis.curves.grid import loss_grids
+from mutransfer.analysis.format import AxisNames
 from mutransfer.errors import ResultsError
 
 
@@ -237,8 +238,8 @@ def test_runs_without_width_or_rate_are_counted(tmp_path) -> None:
     )
     assert results.axes["lr"] == [0.5, 0.25]
     # Another scale's gaps are left out where that scale is asked for.
-    cells = cells_by_group(results, scale="depth", hyperparameter="lr", group_by=())
-    assert [cell.width for cell in cells["all"]] == [2.0]
+    grids = loss_grids(results, AxisNames("depth", "lr"), ())
+    assert [grid.width for grid in grids["all"]] == [2.0]
     assert results.having("depth").notes[-1] == "1 run has no depth and is left out"
 
 
@@ -252,7 +253,7 @@ def test_text_as_a_rate_names_the_line(tmp_path) -> None:
 
 def test_where_nothing_remains(tmp_path) -> None:
     assert refused("width,lr,loss\n64,1,\n64,2,none\n", tmp_path) == (
-        "FILE: 2 runs have no loss, and no other run is there\n"
+        "FILE: 2 runs have no loss, and there is no other run\n"
         "  why: there is nothing to analyze\n"
         "  fix: write the final loss of every finished run, and nan where a run diverged"
     )
@@ -268,11 +269,9 @@ def test_rows_that_stand_there_twice_count_once(tmp_path) -> None:
 def test_repeated_runs_without_seeds_get_seeds_by_order() -> None:
     table = {"width": [64] * 5, "lr": [0.5, 0.25, 0.5, 0.5, 0.25]}
     table["loss"] = [3.0, 4.0, 3.1, 3.2, 4.1]
-    (cells,) = cells_by_group(
-        Results.from_columns(table), scale="width", hyperparameter="lr", group_by=()
-    )["all"]
-    assert cells.seeds == ("0", "1", "2")
-    assert repr(cells.losses.tolist()) == "[[4.0, 4.1, nan], [3.0, 3.1, 3.2]]"
+    (grid,) = loss_grids(Results.from_columns(table), AxisNames("width", "lr"), ())["all"]
+    assert grid.seeds == ("0", "1", "2")
+    assert repr(grid.losses.tolist()) == "[[4.0, 4.1, nan], [3.0, 3.1, 3.2]]"
 
 
 def test_runs_that_differ_are_no_repetitions() -> None:
@@ -283,7 +282,7 @@ def test_runs_that_differ_are_no_repetitions() -> None:
     with pytest.raises(ResultsError) as caught:
         analyze(Results.from_columns(table))
     assert caught.value.fix == (
-        'tell them apart: --group-by optimizer (in Python: group_by=["optimizer"])'
+        'distinguish the runs: --group-by optimizer (in Python: group_by=["optimizer"])'
     )
 
 

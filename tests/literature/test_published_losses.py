@@ -143,7 +143,7 @@ def test_one_seed_gives_values_but_no_verdict(report: Report) -> None:
 
 def test_a_minimum_on_the_edge_is_flagged(report: Report) -> None:
     """Lion at width 128 and SP at width 2048 have their best rate at the lowest tried."""
-    edge = "minimum on the edge of the grid at width {}: add rates below 2^-10"
+    edge = "minimum on the edge of the grid at width {}: add rates below 2^-10 (0.0009766)"
     lion, sp = report["lion"].optimum[0], report["sp"].optimum[-1]
     assert (lion.edge, sp.edge) == ("low", "low")
     assert lion.log2_lr.undetermined == edge.format(128)

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mutransfer.analysis.format import rate
-from mutransfer.analysis.types.estimates import plain
+from mutransfer.analysis.format import format_power
+from mutransfer.analysis.types.estimates import json_data
 from mutransfer.literature import (
     Citation,
     Effect,
@@ -62,7 +62,7 @@ def published_answer(name: str) -> tuple[str, dict[str, Any]]:
         ('lion', False)
     """
     cited = citation(name)
-    head = {"schema": SCHEMA, "published": name, "citation": plain(cited)}
+    head = {"schema": SCHEMA, "published": name, "citation": json_data(cited)}
     if name == "lingle2024":
         checks = published_transfer()
         return _page(transfer_text(checks), cited), {**head, **_transfer_data(checks)}
@@ -131,7 +131,7 @@ def hybrids_text(table: TransferTable) -> str:
 
 def _transfer_row(check: TransferCheck, widths: Sequence[float], marks: dict[str, str]) -> str:
     """Write one experiment's line."""
-    best = dict(zip(check.widths, map(rate, check.grid_log2_lr), strict=True))
+    best = dict(zip(check.widths, map(format_power, check.grid_log2_lr), strict=True))
     regrets = [check.regret.get(width) for width in widths[1:]]
     numbers = ["-" if r is None or r.value is None else f"{r.value:.3f}" for r in regrets]
     return (
@@ -230,8 +230,8 @@ def _transfer_data(checks: Sequence[TransferCheck]) -> dict[str, Any]:
         "agreeing": sum(check.agrees for check in checks),
         "experiments": [
             {
-                **plain(check),
-                "regret": {f"{w:g}": plain(r) for w, r in check.regret.items()},
+                **json_data(check),
+                "regret": {f"{w:g}": json_data(r) for w, r in check.regret.items()},
                 "agrees": check.agrees,
             }
             for check in checks
@@ -242,16 +242,16 @@ def _transfer_data(checks: Sequence[TransferCheck]) -> dict[str, Any]:
 def _hybrids_data(table: TransferTable) -> dict[str, Any]:
     """Give the table, the effects and the medians as plain data."""
     return {
-        **plain(table),
+        **json_data(table),
         "effects": [
             {
                 "lowest": lowest,
                 "highest": highest,
-                "switches": plain(switch_effects(table, lowest=lowest, highest=highest)),
+                "switches": json_data(switch_effects(table, lowest=lowest, highest=highest)),
             }
             for lowest, highest in (LOW_DECAYS, HIGH_DECAYS)
         ],
-        "medians_of_E": plain(_medians(table)),
+        "medians_of_E": json_data(_medians(table)),
         "cautions": list(_KALRA_CAUTIONS),
     }
 
