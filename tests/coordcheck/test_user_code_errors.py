@@ -175,7 +175,7 @@ LINES = {
         "'list' object has no attribute 'parameters'\n"
         "  why: the check takes a few steps with it\n"
         "  fix: --optimizer MODULE:NAME, with NAME = lambda groups: torch.optim.AdamW(groups); "
-        "the factory is called with the model only with --parametrization none\n"
+        "the factory is called with the model only with parametrization=None\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer torch.optim:LBFGS": (
         "RuleError: LBFGS cannot be checked: its step() needs a closure that computes the loss\n"

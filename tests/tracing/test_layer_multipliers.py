@@ -69,7 +69,7 @@ TOKENS = torch.arange(5)
     ],
     ids=["none", "before", "between", "behind", "branch", "constant", "learned", "norm", "table"],
 )
-def test_a_number_belongs_to_the_layer_that_takes_it_or_else_to_that_which_gave_it(
+def test_a_scalar_belongs_to_the_layer_behind_it_or_else_to_the_layer_before_it(
     between, by
 ) -> None:
     layers = traced(Net(between), X).layers
@@ -77,7 +77,7 @@ def test_a_number_belongs_to_the_layer_that_takes_it_or_else_to_that_which_gave_
     assert {n: m for n in names if (m := layers.of(n)) != 1} == pytest.approx(by)
 
 
-def test_a_multiplier_in_the_loss_is_the_readouts() -> None:
+def test_a_multiplier_in_the_loss_belongs_to_the_readout() -> None:
     net = Net(lambda m, x: m.last(m.first(x)))
     layers = traced(net, X, after=lambda logits: F.log_softmax(logits / 8, -1)).layers
     assert layers.of("last") == 0.125
@@ -138,12 +138,12 @@ def test_logits_are_those_before_the_softmax(attention) -> None:
         attention(Q, K, V)
     first = tracer.ledger.products[0]
     logits = Q @ K.mT / 2
-    kept = logits[..., torch.ones(6, 6).tril().bool()] if attention is by_hand else logits
+    unmasked = logits[..., torch.ones(6, 6).tril().bool()] if attention is by_hand else logits
     assert (first.width, first.is_logits) == (4, True)
-    assert first.rms == pytest.approx(float(kept.square().mean().sqrt()), rel=1e-5)
+    assert first.rms == pytest.approx(float(unmasked.square().mean().sqrt()), rel=1e-5)
 
 
-def test_logits_inside_torchs_module_are_computed_again() -> None:
+def test_logits_inside_the_attention_module_of_torch_are_measured() -> None:
     attention = nn.MultiheadAttention(8, 2, batch_first=True)
     x = torch.randn(2, 6, 8)
     with tracer_of(attention, x) as tracer:
@@ -156,7 +156,7 @@ def test_logits_inside_torchs_module_are_computed_again() -> None:
     assert product.rms == pytest.approx(float((q @ k.mT / 2).square().mean().sqrt()), rel=1e-5)
 
 
-def test_what_scales_queries_is_no_multiplier_of_their_layer() -> None:
+def test_a_scalar_of_the_queries_belongs_to_the_attention_and_to_no_layer() -> None:
     net = Net(lambda m, x: F.softmax((m.first(x) * 0.5).view(5, 4) @ x.T, -1) @ x)
     ledger = traced(net, X)
     assert ledger.layers.of("first") == 1.0
@@ -167,7 +167,7 @@ def test_what_scales_queries_is_no_multiplier_of_their_layer() -> None:
     "weight", [lambda w: w, lambda w: w.T.clone().T, lambda w: w * 0.1], ids=["", "copy", "scaled"]
 )
 def test_a_router_is_no_attention(weight) -> None:
-    """Its weight is a parameter, or was made of nothing else."""
+    """Its weight is a parameter, or is computed from one alone."""
     router = nn.ParameterDict({"weight": torch.randn(4, 3)})
     with tracer_of(router, X) as tracer:
         (X @ weight(router["weight"])).softmax(-1)
@@ -179,7 +179,7 @@ def test_a_router_is_no_attention(weight) -> None:
     [lambda q, k: (q * k).sum(-1) * 0.5, lambda q, k: 0.5 * torch.einsum("...d,...d->...", q, k)],
     ids=["elementwise", "einsum"],
 )
-def test_a_product_without_a_softmax_is_noted_with_its_scale(product) -> None:
+def test_a_product_without_a_softmax_is_recorded_with_its_scale(product) -> None:
     with tracer_of(product, Q, K) as tracer:
         product(Q, K)
     (record,) = tracer.ledger.products
@@ -187,6 +187,21 @@ def test_a_product_without_a_softmax_is_noted_with_its_scale(product) -> None:
     rms = float((Q * K).sum(-1).square().mean().sqrt())
     assert record.measured == pytest.approx(rms, rel=1e-5)
     assert math.isfinite(record.measured)
+
+
+def test_a_scalar_of_one_part_of_a_split_does_not_belong_to_the_layer() -> None:
+    """A fused layer of queries, keys and values is not scaled by what scales its queries."""
+    net = Net(lambda m, x: torch.cat([part * 2 for part in m.first(x).chunk(2, -1)], -1))
+    assert traced(net, X).layers.of("first") == 1.0
+    whole = Net(lambda m, x: m.first(x) * 2)
+    assert traced(whole, X).layers.of("first") == 2.0
+
+
+def test_a_padding_mask_among_the_inputs_leaves_logits_what_they_are() -> None:
+    with tracer_of(None, Q, K, mask := torch.rand(2, 3, 6, 6) < 0.5) as tracer:
+        (Q @ K.mT).masked_fill(mask, -torch.inf).softmax(-1)
+    (product,) = tracer.ledger.products
+    assert product.is_logits
 
 
 def test_a_square_is_no_product_of_two_activations() -> None:

@@ -44,14 +44,11 @@ def elementwise(
     weights = [image for image in images if image.is_weight]
     if not active:
         own = [NO_AXES * t.dim() if image is None else image.dims for t, image in operands]
-        dims = broadcast(tensors, own, result.dim())
         pending = tuple(k for image in images for k in image.scalars)
-        return Image(dims, names=_union(image.names for image in images), scalars=pending)
+        names = _union(image.names for image in images)
+        return Image(broadcast(tensors, own, result.dim()), names=names, scalars=pending)
     ledger.applied(*weights)
     ledger.elsewhere(*weights)
-    if name in SCALES and any(image.is_statistic for image in active):
-        for image in (image for image in active if not image.is_statistic):
-            ledger.layers.norm(image.path)
     last = _union(image.last for image in active)
     first = next((image for image in active if image.product is not None), active[0])
     keeps_rank, alone = len(first.dims) == result.dim(), len(active) == 1
@@ -83,13 +80,24 @@ def elementwise(
         # A soft cap, cap · tanh(logits / cap), returns logits again.
         return replace(first, dims=dims, path=first.path if name in STEADY else Path())
     ledger.elsewhere(*active)
-    return Image(
-        dims,
-        last=last,
-        origin=origin,
-        is_statistic=name in ROOTS and first.is_statistic,
-        is_pair=name == "mul" and _are_two(tensors) and len(active) == 2,
-    )
+    image = Image(dims, last=last, origin=origin, is_statistic=name in ROOTS and first.is_statistic)
+    return image if alone or name not in SCALES else _of_two(ledger, name, tensors, active, image)
+
+
+def _of_two(
+    ledger: Ledger,
+    name: str,
+    tensors: Sequence[torch.Tensor],
+    active: Sequence[Image],
+    image: Image,
+) -> Image:
+    """Record a norm where an activation is divided by a statistic; mark a product of two others."""
+    if any(factor.is_statistic for factor in active):
+        for factor in (factor for factor in active if not factor.is_statistic):
+            ledger.layers.norm(factor.path)
+    # A square is no product of two activations.
+    is_pair = tensors[0] is not tensors[1] and tensors[0].shape == tensors[1].shape
+    return replace(image, is_pair=name == "mul" and is_pair)
 
 
 def reduced(
@@ -174,12 +182,6 @@ def reduced_dims(
     if dims is None or dims == [] or isinstance(dims, bool):
         return set(range(tensor.dim()))
     return {d % max(tensor.dim(), 1) for d in ([dims] if isinstance(dims, int) else dims)}
-
-
-def _are_two(tensors: Sequence[torch.Tensor]) -> bool:
-    """Return whether there are two different tensors of one shape; a square has only one."""
-    first, last = tensors[0], tensors[-1]
-    return len(tensors) == 2 and first is not last and first.shape == last.shape
 
 
 def _union(sets: Iterable[Iterable[T]]) -> frozenset[T]:
