@@ -100,7 +100,8 @@ def test_resuming_a_finished_study_does_not_import_torch(run, tmp_path) -> None:
         f"run = run_study({str(study)!r}, store={str(run.store)!r}); "
         "print(run.summary.done, run.summary.ran, 'torch' in sys.modules, 'altair' in sys.modules)"
     )
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
     assert process.stdout.split() == ["12", "0", "False", "False"]
 
 
