@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
-from mutransfer.analysis.loading.column_names import seed_like, to_type
+from mutransfer.analysis.loading.columns import format_mapping, seed_column
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import ResultsError
@@ -86,13 +86,15 @@ def check_duplicates(results: Results, key: Key, axes: AxisNames, group_by: Sequ
     used = (axes.scale, axes.hyperparameter, SEED, *group_by)
     columns = distinguishing_columns(results, point_N, used)
     steps = [name for name in columns if name.lower() in STEPS]
-    seed = None if has_seeds else seed_like(columns)
+    seed = None if has_seeds else seed_column(columns)
     why = "runs that differ in another setting would be averaged as if they were repetitions"
     if steps:
         why = "losses of unfinished training would be averaged with final ones"
         fix = f"keep the last row of each run, the one with the largest '{steps[0]}'"
     elif seed:
-        fix = f"name the column that holds the seeds of repeated runs: {to_type({SEED: seed})}"
+        fix = (
+            f"name the column that holds the seeds of repeated runs: {format_mapping({SEED: seed})}"
+        )
     elif columns:
         fix = f"distinguish the runs: {format_group_by([*group_by, *columns])}"
     else:

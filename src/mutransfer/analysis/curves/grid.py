@@ -18,12 +18,11 @@ from mutransfer.analysis.curves.duplicates import (
     point_ids,
 )
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
-from mutransfer.analysis.loading.column_names import (
+from mutransfer.analysis.loading.columns import (
     PLACEHOLDER,
-    advice,
-    close_name,
-    shortened,
-    to_type,
+    closest_name,
+    format_mapping,
+    format_suggestion,
 )
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
@@ -173,16 +172,16 @@ def _column_fixes(
     """Return an argument to type for every missing column."""
     pair = (axes.scale, axes.hyperparameter)
     usual = [name for name in missing if name in pair and name in ("width", "lr")]
-    fixes = [advice(usual, columns)] if usual else []
+    fixes = [format_suggestion(usual, columns)] if usual else []
     for key, name in zip(("scale", "hyperparameter"), pair, strict=True):
         if name in missing and name not in usual:
-            close = close_name(name, columns) or PLACEHOLDER
+            close = closest_name(name, columns) or PLACEHOLDER
             fixes.append(f"--{key} {shlex.quote(close)} (in Python: {key}={json.dumps(close)})")
     if any(name in missing for name in group_by):
-        close_names = [n if n in columns else close_name(n, columns) for n in group_by]
+        close_names = [n if n in columns else closest_name(n, columns) for n in group_by]
         fixes.append(format_group_by([name or PLACEHOLDER for name in close_names]))
     if any(PLACEHOLDER in fix for fix in fixes) and not usual:
-        fixes.append(f"there are {shortened(columns)}")
+        fixes.append(f"choose from {listed(columns, limit=12)}")
     return fixes
 
 
@@ -195,7 +194,7 @@ def _positive_column(results: Results, name: str) -> Floats:
         shown = ["nothing" if values[row] is None else format_value(values[row]) for row in wrong]
         fix = f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them empty"
         if all(isinstance(value, int | float) and value < 0 for value in values):
-            fix += f"; if it is a logarithm: {to_type({name: f'2^{name}'})}"
+            fix += f"; if it is a logarithm: {format_mapping({name: f'2^{name}'})}"
         raise ResultsError(
             f"{results.provenance.source}: column '{name}' must hold positive numbers, "
             f"not {listed(dict.fromkeys(shown))} in {results.places.of(wrong)}",
