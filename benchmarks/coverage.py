@@ -25,10 +25,10 @@ from coverage_table import Tally, coverage_table
 from numpy.typing import NDArray
 
 from mutransfer.analysis import Estimate, GroupReport, Results, analyze, predict
-from mutransfer.analysis.curves.group import Question, fitted_groups
-from mutransfer.analysis.format import Words
-from mutransfer.analysis.laws.joint import joint_fit
-from mutransfer.analysis.transfer.scaling import optima, points_of
+from mutransfer.analysis.curves.group import Settings, fitted_groups
+from mutransfer.analysis.format import AxisNames
+from mutransfer.analysis.transfer.optima import optima_of
+from mutransfer.analysis.transfer.predictability import joint_fit, points_in_windows
 
 Floats = NDArray[np.float64]
 Columns = dict[str, list[Any]]
@@ -41,7 +41,7 @@ BEST = -6.0  # log2 of the best rate at the middle width, before the offset of a
 MARGIN = 3.5  # octaves of rates on both sides of the optima
 UNTRAINED = 10.8
 REPETITIONS = 20  # experiments on one surface whose mean E is the truth; ten times that pooled
-QUESTION = Question(Words("width", "lr"), (), 1.1, 1000, 0)
+SETTINGS = Settings(AxisNames("width", "lr"), (), 1.1, 1000, 0)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def true_skew(surface: Surface) -> float:
     for n in surface.case.widths:
         for offset in np.arange(-0.5, 0.5, 0.125) * surface.case.step * LN2:
             z = np.arange(-8, 9) * surface.case.step * LN2 + offset
-            z = z[np.abs(z - offset) <= QUESTION.window + 1e-9]
+            z = z[np.abs(z - offset) <= SETTINGS.window + 1e-9]
             a, b, _ = np.polyfit(z, surface.regret(n, surface.x(n) + z), 2)
             shifts.append(b / (2 * a) / LN2)
     return float(np.mean(shifts))
@@ -275,14 +275,10 @@ def mean_error(surfaces: list[Surface]) -> float:
     errors = []
     for surface in surfaces:
         results = as_results(replace(surface, case=averaged).runs(rng))
-        (group,) = fitted_groups(results, QUESTION).values()
-        one = optima(group, QUESTION.words)
-        if one.loss_law is None or one.rate_law is None or one.curvature_law is None:
-            continue
-        points = points_of(group)
-        fit = joint_fit(points, one.loss_law, one.rate_law, one.curvature_law, linear=False)
+        (group,) = fitted_groups(results, SETTINGS).values()
+        fit = joint_fit(group, optima_of(group, SETTINGS.axes))
         if fit is not None:
-            errors.append(float((fit.residuals(points) ** 2).mean()))
+            errors.append(float((fit.residuals(points_in_windows(group)) ** 2).mean()))
     return float(np.mean(errors)) if errors else math.nan
 
 

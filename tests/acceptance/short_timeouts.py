@@ -13,7 +13,7 @@ from mutransfer.sweep import driver
 from mutransfer.sweep.executors import local
 from mutransfer.sweep.store import claims
 
-HEARTBEAT_SECONDS, STALE_SECONDS, LOOK_SECONDS = 0.5, 5.0, 0.2
+HEARTBEAT_SECONDS, STALE_SECONDS, POLL_SECONDS = 0.5, 5.0, 0.2
 SHORT_HEARTBEAT = """
 import mutransfer.sweep.store.claims
 mutransfer.sweep.store.claims.HEARTBEAT_SECONDS = {}
@@ -48,7 +48,7 @@ def set_host(host: str) -> None:
 def shorten_timeouts() -> None:
     """Shorten the timeouts, here and in workers."""
     claims.HEARTBEAT_SECONDS = HEARTBEAT_SECONDS
-    driver.STALE_SECONDS, driver.LOOK_SECONDS = STALE_SECONDS, LOOK_SECONDS
+    driver.STALE_SECONDS, driver.POLL_SECONDS = STALE_SECONDS, POLL_SECONDS
     run_in_workers(SHORT_HEARTBEAT.format(HEARTBEAT_SECONDS))
 
 

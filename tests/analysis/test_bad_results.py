@@ -47,12 +47,13 @@ def csv(place: Path, text: str | bytes) -> Path:
     return file
 
 
-def test_a_missing_path(tmp_path: Path) -> None:
+def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     assert message(lambda: load_results(tmp_path / "runs")) == (
-        f"there is no '{tmp_path}/runs'\n"
-        "  why: results are read from a trial store, a table, or a folder that a tracker wrote\n"
-        "  fix: give the folder of a trial store, a CSV, JSONL or Parquet file with columns "
-        "width, lr, loss, or what W&B or TensorBoard exports"
+        f"'{tmp_path}/runs' does not exist\n"
+        "  why: results are read from a trial store, a table, or an export of an experiment "
+        "tracker\n"
+        "  fix: pass the folder of a trial store, a CSV, JSON or Parquet file with columns width, "
+        "lr and loss, or an export of W&B or TensorBoard"
     )
 
 
@@ -62,13 +63,13 @@ def test_a_pipe_is_neither_folder_nor_file(tmp_path: Path) -> None:
     assert text.startswith(f"'{tmp_path}/pipe' is neither a folder nor a file\n")
 
 
-def test_a_folder_that_is_no_store(tmp_path: Path) -> None:
+def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
     assert message(lambda: load_results(tmp_path)) == (
-        f"'{tmp_path}' holds no results: neither store.json, nor W&B's run-*/files, nor "
-        "TensorBoard's scalar CSVs (Wall time,Step,Value)\n"
-        "  why: other files would be taken for results\n"
-        "  fix: give the folder that `mutransfer sweep` wrote, W&B's folder `wandb`, a folder of "
-        "files such as width=64,lr=0.01,seed=0.csv, or a single CSV file"
+        f"'{tmp_path}' holds no results: no store.json, no W&B runs (run-*/files), no scalar "
+        "CSVs of TensorBoard (Wall time,Step,Value)\n"
+        "  why: other files would be mistaken for results\n"
+        "  fix: pass the folder that `mutransfer sweep` wrote, the folder `wandb` of W&B, a folder "
+        "of files such as width=64,lr=0.01,seed=0.csv, or a single CSV file"
     )
 
 
@@ -83,7 +84,9 @@ def test_a_folder_that_is_no_store(tmp_path: Path) -> None:
         ("{}", "' has schema null, this version reads 1", 'store.json must be {"schema": 1}'),
     ],
 )
-def test_a_store_of_another_schema(tmp_path: Path, head: str, what: str, fix: str) -> None:
+def test_a_store_of_another_schema_is_an_error(
+    tmp_path: Path, head: str, what: str, fix: str
+) -> None:
     (tmp_path / "store.json").write_text(head)
     assert message(lambda: load_results(tmp_path)) == (
         f"'{tmp_path}{what}\n  why: fields of another schema may mean something else\n  fix: {fix}"
@@ -98,35 +101,35 @@ def test_a_store_of_another_schema(tmp_path: Path, head: str, what: str, fix: st
         (b"[" * 10**5, "nested too deeply"),
     ],
 )
-def test_a_damaged_store_file(tmp_path: Path, head: bytes, problem: str) -> None:
+def test_a_damaged_store_file_is_an_error(tmp_path: Path, head: bytes, problem: str) -> None:
     (tmp_path / "store.json").write_bytes(head)
     text = message(lambda: load_results(tmp_path))
     assert text.startswith(f"'{tmp_path}/store.json': {problem}")
     assert text.endswith(
-        "\n  why: the store does not say what it holds\n"
+        "\n  why: without this file the content of the store is unknown\n"
         '  fix: restore the file; store.json is {"schema": 1}'
     )
 
 
-def test_a_store_file_that_is_no_table(tmp_path: Path) -> None:
+def test_a_store_file_must_hold_a_table(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text("[1]")
     assert message(lambda: load_results(tmp_path)) == (
         f"'{tmp_path}/store.json' holds a list where a table is expected\n"
-        "  why: the store does not say what it holds\n"
+        "  why: without this file the content of the store is unknown\n"
         '  fix: restore the file; store.json is {"schema": 1}'
     )
 
 
-def test_a_linked_store_file(tmp_path: Path) -> None:
+def test_a_store_file_that_is_a_link_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "store.json").symlink_to(csv(tmp_path, '{"schema": 1}'))
     assert message(lambda: load_results(tmp_path)) == (
         f"'{tmp_path}/store.json' is a symbolic link\n"
-        "  why: a store holds its own files, so that it can be copied and trusted\n"
-        "  fix: put the file itself there"
+        "  why: a store must hold its own files, so that it can be copied and trusted\n"
+        "  fix: replace the link by the file itself"
     )
 
 
-def test_a_study_with_a_misspelled_key(tmp_path: Path) -> None:
+def test_a_misspelled_key_of_a_study_is_an_error(tmp_path: Path) -> None:
     store(tmp_path, result())
     (tmp_path / "study.json").write_text('{"schema": 1, "analysis": {"treshold": 0.02}}')
     assert message(lambda: load_results(tmp_path)) == (
@@ -136,7 +139,7 @@ def test_a_study_with_a_misspelled_key(tmp_path: Path) -> None:
     )
 
 
-def test_a_store_without_finished_trials(tmp_path: Path) -> None:
+def test_a_store_without_finished_trials_is_an_error(tmp_path: Path) -> None:
     store(tmp_path)
     (tmp_path / ONE).mkdir()
     assert message(lambda: load_results(tmp_path)) == (
@@ -155,7 +158,7 @@ def test_a_store_without_finished_trials(tmp_path: Path) -> None:
             "not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
         (result(schema=2), "has schema 2, this version reads 1"),
-        (result(id=TWO), f"says that it is trial {TWO[:12]}…"),
+        (result(id=TWO), f"has the id of another trial, {TWO[:12]}…"),
         (result(loss="3.0"), "'loss' is text"),
         (result(loss=True), "'loss' is true or false"),
         (result(diverged_at=1.5), "'diverged_at' is the number 1.5"),
@@ -167,11 +170,11 @@ def test_a_store_without_finished_trials(tmp_path: Path) -> None:
         (result(spec={"axes": {"width": [64]}}), "axis 'width' is a list"),
     ],
 )
-def test_a_result_of_the_wrong_shape(tmp_path: Path, data: Any, problem: str) -> None:
+def test_a_malformed_result_is_an_error(tmp_path: Path, data: Any, problem: str) -> None:
     store(tmp_path, data)
     assert message(lambda: load_results(tmp_path)) == (
         f"'{tmp_path}': aaaaaaaaaaaa…/result.json: {problem}\n"
-        "  why: a result that is not what it claims to be would spoil the answer\n"
+        "  why: a damaged result would falsify the analysis\n"
         "  fix: remove the folders named above; the next sweep runs those trials again"
     )
 
@@ -200,8 +203,10 @@ def test_links_inside_a_store_are_refused(tmp_path: Path) -> None:
     )
 
 
-def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raised by hand: the superuser may read everything."""
+def test_a_file_without_permission_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Raised by hand, because root may read everything."""
     file = csv(tmp_path, "width,lr,loss\n64,0.25,3\n")
 
     def refuse(path: Path) -> bytes:
@@ -209,9 +214,9 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert message(lambda: load_results(file)) == (
-        f"no permission to read '{file}'\n"
-        "  why: results that cannot be read would be missing from the answer\n"
-        f"  fix: ask its owner, or: chmod -R u+rX '{file}'"
+        f"'{file}' cannot be read: Permission denied\n"
+        "  why: results that cannot be read would be missing from the analysis\n"
+        f"  fix: ask the owner for access, or: chmod -R u+rX '{file}'"
     )
 
 
@@ -221,7 +226,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             b"width,lr,loss\n64,0.25,\xe9\x00\n",
             "' is not UTF-8 text: byte 22 is 0xe9",
-            "letters would be read as other letters, or it is no CSV file at all",
+            "letters would be read as other letters, or the file is not a table at all",
             "export a table as CSV: in Excel 'Save as', 'CSV UTF-8 (comma delimited)'",
         ),
         (
@@ -239,14 +244,14 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "width,lr,los\n64,0.25,3\n",
             "' has no column 'loss'",
-            "the loss is what rates are compared by",
+            "learning rates are compared by the final loss",
             '--columns loss=los (in Python: columns={"loss": "los"})',
         ),
         (
             "width,lr,loss\n64,0.25\n64,0.25,3,4\n",
             "' has 3 columns, but not in line '2', '3'",
-            "values would fall into the wrong columns",
-            "give every line one value per column of the header, separated by commas",
+            "values would be read into the wrong columns",
+            "write one value per column in every line, separated by commas",
         ),
         (
             "width,lr,lr,loss\n64,0.25,1,3\n",
@@ -257,24 +262,24 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             'width,lr,loss\n64,"0.25,3\n',
             "', line 2: unexpected end of data",
-            "from there on columns cannot be told apart",
+            "the columns of all later lines would be uncertain",
             "separate columns with commas and close every quote",
         ),
         (
             "width,lr,loss\n64,0.25,3\n64,0.5,crashed\n",
-            "': column 'loss' has what is no number: 'crashed' in line 3",
-            "a run without a number cannot be compared",
-            "write a number, nan where the run diverged, or nothing where it has no result",
+            "': column 'loss' must hold numbers, not 'crashed' in line 3",
+            "runs are compared by numbers",
+            "write a number, nan if the run diverged, or nothing if it has no result",
         ),
         (
             "width,lr,loss,diverged_at\n64,0.25,3,soon\n",
-            "': column 'diverged_at' has what is no number: 'soon' in line 2",
-            "a run without a number cannot be compared",
+            "': column 'diverged_at' must hold numbers, not 'soon' in line 2",
+            "runs are compared by numbers",
             "write a number, or leave the cell empty if the run did not diverge",
         ),
     ],
 )
-def test_a_csv_file_that_is_none(
+def test_a_malformed_csv_file_is_an_error(
     tmp_path: Path, text: str | bytes, what: str, why: str, fix: str
 ) -> None:
     file = csv(tmp_path, text)
@@ -300,7 +305,7 @@ def test_columns_of_unequal_length() -> None:
 def test_a_loss_that_is_text() -> None:
     text = {"width": [64], "lr": [0.25], "loss": ["3.0"]}
     assert message(lambda: Results.from_columns(text)) == (
-        "columns: the loss is no number: '3.0' in row 1\n"
+        "columns: the loss is not a number: '3.0' in row 1\n"
         "  why: a run without a number cannot be compared\n"
         "  fix: write a number, nan if the run diverged, or nothing if it has no result"
     )
@@ -310,7 +315,7 @@ def test_missing_columns_name_the_nearest() -> None:
     results = Results.from_columns({"widht": [64], "learning_rate": [0.25], "loss": [3.0]})
     assert message(lambda: analyze(results)) == (
         "columns has no column 'width', 'lr'\n"
-        "  why: rates cannot be compared without knowing width and rate of every run\n"
+        "  why: rates cannot be compared without the width and the rate of every run\n"
         "  fix: --columns width=widht,lr=learning_rate "
         '(in Python: columns={"width": "widht", "lr": "learning_rate"})'
     )
@@ -328,7 +333,7 @@ def test_a_missing_group_names_the_nearest() -> None:
 def test_a_column_cannot_be_scale_and_group() -> None:
     results = Results.from_columns(columns(quadratic()))
     assert message(lambda: analyze(results, group_by=["width"])) == (
-        "column 'width' is asked to be two things\n"
+        "column 'width' has two uses\n"
         "  why: every group would have a single width or a single rate\n"
         "  fix: name different columns by --scale, --hyperparameter and --group-by "
         "(in Python: scale, hyperparameter, group_by)"
@@ -368,7 +373,7 @@ def test_duplicate_points_are_named() -> None:
     table["seed"] = [0, 0, 0]
     assert message(lambda: analyze(Results.from_columns(table))) == (
         "columns has several trials at the same point: all: width 64, lr 0.5, seed 0\n"
-        "  why: runs that differ in something else would be averaged as if they were one\n"
+        "  why: runs that differ in another setting would be averaged as if they were repetitions\n"
         "  fix: keep one row per run, or give repeated runs different values of 'seed'"
     )
 
@@ -383,6 +388,6 @@ def test_duplicate_points_that_a_column_tells_apart_name_the_column() -> None:
         "mup: width 64, lr 0.000976562, seed 0; mup: width 64, lr 0.00195312, seed 0 and 37 more"
     )
     assert text.splitlines()[2] == (
-        "  fix: tell them apart: --group-by parametrization,decay "
+        "  fix: distinguish the runs: --group-by parametrization,decay "
         '(in Python: group_by=["parametrization", "decay"])'
     )

@@ -12,7 +12,7 @@ def test_a_threshold_that_is_no_share(threshold: float) -> None:
     results = Results.from_columns(columns(quadratic()))
     assert message(lambda: analyze(results, threshold=threshold)) == (
         f"the threshold is {threshold:g}\n"
-        "  why: it is a share of the loss: 0.01 lets the carried rate cost one percent\n"
+        "  why: it is a share of the loss: 0.01 allows the carried rate to cost one percent\n"
         "  fix: --threshold 0.01 (in Python: threshold=0.01)"
     )
 

@@ -9,14 +9,15 @@ from planted_surfaces import LN2
 from scipy.optimize import curve_fit, least_squares
 
 from mutransfer.analysis import GroupReport, Results, analyze, predict
-from mutransfer.analysis.curves.group import Question, fitted_groups
-from mutransfer.analysis.format import Words
-from mutransfer.analysis.transfer.scaling import optima, scaling
+from mutransfer.analysis.curves.group import Settings, fitted_groups
+from mutransfer.analysis.format import AxisNames
+from mutransfer.analysis.transfer.optima import optima_of
+from mutransfer.analysis.transfer.scaling import scaling
 
 WIDTHS = (128.0, 256.0, 512.0, 1024.0, 2048.0)
 LOSS_INF, ALPHA, GAMMA_LOG = 2.2, 0.5, -0.2  # those of the notes on arXiv:2605.21486
 BEST = -6.0
-QUESTION = Question(Words("width", "lr"), (), 1.1, 1000, 0)
+SETTINGS = Settings(AxisNames("width", "lr"), (), 1.1, 1000, 0)
 
 
 def power(n: float) -> float:
@@ -103,8 +104,8 @@ def test_one_seed_scatters_as_published_in_the_notes() -> None:
     kappa, floor = [], []
     for _ in range(100):
         results = Results.from_columns(columns(sd=0.005, rng=rng))
-        (group,) = fitted_groups(results, QUESTION).values()
-        found = optima(group, QUESTION.words)
+        (group,) = fitted_groups(results, SETTINGS).values()
+        found = optima_of(group, SETTINGS.axes)
         assert found.loss_law is not None
         assert found.curvature_law is not None
         kappa.append(float(found.loss_law.exponent[0] + found.curvature_law.slope[0]))
@@ -164,8 +165,8 @@ def test_ninety_percent_intervals_hold_the_laws() -> None:
         offset = rng.uniform(-0.25, 0.25)
         table = columns(seeds=3, sd=0.005, sd_seed=0.01, offset=offset, rng=rng)
         results = Results.from_columns(table)
-        (fitted,) = fitted_groups(results, QUESTION).values()
-        group = scaling(fitted, optima(fitted, QUESTION.words), QUESTION.words)
+        (fitted,) = fitted_groups(results, SETTINGS).values()
+        group = scaling(fitted, optima_of(fitted, SETTINGS.axes), SETTINGS.axes)
         told = predict(results, width=2.0**15, draws=1000, seed=index)
         claims = {
             "alpha": (group.laws.alpha, ALPHA),

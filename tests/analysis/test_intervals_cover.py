@@ -7,10 +7,10 @@ import pytest
 from planted_surfaces import LN2, WIDTHS, best_loss, quadratic, surface
 
 from mutransfer.analysis import Estimate, Results, analyze
-from mutransfer.analysis.curves.fit import locate
-from mutransfer.analysis.curves.grid import cells_by_group
-from mutransfer.analysis.curves.noise import components
-from mutransfer.analysis.format import Words
+from mutransfer.analysis.curves.fit import fit_curve
+from mutransfer.analysis.curves.grid import loss_grids
+from mutransfer.analysis.curves.noise import estimate_noise
+from mutransfer.analysis.format import AxisNames
 
 RATES = {1.0: np.arange(-10.0, -2.0), 0.5: np.arange(-10.0, -2.0, 0.5)}
 
@@ -113,14 +113,14 @@ def test_ninety_percent_intervals_cover_closely(
 
 def seed_bootstrap(results: Results, seeds: int) -> list[tuple[float, float]]:
     """The control: resample whole seeds, refit, take percentiles; one interval per width."""
-    (tables,) = cells_by_group(results, scale="width", hyperparameter="lr", group_by=()).values()
+    (grids,) = loss_grids(results, AxisNames("width", "lr"), ()).values()
     rng, intervals = np.random.default_rng(0), []
-    for cells in tables:
-        one = locate(cells, Words("width", "lr"))
-        assert one.fit is not None
+    for grid in grids:
+        quadratic = fit_curve(grid, AxisNames("width", "lr")).quadratic
+        assert quadratic is not None
         chosen_DS = rng.integers(0, seeds, (1000, seeds))
-        mean_DR = cells.losses[:, chosen_DS].mean(axis=2).T
-        x_D = one.fit.vertex(mean_DR[:, one.fit.window] @ one.fit.solve.T) / LN2
+        mean_DR = grid.losses[:, chosen_DS].mean(axis=2).T
+        x_D = quadratic.vertex(mean_DR[:, quadratic.window] @ quadratic.solve.T) / LN2
         intervals.append((float(np.quantile(x_D, 0.05)), float(np.quantile(x_D, 0.95))))
     return intervals
 
@@ -180,10 +180,9 @@ def test_planted_variances_are_estimated_without_bias() -> None:
     within, between = [], []
     for index in range(300):
         results, _ = planted(index, 3, 1.0, 0.0, 0.01)
-        (tables,) = cells_by_group(
-            results, scale="width", hyperparameter="lr", group_by=()
-        ).values()
-        noise = components([locate(cells, Words("width", "lr")) for cells in tables])
+        axes = AxisNames("width", "lr")
+        (grids,) = loss_grids(results, axes, ()).values()
+        noise = estimate_noise([fit_curve(grid, axes) for grid in grids])
         assert noise is not None
         assert (noise.df_within, noise.df_between) == (16, 8)
         within.append(noise.within)

@@ -1,4 +1,4 @@
-"""Losses come from anybody's table: dialects, names, gaps and repetitions."""
+"""Tables of other programs: names of columns, dialects, missing values and duplicates."""
 
 import json
 import math
@@ -13,7 +13,8 @@ from planted_surfaces import columns as planted
 from planted_surfaces import quadratic
 
 from mutransfer.analysis import Results, analyze, load_results
-from mutransfer.analysis.curves.grid import cells_by_group
+from mutransfer.analysis.curves.grid import loss_grids
+from mutransfer.analysis.format import AxisNames
 from mutransfer.errors import ResultsError
 
 
@@ -23,21 +24,21 @@ def saved(place: Path, content: str | bytes, name: str = "runs.csv") -> Path:
     return file
 
 
-def refused(content: str | bytes, place: Path, name: str = "runs.csv", **kwargs: object) -> str:
-    """What is said about a file, without its name."""
+def error_text(content: str | bytes, place: Path, name: str = "runs.csv", **kwargs: object) -> str:
+    """Return the error that loading raises, without the file's name."""
     file = saved(place, content, name)
     with pytest.raises(ResultsError) as caught:
         load_results(file, **kwargs)
     return str(caught.value).replace(f"'{file}'", "FILE")
 
 
-def told(results: Results) -> tuple[object, ...]:
-    """All that analysis sees, in a form that compares NaN with NaN."""
+def comparable(results: Results) -> tuple[object, ...]:
+    """Return everything that the analysis reads, in a form in which NaN equals NaN."""
     axes = {name: [repr(cell) for cell in cells] for name, cells in results.axes.items()}
     return axes, repr(results.loss.tolist()), results.diverged.tolist(), results.notes
 
 
-# --- names
+# --- names of columns
 
 
 @pytest.mark.parametrize(
@@ -62,21 +63,23 @@ def told(results: Results) -> tuple[object, ...]:
         ("width,lr,Val Loss", "'loss=Val Loss'", '{"loss": "Val Loss"}'),
     ],
 )
-def test_the_third_line_is_what_to_type(tmp_path, header, typed, python) -> None:
-    text = refused(f"{header}\n64,-2,3.5\n", tmp_path)
+def test_the_fix_is_the_mapping_to_type(tmp_path, header, typed, python) -> None:
+    text = error_text(f"{header}\n64,-2,3.5\n", tmp_path)
     assert text.splitlines()[2] == f"  fix: --columns {typed} (in Python: columns={python})"
     mapped = load_results(tmp_path / "runs.csv", columns=json.loads(python))
     assert mapped.axes["width"] == [64.0]
     assert mapped.loss.tolist() == [3.5]
 
 
-def test_of_several_losses_the_validation_loss_is_proposed(tmp_path) -> None:
-    text = refused("width,lr,train_loss,loss_scale,val_loss,final_loss\n64,1,2,3,4,5\n", tmp_path)
+def test_the_validation_loss_is_suggested_among_several_losses(tmp_path) -> None:
+    text = error_text(
+        "width,lr,train_loss,loss_scale,val_loss,final_loss\n64,1,2,3,4,5\n", tmp_path
+    )
     assert "--columns loss=val_loss (in Python" in text
 
 
-def test_width_and_rate_that_are_missing_are_asked_for_when_they_are_needed(tmp_path) -> None:
-    """Another scale may be meant, so the file itself is no mistake."""
+def test_missing_width_and_rate_are_an_error_of_the_analysis(tmp_path) -> None:
+    """Another column may be the scale, so loading the file succeeds."""
     results = load_results(saved(tmp_path, "n_embd,max_lr,loss\n64,0.5,3\n"))
     with pytest.raises(ResultsError) as caught:
         analyze(results)
@@ -85,7 +88,7 @@ def test_width_and_rate_that_are_missing_are_asked_for_when_they_are_needed(tmp_
     )
 
 
-def test_a_logarithm_is_raised(tmp_path) -> None:
+def test_a_mapped_logarithm_is_undone(tmp_path) -> None:
     file = saved(tmp_path, "width,l2,l10,loss\n64,-6,-3,3\n64,,-2,3\n")
     columns = {"lr": "2^l2", "decay": "10^l10", "clip": "e^l10"}
     axes = load_results(file, columns=columns).axes
@@ -95,20 +98,20 @@ def test_a_logarithm_is_raised(tmp_path) -> None:
     assert "l2" not in axes
 
 
-def test_a_name_that_is_no_column(tmp_path) -> None:
-    assert refused("n_embd,lr,loss\n64,1,3\n", tmp_path, columns={"width": "n_emb"}) == (
+def test_mapping_a_missing_column_is_an_error(tmp_path) -> None:
+    assert error_text("n_embd,lr,loss\n64,1,3\n", tmp_path, columns={"width": "n_emb"}) == (
         "FILE has no column 'n_emb'\n"
-        "  why: a column that is not there cannot be read under another name\n"
+        "  why: a column that does not exist cannot be renamed\n"
         '  fix: --columns width=n_embd (in Python: columns={"width": "n_embd"}); '
-        "there are n_embd, lr, loss"
+        "choose from 'n_embd', 'lr', 'loss'"
     )
 
 
-def test_a_mapped_name_wins_and_says_what_it_hides(tmp_path) -> None:
+def test_a_mapped_column_replaces_one_of_the_same_name_with_a_note(tmp_path) -> None:
     file = saved(tmp_path, "width,lr,loss,val_loss\n64,1,2.5,3.5\n")
     results = load_results(file, columns={"loss": "val_loss"})
     assert results.loss.tolist() == [3.5]
-    assert results.notes == ("the column 'loss' is kept out: 'val_loss' is read as loss",)
+    assert results.notes == ("the column 'loss' is left out: 'val_loss' is read as loss",)
     swapped = load_results(file, columns={"width": "lr", "lr": "width"})
     assert (swapped.axes["width"], swapped.axes["lr"], swapped.notes) == ([1.0], [64.0], ())
 
@@ -120,15 +123,15 @@ LINES = [("width", "lr", "loss"), ("64", "0.5", "3.125"), ("1024", "0.001", "nan
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_encodings_and_separators(tmp_path, encoding, separator) -> None:
+def test_every_encoding_and_separator_is_read(tmp_path, encoding, separator) -> None:
     text = "\r\n".join(separator.join(line) for line in LINES)
     results = load_results(saved(tmp_path, text.encode(encoding)))
     assert results.axes == {"width": [64, 1024], "lr": [0.5, 0.001]}
     assert repr(results.loss.tolist()) == "[3.125, nan]"
 
 
-def test_what_a_cell_may_look_like(tmp_path) -> None:
-    """A German spreadsheet: decimal commas, dots between thousands, powers, blanks."""
+def test_numbers_are_parsed_as_spreadsheets_write_them(tmp_path) -> None:
+    """As in a German spreadsheet: decimal commas, dots between thousands, powers, blanks."""
     content = (
         'width;lr;loss;"a;b"\n 1.024 ;2^-6;3,14;x\n\xa02.048;1,00E-03; 1.234,5 ;y\n64;2**-2;3;z\n'
     )
@@ -139,28 +142,28 @@ def test_what_a_cell_may_look_like(tmp_path) -> None:
     assert results.axes["a;b"] == ["x", "y", "z"]
     quoted = load_results(saved(tmp_path, 'width,lr,loss\n64,"0,5","3,25"\n'))
     assert (quoted.axes["lr"], quoted.loss.tolist()) == ([0.5], [3.25])
-    # Without a decimal comma, a dot is a point.
+    # In a file without decimal commas, a dot is a decimal point.
     assert load_results(saved(tmp_path, "width;lr;loss\n64;1.024;3\n")).axes["lr"] == [1.024]
 
 
 @pytest.mark.parametrize("row", ["64;0.25;3", "64;1.25;3", "64;2^-6.5;3"])
-def test_commas_and_points_are_not_mixed(tmp_path, row) -> None:
+def test_mixed_decimal_commas_and_points_are_an_error(tmp_path, row) -> None:
     cell = row.split(";")[1]
-    assert refused(f"width;lr;loss\n64;0,5;3\n{row}\n", tmp_path) == (
+    assert error_text(f"width;lr;loss\n64;0,5;3\n{row}\n", tmp_path) == (
         f"FILE mixes decimal commas and decimal points: '0,5' in line 2, '{cell}' in line 3\n"
-        "  why: one would be read as a thousand times the other\n"
+        "  why: one of them would be read a thousand times too large\n"
         "  fix: write every number with a point, such as 0.5 and 1024, "
         "or every number with a comma, such as 0,5"
     )
 
 
-def test_an_english_thousand_is_never_a_small_number(tmp_path) -> None:
-    """`1,024` beside `0.5`: it could be read as 1.024, so it is refused."""
-    text = refused('width,lr,loss\n"1,024",0.5,3\n', tmp_path)
+def test_a_comma_between_thousands_is_an_error(tmp_path) -> None:
+    """`1,024` beside `0.5` might be read as 1.024, so it is rejected."""
+    text = error_text('width,lr,loss\n"1,024",0.5,3\n', tmp_path)
     assert text.startswith("FILE mixes decimal commas and decimal points: '1,024' in line 2, '0.5'")
 
 
-def test_a_hundred_thousand_rows_are_read_in_little_time(tmp_path) -> None:
+def test_a_hundred_thousand_rows_are_read_in_a_second_and_a_half(tmp_path) -> None:
     head = "width,lr,seed,loss,parametrization,wd\n"
     rows = (f"{w},{2.0**-k},{s},{3 + k / (s + 1)!r},mup,0.1\n" for w in (64, 128, 256, 512, 1024)
             for k in range(20) for s in range(1000))  # fmt: skip
@@ -185,7 +188,7 @@ table = st.lists(
 
 @given(rows=table)
 @settings(max_examples=60, deadline=None)
-def test_however_it_is_written_it_is_the_same(tmp_path_factory, rows) -> None:
+def test_results_do_not_depend_on_the_format_of_the_file(tmp_path_factory, rows) -> None:
     place = tmp_path_factory.mktemp("written")
     names = ["width", "lr", "seed", "loss", "form"]
 
@@ -193,31 +196,31 @@ def test_however_it_is_written_it_is_the_same(tmp_path_factory, rows) -> None:
         text = "" if value is None else repr(value) if isinstance(value, float) else str(value)
         return text.replace(".", ",") if comma and isinstance(value, float) else text
 
-    def written(separator: str, comma: bool) -> str:
+    def as_csv(separator: str, comma: bool) -> str:
         lines = [separator.join(cell(value, comma) for value in row) for row in rows]
         return "\n".join([separator.join(names), *lines])
 
     lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
-    found = [
-        told(load_results(saved(place, written(",", comma=False), "a.csv"))),
-        told(load_results(saved(place, written(";", comma=True), "b.csv"))),
-        told(load_results(saved(place, "\n".join(lines), "c.jsonl"))),
-        told(load_results(saved(place, f"[{','.join(lines)}]", "d.json"))),
+    loaded = [
+        comparable(load_results(saved(place, as_csv(",", comma=False), "a.csv"))),
+        comparable(load_results(saved(place, as_csv(";", comma=True), "b.csv"))),
+        comparable(load_results(saved(place, "\n".join(lines), "c.jsonl"))),
+        comparable(load_results(saved(place, f"[{','.join(lines)}]", "d.json"))),
     ]
     numbers = ("width", "lr", "seed")
-    for axes, *_ in found:
+    for axes, *_ in loaded:
         axes.update({name: [float(x) for x in axes[name]] for name in numbers})
-    assert found[0] == found[1] == found[2] == found[3]
+    assert loaded[0] == loaded[1] == loaded[2] == loaded[3]
 
 
-# --- gaps and repetitions
+# --- missing values and duplicates
 
 
-def test_nothing_is_no_result_and_nan_is_a_diverged_run(tmp_path) -> None:
+def test_an_empty_loss_is_an_unfinished_run_and_nan_a_diverged_one(tmp_path) -> None:
     empty = ["", "none", "NULL", "na", "N/A", "#N/A", "-", " "]
     gone = ["nan", "NaN", "inf", "-inf", "+Inf", "infinity", "1e101", "-1e101"]
     rows = [f"64,{k + 1},{loss}," for k, loss in enumerate([*empty, *gone, "3.5"])]
-    rows.append("64,99,,7")  # a step says diverged, whatever the loss
+    rows.append("64,99,,7")  # diverged_at marks a diverged run, whatever its loss
     results = load_results(saved(tmp_path, "width,lr,loss,diverged_at\n" + "\n".join(rows)))
     assert results.axes["lr"] == [*range(9, 18), 99]
     assert results.diverged.tolist() == [True] * 8 + [False, True]
@@ -228,7 +231,7 @@ def test_nothing_is_no_result_and_nan_is_a_diverged_run(tmp_path) -> None:
     assert (results.provenance.trials, results.provenance.diverged) == (10, 9)
 
 
-def test_runs_without_width_or_rate_are_counted(tmp_path) -> None:
+def test_runs_without_width_or_rate_are_left_out_and_counted(tmp_path) -> None:
     content = "width,lr,loss,depth\n64,0.5,3,2\n,0.5,3,2\n64,,3,2\n64,-,3,2\n64,0.25,3,\n"
     results = load_results(saved(tmp_path, content))
     assert results.notes == (
@@ -236,46 +239,44 @@ def test_runs_without_width_or_rate_are_counted(tmp_path) -> None:
         "2 runs have no lr and are left out",
     )
     assert results.axes["lr"] == [0.5, 0.25]
-    # Another scale's gaps are left out where that scale is asked for.
-    cells = cells_by_group(results, scale="depth", hyperparameter="lr", group_by=())
-    assert [cell.width for cell in cells["all"]] == [2.0]
+    # Runs without another scale are left out only if that scale is analyzed.
+    grids = loss_grids(results, AxisNames("depth", "lr"), ())
+    assert [grid.width for grid in grids["all"]] == [2.0]
     assert results.having("depth").notes[-1] == "1 run has no depth and is left out"
 
 
-def test_text_as_a_rate_names_the_line(tmp_path) -> None:
-    """Lines are the file's own, though a row above was left out."""
+def test_an_error_names_the_line_of_the_file(tmp_path) -> None:
+    """Lines are counted in the file, including rows that were left out."""
     file = saved(tmp_path, "width,lr,loss\n64,0.5,3\n64,0.5,\n64,fast,3\n64,0,3\n")
     with pytest.raises(ResultsError) as caught:
         analyze(load_results(file))
     assert caught.value.what.endswith("positive numbers, not 'fast', '0' in line 4, 5")
 
 
-def test_where_nothing_remains(tmp_path) -> None:
-    assert refused("width,lr,loss\n64,1,\n64,2,none\n", tmp_path) == (
-        "FILE: 2 runs have no loss, and no other run is there\n"
+def test_a_table_without_any_loss_is_an_error(tmp_path) -> None:
+    assert error_text("width,lr,loss\n64,1,\n64,2,none\n", tmp_path) == (
+        "FILE: 2 runs have no loss, and there is no other run\n"
         "  why: there is nothing to analyze\n"
         "  fix: write the final loss of every finished run, and nan where a run diverged"
     )
 
 
-def test_rows_that_stand_there_twice_count_once(tmp_path) -> None:
+def test_duplicate_rows_are_left_out_with_a_note(tmp_path) -> None:
     rows = "64,0.5,0,3\n64,0.50,0,3.0\n64,0.5,0,3\n64,0.25,0,nan\n64,0.25,0,NaN\n"
     results = load_results(saved(tmp_path, f"width,lr,seed,loss\n{rows}"))
     assert results.axes["lr"] == [0.5, 0.25]
-    assert results.notes == ("3 rows stand there twice and are counted once",)
+    assert results.notes == ("3 duplicate rows are left out",)
 
 
-def test_repeated_runs_without_seeds_get_seeds_by_order() -> None:
+def test_repeated_runs_without_a_seed_column_are_numbered() -> None:
     table = {"width": [64] * 5, "lr": [0.5, 0.25, 0.5, 0.5, 0.25]}
     table["loss"] = [3.0, 4.0, 3.1, 3.2, 4.1]
-    (cells,) = cells_by_group(
-        Results.from_columns(table), scale="width", hyperparameter="lr", group_by=()
-    )["all"]
-    assert cells.seeds == ("0", "1", "2")
-    assert repr(cells.losses.tolist()) == "[[4.0, 4.1, nan], [3.0, 3.1, 3.2]]"
+    (grid,) = loss_grids(Results.from_columns(table), AxisNames("width", "lr"), ())["all"]
+    assert grid.seeds == ("0", "1", "2")
+    assert repr(grid.losses.tolist()) == "[[4.0, 4.1, nan], [3.0, 3.1, 3.2]]"
 
 
-def test_runs_that_differ_are_no_repetitions() -> None:
+def test_runs_with_different_settings_are_not_repetitions() -> None:
     """Without a seed, two optimizers at one point are still two groups."""
     table = planted(quadratic(), widths=(64.0,), log2_lr=(-4, -3, -3))
     del table["seed"]
@@ -283,11 +284,11 @@ def test_runs_that_differ_are_no_repetitions() -> None:
     with pytest.raises(ResultsError) as caught:
         analyze(Results.from_columns(table))
     assert caught.value.fix == (
-        'tell them apart: --group-by optimizer (in Python: group_by=["optimizer"])'
+        'distinguish the runs: --group-by optimizer (in Python: group_by=["optimizer"])'
     )
 
 
-def test_every_step_of_a_run_is_not_every_run() -> None:
+def test_a_row_per_step_instead_of_per_run_is_an_error() -> None:
     table = {"width": [64] * 3, "lr": [0.5] * 3, "step": [0, 50, 100], "loss": [9.0, 5.0, 3.0]}
     for seed in ({}, {"seed": [0] * 3}):
         with pytest.raises(ResultsError) as caught:
@@ -295,8 +296,8 @@ def test_every_step_of_a_run_is_not_every_run() -> None:
         assert caught.value.fix == "keep the last row of each run, the one with the largest 'step'"
 
 
-def test_what_a_run_cost() -> None:
-    """Recorded, else 6 N D, else unknown."""
+def test_the_cost_of_a_run_is_recorded_or_six_n_d() -> None:
+    """Without parameters or tokens it is unknown."""
     table = {"width": [64] * 4, "lr": [1, 2, 3, 4], "loss": [3.0] * 4}
     costs = {"flops": [5.0, None, -1, None], "params": [10, 10, 10, 0], "tokens": [7, 7, 7, 7]}
     flops = Results.from_columns({**table, **costs}).flops.tolist()
@@ -307,7 +308,7 @@ def test_what_a_run_cost() -> None:
 # --- JSON and Parquet
 
 
-def test_json_is_flattened(tmp_path) -> None:
+def test_nested_json_becomes_dotted_columns(tmp_path) -> None:
     lines = [
         {"config": {"lr": {"value": 0.01, "desc": None}, "n_embd": 64, "betas": [0.9, 0.95]},
          "summary": {"val_loss": 3.5, "_wandb": {"runtime": 3}}, "name": "a"},
@@ -316,7 +317,7 @@ def test_json_is_flattened(tmp_path) -> None:
     ]  # fmt: skip
     content = "\n\n".join(json.dumps(line) for line in lines)
     columns = {"width": "config.n_embd", "lr": "config.lr", "loss": "summary.val_loss"}
-    # Neither suffix nor mark: the first letter tells.
+    # Without a known suffix, the first character identifies JSON.
     for name in ("runs.jsonl", "runs.txt"):
         results = load_results(saved(tmp_path, content, name), columns=columns)
         assert results.axes == {"width": [64, 64], "lr": [0.01, 0.02], "name": ["a", None]}
@@ -328,20 +329,20 @@ def test_json_is_flattened(tmp_path) -> None:
     ("content", "what"),
     [
         ('{"loss": 1}\n{"loss": \n', "FILE, line 2: not JSON: Expecting value"),
-        ('{"loss": 1}\n\n3\n', "FILE, line 3 holds a number"),
-        ('{"lr": 1, "lr": 2}', "FILE, line 1: the key 'lr' is there twice"),
-        ('{"a.b": 1, "a": {"b": 2}}', "FILE, line 1: 'a.b' is there twice"),
+        ('{"loss": 1}\n\n3\n', "FILE, line 3 is the number 3"),
+        ('{"lr": 1, "lr": 2}', "FILE, line 1: the key 'lr' occurs twice"),
+        ('{"a.b": 1, "a": {"b": 2}}', "FILE, line 1: 'a.b' occurs twice"),
         ('{"a":' * 100_000, "FILE, line 1: nested too deeply"),
-        ('[{"loss": 1}, []]', "FILE, entry 2 holds a list"),
+        ('[{"loss": 1}, []]', "FILE, entry 2 is a list"),
         ("[]", "FILE has no rows"),
         ('{"a": ' + "1" * 5000 + "}", "FILE, line 1: Exceeds the limit"),
     ],
 )
-def test_json_that_is_no_run(tmp_path, content, what) -> None:
-    assert refused(content, tmp_path, "runs.jsonl").startswith(what)
+def test_malformed_json_is_an_error(tmp_path, content, what) -> None:
+    assert error_text(content, tmp_path, "runs.jsonl").startswith(what)
 
 
-def test_parquet(tmp_path) -> None:
+def test_a_parquet_file_is_read(tmp_path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -357,10 +358,10 @@ def test_parquet(tmp_path) -> None:
         results = load_results(tmp_path / name, columns={"lr": "config.lr"})
         assert results.axes == {"width": [64, 64], "lr": [0.5, 0.125], "form": ["mup", "mup"]}
         assert results.diverged.tolist() == [False, True]
-    assert refused(b"PAR1 not", tmp_path, "x").startswith("FILE is no Parquet file that can be")
+    assert error_text(b"PAR1 not", tmp_path, "x").startswith("FILE cannot be read as Parquet: ")
 
 
-def test_parquet_without_its_extra(tmp_path, monkeypatch) -> None:
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    text = refused(b"PAR1", tmp_path, "runs.parquet")
+    text = error_text(b"PAR1", tmp_path, "runs.parquet")
     assert text.endswith("\n  fix: pip install 'mutransfer[parquet]'")

@@ -9,7 +9,7 @@ from planted_surfaces import LN2, WIDTHS, best_loss, columns, quadratic, surface
 from scipy.interpolate import PchipInterpolator
 
 from mutransfer.analysis import Results, analyze
-from mutransfer.analysis.transfer.regret import _interpolated
+from mutransfer.analysis.curves.interpolation import monotone_cubic
 
 
 @pytest.mark.parametrize("drift", [0.0, -0.5, 0.3])
@@ -54,7 +54,7 @@ def test_every_draw_is_interpolated_at_its_own_rate() -> None:
         rng.uniform(-1, 1, 50),
     )
     alone = [float(PchipInterpolator(x_F, y)(x)) for y, x in zip(mean_DF, x_D, strict=True)]
-    assert _interpolated(x_F, mean_DF, x_D) == pytest.approx(alone, abs=1e-12)
+    assert monotone_cubic(x_F, mean_DF, x_D) == pytest.approx(alone, abs=1e-12)
 
 
 def test_the_upper_bound_allows_for_what_lies_between_two_rates() -> None:

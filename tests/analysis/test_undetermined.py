@@ -52,14 +52,14 @@ def test_one_width() -> None:
 
 def test_one_rate() -> None:
     group = alone(noisy(log2_lr=[-6]))
-    reason = "one rate at width 64: add rates on both sides of 2^-6"
+    reason = "one rate at width 64: add rates on both sides of 2^-6 (0.01562)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.drift.undetermined == reason
 
 
 def test_all_diverged() -> None:
     group = alone(with_losses(noisy(), lambda width, log2_lr, loss: None))
-    reason = "every rate diverged at width 64: add rates below 2^-11"
+    reason = "every rate diverged at width 64: add rates below 2^-11 (0.0004883)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.grid_regret.undetermined == reason
     assert group.paper_criterion is None
@@ -69,7 +69,7 @@ def test_all_diverged() -> None:
 
 def test_all_diverged_at_the_largest_width() -> None:
     group = alone(with_losses(noisy(), lambda w, k, loss: None if w == 512 else loss))
-    reason = "every rate diverged at width 512: add rates below 2^-11"
+    reason = "every rate diverged at width 512: add rates below 2^-11 (0.0004883)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.drift.undetermined == f"{reason}; the value is from the other 3"
     assert group.drift.value == pytest.approx(0.0, abs=0.1)
@@ -77,7 +77,7 @@ def test_all_diverged_at_the_largest_width() -> None:
 
 def test_a_minimum_on_the_edge_of_the_smallest_width() -> None:
     group = alone(noisy(drift=1.0, log2_best=-9.9, log2_lr=range(-10, -3)))
-    reason = "minimum on the edge of the grid at width 64: add rates below 2^-10"
+    reason = "minimum on the edge of the grid at width 64: add rates below 2^-10 (0.0009766)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.optimum[0].edge == "low"
     assert group.optimum[0].grid_log2_lr == -10
@@ -86,7 +86,10 @@ def test_a_minimum_on_the_edge_of_the_smallest_width() -> None:
 def test_a_minimum_on_the_upper_edge() -> None:
     group = alone(noisy(log2_lr=range(-12, -6)))
     assert group.optimum[0].edge == "high"
-    assert group.reason == "minimum on the edge of the grid at width 64: add rates above 2^-7"
+    assert (
+        group.reason
+        == "minimum on the edge of the grid at width 64: add rates above 2^-7 (0.007812)"
+    )
 
 
 def test_a_minimum_on_the_edge_of_the_largest_width_still_bounds_the_regret() -> None:
@@ -98,7 +101,7 @@ def test_a_minimum_on_the_edge_of_the_largest_width_still_bounds_the_regret() ->
     assert group.regret.value is None
     assert group.regret.high is None
     assert group.regret.low == pytest.approx(seen, rel=0.02)
-    edge = "minimum on the edge of the grid at width 512: add rates below 2^-10"
+    edge = "minimum on the edge of the grid at width 512: add rates below 2^-10 (0.0009766)"
     assert group.regret.undetermined == edge
 
 
@@ -114,11 +117,11 @@ def test_a_carried_rate_that_diverges_bounds_the_regret_from_below() -> None:
     assert group.regret.value is None
     assert group.regret.low == pytest.approx(loss(512.0, -8) - best_loss(512.0), abs=0.01)
     assert group.regret.undetermined == (
-        "the carried rate 2^-6.2 is at or next to 2^-6, which diverged at width 512, "
-        "so the regret has a lower bound only: add rates in between"
+        "the carried rate 2^-6.2 (0.01358) is at or next to 2^-6 (0.01562), which diverged at "
+        "width 512, so the regret has a lower bound only: add rates in between"
     )
     assert group.grid_regret.undetermined == (
-        "2^-6 diverged at width 512: only a lower bound can be known"
+        "2^-6 diverged at width 512, so the regret has a lower bound only"
     )
 
 
@@ -145,10 +148,10 @@ def test_a_carried_rate_beyond_the_rates_tried_bounds_the_regret_from_below() ->
     assert group.regret.low == pytest.approx(loss(512.0, -9) - best_loss(512.0), abs=0.05)
     assert group.regret.high is None
     assert group.regret.undetermined == (
-        "the carried rate 2^-6.19 lies outside the rates tried at width 512, "
+        "the carried rate 2^-6.19 (0.01374) lies outside the rates tried at width 512, "
         "so the regret has a lower bound only: add rates up to it"
     )
-    assert group.grid_regret.undetermined == "2^-6 was not tried at width 512: add it"
+    assert group.grid_regret.undetermined == "2^-6 (0.01562) was not tried at width 512: add it"
 
 
 def test_a_diverged_neighbour_brackets_the_minimum() -> None:
@@ -167,8 +170,8 @@ def test_a_minimum_beyond_the_diverged_neighbour_is_undetermined() -> None:
     group = alone(surface(lambda w, k: 3.0 + 0.01 * (k - 4.0) ** 2 if k < -5 else math.nan))
     assert group.optimum[0].edge is None
     assert group.reason == (
-        "the fitted minimum lies outside the rates near 2^-6 at width 64: "
-        "add rates between it and the diverged 2^-5"
+        "the fitted minimum lies outside the rates near 2^-6 (0.01562) at width 64: "
+        "add rates between it and the diverged 2^-5 (0.03125)"
     )
 
 
@@ -176,7 +179,8 @@ def test_losses_that_do_not_curve_upwards() -> None:
     """A cliff after a concave slope."""
     group = alone(surface(lambda w, k: 3.0 - 0.01 * (k + 12) ** 2 if k < -5 else math.nan))
     assert group.reason == (
-        "the losses near 2^-6 do not curve upwards at width 64: add seeds, or rates further away"
+        "the losses near 2^-6 (0.01562) do not curve upwards at width 64: add seeds, or rates "
+        "further away"
     )
 
 
@@ -184,7 +188,7 @@ def test_two_rates_beside_a_diverged_one() -> None:
     table = columns(quadratic(), log2_lr=(-7, -6, -5))
     results = with_losses(Results.from_columns(table), lambda w, k, x: None if k > -6 else x)
     assert alone(results).reason == (
-        "fewer than three rates did not diverge at width 64: add rates near 2^-6"
+        "fewer than three rates did not diverge at width 64: add rates near 2^-6 (0.01562)"
     )
 
 
@@ -227,7 +231,7 @@ def test_a_threshold_inside_the_interval() -> None:
     assert group.verdict == "undetermined"
     assert group.reason.startswith("carrying 2^-6.")
     assert group.reason.endswith(
-        f" of the loss, on both sides of the threshold of {100 * share:.3g} %: add seeds"
+        f" %, on both sides of the threshold of {100 * share:.3g} %: add seeds"
     )
 
 
@@ -265,6 +269,6 @@ def test_another_scale_and_hyperparameter_are_named_in_the_reasons() -> None:
     renamed = {"depth": table["width"], "decay": table["lr"], "loss": table["loss"]}
     report = analyze(Results.from_columns(renamed), scale="depth", hyperparameter="decay")
     assert report["all"].reason == (
-        "minimum on the edge of the grid at depth 2: add values of decay above 2^-6"
+        "minimum on the edge of the grid at depth 2: add values of decay above 2^-6 (0.01562)"
     )
     assert (report.scale, report.hyperparameter) == ("depth", "decay")

@@ -88,7 +88,7 @@ def test_predict_json_has_every_number_and_the_snippet(run, files) -> None:
 
 
 def test_predict_warns_about_a_target_too_far_or_too_near(run, files) -> None:
-    assert "how far laws hold beyond 64x is not known" in run("predict good.csv --width 1e6")[1]
+    assert "laws were not tested beyond 64x" in run("predict good.csv --width 1e6")[1]
     assert "below 4x" in run("predict good.csv --width 2048")[1]
     assert "warning" not in run("predict good.csv --width 8192")[1]
 
@@ -140,7 +140,7 @@ ERRORS = {
     ),
     "analyze losses.csv --threshold 2": (
         "ResultsError: the threshold is 2\n"
-        "  why: it is a share of the loss: 0.01 lets the carried rate cost one percent\n"
+        "  why: it is a share of the loss: 0.01 allows the carried rate to cost one percent\n"
         "  fix: --threshold 0.01\n"
     ),
     "analyze losses.csv --window 0": (
@@ -149,14 +149,14 @@ ERRORS = {
         "  fix: --window 1.1\n"
     ),
     "analyze losses.csv --reference mup": (
-        "ResultsError: the reference 'mup' is no group\n"
+        "ResultsError: the reference 'mup' is not a group\n"
         "  why: R(∞) is measured from the irreducible loss of one of the groups, or of their best\n"
         "  fix: choose from 'all' for --reference\n"
     ),
     "predict losses.csv --width -3": (
         "ResultsError: the target width is -3\n"
         "  why: optima are extrapolated on logarithmic axes\n"
-        "  fix: give a positive width, larger than what was run: --width 8192\n"
+        "  fix: give a positive width, larger than those that were run: --width 8192\n"
     ),
     "predict losses.csv --width 512 --group mup": (
         "ResultsError: 'losses.csv' has no group 'mup'\n"

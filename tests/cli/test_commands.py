@@ -208,7 +208,7 @@ ERRORS = {
     ),
     "demo --workers -3": (
         "UsageError: -3 workers\n"
-        "  why: trials are trained by at least one process\n"
+        "  why: training needs at least one process\n"
         "  fix: write --workers 4, or --workers auto for one per GPU or core\n"
     ),
     "plan toy_model --base 16 --target 64": (
@@ -244,7 +244,7 @@ ERRORS = {
     ),
     "sweep no.toml": (
         "StudyError: no.toml cannot be read: No such file or directory\n"
-        "  why: a study file says which trials answer the question\n"
+        "  why: a study file defines the trials to run\n"
         "  fix: name a study file; the README shows one\n"
     ),
 }

@@ -99,7 +99,7 @@ def test_only_selects_points_of_the_axes(run, folder) -> None:
     assert run("study.toml", "--only", "lr=9")[::2] == (
         2,
         "StudyError: axis 'lr' has no point '9'\n"
-        "  why: a choice that means nothing would run other trials than you want\n"
+        "  why: fewer trials than requested would run if an unknown point were ignored\n"
         "  fix: choose from '0.25', '0.5'\n",
     )
     assert run("study.toml", "--only", "lr")[2].startswith(
@@ -151,7 +151,7 @@ def test_a_missing_program_fails_the_sweep_before_any_trial(run, folder) -> None
     (folder / "study.toml").write_text(STUDY.replace("{python}", "pyhton"))
     assert run("study.toml")[::2] == (
         2,
-        "StudyError: runner.command starts 'pyhton', which is no program here\n"
+        "StudyError: runner.command starts 'pyhton', which is not a program here\n"
         "  why: every trial would fail\n"
         "  fix: write {python} for this Python, or the program's full path\n",
     )

@@ -1,4 +1,4 @@
-"""What documents show is run: Python blocks are executed, command lines are parsed."""
+"""Examples in the documents work: Python blocks are executed, command lines are parsed."""
 
 import re
 import shlex
@@ -15,12 +15,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(language: str) -> list:
-    found = []
+    parameters = []
     for page in PAGES:
         text = page.read_text()
         for number, block in enumerate(re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)):
-            found.append(pytest.param(block, id=f"{page.name}-{number}"))
-    return found
+            parameters.append(pytest.param(block, id=f"{page.name}-{number}"))
+    return parameters
 
 
 @pytest.mark.parametrize("block", blocks("python"))
@@ -35,15 +35,15 @@ def test_study_files_are_valid(block, tmp_path) -> None:
     read_study(tmp_path / "study.toml")
 
 
-def test_the_example_of_a_stranger_s_script_is_ready_to_run() -> None:
-    ready = prepare_study(ROOT / "examples/nanogpt_style/study.toml")
-    assert len(ready.trials) == 30
-    ready.runner.check(ready.trials[0])
+def test_the_example_study_is_ready_to_run() -> None:
+    prepared = prepare_study(ROOT / "examples/nanogpt_style/study.toml")
+    assert len(prepared.trials) == 30
+    prepared.runner.check(prepared.trials[0])
     assert "mutransfer" not in (ROOT / "examples/nanogpt_style/train.py").read_text()
 
 
 @pytest.mark.slow
-def test_a_stranger_s_script_is_swept(tmp_path) -> None:
+def test_a_script_without_mutransfer_is_swept(tmp_path) -> None:
     only = {"width": 32, "lr": ["2^-8", "2^-6"], "seed": 0}
     study = ROOT / "examples/nanogpt_style/study.toml"
     run = run_study(study, store=tmp_path / "store", only=only)
@@ -53,8 +53,8 @@ def test_a_stranger_s_script_is_swept(tmp_path) -> None:
 
 def commands() -> list[str]:
     lines = [line for param in blocks("sh") for line in param.values[0].splitlines()]
-    found = [line.partition("  #")[0].strip() for line in lines]
-    return sorted({line for line in found if line.startswith("mutransfer ")})
+    shown = [line.partition("  #")[0].strip() for line in lines]
+    return sorted({line for line in shown if line.startswith("mutransfer ")})
 
 
 @pytest.mark.parametrize("line", commands())
@@ -62,7 +62,7 @@ def test_command_lines_parse(line) -> None:
     app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
 
 
-def test_there_is_something_to_test() -> None:
+def test_the_documents_have_examples() -> None:
     assert blocks("python")
     assert len(commands()) >= 6
 

@@ -12,7 +12,7 @@ from strategies import BYTES, TEXTS, as_json, choice, corrupted, fuzz, mutated, 
 
 from mutransfer.errors import TrialError
 from mutransfer.records.command import LossSource
-from mutransfer.sweep.runners.losses import matches, read_loss
+from mutransfer.sweep.runners.losses import any_line_matches, read_loss
 
 TABLES = [
     b"step,loss\n1,2.5\n2,2.25\n",
@@ -77,10 +77,10 @@ def _read(case: tuple[dict, bytes]) -> None:
 @pytest.mark.parametrize("text", [t for t in TEXTS if len(t) < 100])
 def test_a_log_is_searched_as_text(tmp_path, text) -> None:
     (tmp_path / "log").write_text(text, errors="replace", newline="")
-    assert matches("never there", [tmp_path / "log"]) is False
+    assert any_line_matches("never there", [tmp_path / "log"]) is False
 
 
 def test_a_record_nested_too_deeply_is_no_loss(tmp_path) -> None:
     (tmp_path / "f").write_text('{"loss":' * 100_000)
-    with pytest.raises(TrialError, match="no loss in f: it is not JSON"):
+    with pytest.raises(TrialError, match="no loss in f: the file is not JSON"):
         read_loss(LossSource(json="f"), tmp_path)

@@ -22,7 +22,7 @@ from mutransfer.cli.commands.sweep import format_summary
 from mutransfer.cli.progress import sweep_progress
 from mutransfer.records import TrialSpec
 from mutransfer.sweep import driver
-from mutransfer.sweep.processes import end_group, place
+from mutransfer.sweep.processes import pid_scope, terminate_group
 from mutransfer.workflows import run_study
 
 STUDY = {
@@ -86,7 +86,7 @@ def names() -> list[str]:
 
 
 OWNERS = [
-    {"place": place(), "pid": pid, "started": started}
+    {"place": pid_scope(), "pid": pid, "started": started}
     for pid in (0, 1, -1, 2**22 + 7, 2**40, 1e999, -(10**30), os.getpid(), True, "1", None)
     for started in ("1", None)
 ]
@@ -209,7 +209,7 @@ LINES = [
 def short_timeouts(monkeypatch):
     """Let the claims of other drivers expire at once."""
     monkeypatch.setattr(driver, "STALE_SECONDS", 0.0)
-    monkeypatch.setattr(driver, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(driver, "POLL_SECONDS", 0.001)
 
 
 @pytest.mark.usefixtures("short_timeouts")
@@ -297,14 +297,14 @@ def test_a_claim_with_a_huge_number_is_ignored(number) -> None:
 def test_a_forged_process_record_leads_to_no_signal(tmp_path, owner) -> None:
     (tmp_path / "process.json").write_text(json.dumps(owner))
     with sandbox_folder() as here:
-        assert run_sandboxed(here, lambda: end_group(tmp_path)).status == 0
+        assert run_sandboxed(here, lambda: terminate_group(tmp_path)).status == 0
 
 
 def test_an_empty_error_file_is_reported_as_empty() -> None:
     with sandbox_folder() as here:
         next(stored(here).glob("*/attempts/*/error.txt")).write_text("")
         assert (
-            "1 trial failed: it left an empty error"
+            "1 trial failed: the attempt left an empty error"
             in run_command(here, "sweep", "--status", "s").out
         )
 

@@ -105,7 +105,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     assert str(error.value) == (
         f"cannot keep tokens in {tmp_path}/file/tokens: Not a directory\n"
         "  why: text is turned into tokens once and mapped into memory by every worker\n"
-        "  fix: set the cache to a folder that can be written: export MUTRANSFER_CACHE=DIR"
+        "  fix: choose a folder that can be written: export MUTRANSFER_CACHE=DIR"
     )
 
 

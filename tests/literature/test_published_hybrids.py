@@ -1,4 +1,4 @@
-"""The released numbers of arXiv:2605.21486, and what the four switches do to E."""
+"""Released numbers of arXiv:2605.21486, and the effects of the four switches on E."""
 
 import json
 from dataclasses import replace
@@ -13,11 +13,11 @@ from mutransfer.literature import (
     switch_effects,
     switches_on,
 )
-from mutransfer.literature.text import published_answer
+from mutransfer.literature.text import published_report
 
 DECAYS = (0.0, 1e-4, 3e-4, 6e-4, 1e-3, 3e-3, 6e-3, 1e-2)
 
-# E x 1000 by weight decay, two or three digits as the released page shows.
+# E x 1000 by weight decay, with the digits of the released page.
 E_1000 = {
     "sp": "48.6 9.6 124 8.3 11 21 21 21",
     "sp+attn": "- - 9.7 8.9 9.8 12 38 43",
@@ -61,7 +61,7 @@ def table() -> TransferTable:
 
 
 def unit(printed: str) -> float:
-    """Half of the last printed digit, and a hair for what was rounded half up."""
+    """Return half of the last printed digit, and a little more for numbers rounded half up."""
     return 0.5 * 10.0 ** -len(printed.partition(".")[2]) + 1e-6
 
 
@@ -80,19 +80,20 @@ def test_four_cells_were_not_released(table: TransferTable) -> None:
 
 
 @pytest.mark.parametrize(("name", "row"), E_1000.items())
-def test_released_errors(table: TransferTable, name: str, row: str) -> None:
+def test_the_errors_are_the_released_ones(table: TransferTable, name: str, row: str) -> None:
     for decay, printed in zip(DECAYS, row.split(), strict=True):
         cell = table.cell(name, decay)
         if printed == "-":
             assert cell is None
         else:
             assert cell is not None
-            found = 1000 * cell.E
-            assert found == pytest.approx(float(printed), abs=unit(printed))
+            assert pytest.approx(float(printed), abs=unit(printed)) == 1000 * cell.E
 
 
 @pytest.mark.parametrize(("name", "row"), R_INF.items())
-def test_released_loss_gaps_and_failed_fits(table: TransferTable, name: str, row: str) -> None:
+def test_the_loss_gaps_and_failed_fits_are_the_released_ones(
+    table: TransferTable, name: str, row: str
+) -> None:
     for decay, printed in zip((0.0, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2), row.split(), strict=True):
         cell = table.cell(name, decay)
         assert cell is not None
@@ -101,7 +102,9 @@ def test_released_loss_gaps_and_failed_fits(table: TransferTable, name: str, row
 
 
 @pytest.mark.parametrize(("name", "row"), KAPPA.items())
-def test_released_kappas(table: TransferTable, name: str, row: list[float]) -> None:
+def test_the_kappas_are_the_released_ones(
+    table: TransferTable, name: str, row: list[float]
+) -> None:
     assert [table.cell(name, decay).kappa for decay in DECAYS] == pytest.approx(row, abs=0.0051)
 
 
@@ -112,13 +115,15 @@ def test_released_kappas(table: TransferTable, name: str, row: list[float]) -> N
         ({"lowest": 3e-3}, 48, {"embd": -0.43, "ln": 0.11, "attn": -0.14, "last": -0.05}),
     ],
 )
-def test_effects_of_the_switches(table: TransferTable, bounds, num_cells, published) -> None:
+def test_the_effects_of_the_switches_are_the_published_ones(
+    table: TransferTable, bounds, num_cells, published
+) -> None:
     effects = switch_effects(table, **bounds)
     assert {e.switch: round(e.log10.value, 2) for e in effects} == published
     assert {e.num_cells for e in effects} == {num_cells}
 
 
-def test_effects_as_factors(table: TransferTable) -> None:
+def test_the_effects_as_factors_are_the_published_ones(table: TransferTable) -> None:
     """E divided by 14, times 8.5, divided by 2.7 and 1.4."""
     embd, ln, attn, last = (e.factor.value for e in switch_effects(table, highest=1e-3))
     assert (round(1 / embd), round(ln, 1), round(1 / attn, 1), round(1 / last, 1)) == (
@@ -126,8 +131,8 @@ def test_effects_as_factors(table: TransferTable) -> None:
     )
 
 
-def test_intervals_of_effects_are_those_of_an_ordinary_regression() -> None:
-    """16 hybrids twice, log10 E = -2 - [embd on] +- 0.1: the standard error is known by hand."""
+def test_the_intervals_of_effects_are_those_of_ordinary_least_squares() -> None:
+    """16 hybrids twice, log10 E = -2 - [embd on] +- 0.1: the standard error follows by hand."""
     table = load_transfer_table()
     cells = [
         replace(
@@ -140,16 +145,16 @@ def test_intervals_of_effects_are_those_of_an_ordinary_regression() -> None:
     ]
     embd, ln, *_ = switch_effects(replace(table, cells=tuple(cells)))
     # s^2 = 32 * 0.01 / 27; each effect is a difference of two means of 16; t(27, 0.95) = 1.70329.
-    half = 1.70329 * (32 * 0.01 / 27 * 2 / 16) ** 0.5
+    half_width = 1.70329 * (32 * 0.01 / 27 * 2 / 16) ** 0.5
     assert (embd.log10.value, embd.log10.low, embd.log10.high) == pytest.approx(
-        (-1.0, -1.0 - half, -1.0 + half), abs=1e-5
+        (-1.0, -1.0 - half_width, -1.0 + half_width), abs=1e-5
     )
-    assert (ln.log10.value, ln.log10.high) == pytest.approx((0.0, half), abs=1e-5)
-    assert embd.factor.low == pytest.approx(10 ** (-1.0 - half), rel=1e-4)
+    assert (ln.log10.value, ln.log10.high) == pytest.approx((0.0, half_width), abs=1e-5)
+    assert embd.factor.low == pytest.approx(10 ** (-1.0 - half_width), rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("asked", "published"),
+    ("selection", "published"),
     [
         ({"on": ["embd"], "highest": 1e-3}, "1.2e-03"),
         ({"off": ["embd"], "highest": 1e-3}, "6.6e-02"),
@@ -161,11 +166,13 @@ def test_intervals_of_effects_are_those_of_an_ordinary_regression() -> None:
         ({"on": ["ln"], "off": ["embd", "attn", "last"], "highest": 1e-3}, "2.0e-01"),
     ],
 )
-def test_medians_of_the_error(table: TransferTable, asked, published) -> None:
-    assert f"{median_e(table, **asked).value:.1e}" == published
+def test_the_medians_of_the_error_are_the_published_ones(
+    table: TransferTable, selection, published
+) -> None:
+    assert f"{median_e(table, **selection).value:.1e}" == published
 
 
-def test_medians_by_weight_decay(table: TransferTable) -> None:
+def test_the_median_error_depends_on_weight_decay_as_published(table: TransferTable) -> None:
     """Without embd about 2.4e-2 from 3e-3 on; with it lowest, about 1e-3, from 3e-4 to 1e-3."""
     without = [median_e(table, off=["embd"], lowest=d, highest=d).value for d in DECAYS]
     with_embd = [median_e(table, on=["embd"], lowest=d, highest=d).value for d in DECAYS]
@@ -174,7 +181,7 @@ def test_medians_by_weight_decay(table: TransferTable) -> None:
     assert max(with_embd[2:5]) < min(with_embd[:2] + with_embd[5:])
 
 
-def test_names_in_any_order_and_only_real_ones(table: TransferTable) -> None:
+def test_switches_in_a_name_may_have_any_order_but_must_exist(table: TransferTable) -> None:
     assert table.cell("sp+last+attn", 0.0) == table.cell("sp+attn+last", 0.0)
     assert switches_on("mup") == {"embd", "ln", "attn", "last"}
     for wrong in ("sp-ln", "mup+ln", "sp+ln+ln", "sp+", "spp", "mup-embd+ln"):
@@ -185,22 +192,22 @@ def test_names_in_any_order_and_only_real_ones(table: TransferTable) -> None:
     assert raised.value.fix == "choose from 0, 0.0001, 0.0003, 0.0006, 0.001, 0.003, 0.006, 0.01"
 
 
-def test_ranges_without_enough_cells_are_refused(table: TransferTable) -> None:
+def test_a_range_without_enough_cells_is_an_error(table: TransferTable) -> None:
     with pytest.raises(ResultsError) as raised:
         switch_effects(table, lowest=1.0)
     assert str(raised.value) == (
         "0 cells have a weight decay from 1 to inf\n"
-        "  why: four effects, an intercept and their errors need six cells or more\n"
+        "  why: four effects, an intercept and their errors need at least six cells\n"
         "  fix: widen the range: the table has 0 to 0.01"
     )
     with pytest.raises(ResultsError, match="there is no switch 'emdb'"):
         median_e(table, on=["emdb"])
-    with pytest.raises(ResultsError, match="no released cell fits"):
+    with pytest.raises(ResultsError, match="no released cell has these switches"):
         median_e(table, on=["embd"], off=["embd"])
 
 
-def test_the_answer_in_words() -> None:
-    text, data = published_answer("kalra2026")
+def test_the_report_shows_tables_effects_and_cautions() -> None:
+    text, data = published_report("kalra2026")
     lines = text.splitlines()
     for line in (
         "                     0   0.0001   0.0003   0.0006    0.001    0.003    0.006     0.01",
@@ -211,13 +218,13 @@ def test_the_answer_in_words() -> None:
         "124 cells; 21 failed fits, marked †; - was not released",
         "  embd:  E / 14 [9.61, 19.7]    log10 -1.14",
         "  ln:    E x 8.5 [5.92, 12.2]   log10 +0.93",
-        "  last:  E / 1.4 [0.948, 1.95]  log10 -0.13  no effect is not excluded",
+        "  last:  E / 1.4 [0.948, 1.95]  log10 -0.13  the interval includes no effect",
     ):
         assert line in lines
     assert text.count("†") == 3 * 21 + 2
-    for said in ("bimodal", "-2.20, -0.72 and -0.67 are failed", "No intervals", "flag is ours"):
-        assert said in text
-    assert "Licence: MIT, Copyright (c) 2026 Dayal Kalra" in text
+    for caution in ("bimodal", "-2.20, -0.72 and -0.67 are failed", "No intervals", "flag is ours"):
+        assert caution in text
+    assert "License: MIT, Copyright (c) 2026 Dayal Kalra" in text
     assert max(map(len, lines)) <= 100
     json.dumps(data, allow_nan=False)
     assert (data["schema"], len(data["cells"]), len(data["effects"])) == (1, 124, 2)

@@ -1,4 +1,4 @@
-"""The packaged table of arXiv:2404.05728 gives the published verdicts and regrets."""
+"""The packaged table of arXiv:2404.05728 reproduces the published verdicts and regrets."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from mutransfer.literature import (
     printed_verdicts,
     published_transfer,
 )
-from mutransfer.literature.text import published_answer, transfer_text
+from mutransfer.literature.text import format_transfer, published_report
 
 # The marks of Table 1; for the last two, the paper's text.
 PRINTED = {
@@ -46,12 +46,12 @@ decoupled_weight_decay_0.1   2^-8   2^-6   2^-6      -  no    no       0.006  0.
 sp                           2^-6   2^-8  2^-10      -  no    no       0.020  4.509      -  b c d
 large_scale_L12              2^-6   2^-6   2^-6   2^-6  yes   yes      0.000  0.000  0.000  d
 
-a  minimum on the edge of the grid at width 128: the true one may be lower
-b  minimum on the edge of the grid at width 2048: the true one may be lower
-c  at width 2048 the carried rate diverged (loss 7.247)
-d  no printed mark: the paper's text says it
+a  minimum on the edge of the grid at width 128: the optimum may be lower
+b  minimum on the edge of the grid at width 2048: the optimum may be lower
+c  the best rate of the smallest width diverged at width 2048 (loss 7.247)
+d  the printed verdict is in the paper's text, not in Table 1
 
-The cells give the paper's verdict in 8 of 8 experiments."""
+The cells confirm the paper's verdict in 8 of 8 experiments."""
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +61,12 @@ def checks() -> dict[str, TransferCheck]:
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    """As a user analyzes it."""
+    """Return the report that a user gets."""
     return analyze(load_published("lingle2024"), group_by="experiment")
 
 
 def with_loss(experiment: str, width: float, log2_lr: int, loss: float) -> Results:
-    """The published table with one cell changed."""
+    """Return the published table with one cell changed."""
     results = load_published("lingle2024")
     columns = {name: list(values) for name, values in results.axes.items()}
     losses = [float(x) for x in results.loss]
@@ -75,8 +75,8 @@ def with_loss(experiment: str, width: float, log2_lr: int, loss: float) -> Resul
     return Results.from_columns({**columns, "loss": losses}, source="planted")
 
 
-def test_the_table_is_whole() -> None:
-    """Seven experiments of 15 cells and one of 12; one cell as printed."""
+def test_the_table_is_complete() -> None:
+    """Seven experiments have 15 cells and one has 12."""
     results = load_published("lingle2024")
     assert len(results.loss) == 117
     assert len(set(results.axes["experiment"])) == 8
@@ -123,16 +123,16 @@ def test_the_largest_model_has_no_regret(checks: dict[str, TransferCheck]) -> No
     assert checks["large_scale_L12"].widths == (128, 512, 2048, 8192)
 
 
-def test_the_regret_is_that_of_the_analysis(
+def test_the_regret_equals_that_of_the_analysis(
     checks: dict[str, TransferCheck], report: Report
 ) -> None:
-    """Two ways to the same number at the largest width."""
+    """Two computations give the same number at the largest width."""
     last = {name: list(check.regret.values())[-1].value for name, check in checks.items()}
     assert last == pytest.approx({n: g.grid_regret.value for n, g in report.items()}, abs=1e-12)
 
 
 def test_one_seed_gives_values_but_no_verdict(report: Report) -> None:
-    """The paper has one seed per cell: what a factor of four between rates can hide is open."""
+    """The paper has one seed per cell, so its noise between seeds is unknown."""
     assert {group.verdict for group in report.values()} == {"undetermined"}
     baseline = report["baseline"]
     assert baseline.reason == "one seed: add seeds to get an interval"
@@ -142,8 +142,8 @@ def test_one_seed_gives_values_but_no_verdict(report: Report) -> None:
 
 
 def test_a_minimum_on_the_edge_is_flagged(report: Report) -> None:
-    """Lion at width 128 and SP at width 2048 have their best rate at the lowest tried."""
-    edge = "minimum on the edge of the grid at width {}: add rates below 2^-10"
+    """For Lion at width 128 and SP at width 2048, the best rate is the lowest one."""
+    edge = "minimum on the edge of the grid at width {}: add rates below 2^-10 (0.0009766)"
     lion, sp = report["lion"].optimum[0], report["sp"].optimum[-1]
     assert (lion.edge, sp.edge) == ("low", "low")
     assert lion.log2_lr.undetermined == edge.format(128)
@@ -152,8 +152,8 @@ def test_a_minimum_on_the_edge_is_flagged(report: Report) -> None:
     assert report["lion"].reason == edge.format(128)
 
 
-def test_the_answer_in_words() -> None:
-    text, data = published_answer("lingle2024")
+def test_the_report_shows_the_table_and_its_limits() -> None:
+    text, data = published_report("lingle2024")
     assert text.startswith(TABLE)
     assert "Our own verdict: undetermined. With one seed per cell there is no interval" in text
     assert 'Cite: Lucas Lingle, "A Large-Scale Exploration of µ-Transfer", 2024, arXiv:2404' in text
@@ -164,18 +164,18 @@ def test_the_answer_in_words() -> None:
     assert data["experiments"][6]["regret"]["2048"]["value"] == pytest.approx(4.509, abs=1e-9)
 
 
-def test_a_changed_cell_is_a_loud_disagreement() -> None:
+def test_a_changed_cell_is_reported_as_a_disagreement() -> None:
     """Negative control: the baseline's best rate at 2048 moves to 2^-4."""
     checks = check_transfer(with_loss("baseline", 2048.0, -4, 2.5), printed_verdicts())
     assert [check.experiment for check in checks if not check.agrees] == ["baseline"]
     assert checks[0].regret[2048.0].value == pytest.approx(0.011, abs=1e-9)
-    text = transfer_text(checks)
+    text = format_transfer(checks)
     assert text.startswith("DISAGREEMENT in baseline: the cells say no, the paper says yes.")
-    assert "The cells give the paper's verdict in 7 of 8 experiments." in text
+    assert "The cells confirm the paper's verdict in 7 of 8 experiments." in text
 
 
-def test_a_changed_mark_is_a_loud_disagreement() -> None:
+def test_a_changed_mark_is_reported_as_a_disagreement() -> None:
     checks = check_transfer(load_published("lingle2024"), {**printed_verdicts(), "sp": True})
-    assert transfer_text(checks).startswith(
+    assert format_transfer(checks).startswith(
         "DISAGREEMENT in sp: the cells say no, the paper says yes."
     )

@@ -1,4 +1,4 @@
-"""Published tables travel unchanged, with their licence and their citation."""
+"""Published tables are packaged unchanged, with their license and their citation."""
 
 import hashlib
 from importlib.resources import files
@@ -7,7 +7,7 @@ import pytest
 
 from mutransfer.errors import ResultsError
 from mutransfer.literature import PUBLISHED, citation, load_published
-from mutransfer.literature.text import published_answer
+from mutransfer.literature.text import published_report
 
 DATA = files("mutransfer.literature").joinpath("data")
 
@@ -23,13 +23,13 @@ DATA = files("mutransfer.literature").joinpath("data")
         ),
     ],
 )
-def test_the_packaged_bytes_are_those_that_were_read(name: str, sha256: str) -> None:
-    """A cell that somebody mends is no longer published."""
+def test_the_packaged_files_are_unchanged(name: str, sha256: str) -> None:
+    """A corrected cell would no longer be a published one."""
     assert hashlib.sha256(DATA.joinpath(name).read_bytes()).hexdigest() == sha256
 
 
-def test_the_mit_licence_travels_with_its_file() -> None:
-    """Its terms: the copyright notice and the permission notice in all copies."""
+def test_the_mit_license_is_packaged_with_its_file() -> None:
+    """The license requires its two notices in all copies."""
     text = DATA.joinpath("LICENSE-kalra2026.txt").read_text()
     assert text.startswith("MIT License\n\nCopyright (c) 2026 Dayal Kalra\n")
     assert "The above copyright notice and this permission notice shall be included in all" in text
@@ -37,10 +37,10 @@ def test_the_mit_licence_travels_with_its_file() -> None:
     assert "LICENSE-kalra2026.txt" in citation("kalra2026").license
 
 
-def test_every_table_says_whom_to_cite_and_what_is_open() -> None:
+def test_every_report_names_citation_license_and_open_questions() -> None:
     assert PUBLISHED == ("lingle2024", "kalra2026")
     for name in PUBLISHED:
-        text, data = published_answer(name)
+        text, data = published_report(name)
         cited = citation(name)
         joined = " ".join(text.split())
         assert str(cited) in joined
@@ -49,22 +49,22 @@ def test_every_table_says_whom_to_cite_and_what_is_open() -> None:
         assert data["citation"]["title"] == cited.title
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    for ask in (citation, load_published, published_answer):
+def test_the_error_for_an_unknown_table_names_the_nearest() -> None:
+    for function in (citation, load_published, published_report):
         with pytest.raises(ResultsError) as raised:
-            ask("lingle2042")
+            function("lingle2042")
         assert str(raised.value) == (
             "there is no published table 'lingle2042'\n"
-            "  why: another paper's numbers would be taken for the ones you asked for\n"
+            "  why: the numbers of another paper would be returned\n"
             "  fix: did you mean 'lingle2024'?"
         )
 
 
-def test_a_table_without_losses_says_what_to_load() -> None:
+def test_the_error_for_a_table_without_losses_names_its_loader() -> None:
     with pytest.raises(ResultsError) as raised:
         load_published("kalra2026")
     assert str(raised.value) == (
-        "'kalra2026' holds no losses\n"
-        "  why: the authors released E, kappa and R(inf), but not the runs behind them\n"
+        "'kalra2026' has no losses\n"
+        "  why: the authors released E, kappa and R(inf), but not the losses behind them\n"
         "  fix: load_transfer_table()"
     )

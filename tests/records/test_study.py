@@ -128,13 +128,13 @@ CASES = {
     "not TOML": (
         "schema = = 1",
         "/study.toml is not TOML: Invalid value (at line 1, column 10)\n"
-        "  why: a study file says which trials answer the question\n"
+        "  why: a study file defines the trials to run\n"
         "  fix: correct the line named above",
     ),
     "not text": (
         b"\xff\xfe\x00",
         "/study.toml is not UTF-8 text (byte 0)\n"
-        "  why: a study file says which trials answer the question\n"
+        "  why: a study file defines the trials to run\n"
         "  fix: save it as UTF-8",
     ),
     "empty": (
@@ -159,7 +159,7 @@ CASES = {
     "huge": (
         b"#" * (2**20 + 1),
         "/study.toml is larger than 1048576 bytes\n"
-        "  why: a study file says which trials answer the question\n"
+        "  why: a study file defines the trials to run\n"
         "  fix: name a study file; the README shows one",
     ),
 }
@@ -180,7 +180,7 @@ def test_missing_files_and_folders(tmp_path) -> None:
             read_study(path)
         assert str(error.value) == (
             f"{path} cannot be read: {reason}\n"
-            "  why: a study file says which trials answer the question\n"
+            "  why: a study file defines the trials to run\n"
             "  fix: name a study file; the README shows one"
         )
 

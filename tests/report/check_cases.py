@@ -1,4 +1,4 @@
-"""This file is coordinate checks with known answers, made by hand."""
+"""Handmade coordinate checks with known answers."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def check(
     reasons: tuple[str, ...] = (),
     **settings: Any,
 ) -> CoordCheck:
-    given = {
+    defaults = {
         "widths": [32, 64, 128], "seeds": 3, "steps": 4, "lr": 2**-6, "optimizer": "adamw",
         "parametrization": "mup", "form": "table-3", "dtype": "float32", "device": "cpu",
     }  # fmt: skip
     power = {"hidden": True, "output": outcome != "undetermined"}
-    return CoordCheck(outcome, findings, diagnoses, power, reasons, given | settings)
+    return CoordCheck(outcome, findings, diagnoses, power, reasons, defaults | settings)
 
 
 def failing(name: str = "2.weight", text: str = "look at lr_factor") -> CoordCheck:
-    """A wrong rate: one layer fails early and late, one is open, one passes, one is fresh."""
+    """Return a check that fails: one layer early and late, and one that is undetermined."""
     rising = (None, 0.91, 0.97, 1.02, 1.13)
     return check(
         finding(name=name, slope=0.9712, outcome="fail", by_step=rising),

@@ -24,8 +24,8 @@ def browser() -> Iterator[Any]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("needs Chromium on the PATH")
-    with driver.sync_playwright() as started:
-        running = started.chromium.launch(
+    with driver.sync_playwright() as playwright:
+        running = playwright.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--disable-gpu"]
         )
         yield running
@@ -53,13 +53,13 @@ def hostile_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def scaling_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with laws, planes, predictions to copy, and notes; one group's name is hostile."""
     results = scaling_results(("mup", "sp", HOSTILE))
-    found = predicted(results)
+    predictions = predicted(results)
     return write_report(
         tmp_path_factory.mktemp("scaling") / "report.html",
         results=results,
         report=replace(judged(results), notes=("3 rows without a loss were left out", HOSTILE)),
-        predictions=found,
-        snippets={one.group: f"lr = {one.lr.value}\n# {HOSTILE * 3}\n" for one in found},
+        predictions=predictions,
+        snippets={p.group: f"lr = {p.lr.value}\n# {HOSTILE * 3}\n" for p in predictions},
     )
 
 
@@ -74,25 +74,29 @@ def check_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for sign in (1, -1)
         for k, name in enumerate(names)
     ]  # fmt: skip
-    given = check(
+    coord_check = check(
         *base.findings, *many, outcome="fail", diagnoses=base.diagnoses, reasons=base.reasons
     )
-    return write_report(tmp_path_factory.mktemp("check") / "check.html", check=given)
+    return write_report(tmp_path_factory.mktemp("check") / "check.html", check=coord_check)
 
 
 def written(report: Report, folder: Path) -> Path:
     """Write a page with every kind of section."""
     results = planted(("mup", "sp", HOSTILE))
-    place = folder / "report.html"
     study = "widths: [32, 64, 128]\n" + "comment: " + "long " * 60
     return write_report(
-        place, results=results, report=report, title=HOSTILE, plan=plan(), study=study
+        folder / "report.html",
+        results=results,
+        report=report,
+        title=HOSTILE,
+        plan=plan(),
+        study=study,
     )
 
 
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Opener]:
-    """Open a file in a window of its own, drawn if scripts run."""
+    """Open a file in a window of its own, after its charts are drawn if scripts run."""
     contexts = []
 
     def open_(file: Path, width: int, scheme: str, *, scripts: bool = True) -> Any:

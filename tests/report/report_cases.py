@@ -1,4 +1,4 @@
-"""This file is results with known answers, drawn from planted curves."""
+"""Results with known answers, from planted curves."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def predicted(results: Results, width: float = 16384) -> list[Prediction]:
 
 
 def no_scaling(reason: str = "two widths: add one") -> Scaling:
-    """Know nothing about how a group scales."""
+    """Return the scaling of a group of which nothing could be estimated."""
     no = Estimate(undetermined=reason)
     return Scaling(
         Laws(no, no, no, no, no, no, no, no), no, no, no, no, FitErrors(no, no, no, no, no, no),

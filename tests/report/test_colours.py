@@ -9,8 +9,8 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from mutransfer.report.figures.drawing.charts import shapes
-from mutransfer.report.figures.export import MOST_PANELS
+from mutransfer.report.figures.drawing.charts import group_shapes
+from mutransfer.report.figures.panels import MOST_PANELS
 from mutransfer.report.page.charts import TOGETHER, legend
 from mutransfer.report.theme import GROUPS_ON_DARK, GROUPS_ON_LIGHT, ON_DARK, ON_LIGHT, ramp
 
@@ -58,16 +58,16 @@ def linear(colour: str) -> np.ndarray:
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
-def seen(colour: str, eyes: str) -> tuple[float, float, float]:
-    """Give CIE L*a*b* of what these eyes see."""
+def perceived(colour: str, eyes: str) -> tuple[float, float, float]:
+    """Return CIE L*a*b* of a colour as these eyes perceive it."""
     xyz = np.array(TO_XYZ) @ np.clip(np.array(EYES[eyes]) @ linear(colour), 0, 1) / WHITE
     x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
-def distance(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
-    """Give CIEDE2000 [source: Sharma, Wu & Dalal 2005, Color Res. Appl. 30(1)]."""
-    (l1, a1, b1), (l2, a2, b2) = one, other
+def distance(lab: tuple[float, float, float], other: tuple[float, float, float]) -> float:
+    """Return CIEDE2000 [source: Sharma, Wu & Dalal 2005, Color Res. Appl. 30(1)]."""
+    (l1, a1, b1), (l2, a2, b2) = lab, other
     mean = (np.hypot(a1, b1) + np.hypot(a2, b2)) / 2
     stretch = 1.5 - 0.5 * np.sqrt(mean**7 / (mean**7 + 25**7))
     c1, c2 = np.hypot(a1 * stretch, b1), np.hypot(a2 * stretch, b2)
@@ -90,9 +90,9 @@ def distance(one: tuple[float, float, float], other: tuple[float, float, float])
     return float(np.sqrt(parts))
 
 
-def contrast(one: str, other: str) -> float:
-    """Give WCAG's contrast ratio."""
-    low, high = sorted(float(np.array(TO_XYZ[1]) @ linear(colour)) for colour in (one, other))
+def contrast(colour: str, other: str) -> float:
+    """Return the contrast ratio of WCAG."""
+    low, high = sorted(float(np.array(TO_XYZ[1]) @ linear(shade)) for shade in (colour, other))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -106,9 +106,9 @@ def test_the_measures_are_the_published_ones() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
-def test_the_control_finds_colours_that_are_alike() -> None:
+def test_the_control_finds_similar_colours() -> None:
     """Negative control: a usual green and red are far apart only for usual eyes."""
-    apart = {eyes: distance(*(seen(colour, eyes) for colour in UNFIT)) for eyes in EYES}
+    apart = {eyes: distance(*(perceived(colour, eyes) for colour in UNFIT)) for eyes in EYES}
     assert apart["usual"] > 5 * GROUPS_APART
     assert apart["deuteranopia"] < WIDTHS_APART
 
@@ -116,15 +116,15 @@ def test_the_control_finds_colours_that_are_alike() -> None:
 @pytest.mark.parametrize("eyes", EYES)
 @pytest.mark.parametrize("scheme", GROUNDS)
 def test_groups_stay_apart(scheme: str, eyes: str) -> None:
-    for one, other in combinations(GROUPS[scheme], 2):
-        assert distance(seen(one, eyes), seen(other, eyes)) > GROUPS_APART, (one, other)
+    for pair in combinations(GROUPS[scheme], 2):
+        assert distance(*(perceived(colour, eyes) for colour in pair)) > GROUPS_APART, pair
 
 
 @pytest.mark.parametrize("eyes", EYES)
 @pytest.mark.parametrize("scheme", GROUNDS)
-def test_widths_stay_apart_and_their_lightness_tells_their_order(scheme: str, eyes: str) -> None:
+def test_widths_stay_apart_and_rise_in_lightness(scheme: str, eyes: str) -> None:
     for num in range(2, MOST_WIDTHS + 1):
-        shades = [seen(colour, eyes) for colour in ramp(num, RAMPS[scheme])]
+        shades = [perceived(colour, eyes) for colour in ramp(num, RAMPS[scheme])]
         assert min(distance(*pair) for pair in combinations(shades, 2)) > WIDTHS_APART
         assert all(darker[0] < lighter[0] for darker, lighter in pairwise(shades))
 
@@ -135,16 +135,16 @@ def test_every_colour_stands_out_from_the_card(scheme: str) -> None:
         assert contrast(colour, GROUNDS[scheme]) >= LEAST_CONTRAST, colour
 
 
-def test_groups_differ_by_shape_too_and_no_two_by_nothing() -> None:
-    assert len(set(shapes(TOGETHER))) == TOGETHER
+def test_no_two_groups_share_colour_and_shape() -> None:
+    assert len(set(group_shapes(TOGETHER))) == TOGETHER
     colours = [k % len(GROUPS_ON_LIGHT) for k in range(MOST_PANELS)]
-    assert len(set(zip(colours, shapes(MOST_PANELS), strict=True))) == MOST_PANELS
+    assert len(set(zip(colours, group_shapes(MOST_PANELS), strict=True))) == MOST_PANELS
 
 
 def test_a_legend_shows_the_shapes_of_its_groups() -> None:
     style = (files("mutransfer.report.page") / "page.css").read_text()
-    drawn = shapes(TOGETHER)
-    buttons = legend(drawn, GROUPS_ON_LIGHT, drawn)
-    for shape in drawn:
+    shapes = group_shapes(TOGETHER)
+    buttons = legend(shapes, GROUPS_ON_LIGHT, shapes)
+    for shape in shapes:
         assert f".legend .{shape} {{" in style
         assert f'<i class="{shape}" ' in buttons

@@ -1,4 +1,4 @@
-"""What the figures draw: asserted as numbers, and each drawing compiled once."""
+"""Numbers of the loss and trend figures: asserted as data, and each figure compiled once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ from report_cases import HOSTILE, judged, no_scaling, planted, reported
 
 from mutransfer.analysis import Curve, GroupReport, Optimum, Report
 from mutransfer.analysis.types.estimates import Estimate, Quadratic
-from mutransfer.report import best_losses, best_rates, frame_of, lines_of, points_of, tops_of
-from mutransfer.report.figures.export import figure_specs, subtitle
-from mutransfer.report.figures.numbers.loss import carried_rate, is_dense, parabolas_of, widths_of
+from mutransfer.report.figures.export import figure_specs
+from mutransfer.report.figures.numbers.loss import (
+    all_widths,
+    carried_rate,
+    edge_marks,
+    fitted_optima,
+    is_dense,
+    loss_frame,
+    loss_points,
+    parabolas,
+)
+from mutransfer.report.figures.numbers.trends import trends
+from mutransfer.report.figures.panels import verdict_line
 
 NAN = math.nan
 
 
-def by_hand(*, losses: tuple[float, ...] = (2.6, 2.4, 2.2, 2.3, NAN, 90.0)) -> Report:
-    """One group with two widths: the larger one as given, the smaller one a parabola."""
+def handmade(*, losses: tuple[float, ...] = (2.6, 2.4, 2.2, 2.3, NAN, 90.0)) -> Report:
+    """Return one group with two widths: a parabola, and the larger one with these losses."""
     rates = tuple(float(rate) for rate in range(-7, -7 + len(losses)))
     small = Curve(
         32.0, (-6.0, -5.0, -4.0), (2.7, 2.6, 2.7), ("0", "1"),
@@ -45,18 +55,18 @@ def by_hand(*, losses: tuple[float, ...] = (2.6, 2.4, 2.2, 2.3, NAN, 90.0)) -> R
 
 
 def test_one_huge_loss_does_not_flatten_the_curves() -> None:
-    """The frame is chosen from what rates near the best cost, not from the worst loss."""
-    calm = frame_of(by_hand(losses=(2.6, 2.4, 2.2, 2.3)))
-    wild = frame_of(by_hand(losses=(2.6, 2.4, 2.2, 2.3, NAN, 90.0)))
+    """The frame is chosen from losses at rates near the best, not from the worst loss."""
+    calm = loss_frame(handmade(losses=(2.6, 2.4, 2.2, 2.3)))
+    wild = loss_frame(handmade(losses=(2.6, 2.4, 2.2, 2.3, NAN, 90.0)))
     assert 2.6 < wild.high_loss < 4.0
     assert wild.low_loss < 2.2
-    assert calm.known
-    assert wild.known
+    assert calm.has_loss
+    assert wild.has_loss
 
 
 def test_every_minimum_lies_inside_the_frame() -> None:
     report = judged(planted())
-    frame = frame_of(report)
+    frame = loss_frame(report)
     for group in report.values():
         for optimum in group.optimum:
             assert optimum.loss.value is not None
@@ -66,75 +76,76 @@ def test_every_minimum_lies_inside_the_frame() -> None:
 
 
 def test_points_are_means_with_the_range_of_seeds() -> None:
-    report = by_hand()
-    first = points_of(report["mup"], frame_of(report), report=report)[0]
-    assert (first.index, first.where, first.rate, first.tried) == (0, "width 32", -6.0, "2⁻⁶")
+    report = handmade()
+    first = loss_points(report["mup"], loss_frame(report), report)[0]
+    assert (first.index, first.where, first.rate) == (0, "width 32", -6.0)
+    assert first.rate_text == "2⁻⁶ (0.01562)"
     assert (first.loss, first.low, first.high) == (2.7, 2.69, 2.71)
     assert first.seeds == "2.6900, 2.7100"
 
 
 def test_a_diverged_rate_interrupts_the_line_and_is_marked_at_the_edge() -> None:
-    report = by_hand()
-    frame = frame_of(report)
-    large = [p for p in points_of(report["mup"], frame, report=report) if p.index == 1]
+    report = handmade()
+    frame = loss_frame(report)
+    large = [p for p in loss_points(report["mup"], frame, report) if p.index == 1]
     assert [(p.rate, p.part, p.inside) for p in large] == [
         (-7.0, 0, True), (-6.0, 0, True), (-5.0, 0, True), (-4.0, 0, True), (-2.0, 1, False),
     ]  # fmt: skip
-    marks = tops_of(report["mup"], frame, report=report)
+    marks = edge_marks(report["mup"], frame, report)
     assert [(m.rate, m.kind, m.text) for m in marks] == [
         (-3.0, "diverged", "1 of 1 diverged"),
-        (-2.0, "above", "loss 90.0000 nats, above the frame"),
+        (-2.0, "above", "loss 90.0000, above the frame"),
     ]
     assert all(frame.low_loss < mark.at < frame.high_loss for mark in marks)
 
 
 def test_marks_at_one_rate_hang_below_each_other() -> None:
     report = judged(planted(diverges_above=-99.0))
-    frame = frame_of(report)
-    marks = [m for m in tops_of(report["mup"], frame, report=report) if m.rate == -4.0]
+    frame = loss_frame(report)
+    marks = [m for m in edge_marks(report["mup"], frame, report) if m.rate == -4.0]
     assert [m.text for m in marks] == ["2 of 2 diverged"] * 3
     assert sorted({m.at for m in marks}, reverse=True) == [m.at for m in marks]
-    assert not frame.known
+    assert not frame.has_loss
 
 
-def test_fitted_optima_carry_their_interval_and_the_rest_is_left_out() -> None:
-    report = by_hand()
-    (line,) = lines_of(report["mup"], report=report)
-    assert (line.rate, line.low, line.high, line.loss) == (-5.0, -5.1, -4.9, 2.6)
-    assert line.tried == "2⁻⁵ [2^−5.1, 2^−4.9]"
+def test_fitted_optima_have_their_interval_and_the_rest_is_left_out() -> None:
+    report = handmade()
+    (optimum,) = fitted_optima(report["mup"], report)
+    assert (optimum.rate, optimum.low, optimum.high, optimum.loss) == (-5.0, -5.1, -4.9, 2.6)
+    assert optimum.rate_text == "2⁻⁵ (0.03125) [2^−5.1, 2^−4.9]"
     assert carried_rate(report["mup"]) == -5.0
 
 
 def test_the_parabola_is_drawn_over_its_window_only() -> None:
-    report = by_hand()
-    drawn = parabolas_of(report["mup"], report=report)
-    assert (drawn[0].rate, drawn[-1].rate) == (-6.0, -4.0)
-    assert min(drawn, key=lambda point: point.loss).rate == -5.0
-    assert drawn[0].loss == pytest.approx(2.6 + 0.2 * math.log(2) ** 2)
+    report = handmade()
+    points = parabolas(report["mup"], report)
+    assert (points[0].rate, points[-1].rate) == (-6.0, -4.0)
+    assert min(points, key=lambda point: point.loss).rate == -5.0
+    assert points[0].loss == pytest.approx(2.6 + 0.2 * math.log(2) ** 2)
 
 
 def test_an_optimum_on_the_edge_is_drawn_as_one() -> None:
-    fitted, edge = best_rates(by_hand())
+    fitted, edge = trends(handmade(), "rate").marks
     assert (fitted.kind, fitted.value, fitted.low, fitted.high) == ("fitted", -5.0, -5.1, -4.9)
     assert (edge.kind, edge.value, edge.log2_width) == ("low", -7.0, 7.0)
-    assert edge.text == "2⁻⁷ at the edge of what was tried"
-    assert [trend.value for trend in best_losses(by_hand())] == [2.6, 2.2]
+    assert edge.text == "2⁻⁷ (0.007812) at the edge of the tried rates"
+    assert [mark.value for mark in trends(handmade(), "loss").marks] == [2.6, 2.2]
 
 
-def test_planted_drift_is_what_the_figure_shows() -> None:
+def test_the_figure_shows_the_planted_drift() -> None:
     """SP was planted one octave lower per doubling, µP level."""
     report = judged(planted())
-    values = {k: [t.value for t in best_rates(report) if t.index == k] for k in (0, 1)}
+    values = {k: [m.value for m in trends(report, "rate").marks if m.index == k] for k in (0, 1)}
     assert list(report) == ["mup", "sp"]
     assert values[0] == pytest.approx([-4.0, -4.0, -4.0], abs=0.15)
     assert values[1] == pytest.approx([-4.0, -5.0, -6.0], abs=0.15)
-    assert widths_of(report) == (32.0, 64.0, 128.0)
+    assert all_widths(report) == (32.0, 64.0, 128.0)
 
 
 def test_of_very_many_rates_some_are_drawn_and_the_best_is_among_them() -> None:
     report = judged(planted(("mup",), rates=tuple(np.linspace(-9.0, -1.0, 400).tolist())))
-    frame = frame_of(report)
-    points = points_of(report["mup"], frame, report=report)
+    frame = loss_frame(report)
+    points = loss_points(report["mup"], frame, report)
     assert is_dense(report)
     assert len(points) <= 3 * 161
     for k, optimum in enumerate(report["mup"].optimum):
@@ -142,17 +153,27 @@ def test_of_very_many_rates_some_are_drawn_and_the_best_is_among_them() -> None:
         assert round(optimum.grid_log2_lr, 6) in {p.rate for p in points if p.index == k}
 
 
-def test_a_subtitle_says_the_verdict_and_its_numbers() -> None:
+def test_a_subtitle_has_the_verdict_and_its_numbers() -> None:
     report = judged(planted())
-    assert subtitle(report, report["sp"]).startswith("does not transfer · regret ")
-    assert subtitle(by_hand(), by_hand()["mup"]) == "undetermined"
+    assert verdict_line(report["sp"]).startswith("does not transfer · regret ")
+    assert verdict_line(handmade()["mup"]) == "undetermined"
+
+
+def test_every_exported_figure_has_a_title() -> None:
+    titles = [spec["title"]["text"] for spec in figure_specs(judged(planted())).values()]
+    assert titles == [
+        "Loss against learning rate",
+        "Best learning rate against width",
+        "Loss at the best learning rate against width",
+        "Regret of every proxy's best learning rate at every larger target",
+    ]
 
 
 @pytest.mark.parametrize(
     "report",
-    [by_hand(), judged(planted((HOSTILE,), widths=(64,), rates=(-4,), diverges_above=-99.0))],
+    [handmade(), judged(planted((HOSTILE,), widths=(64,), rates=(-4,), diverges_above=-99.0))],
     ids=["edge", "one point"],
 )  # fmt: skip
 def test_every_figure_compiles(report: Report) -> None:
-    for drawing in figure_specs(report).values():
-        assert vl_convert.vegalite_to_svg(drawing).startswith("<svg")
+    for spec in figure_specs(report).values():
+        assert vl_convert.vegalite_to_svg(spec).startswith("<svg")

@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, it answers, it asks the network for nothing."""
+"""The page in a real browser: it draws, it reacts, and it makes no request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from report_cases import HOSTILE
 
 from mutransfer.analysis import Report
-from mutransfer.report.format import power
+from mutransfer.report.format import format_power, format_rate
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ FOCUSED = """(() => {
   return {
     stop: stop === document.body ? null : Number(stop.dataset.stop),
     ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
-    seen: box.bottom > 0 && box.top < innerHeight,
+    visible: box.bottom > 0 && box.top < innerHeight,
   };
 })()"""
 
@@ -53,17 +53,17 @@ def until(tab: Any, true: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_draws_and_answers(
+def test_the_page_draws_and_reacts(
     browser: Any, report_file: Path, width: int, scheme: str
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     tab = context.new_page()
-    said: list[str] = []
-    asked: list[str] = []
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("dialog", lambda dialog: said.append("a dialog: a script of a name ran"))
-    tab.on("request", lambda request: asked.append(request.url))
+    messages: list[str] = []
+    requests: list[str] = []
+    tab.on("console", lambda message: messages.append(message.text))
+    tab.on("pageerror", lambda error: messages.append(str(error)))
+    tab.on("dialog", lambda dialog: messages.append("a dialog: a script of a name ran"))
+    tab.on("request", lambda request: requests.append(request.url))
     tab.goto(report_file.as_uri())
     tab.wait_for_selector("html[data-ready=true]", timeout=30_000)
 
@@ -81,8 +81,8 @@ def test_the_page_draws_and_answers(
     until(tab, f"{FADED} == 0")
     assert button.get_attribute("aria-pressed") == "false"
 
-    assert said == []
-    assert asked == [report_file.as_uri()]
+    assert messages == []
+    assert requests == [report_file.as_uri()]
     context.close()
 
 
@@ -96,7 +96,7 @@ def hover(tab: Any, chart: Any, rate: float, loss: float) -> None:
     chart.scroll_into_view_if_needed()
     axes = [{label: (x, y) for label, x, y in axis} for axis in chart.evaluate(AXES)]
     across, up = sorted(axes, key=lambda axis: len({y for _, y in axis.values()}))
-    left, right = across[power(-9)][0], across[power(-1)][0]
+    left, right = across[format_power(-9)][0], across[format_power(-1)][0]
     (low, (_, bottom)), *_, (high, (_, top)) = sorted((float(at), p) for at, p in up.items())
     tab.mouse.move(
         left + (right - left) * (rate + 9) / 8,
@@ -106,12 +106,12 @@ def hover(tab: Any, chart: Any, rate: float, loss: float) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_point_tells_its_numbers_where_it_can_be_read(
+def test_the_tooltip_of_a_point_has_its_numbers_and_can_be_read(
     opened: Any, hostile_file: Path, report: Report, width: int, scheme: str
 ) -> None:
     tab = opened(hostile_file, width, scheme)
-    said: list[str] = []
-    tab.on("dialog", lambda dialog: said.append("a dialog: a script of a name ran"))
+    messages: list[str] = []
+    tab.on("dialog", lambda dialog: messages.append("a dialog: a script of a name ran"))
     order = list(report)
     for group, which, k in (("mup", 0, 8), ("mup", 1, 2), ("sp", 2, 7), (HOSTILE, 1, 7)):
         curve = report[group].curves[which]
@@ -121,9 +121,9 @@ def test_a_point_tells_its_numbers_where_it_can_be_read(
         tip.wait_for()
         assert tip.locator("table").evaluate(ROWS) == [
             ["at", f"{HOSTILE} {curve.width:.0f}"],
-            ["rate", power(rate)],
+            ["rate", format_rate(rate)],
             ["loss", f"{loss:.4f}"],
-            ["seeds", ", ".join(f"{one:.4f}" for one in seeds)],
+            ["seeds", ", ".join(f"{seed:.4f}" for seed in seeds)],
         ]
         inside = {element.lower() for element in tip.evaluate(
             "tip => [...tip.querySelectorAll('*')].map(element => element.tagName)")}  # fmt: skip
@@ -135,10 +135,10 @@ def test_a_point_tells_its_numbers_where_it_can_be_read(
         assert box["y"] + box["height"] <= 900
         tab.mouse.move(1, 1)
         tip.wait_for(state="detached")
-    assert said == []
+    assert messages == []
 
 
-def test_a_diverged_rate_and_a_fitted_optimum_tell_theirs(
+def test_the_tooltips_of_a_diverged_rate_and_of_a_fitted_optimum(
     opened: Any, report_file: Path, report: Report
 ) -> None:
     tab = opened(report_file, 1400, "light")
@@ -150,11 +150,12 @@ def test_a_diverged_rate_and_a_fitted_optimum_tell_theirs(
     assert rate.low is not None
     assert rate.high is not None
     assert loss is not None
+    best = f"{format_rate(rate.value)} [{format_power(rate.low)}, {format_power(rate.high)}]"
     hover(tab, chart, rate.value, loss)
     tip.wait_for()
     assert tip.evaluate(ROWS) == [
         ["at", "width 128"],
-        ["fitted best rate", f"{power(rate.value)} [{power(rate.low)}, {power(rate.high)}]"],
+        ["fitted best rate", best],
         ["loss", f"{loss:.4f}"],
     ]
     assert report["sp"].curves[2].num_diverged[8] == 2
@@ -164,9 +165,9 @@ def test_a_diverged_rate_and_a_fitted_optimum_tell_theirs(
         if "2 of 2 diverged" in tip.evaluate_all("all => all.map(e => e.textContent).join()"):
             break
     else:
-        pytest.fail("no mark tells that a rate diverged")
+        pytest.fail("no tooltip names a rate that diverged")
     assert tip.evaluate(ROWS) == [
-        ["at", "width 128"], ["rate", power(-1)], ["what", "2 of 2 diverged"],
+        ["at", "width 128"], ["rate", format_rate(-1)], ["what", "2 of 2 diverged"],
     ]  # fmt: skip
 
 
@@ -180,7 +181,7 @@ def test_the_keyboard_reaches_everything_in_reading_order(
     # two legends of three, three matrices, the tables of scaling and optima, the plan, the study
     assert len(places) == NUM_STOPS
     assert places == sorted(places)
-    reached = {"ring": True, "seen": True}
+    reached = {"ring": True, "visible": True}
     for stop in range(NUM_STOPS):
         tab.keyboard.press("Tab")
         assert tab.evaluate(FOCUSED) == {"stop": stop, **reached}
@@ -191,7 +192,7 @@ def test_the_keyboard_reaches_everything_in_reading_order(
         assert tab.evaluate(FOCUSED) == {"stop": stop, **reached}
 
 
-def test_a_legend_answers_enter_and_space_and_a_table_the_arrows(
+def test_a_legend_reacts_to_enter_and_space_and_a_table_to_the_arrows(
     opened: Any, report_file: Path
 ) -> None:
     tab = opened(report_file, 400, "light")

@@ -44,22 +44,23 @@ TEXTS = """(() => {
 
 
 def faults(tab: Any, width: int) -> list[str]:
-    """Say what is too small, cut, covered or wider than the window."""
+    """Return what is too small, cut, covered or wider than the window."""
     texts = tab.evaluate(TEXTS)
     assert len(texts) > 100
-    found = [f"small: {one['text']} {one['size']:.1f}" for one in texts if one["size"] < SMALLEST]
-    found += [f"cut: {one['text']}" for one in texts if one["cut"]]
-    boxes = [(box, k) for k, one in enumerate(texts) for box in one["boxes"]]
+    problems = [f"small: {text['text']} {text['size']:.1f}" for text in texts
+                if text["size"] < SMALLEST]  # fmt: skip
+    problems += [f"cut: {text['text']}" for text in texts if text["cut"]]
+    boxes = [(box, k) for k, text in enumerate(texts) for box in text["boxes"]]
     boxes.sort(key=lambda pair: pair[0][1])
-    for at, (one, k) in enumerate(boxes):
+    for at, (box, k) in enumerate(boxes):
         for other, j in boxes[at + 1 :]:
-            if other[1] > one[3] - 3:
+            if other[1] > box[3] - 3:
                 break
-            if j != k and min(one[2], other[2]) - max(one[0], other[0]) > 3:
-                found.append(f"covered: {texts[k]['text']} / {texts[j]['text']}")
+            if j != k and min(box[2], other[2]) - max(box[0], other[0]) > 3:
+                problems.append(f"covered: {texts[k]['text']} / {texts[j]['text']}")
     if (wide := tab.evaluate("document.documentElement.scrollWidth")) > width:
-        found.append(f"wide: {wide}")
-    return found
+        problems.append(f"wide: {wide}")
+    return problems
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -100,18 +101,18 @@ def test_the_control_finds_a_page_that_is_hard_to_read(
 ) -> None:
     tab = opened(report_file, 400, "light")
     tab.add_style_tag(content=broken)
-    assert [one for one in faults(tab, 400) if one.startswith(fault)]
+    assert [problem for problem in faults(tab, 400) if problem.startswith(fault)]
 
 
 def serious(tab: Any, part: str = "") -> list[str]:
-    """Say what axe-core finds that shuts somebody out."""
+    """Return the violations that axe-core calls serious or critical."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
-    answer = axe.Axe().run(tab, context=part or None)
-    assert len(answer.response["passes"]) > (0 if part else 10)
+    result = axe.Axe().run(tab, context=part or None)
+    assert len(result.response["passes"]) > (0 if part else 10)
     return [
-        f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'] for node in one['nodes']]}"
-        for one in answer.response["violations"]
-        if one["impact"] in ("serious", "critical")
+        f"{rule['id']} ({rule['impact']}): {rule['help']}: {[n['html'] for n in rule['nodes']]}"
+        for rule in result.response["violations"]
+        if rule["impact"] in ("serious", "critical")
     ]
 
 
@@ -161,4 +162,4 @@ def test_axe_finds_no_serious_fault_without_scripts(opened: Any, report_file: Pa
 def test_the_control_finds_a_serious_fault(opened: Any, report_file: Path) -> None:
     tab = opened(report_file, 1400, "light")
     tab.evaluate("document.querySelector('.headline').style.color = '#bbbbbb'")
-    assert [one for one in serious(tab) if one.startswith("color-contrast (serious)")]
+    assert [fault for fault in serious(tab) if fault.startswith("color-contrast (serious)")]

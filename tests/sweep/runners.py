@@ -1,4 +1,4 @@
-"""Runners for tests: they train nothing, in every way that training can end."""
+"""Runners for tests that train nothing and end in every way in which training can end."""
 
 import math
 import os
@@ -18,7 +18,7 @@ def trials(widths=(32, 64), lrs=(0.25, 0.5)) -> list[TrialSpec]:
 
 @dataclass(frozen=True)
 class Valley:
-    """A loss with its minimum at 2^-1.5, after a moment."""
+    """Return a loss with its minimum at 2^-1.5, after some seconds."""
 
     seconds: float = 0.0
 
@@ -35,15 +35,15 @@ class Valley:
 
 
 @dataclass(frozen=True)
-class Refuses:
-    """Fails at one rate, tellingly or not."""
+class Fails:
+    """Fail at one rate, by an error of ours or another."""
 
     lr: float
-    told: bool = True
+    is_ours: bool = True
 
     def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
         if spec.axes["lr"] == self.lr:
-            if self.told:
+            if self.is_ours:
                 raise ModelError("no such device 'cuda:9'", why="w", fix="f")
             raise KeyError("oops")
         return Valley()(spec, trial_dir)
@@ -51,7 +51,7 @@ class Refuses:
 
 @dataclass(frozen=True)
 class Dies:
-    """Kills its own process at one rate, as the kernel does when memory is short."""
+    """Kill the own process at one rate, as the kernel does when memory is short."""
 
     lr: float
 

@@ -1,6 +1,6 @@
-"""Disasters that a store meets: full and read-only disks, wrong clocks, torn files, other versions.
+"""Disasters of a store: full and read-only disks, wrong clocks, damaged files, other versions.
 
-What is killed and interrupted is in `tests/acceptance`.
+Killed and interrupted sweeps are in `tests/acceptance`.
 """
 
 import errno
@@ -21,13 +21,13 @@ from mutransfer.cli import main
 from mutransfer.errors import StoreError
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.sweep import LocalExecutor, TrialStore, driver, run_sweep
-from mutransfer.sweep.store.claims import Claim, look, take
+from mutransfer.sweep.store.claims import Claim, acquire, current_claim
 from mutransfer.sweep.store.store import RESERVED_BYTES
-from mutransfer.sweep.trial_run import Work
+from mutransfer.sweep.trial_run import TrialRun
 
 
 class InProcess:
-    """One after another, here."""
+    """Executor that runs trials one after another in this process."""
 
     def run(self, trials, work, stop) -> Iterator:
         for spec in trials:
@@ -36,40 +36,40 @@ class InProcess:
 
 
 def sweep(store: TrialStore, runner, specs=None, executor=None, **options):
-    """Run four trials, or others, in this process, or elsewhere."""
+    """Run four trials, or others, in this process, or by another executor."""
     specs = trials() if specs is None else specs
     return run_sweep(specs, store, runner=runner, executor=executor or InProcess(), **options)
 
 
 def three_lines(call: Callable[[], object]) -> list[str]:
-    """Give the lines of a refusal, which are three."""
-    with pytest.raises(StoreError) as refused:
+    """Return the three lines of an error."""
+    with pytest.raises(StoreError) as raised:
         call()
-    lines = str(refused.value).splitlines()
+    lines = str(raised.value).splitlines()
     assert [line[:7] for line in lines[1:]] == ["  why: ", "  fix: "]
     return lines
 
 
 def done(store: TrialStore) -> set[str]:
-    """Name the trials that have a result."""
+    """Return the ids of the trials that have a result."""
     return {trial for trial in store.ids() if store.is_done(trial)}
 
 
 @pytest.fixture
 def store(tmp_path) -> TrialStore:
-    """Give an empty store."""
+    """Return an empty store."""
     return TrialStore(tmp_path / "runs", create=True)
 
 
-# A disk that is full.
+# Full disks.
 
 
 @contextmanager
-def mounted(folder: Path, *words: str) -> Iterator[Path]:
-    """Mount something for a while; skip where that is not permitted."""
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """Mount a file system for a while; skip the test where that is not permitted."""
     folder.mkdir(exist_ok=True)
     try:
-        subprocess.run(["mount", *words, str(folder)], check=True, capture_output=True)
+        subprocess.run(["mount", *options, str(folder)], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as problem:
         pytest.skip(f"nothing can be mounted here: {problem}")
     try:
@@ -80,7 +80,7 @@ def mounted(folder: Path, *words: str) -> Iterator[Path]:
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """Give a disk of 4 MiB."""
+    """Return a folder on a disk of 4 MiB."""
     with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as folder:
         yield folder
 
@@ -95,7 +95,7 @@ def fill(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Fills:
-    """The first trial fills the disk, the next one is under way while others are refused."""
+    """The first trial fills the disk while the second runs; later ones cannot start."""
 
     disk: Path
     log: Path
@@ -113,22 +113,24 @@ class Fills:
 
 
 @pytest.mark.slow
-def test_what_trains_on_a_disk_that_fills_up_is_kept_and_the_rest_waits_for_room(
+def test_running_trials_are_published_on_a_disk_that_fills_up_and_others_run_later(
     small_disk, tmp_path
 ) -> None:
-    """Two trials run when the disk fills: both are published, from room that was set aside."""
+    """Both trials that run when the disk fills are published, in the space they reserved."""
     store, log = TrialStore(small_disk / "runs", create=True), tmp_path / "log"
     runner, specs = Fills(small_disk, log, seconds=1.0), trials()
     lines = three_lines(lambda: sweep(store, runner, executor=LocalExecutor(2)))
     assert lines[0].startswith(f"cannot write {store.path}/")
     assert lines[0].endswith(": No space left on device")
-    assert lines[2] == "  fix: make room or set the permissions, then run the same command again"
+    assert (
+        lines[2] == "  fix: free some space or set the permissions, then run the same command again"
+    )
     assert done(store) == {specs[0].id, specs[1].id}
-    assert all(store.owner(spec.id) is None for spec in specs[:2])
+    assert all(store.current_claim(spec.id) is None for spec in specs[:2])
     (small_disk / "filler").unlink()
-    began = time.monotonic()
+    start = time.monotonic()
     summary = sweep(store, runner, executor=LocalExecutor(2))
-    assert time.monotonic() - began < 20, "no claim had to be watched"
+    assert time.monotonic() - start < 20, "no claim had to be watched"
     assert (summary.done, summary.ran, summary.failed) == (4, 2, {})
     assert sorted(log.read_text().split()) == sorted(spec.id for spec in specs)
 
@@ -140,12 +142,12 @@ def test_a_full_disk_leaves_no_claim_that_must_be_watched(small_disk) -> None:
     lines = three_lines(lambda: store.claim(spec))
     assert lines[0] == f"cannot write {store.folder(spec.id)}: No space left on device"
     (small_disk / "filler").unlink()
-    assert store.owner(spec.id) is None
+    assert store.current_claim(spec.id) is None
     assert store.claim(spec) is not None
 
 
-def test_what_is_set_aside_is_given_back(store) -> None:
-    """A gap that any machine shows: while the disk is full, only that room can be written to."""
+def test_the_reserved_space_is_used_for_the_result(store) -> None:
+    """A full disk is simulated: only an attempt that freed its reserve can be written to."""
     specs, full = trials(), threading.Event()
     opened = Path.open
 
@@ -170,7 +172,7 @@ def test_what_is_set_aside_is_given_back(store) -> None:
     assert sorted(line.split()[0] for line in calls) == sorted(spec.id for spec in specs)
 
 
-# A store that cannot be written.
+# Stores that cannot be written.
 
 STUDY = """
 schema = 1
@@ -185,16 +187,16 @@ loss = {{ regex = "loss=(.*)" }}
 """
 
 
-def cli(capsys, *words: object) -> tuple[int, str, str]:
-    """Run a command line here; give its status and what it said."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
+def cli(capsys, *arguments: object) -> tuple[int, str, str]:
+    """Run a command line in this process; return its status, stdout and stderr."""
+    with pytest.raises(SystemExit) as exited:
+        main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return int(exited.value.code or 0), printed.out, printed.err
 
 
 def study_file(folder: Path, lrs: list[float]) -> Path:
-    """Write a study of programs that cost nothing."""
+    """Write a study whose program is `echo`."""
     path = folder / f"echo{len(lrs)}.toml"
     path.write_text(STUDY.format(lrs=lrs))
     return path
@@ -219,23 +221,23 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_read_only_store_is_read_and_refuses_to_be_written(tmp_path, capsys) -> None:
+def test_a_read_only_store_can_be_read_but_not_written(tmp_path, capsys) -> None:
     store = tmp_path / "runs"
     study, more = study_file(tmp_path, [0.25, 0.5]), study_file(tmp_path, [0.25, 0.5, 1.0])
     assert cli(capsys, "sweep", study, "--store", store, "--workers", 1)[0] == 0
     with read_only(store):
-        status, said, _ = cli(capsys, "sweep", "--status", store)
-        assert (status, said.splitlines()[0][:21]) == (0, "4 of 4 trials done, 0")
-        status, said, _ = cli(capsys, "analyze", store)
+        status, out, _ = cli(capsys, "sweep", "--status", store)
+        assert (status, out.splitlines()[0][:21]) == (0, "4 of 4 trials done, 0")
+        status, out, _ = cli(capsys, "analyze", store)
         assert status == 0
-        assert "lr" in said
+        assert "lr" in out
         for file in (study, more):
-            status, said, complaint = cli(capsys, "sweep", file, "--store", store)
-            lines = complaint.splitlines()
-            assert (status, said, len(lines)) == (2, "", 3)
+            status, out, err = cli(capsys, "sweep", file, "--store", store)
+            lines = err.splitlines()
+            assert (status, out, len(lines)) == (2, "", 3)
             assert lines[0].startswith(f"StoreError: cannot write {store}: ")
-    status, said, _ = cli(capsys, "sweep", more, "--store", store, "--workers", 1)
-    assert (status, said.splitlines()[0][:18]) == (0, "6 of 6 trials done")
+    status, out, _ = cli(capsys, "sweep", more, "--store", store, "--workers", 1)
+    assert (status, out.splitlines()[0][:18]) == (0, "6 of 6 trials done")
 
 
 # Clocks that jump.
@@ -245,13 +247,13 @@ PAST, FUTURE = 0, 4102444800  # 1970 and 2100
 
 @pytest.fixture
 def hurry(monkeypatch) -> None:
-    """Judge silence after half a second."""
+    """Call a claim stale after half a second."""
     monkeypatch.setattr(driver, "STALE_SECONDS", 0.6)
-    monkeypatch.setattr(driver, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(driver, "POLL_SECONDS", 0.05)
 
 
-def held_elsewhere(store: TrialStore, spec: TrialSpec) -> Claim:
-    """Have a trial claimed by another host."""
+def claimed_elsewhere(store: TrialStore, spec: TrialSpec) -> Claim:
+    """Claim a trial for another host."""
     claim = store.claim(spec)
     owner = json.loads(claim.path.read_text()) | {"place": "elsewhere 1 2"}
     claim.path.write_text(json.dumps(owner))
@@ -260,7 +262,7 @@ def held_elsewhere(store: TrialStore, spec: TrialSpec) -> Claim:
 
 @contextmanager
 def later(act: Callable[[], object], seconds: float = 0.3) -> Iterator[None]:
-    """Do something after a moment."""
+    """Call a function after a moment."""
     timer = threading.Timer(seconds, act)
     timer.start()
     yield
@@ -268,72 +270,72 @@ def later(act: Callable[[], object], seconds: float = 0.3) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("when", [PAST, FUTURE])
-def test_no_clock_makes_a_living_owner_dead_or_a_dead_one_living(tmp_path, when) -> None:
-    claim = take(tmp_path)
+def test_a_wrong_clock_does_not_change_whether_an_owner_is_alive(tmp_path, when) -> None:
+    claim = acquire(tmp_path)
     os.utime(claim.path, (when, when))
-    assert look(tmp_path).alive
-    assert take(tmp_path) is None
+    assert current_claim(tmp_path).is_alive
+    assert acquire(tmp_path) is None
     owner = json.loads(claim.path.read_text())
     claim.path.write_text(json.dumps(owner | {"started": "1"}))
     os.utime(claim.path, (when, when))
-    assert take(tmp_path).path.name == "2.json"
+    assert acquire(tmp_path).path.name == "2.json"
 
 
 @pytest.mark.parametrize(("before", "beat"), [(PAST, PAST + 9), (FUTURE, PAST), (PAST, FUTURE)])
-def test_a_host_whose_clock_jumps_keeps_its_trial_while_it_beats(
+def test_a_host_whose_clock_jumps_keeps_its_trial_while_its_heart_beats(
     store, hurry, before, beat
 ) -> None:
-    spec, seen = trials()[0], []
-    claim = held_elsewhere(store, spec)
+    spec, statuses = trials()[0], []
+    claim = claimed_elsewhere(store, spec)
     os.utime(claim.path, (before, before))
     with later(lambda: os.utime(claim.path, (beat, beat))):
-        summary = sweep(store, Valley(), [spec], on_outcome=lambda o: seen.append(o.status))
-    assert (summary.taken, summary.done, seen) == (1, 0, ["waiting", "taken"])
-    assert store.owner(spec.id).number == 1
+        summary = sweep(store, Valley(), [spec], on_outcome=lambda o: statuses.append(o.status))
+    assert (summary.taken, summary.done, statuses) == (1, 0, ["waiting", "taken"])
+    assert store.current_claim(spec.id).number == 1
 
 
 @pytest.mark.parametrize("when", [PAST, FUTURE])
-def test_a_host_that_is_silent_is_followed_whatever_its_clock_said(store, hurry, when) -> None:
+def test_the_trial_of_a_silent_host_is_taken_over_whatever_its_clock(store, hurry, when) -> None:
     spec = trials()[0]
-    claim = held_elsewhere(store, spec)
+    claim = claimed_elsewhere(store, spec)
     os.utime(claim.path, (when, when))
-    began = time.monotonic()
+    start = time.monotonic()
     summary = sweep(store, Valley(), [spec])
     assert (summary.ran, summary.taken) == (1, 0)
-    assert time.monotonic() - began > 0.5, "it was watched before"
+    assert time.monotonic() - start > 0.5, "the claim was watched"
     assert sorted(p.name for p in claim.path.parent.glob("*.json")) == ["1.json", "2.json"]
 
 
 class SetBySignals(threading.Event):
-    """Its lock must not be held where a signal's handler may set it: that would hang for ever."""
+    """Event that a signal handler may set: waiting for it could hang, since it holds a lock."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        raise AssertionError("a signal now would hang")
+        raise AssertionError("a signal at this moment would hang")
 
 
-def test_a_trial_that_another_host_gives_back_is_run_at_once(store, hurry, monkeypatch) -> None:
+def test_a_trial_that_another_host_releases_is_run_at_once(store, hurry, monkeypatch) -> None:
     monkeypatch.setattr(driver, "STALE_SECONDS", 60.0)
     spec = trials()[0]
-    with later(held_elsewhere(store, spec).release):
+    with later(claimed_elsewhere(store, spec).release):
         assert sweep(store, Valley(), [spec], stop=SetBySignals()).ran == 1
 
 
 def test_a_trial_that_another_host_finishes_is_done(store, hurry, monkeypatch) -> None:
     monkeypatch.setattr(driver, "STALE_SECONDS", 60.0)
     spec = trials()[0]
-    held_elsewhere(store, spec)
+    claimed_elsewhere(store, spec)
     theirs = Valley()(spec, store.new_attempt(spec.id))
-    began = time.monotonic()
+    start = time.monotonic()
     with later(lambda: store.publish(theirs, store.new_attempt(spec.id))):
         summary = sweep(store, Valley(), [spec])
-    assert time.monotonic() - began < 30, "nobody waited for its claim"
+    assert time.monotonic() - start < 30, "the claim was not watched to its end"
     assert (summary.done, summary.ran, summary.taken) == (1, 0, 0)
 
 
-# Files that are torn, and versions that meet.
+# Damaged files and mixed versions.
 
 
-def test_a_truncated_result_is_told_and_costs_no_other_trial(store) -> None:
+def test_a_truncated_result_is_an_error_and_affects_no_other_trial(store) -> None:
     specs = trials()
     sweep(store, Valley())
     whole = {spec.id: (store.folder(spec.id) / "result.json").read_bytes() for spec in specs}
@@ -348,8 +350,8 @@ def test_a_truncated_result_is_told_and_costs_no_other_trial(store) -> None:
         assert (store.folder(spec.id) / "result.json").read_bytes() == whole[spec.id]
 
 
-def test_of_two_that_publish_the_first_wins_and_both_report_it(store) -> None:
-    """An owner that was silent for too long comes back when another has published."""
+def test_the_first_of_two_results_is_kept_and_reported_by_both(store) -> None:
+    """A silent owner may come back after another worker has published."""
     spec = trials()[0]
 
     def slow(spec: TrialSpec, trial_dir: Path) -> TrialResult:
@@ -357,13 +359,13 @@ def test_of_two_that_publish_the_first_wins_and_both_report_it(store) -> None:
         store.publish(mine.model_copy(update={"loss": 7.0}), store.new_attempt(spec.id))
         return mine
 
-    outcome = Work(store.path, slow)(spec)
+    outcome = TrialRun(store.path, slow)(spec)
     assert (outcome.status, outcome.result.loss) == ("done", 7.0)
     assert store.result(spec.id).loss == 7.0
 
 
 @pytest.mark.slow
-def test_an_edited_command_is_another_trial_and_the_old_ones_stay(tmp_path, capsys) -> None:
+def test_an_edited_command_makes_other_trials_and_keeps_the_old_ones(tmp_path, capsys) -> None:
     store, study = tmp_path / "runs", study_file(tmp_path, [0.25, 0.5])
     before = study.read_text()
     command = ("sweep", study, "--store", store, "--workers", 1, "--json")
@@ -379,17 +381,19 @@ def test_an_edited_command_is_another_trial_and_the_old_ones_stay(tmp_path, caps
 
 
 @pytest.mark.parametrize("command", ["sweep", "--status", "analyze", "report"])
-def test_every_command_refuses_a_store_of_a_newer_version(store, tmp_path, capsys, command) -> None:
+def test_a_store_of_a_newer_version_is_an_error_of_every_command(
+    store, tmp_path, capsys, command
+) -> None:
     (store.path / "store.json").write_text('{"schema": 2}')
-    words = {
+    arguments = {
         "sweep": ["sweep", study_file(tmp_path, [1.0]), "--store", store.path],
         "--status": ["sweep", "--status", store.path],
         "analyze": ["analyze", store.path],
         "report": ["report", store.path],
     }
-    status, said, complaint = cli(capsys, *words[command])
-    assert (status, said) == (2, "")
-    what, *others = complaint.splitlines()
+    status, out, err = cli(capsys, *arguments[command])
+    assert (status, out) == (2, "")
+    what, *others = err.splitlines()
     assert what.endswith(" has schema 2, this version reads 1")
     assert others[0].startswith("  why: ")
     assert others[1].endswith("upgrade mutransfer")

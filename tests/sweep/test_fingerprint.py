@@ -1,4 +1,4 @@
-"""An edited function is another: its old results are not taken for its new ones."""
+"""Results of an edited function are not mixed with those of its former version."""
 
 import functools
 
@@ -11,8 +11,8 @@ from mutransfer.sweep.runners.fingerprint import fingerprint
 STUDY = {"schema": 1, "study": {"name": "f"}, "axes": {"width": [8], "lr": [0.5]}}
 
 
-def made(source: str):
-    """Define a function as an edited file would; line numbers and comments do not matter."""
+def defined(source: str):
+    """Define the function `train` of a source file."""
     scope: dict = {"__name__": "mine"}
     exec(source, scope)
     return scope["train"]
@@ -37,17 +37,19 @@ def train(width, lr, k=3):
         ("v for v", "-v for v"),
     ],
 )
-def test_a_change_that_matters_is_noticed(old, new) -> None:
-    assert fingerprint(made(BASE)) == fingerprint(made("# a comment\n\n" + BASE))
-    assert fingerprint(made(BASE)) != fingerprint(made(BASE.replace(old, new)))
+def test_a_change_of_code_or_value_changes_the_fingerprint_and_a_comment_does_not(old, new) -> None:
+    assert fingerprint(defined(BASE)) == fingerprint(defined("# a comment\n\n" + BASE))
+    assert fingerprint(defined(BASE)) != fingerprint(defined(BASE.replace(old, new)))
 
 
-def test_functions_that_call_each_other_are_told_once() -> None:
-    """Without a memory of what was told this would take years."""
+def test_functions_that_call_each_other_are_described_once() -> None:
+    """Without a set of visited functions this would take years."""
     names = [f"f{k}" for k in range(60)]
     body = " or ".join(f"{name}(x)" for name in names)
     source = "".join(f"def {name}(x): return {body}\n" for name in names)
-    recursive = made(f"{source}data = []\ndata.append(data)\ndef train(width, lr): return f0(data)")
+    recursive = defined(
+        f"{source}data = []\ndata.append(data)\ndef train(width, lr): return f0(data)"
+    )
     assert fingerprint(recursive) == fingerprint(recursive)
 
 
@@ -64,23 +66,21 @@ def closed_over(loss: float):
 
 
 @pytest.mark.parametrize("make", [Trains, closed_over, lambda x: functools.partial(Trains(x))])
-def test_results_of_another_value_are_refused_and_those_of_the_same_are_taken(
-    make, tmp_path
-) -> None:
+def test_results_of_a_function_with_another_value_are_rejected(make, tmp_path) -> None:
     store = tmp_path / "store"
     assert mt.run_study(STUDY, runner=make(1.0), store=store).summary.ran == 1
     assert mt.run_study(STUDY, runner=make(1.0), store=store).summary.ran == 0
-    with pytest.raises(StudyError) as refused:
+    with pytest.raises(StudyError) as raised:
         mt.run_study(STUDY, runner=make(2.0), store=store)
-    assert refused.value.what.endswith(f"is not the function that left 1 results in {store}")
-    assert f"store='{store}-2'" in refused.value.fix
+    assert raised.value.what.endswith(f"is not the function that left 1 results in {store}")
+    assert f"store='{store}-2'" in raised.value.fix
 
 
-def test_a_function_that_has_only_failed_may_be_mended(tmp_path) -> None:
+def test_a_function_without_results_may_be_corrected(tmp_path) -> None:
     def fails(width, lr):
         raise ValueError
 
-    good = made(BASE)
+    good = defined(BASE)
     fails.__module__, fails.__qualname__ = good.__module__, good.__qualname__
     store = tmp_path / "store"
     assert mt.run_study(STUDY, runner=fails, store=store).summary.failed

@@ -12,7 +12,7 @@ from mutransfer.records import StudySpec
 from mutransfer.records.lab import NUMERICS
 from mutransfer.report.text.analysis import verdict_text
 from mutransfer.rules import Plan
-from mutransfer.sweep import TrialStore, expand, lab_runner, read_study
+from mutransfer.sweep import TrialStore, grid_trials, lab_runner, read_study
 from mutransfer.workflows import named_study, run_study
 from mutransfer.workflows.analyze import stored_plans
 from mutransfer.workflows.studies.lab import relative_cost, same_training
@@ -107,7 +107,7 @@ def test_resuming_a_finished_study_does_not_import_torch(run, tmp_path) -> None:
 def lab_trials(text: str) -> list:
     study = StudySpec.model_validate_json(text)
     runner = lab_runner(study.lab, numerics=NUMERICS, data="0", derived=dict(study.derived))
-    return expand(study, runner)
+    return grid_trials(study, runner)
 
 
 def test_only_the_base_width_is_shared_and_wider_trials_cost_more() -> None:
@@ -172,4 +172,4 @@ def test_a_derived_value_can_set_the_lab(tmp_path) -> None:
     )
     study = read_study(tmp_path / "s.toml")
     runner = lab_runner(study.lab, numerics=1, data="0", derived=dict(study.derived))
-    assert [t.values["warmup"] for t in expand(study, runner)][:4] == [1, 1, 1, 2]
+    assert [t.values["warmup"] for t in grid_trials(study, runner)][:4] == [1, 1, 1, 2]

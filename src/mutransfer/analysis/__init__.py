@@ -1,4 +1,4 @@
-"""Transfer analysis from results alone: curves, optima, drift, regret, verdict. No torch."""
+"""Transfer analysis of results: curves, optima, drift, regret, verdict. Needs no torch."""
 
 from mutransfer.analysis.analyze import analyze
 from mutransfer.analysis.curves.fit import WINDOW

@@ -1,4 +1,4 @@
-"""This file is the analysis of results: `analyze`, from trials to verdicts."""
+"""Transfer analysis: `analyze`, from trials to verdicts."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import math
 from collections.abc import Sequence
 
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import Question, fitted_groups
-from mutransfer.analysis.format import Words
+from mutransfer.analysis.curves.group import Settings, fitted_groups
+from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
 from mutransfer.analysis.transfer.comparison import compare
-from mutransfer.analysis.transfer.group_report import report_group
-from mutransfer.analysis.transfer.scaling import optima
+from mutransfer.analysis.transfer.group_report import group_report
+from mutransfer.analysis.transfer.optima import optima_of
 from mutransfer.analysis.types.report import Report
 from mutransfer.errors import ResultsError
 
-MIN_DRAWS = 1000  # below, the ends of a 90 % interval are noise themselves [DESIGN section 9]
+# With fewer, the ends of a 90 % interval vary from seed to seed. [derived: DESIGN section 9]
+MIN_DRAWS = 1000
 
 
 def analyze(
@@ -31,19 +32,21 @@ def analyze(
     draws: int = 1000,
     seed: int = 0,
 ) -> Report:
-    """Decide, group by group, whether the best rate transfers over widths.
+    """Decide for every group whether the best rate transfers over widths.
 
-    The optimum of a width is that of a quadratic fitted near the grid's best rate; intervals
-    come from refitting noisy copies of it. `docs/numbers.md` defines every number.
+    The optimum of a width is that of a quadratic fitted near the grid's best rate. Intervals
+    come from a parametric bootstrap around this fit. `docs/numbers.md` defines every number.
 
     Args:
         results: The trials.
-        scale: The column that grows; the study's, else 'width'.
-        hyperparameter: The column that is tuned; the study's, else 'lr'.
-        group_by: The columns that make groups; the study's, else 'parametrization' if it is one.
-        threshold: Regret that still transfers, share of the best loss; the study's, else 0.01.
+        scale: The column of sizes; by default that of the study, else 'width'.
+        hyperparameter: The tuned column; by default that of the study, else 'lr'.
+        group_by: The columns that make groups; by default those of the study, else
+            'parametrization' if there is such a column.
+        threshold: Regret that still counts as transfer, as a share of the best loss; by default
+            that of the study, else 0.01.
         reference: The group that R(∞) is measured from; by default the lower envelope of all.
-        window: Half-width, in ln(rate), of what the parabola of a width is fitted to.
+        window: Half-width, in ln(rate), of the range of rates that a parabola is fitted to.
         draws: Draws behind each interval, 1,000 or more.
         seed: Seed of these draws.
 
@@ -51,7 +54,8 @@ def analyze(
         A report that maps each group's name to its `GroupReport`.
 
     Raises:
-        ResultsError: A column is missing or no positive number, or two trials are one point.
+        ResultsError: A column is missing, a width or rate is not a positive number, two trials
+            share a point, or an argument is out of range.
 
     Source:
         The regret and the grid's criterion: arXiv:2404.05728. κ, E, R(∞): arXiv:2605.21486.
@@ -72,42 +76,44 @@ def analyze(
         >>> report["all"].paper_criterion
         True
     """
-    share = results.defaults.threshold if threshold is None else threshold
-    _check_threshold(share)
-    question = asked(results, scale, hyperparameter, group_by, window, draws, seed)
-    words = question.words
-    if {words.scale, words.hyperparameter} <= results.axes.keys():
-        results = results.having(words.scale, words.hyperparameter)  # notes what it leaves out
-    return _report(results, question, share, reference)
-
-
-def _report(
-    results: Results, question: Question, threshold: float, reference: str | None
-) -> Report:
-    """Fit every group, judge it, and compare the groups."""
-    words = question.words
-    fitted = fitted_groups(results, question)
-    found = {name: optima(group, words) for name, group in fitted.items()}
-    told, gaps = asymptotic_gaps(found, reference, words)
+    if threshold is None:
+        threshold = results.defaults.threshold
+    if not 0 < threshold < 1:
+        raise ResultsError(
+            f"the threshold is {threshold:g}",
+            why="it is a share of the loss: 0.01 allows the carried rate to cost one percent",
+            fix="--threshold 0.01 (in Python: threshold=0.01)",
+        )
+    settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
+    axes = settings.axes
+    if {axes.scale, axes.hyperparameter} <= results.axes.keys():
+        results = results.having(axes.scale, axes.hyperparameter)  # adds notes on what is left out
+    groups = fitted_groups(results, settings)
+    optima = {name: optima_of(group, axes) for name, group in groups.items()}
+    reference_title, gaps = asymptotic_gaps(optima, reference, axes)
+    unit = results.loss_unit
     return Report(
         groups={
-            name: report_group(group, found[name], threshold=threshold, gap=gaps[name], words=words)
-            for name, group in fitted.items()
+            name: group_report(
+                group, optima[name], threshold=threshold, gap=gaps[name], axes=axes, loss_unit=unit
+            )
+            for name, group in groups.items()
         },
         threshold=threshold,
-        scale=words.scale,
-        hyperparameter=words.hyperparameter,
-        group_by=question.group_by,
-        comparisons=compare(fitted, words=words, draws=question.draws, seed=question.seed),
-        reference=told,
-        window=question.window,
+        scale=axes.scale,
+        hyperparameter=axes.hyperparameter,
+        group_by=settings.group_by,
+        comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
+        reference=reference_title,
+        window=window,
         notes=results.notes,
-        draws=question.draws,
-        seed=question.seed,
+        draws=draws,
+        seed=seed,
+        loss_unit=unit,
     )
 
 
-def asked(
+def analysis_settings(
     results: Results,
     scale: str | None,
     hyperparameter: str | None,
@@ -115,8 +121,8 @@ def asked(
     window: float,
     draws: int,
     seed: int,
-) -> Question:
-    """Fill in what was not asked from the study; refuse what cannot be."""
+) -> Settings:
+    """Return the settings, with the study's own for those that are None; raise for invalid ones."""
     if not 0 < window < math.inf:
         raise ResultsError(
             f"the window is {window:g}",
@@ -129,25 +135,9 @@ def asked(
             why="the ends of the intervals would change from seed to seed",
             fix=f"draws={MIN_DRAWS}",
         )
-    given = results.defaults
-    words = Words(scale or given.scale, hyperparameter or given.hyperparameter)
-    return Question(words, _columns(results, group_by), window, draws, seed)
-
-
-def _check_threshold(threshold: float) -> None:
-    """Refuse a threshold that is no share."""
-    if not 0 < threshold < 1:
-        raise ResultsError(
-            f"the threshold is {threshold:g}",
-            why="it is a share of the loss: 0.01 lets the carried rate cost one percent",
-            fix="--threshold 0.01 (in Python: threshold=0.01)",
-        )
-
-
-def _columns(results: Results, group_by: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Choose the columns that make groups: as asked, else those of the study that exist."""
-    if isinstance(group_by, str):
-        return (group_by,)
-    if group_by is not None:
-        return tuple(group_by)
-    return tuple(name for name in results.defaults.group_by if name in results.axes)
+    study = results.defaults
+    if group_by is None:
+        group_by = [name for name in study.group_by if name in results.axes]
+    columns = (group_by,) if isinstance(group_by, str) else tuple(group_by)
+    axes = AxisNames(scale or study.scale, hyperparameter or study.hyperparameter)
+    return Settings(axes, columns, window, draws, seed)

@@ -1,25 +1,38 @@
-"""This file is how rates, widths and shares are written in a sentence."""
+"""Text of rates, losses, shares and axis values, as messages, tables and the terminal show them."""
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
-def rate(log2_lr: float) -> str:
-    """Write a rate as a power of two.
+def format_power(log2_value: float) -> str:
+    """Format a number as a power of two.
 
     Example:
-        >>> rate(-6.0), rate(-6.5), rate(-6.6438)
+        >>> format_power(-6.0), format_power(-6.5), format_power(-6.6438)
         ('2^-6', '2^-6.5', '2^-6.64')
     """
-    return f"2^{round(log2_lr, 2) + 0.0:g}"
+    return f"2^{round(log2_value, 2) + 0.0:g}"
 
 
-def label(value: object) -> str:
-    """Write an axis value; 64.0 is 64.
+def format_rate(log2_rate: float) -> str:
+    """Format a rate as a power of two with its decimal value, which a command line takes.
 
     Example:
-        >>> label(64.0), label(0.1), label("mup"), label(True)
+        >>> format_rate(-6.0), format_rate(-6.5)
+        ('2^-6 (0.01562)', '2^-6.5 (0.01105)')
+    """
+    return f"{format_power(log2_rate)} ({2.0**log2_rate:.4g})"
+
+
+def format_value(value: object) -> str:
+    """Format the value of an axis; 64.0 is 64.
+
+    Example:
+        >>> format_value(64.0), format_value(0.1), format_value("mup"), format_value(True)
         ('64', '0.1', 'mup', 'true')
     """
     if isinstance(value, bool):
@@ -29,33 +42,44 @@ def label(value: object) -> str:
     return str(value)
 
 
-def nats(value: float) -> str:
-    """Write a difference of losses.
+def format_loss(value: float, unit: str | None) -> str:
+    """Format a loss or a difference of losses, with the unit where it is known.
 
     Example:
-        >>> nats(0.01234), nats(2.5)
-        ('0.0123 nats', '2.5 nats')
+        >>> format_loss(0.01234, "nats"), format_loss(2.5, None)
+        ('0.0123 nats', '2.5')
     """
-    return f"{value:.3g} nats"
+    return f"{value:.3g} {unit or ''}".rstrip()
 
 
-def share(value: float) -> str:
-    """Write a share as a percentage.
+def format_share(value: float) -> str:
+    """Format a share as a percentage.
 
     Example:
-        >>> share(0.0123)
+        >>> format_share(0.0123)
         '1.23 %'
     """
     return f"{100 * value:.3g} %"
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """The names of the scale and of the hyperparameter, as a sentence needs them.
+def format_group_by(columns: Sequence[str]) -> str:
+    """Format the columns of groups as arguments of the command line and of Python.
 
     Example:
-        >>> words = Words("width", "lr")
-        >>> f"add {words.values} below 2^-7 {words.at(128.0)}"
+        >>> format_group_by(["form", "optimizer"])
+        '--group-by form,optimizer (in Python: group_by=["form", "optimizer"])'
+    """
+    shell, python = shlex.quote(",".join(columns)), json.dumps(list(columns))
+    return f"--group-by {shell} (in Python: group_by={python})"
+
+
+@dataclass(frozen=True, slots=True)
+class AxisNames:
+    """The columns of the scale and of the hyperparameter, as messages name them.
+
+    Example:
+        >>> axes = AxisNames("width", "lr")
+        >>> f"add {axes.rates} below 2^-7 {axes.at(128.0)}"
         'add rates below 2^-7 at width 128'
     """
 
@@ -63,10 +87,10 @@ class Words:
     hyperparameter: str
 
     def at(self, width: float) -> str:
-        """Say where."""
-        return f"at {self.scale} {label(width)}"
+        """Format a value of the scale."""
+        return f"at {self.scale} {format_value(width)}"
 
     @property
-    def values(self) -> str:
-        """Name several values of the hyperparameter."""
+    def rates(self) -> str:
+        """The plural of the hyperparameter."""
         return "rates" if self.hyperparameter == "lr" else f"values of {self.hyperparameter}"

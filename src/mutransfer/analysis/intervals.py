@@ -1,90 +1,94 @@
-"""This file is from draws to estimates: intervals, and what is needed before one is given."""
+"""Estimates with intervals from bootstrap samples, and what an interval requires."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mutransfer.analysis.format import Words
+from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
 from mutransfer.analysis.types.scaling import is_skewed
 
-# Shape legend: S samples: the data's own value first, then the draws.
+# Shape legend: S samples: the data's own value first, then the D draws.
 
 LOWER, UPPER = 0.05, 0.95  # of a central 90 % interval
-MOST_BAD = 0.1  # share of draws without a value that an interval still survives
-ON_BOUND = "the fit ends on a bound of what was searched: add larger widths, or seeds"
-VALUE_WIDTHS, INTERVAL_WIDTHS, INTERVAL_SPAN = 4, 5, 16.0  # [DESIGN section 9]
+MAX_BAD_SHARE = 0.1  # draws that may lack a value before the interval is withheld [assumed]
+ON_BOUND = "the fit ends on a bound of the search: add larger widths, or seeds"
+# A law with a floor has three parameters: three widths always fit, the fourth shows a misfit.
+# [derived: DESIGN section 9]
+WIDTHS_FOR_VALUE, WIDTHS_FOR_INTERVAL, SPAN_FOR_INTERVAL = 4, 5, 16.0
 
 
-def central(value: float, draws_D: Floats) -> Estimate:
-    """Put a central 90 % interval around a value."""
+def central_interval(value: float, draws_D: Floats) -> Estimate:
+    """Return a value with the central 90 % interval of its draws."""
     low, high = np.quantile(draws_D, [LOWER, UPPER])
     return Estimate(value, float(low), float(high))
 
 
-def sampled(samples_S: Floats, lacking: str | None, bound_S: Bools | None = None) -> Estimate:
-    """Turn samples into an estimate.
+def estimate(
+    samples_S: Floats, no_interval: str | None, is_bound_S: Bools | None = None
+) -> Estimate:
+    """Return the estimate that samples give.
 
     Args:
-        samples_S: The data's own value first, then the draws; NaN where there is none.
-        lacking: Why there is to be no interval, or None.
-        bound_S: Samples that lie on the end of what was searched: they are no values.
+        samples_S: The data's own value first, then the draws; NaN where a fit has no value.
+        no_interval: The reason against an interval, or None.
+        is_bound_S: Samples that lie on a bound of the search and therefore are no values.
     """
-    bound_S = np.zeros(len(samples_S), dtype=np.bool_) if bound_S is None else bound_S
-    if not np.isfinite(samples_S[0]):
-        return Estimate(undetermined="the curves give no value: add seeds, or rates nearer")
-    if bound_S[0]:
-        return Estimate(undetermined=ON_BOUND)
+    is_bound_S = np.zeros(len(samples_S), dtype=np.bool_) if is_bound_S is None else is_bound_S
     value = float(samples_S[0])
-    if lacking is not None:
-        return Estimate(value, undetermined=lacking)
-    known_D = np.isfinite(samples_S[1:])
-    if known_D.mean() < 1 - MOST_BAD:
+    if not np.isfinite(value):
+        return Estimate(undetermined="the curves give no value: add seeds, or rates near the best")
+    if is_bound_S[0]:
+        return Estimate(undetermined=ON_BOUND)
+    if no_interval is not None:
+        return Estimate(value, undetermined=no_interval)
+    finite_D = np.isfinite(samples_S[1:])
+    if finite_D.mean() < 1 - MAX_BAD_SHARE:
         return Estimate(value, undetermined="the noise hides a curvature: add seeds")
-    draws_D, on_D = samples_S[1:][known_D], bound_S[1:][known_D]
-    estimate = central(value, draws_D)
-    nearest = np.quantile(draws_D, [LOWER, UPPER], method="nearest")
-    low, high = (bool(np.any(on_D & (draws_D == end))) for end in nearest)
-    if not (low or high):
-        return estimate
+    draws_D, is_bound_D = samples_S[1:][finite_D], is_bound_S[1:][finite_D]
+    interval = central_interval(value, draws_D)
+    ends = np.quantile(draws_D, [LOWER, UPPER], method="nearest")
+    on_low, on_high = (bool(np.any(is_bound_D & (draws_D == end))) for end in ends)
+    if not (on_low or on_high):
+        return interval
     return Estimate(
         value,
-        None if low else estimate.low,
-        None if high else estimate.high,
-        "an end of the interval lies on a bound of what was searched: add larger widths, or seeds",
+        None if on_low else interval.low,
+        None if on_high else interval.high,
+        "an end of the interval lies on a bound of the search: add larger widths, or seeds",
     )
 
 
-def widened(estimate: Estimate, skew: Estimate) -> Estimate:
-    """Stretch an interval of log2 of a rate by what skewed curves move it."""
-    if not is_skewed(skew) or estimate.low is None or estimate.high is None:
-        return estimate
+def widen_by_skew(log2_lr: Estimate, skew: Estimate) -> Estimate:
+    """Return log2 of a rate with its interval extended by the shift that skewed curves cause."""
+    if not is_skewed(skew) or log2_lr.low is None or log2_lr.high is None:
+        return log2_lr
     assert skew.low is not None
     assert skew.high is not None
-    low, high = estimate.low + min(skew.low, 0.0), estimate.high + max(skew.high, 0.0)
-    return Estimate(estimate.value, low, high, estimate.undetermined)
+    low, high = log2_lr.low + min(skew.low, 0.0), log2_lr.high + max(skew.high, 0.0)
+    return Estimate(log2_lr.value, low, high, log2_lr.undetermined)
 
 
-def lacking_value(num_widths: int, reason: str | None, words: Words) -> str | None:
-    """Say why a law over widths has no value, and what to add; None where it has one."""
-    if num_widths >= VALUE_WIDTHS:
+def no_value_reason(num_widths: int, reason: str | None, axes: AxisNames) -> str | None:
+    """Return why a law over widths has no value and what to add, or None."""
+    missing = WIDTHS_FOR_VALUE - num_widths
+    if missing <= 0:
         return None
-    need = VALUE_WIDTHS - num_widths
-    more = (
-        f"{num_widths} of the {VALUE_WIDTHS} values of {words.scale} that a law needs have an "
-        f"optimum: add {need}"
+    text = (
+        f"{num_widths} of the {WIDTHS_FOR_VALUE} values of {axes.scale} that a law needs have an "
+        f"optimum: add {missing}"
     )
-    return f"{reason}; {more}" if reason else more
+    return f"{reason}; {text}" if reason else text
 
 
-def lacking_interval(widths_W: Floats, reason: str | None, words: Words) -> str | None:
-    """Say why a law over widths has no interval, and what to add; None where it has one."""
+def no_interval_reason(widths_W: Floats, reason: str | None, axes: AxisNames) -> str | None:
+    """Return why a law over widths has no interval and what to add, or None."""
     if reason:
         return reason
     span = widths_W[-1] / widths_W[0]
-    if len(widths_W) >= INTERVAL_WIDTHS and span >= INTERVAL_SPAN * (1 - 1e-9):
+    if len(widths_W) >= WIDTHS_FOR_INTERVAL and span >= SPAN_FOR_INTERVAL * (1 - 1e-9):
         return None
     return (
-        f"{len(widths_W)} values of {words.scale} over {span:g}x: an interval needs "
-        f"{INTERVAL_WIDTHS} over {INTERVAL_SPAN:g}x"
+        f"{len(widths_W)} values of {axes.scale} over {span:g}x: an interval needs "
+        f"{WIDTHS_FOR_INTERVAL} over {SPAN_FOR_INTERVAL:g}x"
     )

@@ -1,4 +1,4 @@
-"""This file is the prediction of rate, loss and regret at a target that was not run."""
+"""Prediction of rate, loss and regret at a target that was not run."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mutransfer.analysis.analyze import asked
+from mutransfer.analysis.analyze import analysis_settings
 from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.curves.group import fitted_groups
-from mutransfer.analysis.format import Words, label
-from mutransfer.analysis.intervals import UPPER, sampled
-from mutransfer.analysis.laws.power_law import floor_law, power_law
+from mutransfer.analysis.format import AxisNames, format_value
+from mutransfer.analysis.intervals import UPPER, estimate
+from mutransfer.analysis.laws.power_law import fit_floor_law, fit_power_law
 from mutransfer.analysis.results import Results
-from mutransfer.analysis.transfer.scaling import Optima, optima
+from mutransfer.analysis.transfer.optima import Optima, optima_of
 from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
 from mutransfer.analysis.types.scaling import LawName, Prediction, RateLaw
 from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: W widths, S samples (the data first, then the draws).
 
-TRUSTED = 4.0, 64.0  # times the largest width: between, extrapolation was studied [DESIGN]
+# Times the largest width: extrapolation between was tested in the literature. [derived: DESIGN]
+STUDIED_EXTRAPOLATION = 4.0, 64.0
 RATE_LAWS: tuple[LawName, ...] = ("constant", "power")
-FEWEST = 3  # widths whose scatter can be seen
+MIN_WIDTHS = 3  # a line through two leaves no scatter to estimate
 
 
 def predict(
@@ -40,14 +41,14 @@ def predict(
 ) -> Prediction:
     """Predict the best rate, the loss and the regret at a width that was not run.
 
-    Two laws of the best rate are extrapolated: that it stays, and that it moves as a power of
-    width. The one that misses the largest width less, fitted without it, gives the value; the
-    interval is the union of both, and includes how the optima scatter from width to width.
+    Two laws of the best rate are extrapolated: a constant, and a power of width. The value comes
+    from the law that, fitted without the largest width, misses its best rate less. The interval
+    is the union of both laws', and includes the scatter of the optima from width to width.
 
     Args:
         results: The trials.
         width: The target's value of the scale.
-        group: The group, where there are several.
+        group: The group; required if there are several.
         scale: As for `analyze`.
         hyperparameter: As for `analyze`.
         group_by: As for `analyze`.
@@ -59,8 +60,8 @@ def predict(
         Rate, loss and regret with intervals, and warnings.
 
     Raises:
-        ResultsError: As `analyze`; the width is no positive number; there are several groups and
-            none, or another, is named.
+        ResultsError: As `analyze`; or the width is not a positive number, or there are several
+            groups and `group` does not name one of them.
 
     Example:
         >>> trials = [
@@ -75,7 +76,7 @@ def predict(
         >>> prediction.law, round(prediction.log2_lr.value, 1), prediction.warnings
         ('constant', -6.0, ())
     """
-    found = predict_groups(
+    predictions = predict_groups(
         results,
         width=width,
         group=group,
@@ -86,9 +87,9 @@ def predict(
         draws=draws,
         seed=seed,
     )
-    if len(found) > 1:
-        raise _unnamed(results, "several groups, and none is named", found)
-    return found[0]
+    if len(predictions) > 1:
+        raise _group_error(results, "several groups, and none is named", predictions)
+    return predictions[0]
 
 
 def predict_groups(
@@ -103,85 +104,88 @@ def predict_groups(
     draws: int = 1000,
     seed: int = 0,
 ) -> list[Prediction]:
-    """Predict for every group, or for the one that is named; arguments as for `predict`."""
-    question = asked(results, scale, hyperparameter, group_by, window, draws, seed)
-    words = question.words
+    """Predict for every group, or for the named one; arguments as for `predict`."""
+    settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
+    axes = settings.axes
     if not 0 < width < math.inf:
         raise ResultsError(
-            f"the target {words.scale} is {width:g}",
+            f"the target {axes.scale} is {width:g}",
             why="optima are extrapolated on logarithmic axes",
-            fix=f"give a positive {words.scale}, larger than what was run: --width 8192",
+            fix=f"give a positive {axes.scale}, larger than those that were run: --width 8192",
         )
-    found = [
-        _predicted(name, optima(each, words), width, words, question.seed)
-        for name, each in fitted_groups(results, question).items()
+    predictions = [
+        _prediction(name, optima_of(fitted, axes), width, axes, seed, results.loss_unit)
+        for name, fitted in fitted_groups(results, settings).items()
     ]
     if group is None:
-        return found
-    chosen = [each for each in found if each.group == group]
-    if not chosen:
-        raise _unnamed(results, f"no group {group!r}", found, nearest(group, _names(found)) + " ")
-    return chosen
+        return predictions
+    matches = [prediction for prediction in predictions if prediction.group == group]
+    if not matches:
+        raise _group_error(results, f"no group {group!r}", predictions, group)
+    return matches
 
 
-def _names(found: Sequence[Prediction]) -> list[str]:
-    """Give the groups' names."""
-    return [each.group for each in found]
-
-
-def _unnamed(
-    results: Results, told: str, found: Sequence[Prediction], hint: str = ""
+def _group_error(
+    results: Results, problem: str, predictions: Sequence[Prediction], group: str | None = None
 ) -> ResultsError:
-    """Say that a group must be named."""
-    first = found[0].group
+    """Build the error about a group that is missing or not named."""
+    names = [prediction.group for prediction in predictions]
+    hint = "" if group is None else nearest(group, names) + " "
     return ResultsError(
-        f"{results.provenance.source} has {told}",
-        why=f"every group has its own best rate: {listed(_names(found))}",
-        fix=f"{hint}--group {first} (in Python: group={first!r})",
+        f"{results.provenance.source} has {problem}",
+        why=f"every group has its own best rate: {listed(names)}",
+        fix=f"{hint}--group {names[0]} (in Python: group={names[0]!r})",
     )
 
 
-def _predicted(name: str, found: Optima, width: float, words: Words, seed: int) -> Prediction:
+def _prediction(
+    name: str, optima: Optima, width: float, axes: AxisNames, seed: int, loss_unit: str | None
+) -> Prediction:
     """Predict for one group."""
     rng = np.random.default_rng([seed, *name.encode(errors="replace"), 1])
-    few = _few(found, words)
-    extrapolation = width / float(found.n[-1]) if len(found.n) else math.nan
-    rates = {law: _samples(found, width, law, rng) for law in RATE_LAWS}
-    missed = {law: _held_out(found, law) for law in RATE_LAWS}
-    law = min(RATE_LAWS, key=lambda each: missed[each])
-    laws = tuple(
-        RateLaw(each, _rate(samples, few, found), _known(missed[each], found, words))
-        for each, samples in rates.items()
-    )
-    chosen = next(each for each in laws if each.name == law)
-    log2_lr = _union(chosen, laws)
-    loss = _loss(found, width, rng)
-    regret = _regret(found, width, rates, law, few)
-    at = loss.value if loss.value is not None else _last_loss(found)
+    no_interval = _no_interval_reason(optima, axes)
+    extrapolation = width / float(optima.n[-1]) if len(optima.n) else math.nan
+    x = {law: _extrapolated_rate(optima, width, law, rng) for law in RATE_LAWS}
+    errors = {law: _held_out_error(optima, law) for law in RATE_LAWS}
+    best = min(RATE_LAWS, key=lambda law: errors[law])
+    laws = {
+        law: _rate_law(law, x_S, errors[law], optima, no_interval, axes) for law, x_S in x.items()
+    }
+    log2_lr = _union(laws[best].log2_lr, [law.log2_lr for law in laws.values()])
+    loss = _extrapolated_loss(optima, width, rng)
+    regret = _regret(optima, width, x, best, no_interval)
+    total = loss.value
+    if total is None and len(optima.n):
+        total = float(optima.loss[0, -1])  # the largest width's best loss, an upper bound
+    share = Estimate(undetermined=no_interval)
+    if total is not None and total > 0:
+        share = regret.times(1 / total)
     return Prediction(
         group=name,
-        scale=words.scale,
-        hyperparameter=words.hyperparameter,
+        scale=axes.scale,
+        hyperparameter=axes.hyperparameter,
         width=width,
         extrapolation=extrapolation,
         lr=_power_of_two(log2_lr),
         log2_lr=log2_lr,
         loss=loss,
         regret=regret,
-        regret_share=regret.times(1 / at) if at and at > 0 else Estimate(undetermined=few),
-        law=law,
-        laws=laws,
-        warnings=tuple(_warnings(found, width, extrapolation, words)),
+        regret_share=share,
+        law=best,
+        laws=tuple(laws.values()),
+        warnings=tuple(_warnings(optima, width, extrapolation, axes)),
+        loss_unit=loss_unit,
     )
 
 
-def _few(found: Optima, words: Words) -> str | None:
-    """Say why there is no interval, if there is none."""
-    if found.no_draws:
-        return found.no_draws
-    if len(found.n) >= FEWEST:
+def _no_interval_reason(optima: Optima, axes: AxisNames) -> str | None:
+    """Return why there is no interval, or None."""
+    if optima.no_draws:
+        return optima.no_draws
+    if len(optima.n) >= MIN_WIDTHS:
         return None
-    return f"{len(found.n)} of {FEWEST} values of {words.scale} that show their scatter: add one"
+    num = len(optima.n)
+    return f"{num} of {MIN_WIDTHS} values of {axes.scale} that show their scatter: add one"
 
 
 def _scatter(
@@ -189,127 +193,134 @@ def _scatter(
 ) -> Floats:
     """Draw the standard deviation between widths beyond noise; zero for the data itself.
 
-    The mean square about the law is noise plus scatter, and as uncertain as its freedom says.
+    The mean square about the law is that of noise plus scatter, and is drawn with its degrees of
+    freedom.
     """
-    num = len(values_SW) - 1
-    if not num or freedom < 1:
-        return np.zeros(num + 1)
+    num_draws = len(values_SW) - 1
+    if not num_draws or freedom < 1:
+        return np.zeros(num_draws + 1)
     square = float(((values_SW[0] - fitted_SW[0]) ** 2).sum()) / freedom
     noise = float(values_SW[1:].var(axis=0).mean())
-    drawn_D = square * freedom / rng.chisquare(freedom, num) - noise
-    return np.concatenate([[0.0], np.sqrt(np.maximum(drawn_D, 0.0))])
+    scatter_D = square * freedom / rng.chisquare(freedom, num_draws) - noise
+    return np.concatenate([[0.0], np.sqrt(np.maximum(scatter_D, 0.0))])
 
 
-def _samples(found: Optima, width: float, law: LawName, rng: np.random.Generator) -> Floats:
+def _extrapolated_rate(
+    optima: Optima, width: float, law: LawName, rng: np.random.Generator
+) -> Floats:
     """Extrapolate ln of the best rate by one law: the data, then draws with noise and scatter."""
-    if found.rate_law is None:
-        return found.x[:, 0] if len(found.n) else np.full(1, np.nan)
-    line_SW = np.array([found.rate_law.log_at(n) for n in found.n]).T
-    scatter_S = _scatter(found.x, line_SW, len(found.n) - 2, rng)
-    x_SW = found.x + scatter_S[:, None] * rng.standard_normal(found.x.shape)
-    own_S = scatter_S * rng.standard_normal(len(scatter_S))
+    if optima.rate_law is None:
+        return optima.x[:, 0] if len(optima.n) else np.full(1, np.nan)
+    line_SW = np.array([optima.rate_law.log_at(n) for n in optima.n]).T
+    scatter_S = _scatter(optima.x, line_SW, len(optima.n) - 2, rng)
+    x_SW = optima.x + scatter_S[:, None] * rng.standard_normal(optima.x.shape)
+    target_S = scatter_S * rng.standard_normal(len(scatter_S))
     if law == "constant":
-        return np.asarray(x_SW.mean(axis=1) + own_S)
-    return power_law(found.n, x_SW).log_at(width) + own_S
+        return np.asarray(x_SW.mean(axis=1) + target_S)
+    return fit_power_law(optima.n, x_SW).log_at(width) + target_S
 
 
-def _held_out(found: Optima, law: LawName) -> float:
-    """Give by how many octaves the law of the smaller widths misses the largest."""
-    if len(found.n) < 3:
+def _held_out_error(optima: Optima, law: LawName) -> float:
+    """Return by how many octaves the law of the smaller widths misses the largest one."""
+    if len(optima.n) < MIN_WIDTHS:
         return 0.0 if law == "constant" else math.inf
-    x_W, known = found.x[0], found.n[:-1]
-    told = x_W[:-1].mean()
+    *_, largest = optima.n.tolist()
+    x_W, observed = optima.x[0, :-1], optima.x[0, -1]
+    predicted = x_W.mean()
     if law == "power":
-        told = power_law(known, x_W[None, :-1]).log_at(float(found.n[-1]))[0]
-    return abs(float(x_W[-1] - told)) / LN2
+        predicted = fit_power_law(optima.n[:-1], x_W[None]).log_at(largest)[0]
+    return abs(float(observed - predicted)) / LN2
 
 
-def _known(missed: float, found: Optima, words: Words) -> Estimate:
-    """Report by how much a law missed."""
-    if len(found.n) < 3:
-        return Estimate(undetermined=f"fewer than three values of {words.scale}: add one")
-    return Estimate(missed)
+def _rate_law(
+    law: LawName,
+    x_S: Floats,
+    error: float,
+    optima: Optima,
+    no_interval: str | None,
+    axes: AxisNames,
+) -> RateLaw:
+    """Build the report of one law, from samples of ln of its rate at the target."""
+    log2_lr, held_out = Estimate(undetermined=optima.no_value), Estimate(error)
+    if len(optima.n):
+        log2_lr = estimate(x_S / LN2, no_interval)
+    if len(optima.n) < MIN_WIDTHS:
+        held_out = Estimate(undetermined=f"fewer than three values of {axes.scale}: add one")
+    return RateLaw(law, log2_lr, held_out)
 
 
-def _rate(samples_S: Floats, few: str | None, found: Optima) -> Estimate:
-    """Report log2 of a rate."""
-    if not len(found.n):
-        return Estimate(undetermined=found.lacking)
-    return sampled(samples_S / LN2, few)
+def _union(best: Estimate, laws: Sequence[Estimate]) -> Estimate:
+    """Return the best law's value with the union of the intervals of all laws.
 
-
-def _union(chosen: RateLaw, laws: Sequence[RateLaw]) -> Estimate:
-    """Give the chosen law's value with the union of all laws' intervals.
-
-    Of a law that the data refute, too: a rate that has drifted may settle beyond the widths run.
+    A law that the data contradict counts too: where a rate's drift fades, as under µP, the
+    interval without the constant law covered the truth on none of 200 surfaces instead of all.
+    [measured: docs/decisions.md]
     """
-    ends = [(law.log2_lr.low, law.log2_lr.high) for law in laws]
-    lows, highs = [low for low, _ in ends if low is not None], [h for _, h in ends if h is not None]
-    if len(lows) < len(ends) or len(highs) < len(ends):
-        return Estimate(chosen.log2_lr.value, undetermined=chosen.log2_lr.undetermined)
-    return Estimate(chosen.log2_lr.value, min(lows), max(highs))
+    lows = [law.low for law in laws if law.low is not None]
+    highs = [law.high for law in laws if law.high is not None]
+    if len(lows) < len(laws) or len(highs) < len(laws):
+        return Estimate(best.value, undetermined=best.undetermined)
+    return Estimate(best.value, min(lows), max(highs))
 
 
 def _power_of_two(log2_lr: Estimate) -> Estimate:
-    """Turn log2 of a rate into the rate."""
+    """Convert log2 of a rate to the rate."""
     value, low, high = (
         None if x is None else 2.0**x for x in (log2_lr.value, log2_lr.low, log2_lr.high)
     )
     return Estimate(value, low, high, log2_lr.undetermined)
 
 
-def _loss(found: Optima, width: float, rng: np.random.Generator) -> Estimate:
-    """Extrapolate the best loss by its law; the scatter between widths is part of it."""
-    if found.loss_law is None:
-        return Estimate(undetermined=found.lacking)
-    line_SW = np.array([found.loss_law.at(n) for n in found.n]).T
-    scatter_S = _scatter(found.loss, line_SW, len(found.n) - 3, rng)
-    if len(scatter_S) > 1 and found.no_interval is None:
-        moved_SW = found.loss + scatter_S[:, None] * rng.standard_normal(found.loss.shape)
-        law = floor_law(found.n, moved_SW)
-        loss_S = law.at(width) + scatter_S * rng.standard_normal(len(scatter_S))
-        return sampled(loss_S, None, law.bound | found.loss_law.bound[0])
-    return sampled(found.loss_law.at(width), found.no_interval, found.loss_law.bound)
+def _extrapolated_loss(optima: Optima, width: float, rng: np.random.Generator) -> Estimate:
+    """Extrapolate the best loss by its law, with the scatter between widths."""
+    if optima.loss_law is None:
+        return Estimate(undetermined=optima.no_value)
+    law, loss_SW = optima.loss_law, optima.loss
+    line_SW = np.array([law.at(n) for n in optima.n]).T
+    scatter_S = _scatter(loss_SW, line_SW, len(optima.n) - 3, rng)
+    if len(scatter_S) == 1 or optima.no_interval is not None:
+        return estimate(law.at(width), optima.no_interval, law.is_bound)
+    loss_SW = loss_SW + scatter_S[:, None] * rng.standard_normal(loss_SW.shape)
+    drawn = fit_floor_law(optima.n, loss_SW)
+    loss_S = drawn.at(width) + scatter_S * rng.standard_normal(len(scatter_S))
+    return estimate(loss_S, None, drawn.is_bound | law.is_bound[0])
 
 
 def _regret(
-    found: Optima, width: float, rates: Mapping[LawName, Floats], law: LawName, few: str | None
+    optima: Optima,
+    width: float,
+    x: Mapping[LawName, Floats],
+    best: LawName,
+    no_interval: str | None,
 ) -> Estimate:
-    """Give the cost of the predicted rate, were the best one as the laws' draws say."""
-    if few is not None or found.curvature_law is None:
-        return Estimate(undetermined=few or found.lacking)
+    """Estimate the cost of the predicted rate if the best one is where the laws' draws are."""
+    if no_interval is not None or optima.curvature_law is None:
+        return Estimate(undetermined=no_interval or optima.no_value)
     with np.errstate(over="ignore"):
-        curvature_S = np.exp(found.curvature_law.log_at(width))
-    aim = rates[law][0]
-    costs = {
-        each: 0.5 * curvature_S[1:] * (samples[1:] - aim) ** 2 for each, samples in rates.items()
-    }
-    known = {each: cost[np.isfinite(cost)] for each, cost in costs.items()}
-    both = np.concatenate(list(known.values()))
+        curvature_S = np.exp(optima.curvature_law.log_at(width))
+    costs = {law: 0.5 * curvature_S[1:] * (x_S[1:] - x[best][0]) ** 2 for law, x_S in x.items()}
+    finite = {law: cost_D[np.isfinite(cost_D)] for law, cost_D in costs.items()}
+    both = np.concatenate(list(finite.values()))
     if not len(both):
         return Estimate(undetermined="the noise hides a curvature: add seeds")
-    return Estimate(float(np.median(known[law])), 0.0, float(np.quantile(both, UPPER)))
+    return Estimate(float(np.median(finite[best])), 0.0, float(np.quantile(both, UPPER)))
 
 
-def _last_loss(found: Optima) -> float | None:
-    """Give the best loss at the largest width that has an optimum."""
-    return float(found.loss[0, -1]) if len(found.n) else None
-
-
-def _warnings(found: Optima, width: float, extrapolation: float, words: Words) -> list[str]:
-    """Say why to be careful."""
-    told: list[str] = []
-    if not len(found.n):
-        return told
-    least, most = TRUSTED
-    far = (
-        f"{words.scale} {label(float(width))} is {extrapolation:.3g}x the largest with an optimum, "
-        f"{label(float(found.n[-1]))}"
+def _warnings(optima: Optima, width: float, extrapolation: float, axes: AxisNames) -> list[str]:
+    """Return reasons for caution."""
+    if not len(optima.n):
+        return []
+    warnings = []
+    least, most = STUDIED_EXTRAPOLATION
+    distance = (
+        f"{axes.scale} {format_value(float(width))} is {extrapolation:.3g}x the largest with an "
+        f"optimum, {format_value(float(optima.n[-1]))}"
     )
     if extrapolation > most:
-        told.append(f"{far}; how far laws hold beyond {most:g}x is not known: add a larger proxy")
+        warnings.append(f"{distance}; laws were not tested beyond {most:g}x: add a larger proxy")
     elif extrapolation < least:
-        told.append(f"{far}; below {least:g}x tuning at the target itself may be cheap enough")
-    if found.no_draws and len(found.n):
-        told.append(f"no interval: {found.no_draws}")
-    return told
+        advice = f"below {least:g}x tuning at the target itself may be cheap enough"
+        warnings.append(f"{distance}; {advice}")
+    if optima.no_draws:
+        warnings.append(f"no interval: {optima.no_draws}")
+    return warnings

@@ -1,4 +1,4 @@
-"""This file is results in memory: one row per trial, whatever they were read from."""
+"""Results in memory: one row per trial, wherever they come from."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ from mutransfer.records import AnalysisTable
 
 Cell = bool | int | float | str | None
 
-# Columns that are outcomes; every other column is an axis.
-OUTCOMES = ("loss", "diverged_at")
-# A run without one of these stands nowhere.
-NEEDED = ("width", "lr")
-LARGEST_LOSS = 1e100  # beyond, nothing was learned, and squares would overflow
+OUTCOMES = ("loss", "diverged_at")  # every other column is an axis
+NEEDED = ("width", "lr")  # a run without one of them has no place on a curve
+MAX_LOSS = 1e100  # beyond, nothing was learned, and squares would overflow [assumed]
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where results come from and what they cost. A trial copied from another costs nothing.
+    """The origin and the cost of results. A trial that was copied from another costs nothing.
 
     Args:
-        source: The path that was read.
+        source: The path of the results.
         trials: Finished trials.
         unfinished: Trials without a result.
         diverged: Trials that diverged.
@@ -35,9 +33,9 @@ class Provenance:
         seconds: Seconds of training, or None where not recorded.
         flops: Floating-point operations of training, or None where not recorded.
         tokens: Tokens trained on, or None where not recorded.
-        versions: Package -> every version that took part.
-        commits: Every commit that took part.
-        hosts: Every machine that took part.
+        versions: Package -> every version that was used.
+        commits: Every commit that was used.
+        hosts: Every machine that was used.
         finished: When the first and the last trial ended (ISO 8601), or None.
     """
 
@@ -57,10 +55,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where trials were read from, for an error to name.
+    """The location of every trial in its source, for error messages.
 
     Args:
-        unit: What is counted: 'row', 'line' or 'trial'.
+        unit: What the source consists of: 'row', 'line' or 'trial'.
         names: One number or name per trial.
 
     Example:
@@ -72,13 +70,13 @@ class Places:
     names: Sequence[int | str]
 
     def of(self, rows: Iterable[int]) -> str:
-        """Name the places of these trials, the first few only."""
-        every = list(rows)
-        more = f" and {len(every) - 3} more" if len(every) > 3 else ""
-        return f"{self.unit} {', '.join(str(self.names[row]) for row in every[:3])}{more}"
+        """Format the locations of these trials, the first three of them."""
+        names = [str(self.names[row]) for row in rows]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"{self.unit} {', '.join(names[:3])}{more}"
 
     def kept(self, chosen: Sequence[bool]) -> Places:
-        """Keep the places of the chosen trials."""
+        """Return the locations of the chosen trials."""
         return Places(self.unit, list(compress(self.names, chosen)))
 
 
@@ -88,14 +86,15 @@ class Results:
 
     Args:
         axes: Column -> one value per trial; None where a trial does not have it.
-        loss: Final loss in nats; NaN where diverged.
+        loss: Final loss; NaN where diverged.
         diverged: Whether a trial diverged.
-        untrained_loss: Loss before training, in nats; NaN where not recorded.
+        untrained_loss: Loss before training; NaN where not recorded.
         defaults: The study's own analysis settings, where the store has a study.
-        provenance: Where the trials come from and what they cost.
-        flops: Floating-point operations of each trial; NaN where unknown.
-        places: Where each trial was read from.
+        provenance: The origin and the cost of the trials.
+        flops: Floating-point operations of each trial; NaN where not recorded.
+        places: The location of each trial in its source.
         notes: What was left out or counted once, in sentences.
+        loss_unit: Unit of the losses: 'nats' for the lab's own trials, None where undetermined.
 
     Example:
         >>> results = Results.from_columns(
@@ -114,6 +113,7 @@ class Results:
     flops: Floats
     places: Places
     notes: tuple[str, ...] = ()
+    loss_unit: str | None = None
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -129,22 +129,21 @@ class Results:
         untrained_loss: Floats | None = None,
         flops: Floats | None = None,
     ) -> Results:
-        """Take columns: `loss`, optionally `diverged_at`, and the axes.
+        """Build results from columns: `loss`, optionally `diverged_at`, and the axes.
 
-        A loss that is NaN or beyond 1e100, and any `diverged_at`, is a diverged trial. A loss
-        that is None is a run without a result: it is left out, as is a run whose `width` or
-        `lr` is None, and `notes` count them.
+        A trial has diverged if its loss is NaN or beyond 1e100, or if it has a `diverged_at`. A
+        run whose loss, `width` or `lr` is None is left out, and `notes` count such runs.
 
         Raises:
-            ResultsError: Without `loss`, without rows, with columns of unequal length, with a
-                loss that is no number, or where no run is left.
+            ResultsError: There is no `loss` or no row, columns differ in length, a loss is not a
+                number, or no run remains.
         """
         rows = _checked_rows(columns, source)
         places = places or Places("row", range(1, rows + 1))
-        loss, known = _losses(columns["loss"], source, places)
+        loss, has_loss = _losses(columns["loss"], source, places)
         steps = columns.get("diverged_at", [None] * rows)
         stopped = np.array([step is not None and step == step for step in steps], dtype=np.bool_)
-        diverged = (known & ~np.isfinite(loss)) | stopped
+        diverged = (has_loss & ~np.isfinite(loss)) | stopped
         results = cls(
             axes={name: list(v) for name, v in columns.items() if name not in OUTCOMES},
             loss=np.where(diverged, np.nan, loss),
@@ -157,75 +156,76 @@ class Results:
             notes=tuple(notes),
         )
         advice = "; if they diverged write nan or inf (pandas leaves nan empty: na_rep='nan')"
-        return results.without(~(known | stopped), "no loss", advice).having(*NEEDED)
+        return results.without(~(has_loss | stopped), "no loss", advice).having(*NEEDED)
 
     def having(self, *names: str) -> Results:
-        """Leave out the trials that have nothing in these columns, and note how many.
+        """Return the trials that have a value in all of these columns; `notes` count the others.
 
-        Columns that do not exist or are empty throughout are not looked at.
+        Columns that do not exist or are empty throughout are ignored.
 
         Raises:
-            ResultsError: Where no trial is left.
+            ResultsError: No trial remains.
 
         Example:
             >>> table = {"width": [64, 64], "lr": [0.5, 0.25], "depth": [2, None]}
             >>> Results.from_columns({**table, "loss": [3.1, 3.2]}).having("depth").notes
             ('1 run has no depth and is left out',)
         """
-        left = self
+        results = self
         for name in names:
-            empty = np.array([value is None for value in left.axes.get(name, ())], dtype=np.bool_)
-            if empty.any() and not empty.all():
-                left = left.without(empty, f"no {name}")
-        return left
+            column = results.axes.get(name, ())
+            is_empty = np.array([value is None for value in column], dtype=np.bool_)
+            if is_empty.any() and not is_empty.all():
+                results = results.without(is_empty, f"no {name}")
+        return results
 
     def without(self, rows: Bools, lack: str, advice: str = "") -> Results:
-        """Leave out these trials because of what they lack.
+        """Return the other trials, with a note about what these ones lack.
 
         Raises:
-            ResultsError: Where no trial is left.
+            ResultsError: No trial remains.
         """
         count = int(rows.sum())
         if not count:
             return self
         if count == len(self):
             raise ResultsError(
-                f"{self.provenance.source}: {_runs(count)} {lack}, and no other run is there",
+                f"{self.provenance.source}: {_runs(count)} {lack}, and there is no other run",
                 why="there is nothing to analyze",
                 fix="write the final loss of every finished run, and nan where a run diverged"
                 if lack == "no loss"
                 else f"write {lack.removeprefix('no ')} and loss of every run",
             )
-        kept = ~rows
-        chosen = kept.tolist()
-        diverged = self.diverged[kept]
+        remaining = ~rows
+        selectors = remaining.tolist()
+        diverged = self.diverged[remaining]
         note = f"{_runs(count)} {lack} and {'is' if count == 1 else 'are'} left out{advice}"
         return replace(
             self,
-            axes={name: list(compress(values, chosen)) for name, values in self.axes.items()},
-            loss=self.loss[kept],
+            axes={name: list(compress(values, selectors)) for name, values in self.axes.items()},
+            loss=self.loss[remaining],
             diverged=diverged,
-            untrained_loss=self.untrained_loss[kept],
+            untrained_loss=self.untrained_loss[remaining],
             provenance=replace(
-                self.provenance, trials=int(kept.sum()), diverged=int(diverged.sum())
+                self.provenance, trials=int(remaining.sum()), diverged=int(diverged.sum())
             ),
-            flops=self.flops[kept],
-            places=self.places.kept(chosen),
+            flops=self.flops[remaining],
+            places=self.places.kept(selectors),
             notes=(*self.notes, note),
         )
 
 
 def _runs(count: int) -> str:
-    """Begin a sentence about some runs."""
+    """Format the beginning of a sentence about some runs."""
     return "1 run has" if count == 1 else f"{count} runs have"
 
 
 def _checked_rows(columns: Mapping[str, Sequence[Cell]], source: str) -> int:
-    """Count the rows, and refuse columns that do not match."""
+    """Return the number of rows; raise where the columns do not match."""
     if "loss" not in columns:
         raise ResultsError(
             f"{source} has no column 'loss'",
-            why="the loss is what rates are compared by",
+            why="rates are compared by their loss",
             fix=f"name the column of final losses 'loss': {nearest('loss', columns)}",
         )
     lengths = {name: len(values) for name, values in columns.items()}
@@ -234,7 +234,7 @@ def _checked_rows(columns: Mapping[str, Sequence[Cell]], source: str) -> int:
         raise ResultsError(
             f"{source} has no rows",
             why="there is nothing to analyze",
-            fix="give one row per training run",
+            fix="write one row per training run",
         )
     if uneven := [name for name, length in lengths.items() if length != rows]:
         raise ResultsError(
@@ -246,7 +246,7 @@ def _checked_rows(columns: Mapping[str, Sequence[Cell]], source: str) -> int:
 
 
 def as_floats(values: Sequence[Cell]) -> Floats:
-    """Give numbers as they are, what is too large as infinite, anything else as NaN.
+    """Convert numbers to floats: too large ones to infinity, anything else to NaN.
 
     Example:
         >>> as_floats([3, 10**400, "3", True, None]).tolist()
@@ -258,7 +258,7 @@ def as_floats(values: Sequence[Cell]) -> Floats:
 
 
 def _as_float(value: Cell) -> float:
-    """Give a number as a float, and what is none as NaN."""
+    """Convert a number to a float, and anything else to NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
@@ -268,30 +268,30 @@ def _as_float(value: Cell) -> float:
 
 
 def _losses(values: Sequence[Cell], source: str, places: Places) -> tuple[Floats, Bools]:
-    """Read losses, and where there is one: what is None has no result."""
+    """Return the losses, and where there is one: a run with None has no result."""
     loss = as_floats(values)
-    known = np.array([value is not None for value in values], dtype=np.bool_)
+    has_loss = np.array([value is not None for value in values], dtype=np.bool_)
     if {bool, str} & set(map(type, values)):
         wrong = [row for row, value in enumerate(values) if isinstance(value, bool | str)]
         raise ResultsError(
-            f"{source}: the loss is no number: {listed(values[row] for row in wrong)} "
+            f"{source}: the loss is not a number: {listed(values[row] for row in wrong)} "
             f"in {places.of(wrong)}",
             why="a run without a number cannot be compared",
             fix="write a number, nan if the run diverged, or nothing if it has no result",
         )
-    return np.where(np.abs(loss) > LARGEST_LOSS, np.inf, loss), known
+    return np.where(np.abs(loss) > MAX_LOSS, np.inf, loss), has_loss
 
 
 def _flops(columns: Mapping[str, Sequence[Cell]], rows: int) -> Floats:
-    """Take each run's cost as recorded, else 6 per parameter and token, else NaN."""
+    """Return each run's cost as recorded, else 6 per parameter and token, else NaN."""
 
     def positive(name: str) -> Floats:
-        found = as_floats(columns[name]) if name in columns else np.full(rows, np.nan)
-        return np.where(np.isfinite(found) & (found > 0), found, np.nan)
+        values = as_floats(columns[name]) if name in columns else np.full(rows, np.nan)
+        return np.where(np.isfinite(values) & (values > 0), values, np.nan)
 
     recorded = positive("flops")
-    # Forward and backward of a dense model [assumed: 6 N D].
+    # Forward and backward pass of a dense model: 6 N D. [assumed]
     with np.errstate(over="ignore"):
-        counted = 6 * positive("params") * positive("tokens")
-    found = np.where(np.isnan(recorded), counted, recorded)
-    return np.asarray(np.where(np.isfinite(found), found, np.nan), dtype=np.float64)
+        estimated = 6 * positive("params") * positive("tokens")
+    flops = np.where(np.isnan(recorded), estimated, recorded)
+    return np.asarray(np.where(np.isfinite(flops), flops, np.nan), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""This file is the published tables: the numbers of papers, and what follows from them."""
+"""Published tables: the numbers of two papers, and the conclusions recomputed from them."""
 
 from mutransfer.literature.effects import Effect, Median, median_e, switch_effects
 from mutransfer.literature.hybrids import (

@@ -1,4 +1,4 @@
-"""This file is what each switch from SP to µP does to E: a regression, and medians."""
+"""Effect of each switch from SP to µP on E: a regression and medians over released cells."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LEVEL = 0.90
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What turning one switch from SP to µP does to E, the other three unchanged.
+    """Effect on E of turning one switch from SP to µP, with the other three unchanged.
 
     Args:
         switch: 'embd', 'ln', 'attn' or 'last'.
         log10: Change of log10 E; 90 % interval.
         factor: The same as a factor on E; 90 % interval.
-        num_cells: Cells behind the regression.
+        num_cells: Number of cells in the regression.
     """
 
     switch: str
@@ -39,7 +39,7 @@ class Median:
 
     Args:
         value: The median.
-        num_cells: Over how many cells.
+        num_cells: Number of cells.
     """
 
     value: float
@@ -51,9 +51,9 @@ def switch_effects(
 ) -> tuple[Effect, ...]:
     """Regress log10 E on the four switches, over a range of weight decays.
 
-    Ordinary least squares with an intercept over every released cell in the range, flagged ones
-    included: the flag concerns R(inf). Intervals are the regression's own, from Student's t;
-    they take the cells as independent and the effects as adding up, and neither is known.
+    Ordinary least squares with an intercept over every released cell in the range. Flagged cells
+    are included, because the flag concerns R(inf). The intervals come from Student's t and assume
+    that cells are independent and effects additive; neither assumption is verified.
 
     Args:
         table: The released cells.
@@ -64,7 +64,7 @@ def switch_effects(
         One effect per switch, in the order of `SWITCHES`.
 
     Raises:
-        ResultsError: The range holds too few cells for four effects and an interval.
+        ResultsError: The range has too few cells for four effects and an interval.
 
     Source:
         Computed here from the table released with arXiv:2605.21486.
@@ -81,22 +81,24 @@ def switch_effects(
     cells = _between(table, lowest, highest)
     switches = [switches_on(cell.parametrization) for cell in cells]
     design = np.array([[1.0, *(float(s in on) for s in SWITCHES)] for on in switches])
-    freedom = len(cells) - len(SWITCHES) - 1
-    if freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
+    degrees = len(cells) - len(SWITCHES) - 1
+    if degrees < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
         raise ResultsError(
             f"{len(cells)} cells have a weight decay from {lowest:g} to {highest:g}",
-            why="four effects, an intercept and their errors need six cells or more",
+            why="four effects, an intercept and their errors need at least six cells",
             fix=f"widen the range: the table has {table.weight_decays[0]:g} to "
             f"{table.weight_decays[-1]:g}",
         )
     log10_E = np.log10([cell.E for cell in cells])
     inverse = np.linalg.inv(design.T @ design)
-    found = inverse @ design.T @ log10_E
-    variance = float(np.sum((log10_E - design @ found) ** 2)) / freedom
-    reach = _t_quantile(freedom) * np.sqrt(variance * np.diag(inverse))
+    coefficients = inverse @ design.T @ log10_E
+    variance = float(np.sum((log10_E - design @ coefficients) ** 2)) / degrees
+    half_widths = _t_quantile(degrees) * np.sqrt(variance * np.diag(inverse))
     return tuple(
-        _effect(switch, float(value), float(half), len(cells))
-        for switch, value, half in zip(SWITCHES, found[1:], reach[1:], strict=True)
+        _effect(switch, float(value), float(half_width), len(cells))
+        for switch, value, half_width in zip(
+            SWITCHES, coefficients[1:], half_widths[1:], strict=True
+        )
     )
 
 
@@ -108,7 +110,7 @@ def median_e(
     lowest: float = 0.0,
     highest: float = math.inf,
 ) -> Median:
-    """Give the median of E over the hybrids with these switches on and those off.
+    """Compute the median of E over hybrids with some switches on and others off.
 
     Args:
         table: The released cells.
@@ -121,7 +123,7 @@ def median_e(
         The median and the number of its cells.
 
     Raises:
-        ResultsError: A switch does not exist, or no cell is left.
+        ResultsError: A switch does not exist, or no cell remains.
 
     Source:
         Computed here from the table released with arXiv:2605.21486.
@@ -134,7 +136,7 @@ def median_e(
     if unknown := [switch for switch in [*on, *off] if switch not in SWITCHES]:
         raise ResultsError(
             f"there is no switch {listed(unknown)}",
-            why="a misspelt switch would select other hybrids",
+            why="a misspelled switch would select other hybrids",
             fix=nearest(unknown[0], SWITCHES),
         )
     values = [
@@ -145,28 +147,28 @@ def median_e(
     ]
     if not values:
         raise ResultsError(
-            "no released cell fits",
-            why="there is no median of nothing",
-            fix="ask for fewer switches or a wider range of weight decays",
+            "no released cell has these switches in this range of weight decays",
+            why="a median needs at least one cell",
+            fix="choose fewer switches or a wider range of weight decays",
         )
     return Median(statistics.median(values), len(values))
 
 
-def _effect(switch: str, value: float, half: float, num_cells: int) -> Effect:
-    """Give one effect with its interval, and the same as a factor."""
-    low, high = value - half, value + half
+def _effect(switch: str, value: float, half_width: float, num_cells: int) -> Effect:
+    """Return an effect with its interval, on log10 E and as a factor on E."""
+    low, high = value - half_width, value + half_width
     return Effect(
         switch, Estimate(value, low, high), Estimate(10**value, 10**low, 10**high), num_cells
     )
 
 
 def _between(table: TransferTable, lowest: float, highest: float) -> list[TransferCell]:
-    """Choose the cells in a range of weight decays."""
+    """Return the cells in a range of weight decays."""
     return [cell for cell in table.cells if lowest <= cell.weight_decay <= highest]
 
 
-def _t_quantile(freedom: int) -> float:
-    """Give the half width of a central 90 % interval of Student's t."""
+def _t_quantile(degrees: int) -> float:
+    """Return the half width of a central 90 % interval of Student's t."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 0.5 + LEVEL / 2))
+    return float(stdtrit(degrees, 0.5 + LEVEL / 2))

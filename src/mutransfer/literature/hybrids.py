@@ -1,4 +1,4 @@
-"""This file is the released E, R(inf) and kappa of sixteen hybrids between SP and µP."""
+"""Released E, R(inf) and kappa of sixteen hybrids between SP and µP (arXiv:2605.21486)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mutransfer.literature.sources import read_rows
 
 SWITCHES = ("embd", "ln", "attn", "last")
 
-# By the number of switches that are on.
+# Sorted by the number of switches that are on.
 ORDER = (
     "sp", "sp+attn", "sp+last", "sp+ln", "sp+embd", "sp+attn+last", "sp+attn+ln", "sp+ln+last",
     "sp+attn+embd", "sp+embd+ln", "sp+embd+last", "mup-embd", "mup-ln", "mup-attn", "mup-last",
@@ -20,12 +20,12 @@ ORDER = (
 
 @dataclass(frozen=True, slots=True)
 class TransferCell:
-    """What was released for one hybrid at one weight decay.
+    """Released numbers of one hybrid at one weight decay.
 
     Args:
         parametrization: Name of the hybrid.
         weight_decay: Weight decay per step.
-        E: Error of the joint scaling-law fit; its norm is not known, lower is better.
+        E: Error of the joint scaling-law fit, in an unpublished norm; lower is better.
         R_inf: Gap of the irreducible loss to a common reference, in nats.
         kappa: Robustness of the transfer; negative is robust.
         failed: Whether the fit behind R_inf failed. The flag is ours, not the authors'.
@@ -41,12 +41,12 @@ class TransferCell:
 
 @dataclass(frozen=True, slots=True)
 class TransferTable:
-    """Every released cell.
+    """All released cells.
 
     Args:
         cells: The cells, hybrid by hybrid.
         parametrizations: Names of the hybrids, from SP to µP.
-        weight_decays: Weight decays per step, rising.
+        weight_decays: Weight decays per step, ascending.
 
     Example:
         >>> table = load_transfer_table()
@@ -59,49 +59,39 @@ class TransferTable:
     weight_decays: tuple[float, ...]
 
     def cell(self, parametrization: str, weight_decay: float) -> TransferCell | None:
-        """Find a cell; None where nothing was released.
-
-        Args:
-            parametrization: Name of a hybrid, its switches in any order.
-            weight_decay: One of `weight_decays`.
-
-        Returns:
-            The cell, or None.
+        """Return a cell, or None if it was not released; switches may have any order.
 
         Raises:
-            ResultsError: There is no such hybrid or weight decay.
+            ResultsError: The hybrid or the weight decay does not exist.
 
         Example:
             >>> load_transfer_table().cell("sp+embd+attn", 0.0).E
             0.00037
             >>> load_transfer_table().cell("sp+attn", 0.0)
         """
-        wanted = switches_on(parametrization)
+        switches = switches_on(parametrization)
         if weight_decay not in self.weight_decays:
             raise ResultsError(
                 f"there is no weight decay {weight_decay:g}",
                 why="a neighbouring value is no substitute: kappa jumps between neighbours",
                 fix="choose from " + ", ".join(f"{decay:g}" for decay in self.weight_decays),
             )
-        found = (
+        matches = (
             cell
             for cell in self.cells
-            if cell.weight_decay == weight_decay and switches_on(cell.parametrization) == wanted
+            if cell.weight_decay == weight_decay and switches_on(cell.parametrization) == switches
         )
-        return next(found, None)
+        return next(matches, None)
 
 
 def switches_on(parametrization: str) -> frozenset[str]:
-    """Say which of the four switches from SP to µP are on in a hybrid.
+    """Return the switches from SP to µP that are on in a hybrid.
 
     Args:
         parametrization: 'sp', 'mup', 'sp+...' or 'mup-...', the switches in any order.
 
-    Returns:
-        The switches that are as in µP.
-
     Raises:
-        ResultsError: The name is no hybrid's.
+        ResultsError: The hybrid does not exist.
 
     Source:
         The labels of the page released with arXiv:2605.21486.
@@ -111,23 +101,20 @@ def switches_on(parametrization: str) -> frozenset[str]:
         (['attn', 'last', 'ln'], ['ln'])
     """
     base, *changes = re.split(r"[+-]", parametrization)
-    joint = "+" if base == "sp" else "-"
-    spelled = joint.join([base, *changes]) == parametrization
-    known = set(changes) <= set(SWITCHES) and len(set(changes)) == len(changes)
-    if base not in ("sp", "mup") or not spelled or not known:
+    separator = "+" if base == "sp" else "-"  # SP turns switches on, µP turns them off
+    has_separators = separator.join([base, *changes]) == parametrization
+    has_switches = set(changes) <= set(SWITCHES) and len(set(changes)) == len(changes)
+    if base not in ("sp", "mup") or not has_separators or not has_switches:
         raise ResultsError(
             f"there is no hybrid '{parametrization}'",
-            why="which of the four switches are on is read from the name",
+            why="the name says which of the four switches are on",
             fix=nearest(parametrization, ORDER),
         )
     return frozenset(changes) if base == "sp" else frozenset(SWITCHES) - frozenset(changes)
 
 
 def load_transfer_table() -> TransferTable:
-    """Read the released numbers of 'kalra2026'.
-
-    Returns:
-        The table; failed fits are flagged and missing cells are absent.
+    """Load the released numbers of 'kalra2026', with failed fits flagged.
 
     Source:
         arXiv:2605.21486 and its repository at commit 809b987.

@@ -1,4 +1,4 @@
-"""This file is published losses: as results, and their verdicts and regrets recomputed."""
+"""Published losses as results, and the verdicts and regrets recomputed from them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from mutransfer.analysis.types.estimates import Curve, Verdict
 from mutransfer.errors import ResultsError
 from mutransfer.literature.sources import citation, read_rows
 
-DIVERGED = 7.0  # losses of 7 and above are diverged runs' early checkpoints
-FROM_TEXT = ("sp", "large_scale_L12")  # no mark in Table 1: the paper's text says it
-
+# A loss of 7 or more is an early checkpoint of a run that diverged [derived: arXiv:2404.05728].
+DIVERGED = 7.0
+FROM_TEXT = ("sp", "large_scale_L12")  # Table 1 has no mark for them; the verdict is in the text
 _ONE_SEED = "one seed: no interval"
 
 
 @dataclass(frozen=True, slots=True)
 class TransferCheck:
-    """One published experiment: its verdict from the cells, and the paper's own.
+    """One published experiment: the verdict recomputed from its cells, and the printed one.
 
     Args:
         experiment: Name of the experiment.
-        widths: Widths, rising.
+        widths: Widths, ascending.
         grid_log2_lr: log2 of the best rate on the grid at each width.
-        recomputed: Whether that rate is the same at every width, from the cells.
+        recomputed: Whether that rate is the same at every width.
         printed: Whether the best rate transfers, according to the paper.
-        printed_as: 'mark' where Table 1 prints it, 'text' where the paper's text says it.
+        printed_as: Where the paper says so: 'mark' for Table 1, 'text' for its text.
         regret: Loss at the smallest width's best rate minus the best loss, in nats, at every
             width but the smallest. No interval: one seed.
-        verdict: Our own verdict, which asks for an interval.
-        reason: Why.
-        notes: What to know before the numbers are used.
+        verdict: Our own verdict, which requires an interval.
+        reason: Reason for our verdict.
+        notes: Cautions about the numbers.
     """
 
     experiment: str
@@ -47,22 +47,21 @@ class TransferCheck:
 
     @property
     def agrees(self) -> bool:
-        """Whether the cells give the verdict that the paper gives."""
+        """Whether the recomputed verdict is the printed one."""
         return self.recomputed == self.printed
 
 
 def load_published(name: str) -> Results:
-    """Give a published table of losses as results that `analyze` takes.
+    """Load a published table of losses as results for `analyze`.
 
     Args:
-        name: 'lingle2024'; its columns are experiment, width and lr, so analyze it with
-            `group_by="experiment"`.
+        name: 'lingle2024', to be analyzed with `group_by="experiment"`.
 
     Returns:
-        The results, one row per printed cell.
+        One row per printed cell, with columns experiment, width and lr.
 
     Raises:
-        ResultsError: There is no such table, or it holds no losses.
+        ResultsError: The table does not exist or has no losses.
 
     Source:
         arXiv:2404.05728v3, Tables 1, 3 and 4.
@@ -75,8 +74,8 @@ def load_published(name: str) -> Results:
     rows = read_rows(name)
     if "val_loss" not in rows[0]:
         raise ResultsError(
-            f"'{name}' holds no losses",
-            why="the authors released E, kappa and R(inf), but not the runs behind them",
+            f"'{name}' has no losses",
+            why="the authors released E, kappa and R(inf), but not the losses behind them",
             fix="load_transfer_table()",
         )
     return Results.from_columns(
@@ -91,10 +90,10 @@ def load_published(name: str) -> Results:
 
 
 def printed_verdicts() -> dict[str, bool]:
-    """Say for each experiment of 'lingle2024' whether the best rate transfers, as the paper says.
+    """Return whether the best rate transfers in each experiment of 'lingle2024', per the paper.
 
     Source:
-        arXiv:2404.05728v3: Table 1's marks; for the experiments `FROM_TEXT` its text.
+        arXiv:2404.05728v3: Table 1, or the text for the experiments in `FROM_TEXT`.
 
     Example:
         >>> [name for name, transfers in printed_verdicts().items() if transfers]
@@ -104,13 +103,10 @@ def printed_verdicts() -> dict[str, bool]:
 
 
 def published_transfer() -> tuple[TransferCheck, ...]:
-    """Recompute every verdict and regret of 'lingle2024' from its cells.
-
-    Returns:
-        One check per experiment, in the paper's order.
+    """Recompute every verdict and regret of 'lingle2024' from its cells, in the paper's order.
 
     Source:
-        The criterion and the regrets: arXiv:2404.05728v3.
+        Criterion and regrets: arXiv:2404.05728v3.
 
     Example:
         >>> lion = published_transfer()[4]
@@ -123,14 +119,11 @@ def published_transfer() -> tuple[TransferCheck, ...]:
 
 
 def check_transfer(results: Results, printed: Mapping[str, bool]) -> tuple[TransferCheck, ...]:
-    """Hold verdicts from cells against printed ones.
+    """Compare verdicts recomputed from cells with printed ones.
 
     Args:
         results: Losses with the column 'experiment'.
-        printed: The printed verdict of each experiment; it gives the order.
-
-    Returns:
-        One check per experiment.
+        printed: The printed verdict of each experiment, in the order of the result.
 
     Example:
         >>> wrong = {**printed_verdicts(), "lion": True}
@@ -143,10 +136,10 @@ def check_transfer(results: Results, printed: Mapping[str, bool]) -> tuple[Trans
 
 
 def _check(group: GroupReport, printed: bool) -> TransferCheck:
-    """Read one experiment's answer off its report."""
+    """Return the check of one experiment."""
     best = tuple(o.grid_log2_lr for o in group.optimum if o.grid_log2_lr is not None)
-    assert len(best) == len(group.optimum), "a published cell is never empty"
-    carried = {curve.width: _loss_at(curve, best[0]) for curve in group.curves[1:]}
+    assert len(best) == len(group.optimum), "no published cell is empty"
+    carried = {curve.width: _loss(curve, best[0]) for curve in group.curves[1:]}
     return TransferCheck(
         experiment=group.name,
         widths=tuple(curve.width for curve in group.curves),
@@ -165,22 +158,23 @@ def _check(group: GroupReport, printed: bool) -> TransferCheck:
 
 
 def _notes(group: GroupReport, carried: Mapping[float, float]) -> tuple[str, ...]:
-    """Say what a reader of the numbers could get wrong."""
-    side = {"low": "lower", "high": "higher"}
+    """Return cautions about an experiment's numbers."""
+    direction = {"low": "lower", "high": "higher"}
     edges = [
-        f"minimum on the edge of the grid at width {o.width:g}: the true one may be {side[o.edge]}"
+        f"minimum on the edge of the grid at width {o.width:g}: the optimum may be "
+        f"{direction[o.edge]}"
         for o in group.optimum
         if o.edge is not None
     ]
     diverged = [
-        f"at width {width:g} the carried rate diverged (loss {loss:.3f})"
+        f"the best rate of the smallest width diverged at width {width:g} (loss {loss:.3f})"
         for width, loss in carried.items()
         if loss >= DIVERGED
     ]
-    text = ["no printed mark: the paper's text says it"] if group.name in FROM_TEXT else []
-    return tuple(edges + diverged + text)
+    place = ["the printed verdict is in the paper's text, not in Table 1"]
+    return tuple(edges + diverged + (place if group.name in FROM_TEXT else []))
 
 
-def _loss_at(curve: Curve, log2_lr: float) -> float:
-    """Give the printed loss of one cell."""
+def _loss(curve: Curve, log2_lr: float) -> float:
+    """Return the printed loss of one cell."""
     return curve.loss[curve.log2_lr.index(log2_lr)]

@@ -1,4 +1,4 @@
-"""This file is where published tables come from: the packaged files and their citations."""
+"""Sources of the published tables: packaged files and their citations."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mutransfer.errors import ResultsError, nearest
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Whom to cite, under which terms the numbers are here, and what they cannot tell.
+    """Citation of a published table, its license, and the limits of its numbers.
 
     Args:
-        authors: As the paper lists them.
+        authors: Authors, as in the paper.
         title: Title of the paper.
-        year: Year of its first version.
-        arxiv: Number at arXiv, with the version that the numbers belong to.
-        numbers: How the numbers came here.
-        license: Terms of the numbers.
-        not_known: What the table leaves open; one sentence each.
+        year: Year of the first version.
+        arxiv: arXiv number and the version of the numbers.
+        numbers: Origin of the numbers.
+        license: License of the numbers.
+        not_known: Open questions about the table, one sentence each.
 
     Example:
         >>> print(citation("lingle2024"))
@@ -45,8 +45,8 @@ _CITATIONS = {
         title="A Large-Scale Exploration of µ-Transfer",
         year=2024,
         arxiv="2404.05728v3",
-        numbers="Tables 1, 3 and 4, transcribed cell by cell from slides that show them",
-        license="only numeric facts are reproduced; the licence of the paper's text is not known",
+        numbers="Tables 1, 3 and 4, transcribed cell by cell from slides",
+        license="only numeric facts are reproduced; the license of the paper's text is unknown",
         not_known=(
             "One seed per cell: no interval can be computed.",
             "The rows of lion and decoupled_weight_decay_0.1 were named from the table's layout.",
@@ -60,7 +60,7 @@ _CITATIONS = {
         year=2026,
         arxiv="2605.21486v1",
         numbers="released at github.com/dayal-kalra/quantifying-hparam-transfer, commit 809b987",
-        license="MIT, Copyright (c) 2026 Dayal Kalra; LICENSE-kalra2026.txt lies beside the file",
+        license="MIT, Copyright (c) 2026 Dayal Kalra; LICENSE-kalra2026.txt is packaged with it",
         not_known=(
             "No intervals are published.",
             "The norm of E and the reference of R(inf) are not stated.",
@@ -73,16 +73,10 @@ PUBLISHED = tuple(_CITATIONS)
 
 
 def citation(name: str) -> Citation:
-    """Give the citation of a published table.
-
-    Args:
-        name: One of `PUBLISHED`.
-
-    Returns:
-        The citation.
+    """Return the citation of one of the `PUBLISHED` tables.
 
     Raises:
-        ResultsError: There is no such table.
+        ResultsError: The table does not exist.
 
     Example:
         >>> citation("kalra2026").arxiv
@@ -91,14 +85,14 @@ def citation(name: str) -> Citation:
     if name not in _CITATIONS:
         raise ResultsError(
             f"there is no published table '{name}'",
-            why="another paper's numbers would be taken for the ones you asked for",
+            why="the numbers of another paper would be returned",
             fix=nearest(name, PUBLISHED),
         )
     return _CITATIONS[name]
 
 
 def read_rows(name: str) -> list[dict[str, str]]:
-    """Read a packaged table as text, cell by cell."""
+    """Read a packaged table; every cell is text."""
     citation(name)
     text = files(__package__).joinpath("data", f"{name}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

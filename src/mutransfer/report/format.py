@@ -1,4 +1,4 @@
-"""This file is how numbers and names are written on the page and in the figures."""
+"""Text of numbers and names on the page and in the figures."""
 
 from __future__ import annotations
 
@@ -8,185 +8,211 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Estimate, Report
+    from mutransfer.analysis import Estimate, Prediction, Report
 
 SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-LOSS_TITLE = "loss"
 SYMBOLS = {"mup": "µP", "sp": "SP", "umup": "u-µP", "completep": "CompleteP"}
 
+Formatter = Callable[[float], str]
 
-def escaped(text: object) -> str:
-    """Make any text safe inside an element or an attribute.
+
+def escape(text: object) -> str:
+    """Escape text for an element or an attribute of HTML.
 
     Example:
-        >>> escaped("<b>'µ'")
+        >>> escape("<b>'µ'")
         '&lt;b&gt;&#x27;µ&#x27;'
     """
     return html.escape(str(text), quote=True)
 
 
-def minus(text: str) -> str:
-    """Write a leading hyphen as the minus sign.
-
-    Example:
-        >>> minus("-5")
-        '−5'
-    """
+def _minus(text: str) -> str:
+    """Replace a leading hyphen by the minus sign."""
     return "−" + text[1:] if text.startswith("-") else text
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a number with so many significant digits, in as few letters as that takes.
+def format_number(value: float | None, digits: int = 3) -> str:
+    """Format a number with that many significant digits.
 
     Example:
-        >>> number(-0.98346), number(1280.0), number(2.0e-7), number(None)
-        ('−0.983', '1280', '2.0·10⁻⁷', '?')
+        >>> format_number(-0.98346), format_number(1280.0), format_number(2.0e-7)
+        ('−0.983', '1280', '2.0·10⁻⁷')
+        >>> format_number(None)
+        '?'
     """
     if value is None or math.isnan(value):
         return "?"
     if 0 < abs(value) < 1e-4:
-        digits_text, _, exponent = f"{value:.1e}".partition("e")
-        return f"{minus(digits_text)}·10{raised(int(exponent))}"
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        return f"{_minus(mantissa)}·10{superscript(int(exponent))}"
     if value and abs(value) >= 10**digits and float(value).is_integer() and abs(value) < 1e9:
-        return minus(f"{value:.0f}")
-    return minus(f"{value + 0.0:.{digits}g}")
+        return _minus(f"{value:.0f}")
+    return _minus(f"{value + 0.0:.{digits}g}")
 
 
-def loss_text(value: float | None) -> str:
-    """Write a loss in nats to the fourth decimal.
+def format_loss(value: float | None) -> str:
+    """Format a loss to the fourth decimal.
 
     Example:
-        >>> loss_text(2.30149), loss_text(None)
+        >>> format_loss(2.30149), format_loss(None)
         ('2.3015', '?')
     """
     if value is None or not math.isfinite(value):
         return "?"
-    return minus(f"{value:.4f}" if abs(value) < 1e4 else f"{value:.5g}")
+    return _minus(f"{value:.4f}" if abs(value) < 1e4 else f"{value:.5g}")
 
 
-def nats_text(value: float) -> str:
-    """Write a cost in nats; below a ten-thousandth the digits mean nothing.
+def format_cost(value: float) -> str:
+    """Format a difference of losses; digits below a ten-thousandth mean nothing.
 
     Example:
-        >>> nats_text(0.01234), nats_text(0.0), nats_text(3e-6)
+        >>> format_cost(0.01234), format_cost(0.0), format_cost(3e-6)
         ('0.0123', '0', '<0.0001')
     """
-    return "<0.0001" if 0 < value < 1e-4 else number(value)
+    return "<0.0001" if 0 < value < 1e-4 else format_number(value)
 
 
-def share_text(value: float | None) -> str:
-    """Write a share as a percentage.
+def unit_suffix(result: Report | Prediction, power: str = "") -> str:
+    """Return the unit of the losses with a space before it; empty where it is unknown."""
+    unit: str | None = getattr(result, "loss_unit", None)
+    return f" {unit}{power}" if unit else ""
+
+
+def format_percent(value: float | None) -> str:
+    """Format a share as a percentage.
 
     Example:
-        >>> share_text(0.01), share_text(0.01234), share_text(1e-7)
+        >>> format_percent(0.01), format_percent(0.01234), format_percent(1e-7)
         ('1 %', '1.23 %', '<0.001 %')
     """
     if value is None:
         return "?"
-    return "<0.001 %" if 0 < value < 1e-5 else f"{number(100 * value)} %"
+    return "<0.001 %" if 0 < value < 1e-5 else f"{format_number(100 * value)} %"
 
 
-def slope_text(value: float) -> str:
-    """Write a slope to the third decimal.
+def format_slope(value: float) -> str:
+    """Format a slope to the third decimal.
 
     Example:
-        >>> slope_text(-0.9964), slope_text(0.0), slope_text(-1e-6)
+        >>> format_slope(-0.9964), format_slope(0.0), format_slope(-1e-6)
         ('−0.996', '0.000', '0.000')
     """
-    return minus(f"{round(value, 3) + 0.0:.3f}")
+    return _minus(f"{round(value, 3) + 0.0:.3f}")
 
 
-def power(log2_value: float) -> str:
-    """Write a power of two with its exponent raised; fractions keep the caret.
+def format_exponent(value: float) -> str:
+    """Format a measured exponent of width with its sign, to the second decimal.
 
     Example:
-        >>> power(-5.0), power(10), power(-5.25)
+        >>> format_exponent(0.9444), format_exponent(-0.5), format_exponent(-0.001)
+        ('+0.94', '−0.50', '0.00')
+    """
+    rounded = round(value, 2) + 0.0
+    return _minus(f"{rounded:+.2f}") if rounded else "0.00"
+
+
+def format_expected(value: float) -> str:
+    """Format an expected exponent of width.
+
+    Example:
+        >>> format_expected(-0.5), format_expected(0.0)
+        ('−0.5', '0')
+    """
+    return _minus(f"{value + 0.0:g}")
+
+
+def format_power(log2_value: float) -> str:
+    """Format a power of two with a raised exponent; fractions keep the caret.
+
+    Example:
+        >>> format_power(-5.0), format_power(10), format_power(-5.25)
         ('2⁻⁵', '2¹⁰', '2^−5.25')
     """
     rounded = round(log2_value, 2)
     if rounded != int(rounded):
-        return f"2^{minus(f'{rounded:g}')}"
-    return "2" + raised(int(rounded))
+        return f"2^{_minus(f'{rounded:g}')}"
+    return "2" + superscript(int(rounded))
 
 
-def raised(exponent: int) -> str:
-    """Write an exponent in raised digits.
+def format_rate(log2_value: float) -> str:
+    """Format a rate as a power of two, and as a decimal.
 
     Example:
-        >>> raised(-12)
+        >>> format_rate(-5.0), format_rate(-6.5), format_rate(-20.0)
+        ('2⁻⁵ (0.03125)', '2^−6.5 (0.01105)', '2⁻²⁰ (9.5·10⁻⁷)')
+    """
+    decimal = 2.0 ** min(log2_value, 1023.0)  # of a hostile file: 2^1024 would overflow
+    return f"{format_power(log2_value)} ({format_number(decimal, 4)})"
+
+
+def superscript(exponent: int) -> str:
+    """Format an integer in raised digits.
+
+    Example:
+        >>> superscript(-12)
         '⁻¹²'
     """
     digits = "".join(SUPERSCRIPT[int(digit)] for digit in str(abs(exponent)))
     return ("⁻" if exponent < 0 else "") + digits
 
 
-def width_text(width: float) -> str:
-    """Write a value of the scale; 64.0 is 64.
+def format_width(width: float) -> str:
+    """Format a value of the scale; 64.0 is 64.
 
     Example:
-        >>> width_text(64.0), width_text(1.5), width_text(1048576.0)
+        >>> format_width(64.0), format_width(1.5), format_width(1048576.0)
         ('64', '1.5', '1048576')
     """
     return str(int(width)) if float(width).is_integer() and abs(width) < 1e15 else f"{width:g}"
 
 
-def group_title(report: Report, name: str) -> str:
-    """Give a parametrization's usual symbol; any other group is called what it is called."""
-    if is_whole(report):
+def format_interval(estimate: Estimate, formatter: Formatter = format_number) -> str:
+    """Format an interval in brackets; empty where there is none.
+
+    Example:
+        >>> from mutransfer.analysis import Estimate
+        >>> format_interval(Estimate(0.5, 0.41, 0.62)), format_interval(Estimate(0.5))
+        ('[0.41, 0.62]', '')
+    """
+    if estimate.low is None and estimate.high is None:
+        return ""
+    low = "−∞" if estimate.low is None else formatter(estimate.low)
+    high = "∞" if estimate.high is None else formatter(estimate.high)
+    return f"[{low}, {high}]"
+
+
+def format_group(report: Report, name: str) -> str:
+    """Return the usual symbol of a parametrization, and the name of any other group."""
+    if is_ungrouped(report):
         return "all trials"
     return SYMBOLS.get(name, name) if report.group_by == ("parametrization",) else name
 
 
-def is_whole(report: Report) -> bool:
-    """Say whether nothing was grouped, so that the one group has no name of its own."""
+def is_ungrouped(report: Report) -> bool:
+    """Return whether all trials form one group, which has no name of its own."""
     return not report.group_by and list(report) == ["all"]
 
 
-def shortened(text: str, limit: int = 40) -> str:
+def hyperparameter_title(report: Report) -> str:
+    """Return the name of the tuned hyperparameter, as a sentence needs it."""
+    return "learning rate" if report.hyperparameter == "lr" else report.hyperparameter
+
+
+def shorten(text: str, limit: int = 40) -> str:
     """Cut a name that is too long for a figure.
 
     Example:
-        >>> shortened("abcdefgh", limit=5)
+        >>> shorten("abcdefgh", limit=5)
         'abcd…'
     """
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def sentence(text: str) -> str:
-    """Begin with a capital and end with a full stop.
+def as_sentence(text: str) -> str:
+    """Begin with a capital letter and end with a full stop.
 
     Example:
-        >>> sentence("one seed: add seeds")
+        >>> as_sentence("one seed: add seeds")
         'One seed: add seeds.'
     """
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
-
-
-def tuned_title(report: Report) -> str:
-    """Name what is tuned, in a sentence."""
-    return "learning rate" if report.hyperparameter == "lr" else report.hyperparameter
-
-
-def rate_text(log2_value: float) -> str:
-    """Write log2 of a rate to the second decimal.
-
-    Example:
-        >>> rate_text(-4.2)
-        '−4.20'
-    """
-    return minus(f"{log2_value:.2f}")
-
-
-def interval_text(estimate: Estimate, write: Callable[[float], str] = number) -> str:
-    """Write an interval in brackets, or nothing where there is none.
-
-    Example:
-        >>> from mutransfer.analysis import Estimate
-        >>> interval_text(Estimate(0.5, 0.41, 0.62)), interval_text(Estimate(0.5))
-        ('[0.41, 0.62]', '')
-    """
-    if estimate.low is None and estimate.high is None:
-        return ""
-    low = "−∞" if estimate.low is None else write(estimate.low)
-    high = "∞" if estimate.high is None else write(estimate.high)
-    return f"[{low}, {high}]"

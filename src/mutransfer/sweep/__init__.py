@@ -1,12 +1,18 @@
-"""Sweep: from a study file to finished trials, anywhere, losing nothing."""
+"""Sweeps: a study file becomes trials, and a driver runs those that have no result yet.
+
+`driver` hands trials to an executor (where trials run). A worker claims a trial (`store.claims`),
+calls a runner (what trains), and publishes the result (`trial_run`) in the store.
+"""
 
 from mutransfer.sweep.driver import Executor, SweepSummary, run_sweep
 from mutransfer.sweep.executors.local import LocalExecutor
+from mutransfer.sweep.lab_trials import check_lab_trials, lab_runner
 from mutransfer.sweep.runners.command import CommandRun
 from mutransfer.sweep.runners.fingerprint import check_function
 from mutransfer.sweep.runners.function import FunctionRun
-from mutransfer.sweep.search.grid import check_lab_trials, expand, lab_runner, read_study, selected
+from mutransfer.sweep.search.grid import grid_trials, select_trials
 from mutransfer.sweep.store.store import TrialStore
+from mutransfer.sweep.study_file import read_study
 from mutransfer.sweep.trial_run import Outcome, Runner
 
 __all__ = [
@@ -20,9 +26,9 @@ __all__ = [
     "TrialStore",
     "check_function",
     "check_lab_trials",
-    "expand",
+    "grid_trials",
     "lab_runner",
     "read_study",
     "run_sweep",
-    "selected",
+    "select_trials",
 ]

@@ -1,4 +1,4 @@
-"""This file is the driver: run what is not done, share what is the same, count what failed."""
+"""Driver of a sweep: runs trials without a result, shares equal ones, and counts failures."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from typing import Protocol
 
 from mutransfer.errors import StoreError
 from mutransfer.records import AxisValue, TrialResult, TrialSpec
-from mutransfer.sweep.store.claims import STALE_SECONDS, Mark
-from mutransfer.sweep.store.store import TrialStore, csv_row, told
-from mutransfer.sweep.trial_run import Do, Outcome, Runner, Work
+from mutransfer.sweep.store.claims import STALE_SECONDS, ClaimState
+from mutransfer.sweep.store.store import TrialStore, csv_row, error_summary
+from mutransfer.sweep.trial_run import Outcome, Runner, TrialRun, Work
 
-RUNS = 2  # a trial that failed in one run is tried again in the next, and then given up
-LOOK_SECONDS = 1.0
+MAX_RUNS = 2  # a trial that failed in one run is tried again in the next, and then given up
+POLL_SECONDS = 1.0
 
 
 class Executor(Protocol):
-    """Where trials run.
+    """Place where trials run.
 
-    The contract: every trial yields one last outcome, in any order, and may yield 'running' when
-    it starts. Once `stop` is set no trial is started, and those that run are waited for. The
-    generator is closed when its reader has had enough: whatever runs then is ended.
+    The contract: every trial yields one final outcome, in any order, and may yield 'running' when
+    it starts. Once `stop` is set no trial is started, and running ones are waited for. When the
+    generator is closed early, it terminates the trials that run.
     """
 
     def run(
-        self, trials: Sequence[TrialSpec], work: Do, stop: threading.Event
+        self, trials: Sequence[TrialSpec], work: Work, stop: threading.Event
     ) -> Generator[Outcome, None, None]:
-        """Do `work` on every trial and yield outcomes as they come."""
+        """Call `work` on every trial and yield outcomes as they arrive."""
         ...
 
 
 @dataclass(slots=True)
 class SweepSummary:
-    """What became of a study's trials.
+    """Counts of a study's trials after a run. The fields are keys of `sweep --json`.
 
     Args:
         total: Trials of the study.
-        done: Trials with a result now.
+        done: Trials with a result.
         ran: Trials that this run computed.
-        shared: Trials that this run took from an identical one.
+        shared: Trials whose results this run copied from identical ones.
         diverged: Trials with a result that diverged.
-        taken: Trials that another driver works on.
-        given_up: Failed trials that were not tried, having failed in two runs before.
+        taken: Trials that another driver has claimed.
+        given_up: Failed trials that were not retried, having failed in two earlier runs.
         stopped: Whether the run was stopped before its end.
-        aside: Folders of other trials in the store: of another command, or of former axes.
+        aside: Trials in the store that belong to another command or to former axes.
         failed: Errors of trials without a result, by trial id.
-        points: The axes of failed trials, by trial id.
+        points: Axes of failed trials, by trial id.
     """
 
     total: int
@@ -79,96 +79,101 @@ def run_sweep(
     stop: threading.Event | None = None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> SweepSummary:
-    """Run every trial that has no result yet; run it again and it resumes.
+    """Run every trial that has no result yet; a second call resumes.
 
     Args:
-        trials: The study's trials.
-        store: Where results go.
-        runner: What trains.
-        executor: Where it trains.
-        check: Called with the first trial that is to run; raises what would fail them all.
+        trials: Trials of the study.
+        store: Store of the results.
+        runner: Callable that trains one trial.
+        executor: Place where trials run.
+        check: Called with the first trial to run; raises an error that would fail all trials.
         same: Trials with equal keys are the same training run, which is done once.
-        cost: Costly trials start first, so that workers end together.
-        retries: Times a failed trial is tried again in this run.
-        retry_failed: Try failed trials however often they failed in former runs.
-        stop: Once it is set no trial is started; those that run are waited for.
-        on_outcome: Called with every outcome, and first with those that stood in the store.
+        cost: Expensive trials start first, so that all workers end at about the same time.
+        retries: Number of times a failed trial is retried within this run.
+        retry_failed: Retry failed trials, however often they failed in earlier runs.
+        stop: Once it is set no trial is started, and running ones are waited for.
+        on_outcome: Called with every outcome, those of results already in the store first.
 
     Raises:
         StoreError: The store cannot be read or written.
     """
-    sweep = _Sweep(store, same, on_outcome, SweepSummary(len(trials)))
     stop = stop or threading.Event()
-    left = sweep.tries(sweep.look_up(trials), retries, retry_failed)
-    pending = sorted((spec for spec in trials if spec.id in left), key=cost, reverse=True)
+    sweep = _Sweep(store, same, on_outcome, stop, SweepSummary(len(trials)))
+    sweep.allow_tries(sweep.count_existing(trials), retries, retry_failed)
+    pending = [spec for spec in trials if spec.id in sweep.tries_left]
+    pending.sort(key=cost, reverse=True)
     if pending:
         check(pending[0])
-    dead: dict[str, Mark] = {}
+    stale_claims: dict[str, ClaimState] = {}
     while pending:
-        again, taken = [], []
-        work = Work(store.path, runner, dead)
+        work = TrialRun(store.path, runner, stale_claims)
         with closing(executor.run(pending, work, stop)) as outcomes:
-            for outcome in outcomes:
-                if outcome.status == "taken":
-                    taken.append(outcome.spec)
-                elif outcome.status == "failed":
-                    sweep.keep_failure(outcome)
-                    left[outcome.spec.id] -= 1
-                    retried = left[outcome.spec.id] > 0 and not stop.is_set()
-                    again.append(outcome.spec) if retried else sweep.count(outcome)
-                elif outcome.status == "interrupted" and not stop.is_set():
-                    error = "ended by SIGTERM, which did not reach this sweep"
-                    sweep.count(replace(outcome, status="failed", error=error))
-                else:
-                    sweep.count(outcome)
-        free, dead = sweep.watch(taken, stop)
-        pending = [] if stop.is_set() else [*again, *free]
-    sweep.write_csv(trials)
-    ended = sweep.summary.done + sweep.summary.taken + len(sweep.summary.failed)
-    sweep.summary.stopped = ended < len(trials)
-    return sweep.summary
+            retried, claimed_elsewhere = sweep.collect(outcomes)
+        free, stale_claims = sweep.watch_claims(claimed_elsewhere)
+        pending = [] if stop.is_set() else [*retried, *free]
+    store.write_csv([sweep.rows[spec.id] for spec in trials if spec.id in sweep.rows])
+    summary = sweep.summary
+    summary.stopped = summary.done + summary.taken + len(summary.failed) < len(trials)
+    return summary
 
 
 @dataclass(slots=True)
 class _Sweep:
-    """A run of a study: what it has found out so far."""
+    """State of a run: counts, and results by group of identical trials."""
 
     store: TrialStore
     same: Callable[[TrialSpec], str]
     on_outcome: Callable[[Outcome], None]
+    stop: threading.Event
     summary: SweepSummary
-    rows: dict[str, dict[str, object]] = field(default_factory=dict)
+    tries_left: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, dict[str, object]] = field(default_factory=dict)  # of results.csv
     groups: dict[str, list[TrialSpec]] = field(default_factory=dict)
 
-    def look_up(self, trials: Iterable[TrialSpec]) -> list[TrialSpec]:
-        """Count what is done, share it, and give one trial of each group that is not."""
-        found: dict[str, list[TrialResult]] = {}
-        for spec, result in self.store.known(trials):
+    def count_existing(self, trials: Iterable[TrialSpec]) -> list[TrialSpec]:
+        """Count and share existing results; return one trial of each group without a result."""
+        results: dict[str, TrialResult] = {}
+        for spec, result in self.store.lookup(trials):
             key = self.same(spec)
             self.groups.setdefault(key, []).append(spec)
             if result is not None:
-                found.setdefault(key, [])[:] = [result]
+                results[key] = result
                 self._count_done(Outcome(spec, "done", result, before=True))
-        for key, (result,) in found.items():
+        for key, result in results.items():
             self._share(result, self.groups[key])
-        return [group[0] for key, group in self.groups.items() if key not in found]
+        return [group[0] for key, group in self.groups.items() if key not in results]
 
-    def tries(
-        self, pending: Sequence[TrialSpec], retries: int, retry_failed: bool
-    ) -> dict[str, int]:
-        """Tell how often each trial may be tried in this run; count those that are given up."""
-        left = {}
+    def allow_tries(self, pending: Sequence[TrialSpec], retries: int, retry_failed: bool) -> None:
+        """Set how often each trial may be tried in this run; count those that are given up."""
         for spec in pending:
             errors = [] if retry_failed else self.store.failures(spec.id)
-            if len(errors) < RUNS * (1 + retries):
-                left[spec.id] = min(1 + retries, RUNS * (1 + retries) - len(errors))
+            left = MAX_RUNS * (1 + retries) - len(errors)
+            if left > 0:
+                self.tries_left[spec.id] = min(1 + retries, left)
             else:
                 self.summary.given_up += 1
-                self.count(Outcome(spec, "failed", error=told(errors[-1])))
-        return left
+                self.count(Outcome(spec, "failed", error=error_summary(errors[-1])))
+
+    def collect(self, outcomes: Iterable[Outcome]) -> tuple[list[TrialSpec], list[TrialSpec]]:
+        """Count outcomes; return the trials to retry, and those that others have claimed."""
+        retried, claimed_elsewhere = [], []
+        for outcome in outcomes:
+            if outcome.status == "taken":
+                claimed_elsewhere.append(outcome.spec)
+            elif outcome.status == "failed":
+                self.record_failure(outcome)
+                self.tries_left[outcome.spec.id] -= 1
+                is_retried = self.tries_left[outcome.spec.id] > 0 and not self.stop.is_set()
+                retried.append(outcome.spec) if is_retried else self.count(outcome)
+            elif outcome.status == "interrupted" and not self.stop.is_set():
+                error = "ended by SIGTERM, which did not reach this sweep"
+                self.count(replace(outcome, status="failed", error=error))
+            else:
+                self.count(outcome)
+        return retried, claimed_elsewhere
 
     def count(self, outcome: Outcome) -> None:
-        """Add an outcome to the totals, pass it on, and share its result."""
+        """Count an outcome, report it, and share its result."""
         if outcome.status == "done":
             assert outcome.result is not None
             self.summary.ran += outcome.attempt is not None
@@ -180,54 +185,53 @@ class _Sweep:
             self.summary.points[outcome.spec.id] = dict(outcome.spec.axes)
         self.on_outcome(outcome)
 
-    def keep_failure(self, outcome: Outcome) -> None:
-        """Write down what a worker that died could not; on a full disk the summary says it."""
+    def record_failure(self, outcome: Outcome) -> None:
+        """Write the error of a worker that died before it could write it itself."""
         if outcome.attempt is not None and not (outcome.attempt / "error.txt").exists():
-            with suppress(StoreError):
-                self.store.fail(outcome.attempt, outcome.error)
+            with suppress(StoreError):  # on a full disk, only the summary has the error
+                self.store.record_failure(outcome.attempt, outcome.error)
 
-    def watch(
-        self, taken: Sequence[TrialSpec], stop: threading.Event
-    ) -> tuple[list[TrialSpec], dict[str, Mark]]:
-        """Tell others' trials: done by now, under way, or left by a driver that is gone.
+    def watch_claims(
+        self, trials: Sequence[TrialSpec]
+    ) -> tuple[list[TrialSpec], dict[str, ClaimState]]:
+        """Watch trials that others have claimed until each is done, alive, or stale.
+
+        A claim of another host is stale if its heartbeat does not change for `STALE_SECONDS` of
+        our own monotonic clock: its age would have to compare the clocks of two hosts.
 
         Returns:
-            The trials that are free, and the claims on them that were watched in vain. The
-            others are counted.
+            The trials that are free, and the stale claims among theirs. The others are counted.
         """
-        free, dead = [], {}
-        seen = {spec.id: self.store.owner(spec.id) for spec in taken}
+        free, stale_claims = [], {}
+        initial = {spec.id: self.store.current_claim(spec.id) for spec in trials}
         deadline = time.monotonic() + STALE_SECONDS
-        unsure, waiting = list(taken), False
-        while unsure:
-            for spec in list(unsure):
-                before, now = seen[spec.id], self.store.owner(spec.id)
-                silent = now is not None and now == before and time.monotonic() > deadline
+        undecided, is_reported = list(trials), False
+        while undecided:
+            for spec in list(undecided):
+                before, now = initial[spec.id], self.store.current_claim(spec.id)
+                is_stale = now is not None and now == before and time.monotonic() > deadline
                 if self.store.is_done(spec.id):
                     self.count(Outcome(spec, "done", self.store.result(spec.id)))
-                elif not stop.is_set() and (now is None or silent or now.alive is False):
+                elif not self.stop.is_set() and (now is None or is_stale or now.is_alive is False):
                     free.append(spec)
                     if now is not None:
-                        dead[spec.id] = now
-                elif stop.is_set() or now is None or now.alive or now != before:
+                        stale_claims[spec.id] = now
+                elif self.stop.is_set() or now is None or now.is_alive or now != before:
                     self.summary.taken += 1
                     self.on_outcome(Outcome(spec, "taken"))
                 else:
-                    if not waiting:
+                    if not is_reported:
                         self.on_outcome(Outcome(spec, "waiting", error=now.owner))
                     continue
-                unsure.remove(spec)
-            waiting = True
-            if unsure:
-                time.sleep(LOOK_SECONDS)  # in stop.wait, a signal whose handler sets it may hang
-        return free, dead
-
-    def write_csv(self, trials: Iterable[TrialSpec]) -> None:
-        """Write the view for spreadsheets, in the order of the study."""
-        self.store.write_csv([self.rows[spec.id] for spec in trials if spec.id in self.rows])
+                undecided.remove(spec)
+            is_reported = True
+            if undecided:
+                # Not stop.wait(), which hangs if a signal handler sets the event meanwhile.
+                time.sleep(POLL_SECONDS)
+        return free, stale_claims
 
     def _count_done(self, outcome: Outcome) -> None:
-        """Add a result to the totals and pass it on."""
+        """Count and report a result."""
         assert outcome.result is not None
         self.summary.done += 1
         self.summary.diverged += outcome.result.diverged_at is not None
@@ -235,7 +239,7 @@ class _Sweep:
         self.on_outcome(outcome)
 
     def _share(self, result: TrialResult, group: Sequence[TrialSpec]) -> None:
-        """Give a result to the other trials that are the same training run."""
+        """Publish a result for the other trials that are the same training run."""
         for spec in group:
             if spec.id not in self.rows:
                 if not self.store.is_done(spec.id):

@@ -1,4 +1,4 @@
-"""This file is a store's files: never through a link, never a pipe that waits, whole or not."""
+"""Files of a trial store: read without following links, and written atomically."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from mutransfer.errors import StoreError
 
 
-def read_inside(path: str | Path) -> bytes:
-    """Read a file of a store; an OSError if it is a link."""
-    with opened_inside(path) as file:
+def read_no_follow(path: str | Path) -> bytes:
+    """Read a file; an OSError if it is a link."""
+    with open_no_follow(path) as file:
         return file.read()
 
 
-def opened_inside(path: str | Path) -> io.FileIO:
-    """Open a file of a store; an OSError if it is a link."""
+def open_no_follow(path: str | Path) -> io.FileIO:
+    """Open a file; an OSError if it is a link. A named pipe does not block."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         return io.FileIO(handle)
@@ -29,19 +29,19 @@ def opened_inside(path: str | Path) -> io.FileIO:
         raise
 
 
-def unlinked(path: Path) -> Path:
-    """Give a path of a store back.
+def reject_link(path: Path) -> Path:
+    """Return a path of a store.
 
     Raises:
-        StoreError: It is a symbolic link, which may lead out of the store.
+        StoreError: The path is a symbolic link, which may lead out of the store.
     """
     if path.is_symlink():
-        raise linked(path)
+        raise link_error(path)
     return path
 
 
-def linked(path: Path) -> StoreError:
-    """Say that a link stands in a store."""
+def link_error(path: Path) -> StoreError:
+    """Return the error for a symbolic link in a store."""
     return StoreError(
         f"{path} is a symbolic link",
         why="a link may lead out of the store",
@@ -50,20 +50,20 @@ def linked(path: Path) -> StoreError:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the file system's refusals into our three lines."""
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a StoreError that names the path."""
     try:
         yield
-    except OSError as problem:
+    except OSError as error:
         raise StoreError(
-            f"cannot write {path}: {problem.strerror or problem}",
-            why="a result that is not on disk would be lost; what is published stays",
-            fix="make room or set the permissions, then run the same command again",
+            f"cannot write {path}: {error.strerror or error}",
+            why="a result that is not on disk would be lost; published results are kept",
+            fix="free some space or set the permissions, then run the same command again",
         ) from None
 
 
-def write_whole(path: Path, text: str, *, durably: bool = True) -> None:
-    """Write a file so that it is whole, or absent, whatever happens to this process."""
+def write_atomically(path: Path, text: str, *, durably: bool = True) -> None:
+    """Write a file so that other processes, and a later one after a crash, see all or nothing."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("w") as file:

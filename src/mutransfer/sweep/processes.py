@@ -1,4 +1,4 @@
-"""This file is processes: who is alive where, and programs in groups that can be ended whole."""
+"""Processes: who is alive where, and programs in process groups that can be terminated whole."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from mutransfer.sweep.files import read_inside
+from mutransfer.sweep.files import read_no_follow
 
-END_SECONDS = 3.0  # between asking a group to end and killing it
-NOTE = "process.json"
-_closing, _terminated = threading.Event(), threading.Event()
+KILL_SECONDS = 3.0  # between SIGTERM and SIGKILL
+PROCESS_FILE = "process.json"
+_is_closing, _got_sigterm = threading.Event(), threading.Event()
 
 
-class Interrupted(Exception):  # noqa: N818 - like KeyboardInterrupt, it is no error
-    """A trial was ended from outside: it has not failed, and is still to be done."""
+class Interrupted(Exception):  # noqa: N818 - like KeyboardInterrupt, it is not an error
+    """A trial was ended from outside. It has not failed, and remains to be done."""
 
 
 @cache
-def place() -> str:
-    """Name where process numbers mean the same: host, boot, and namespace of a container."""
+def pid_scope() -> str:
+    """Return where a process number is unique: host, boot, and PID namespace of a container.
+
+    Two containers may have the same host name and different processes under one number.
+    """
     parts = [socket.gethostname()]
     with suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -39,20 +42,22 @@ def place() -> str:
     return " ".join(parts)
 
 
-def started(pid: int) -> str | None:
-    """Give a process's start time, since a pid is used again; None if there is no such process."""
+def start_time(pid: int) -> str | None:
+    """Return when a process started, which tells it from a later one with the same number.
+
+    Returns None if there is no such process. A zombie has finished, even if it is not yet reaped.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         if os.path.isdir("/proc/self"):
             return None
-        return "running" if _signalled(os.kill, pid, 0) else None
+        return "running" if _send(os.kill, pid, 0) else None
     fields = stat.rpartition(")")[2].split()
-    # A zombie has finished, whoever has not yet collected it.
     return None if fields[0] == "Z" else fields[19]
 
 
-def start(
+def start_program(
     arguments: Sequence[str],
     *,
     cwd: Path,
@@ -61,9 +66,9 @@ def start(
     err: IO[bytes],
     attempt: Path,
 ) -> subprocess.Popen[bytes]:
-    """Start a program as the leader of a new group, noted in its attempt's folder.
+    """Start a program as the leader of a new process group, recorded in its attempt's folder.
 
-    If this process is killed, the leader is too; whoever finds the note can end the others.
+    If this process is killed, so is the leader; whoever finds the record can kill the others.
     """
     process = subprocess.Popen(
         arguments,
@@ -73,94 +78,94 @@ def start(
         stdout=out,
         stderr=err,
         start_new_session=True,
-        preexec_fn=_ending_with(os.getpid()),
+        preexec_fn=_die_with_parent(os.getpid()),
     )
-    note = {"place": place(), "pid": process.pid, "started": started(process.pid)}
+    record = {"place": pid_scope(), "pid": process.pid, "started": start_time(process.pid)}
     try:
-        (attempt / NOTE).write_text(json.dumps(note))
+        (attempt / PROCESS_FILE).write_text(json.dumps(record))
     except OSError:
-        process.kill()  # what cannot be noted could not be ended by others
+        process.kill()  # without its record, nobody else could terminate it
         process.wait()
         raise
     return process
 
 
-def _ending_with(parent: int) -> Callable[[], None] | None:
-    """Give what a new process does first, so that the system kills it when its parent dies."""
+def _die_with_parent(parent: int) -> Callable[[], None] | None:
+    """Return a function that makes the kernel kill a new process when its parent dies."""
     if sys.platform != "linux":
         return None
     prctl, parent_death_signal = ctypes.CDLL(None).prctl, 1
 
     def before_program() -> None:
         prctl(parent_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(1)
 
     return before_program
 
 
-def end_group(attempt: Path, patience: float = END_SECONDS) -> None:
-    """End what an attempt started and left running here: first asked, then killed.
+def terminate_group(attempt: Path, patience: float = KILL_SECONDS) -> None:
+    """Terminate what an attempt left running on this machine: SIGTERM first, then SIGKILL.
 
-    A note from another place, or of a number that another process has by now, is left alone.
+    Nothing happens if the record is of another place, or its number now belongs to another process.
     """
     try:
-        note = json.loads(read_inside(attempt / NOTE))
-        group, since = int(note["pid"]), note["started"]
-        elsewhere = note["place"] != place()
+        record = json.loads(read_no_follow(attempt / PROCESS_FILE))
+        group, started = int(record["pid"]), record["started"]
+        is_elsewhere = record["place"] != pid_scope()
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return
-    if elsewhere or not 1 < group < 2**31 or started(group) not in (since, None):
+    if is_elsewhere or not 1 < group < 2**31 or start_time(group) not in (started, None):
         return
-    if not _signalled(os.killpg, group, signal.SIGTERM):
+    if not _send(os.killpg, group, signal.SIGTERM):
         return
     deadline = time.monotonic() + patience
-    while _anyone(group) and time.monotonic() < deadline:
+    while _is_running(group) and time.monotonic() < deadline:
         time.sleep(0.05)
-    _signalled(os.killpg, group, signal.SIGKILL)
+    _send(os.killpg, group, signal.SIGKILL)
 
 
 def close(attempt: Path | None) -> None:
-    """End what an attempt started because this process ends too, in another thread than its own."""
-    _closing.set()
+    """Terminate what an attempt started, because this process ends; called from another thread."""
+    _is_closing.set()
     if attempt is not None:
-        end_group(attempt)
+        terminate_group(attempt)
 
 
-def terminated(number: int, frame: FrameType | None) -> None:
-    """Note that everything here was sent SIGTERM, as clusters do when they want a machine back."""
-    _terminated.set()
+def on_sigterm(number: int, frame: FrameType | None) -> None:
+    """Remember that this process got SIGTERM, as clusters send it to reclaim a machine."""
+    _got_sigterm.set()
 
 
-def was_ended(status: int) -> bool:
-    """Tell whether a program's end was ours, or the cluster's: no result then, and no failure."""
-    by_term = status in (-signal.SIGTERM, 128 + signal.SIGTERM)
-    # The program may have had its signal a moment before this process.
-    return _closing.is_set() or (by_term and _terminated.wait(0.2))
+def was_interrupted(status: int) -> bool:
+    """Return whether we or the cluster ended a program: then it has no result and no failure."""
+    is_sigterm = status in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    # The program may get its signal a moment before this process does.
+    return _is_closing.is_set() or (is_sigterm and _got_sigterm.wait(0.2))
 
 
-def _anyone(group: int) -> bool:
-    """Tell whether a group has a process that has not finished."""
+def _is_running(group: int) -> bool:
+    """Return whether a process of a group has not finished."""
     if not os.path.isdir("/proc/self"):
-        return _signalled(os.killpg, group, 0)
+        return _send(os.killpg, group, 0)
     for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
                 stat = Path("/proc", name, "stat").read_text()
             except OSError:
                 continue
-            state, _, in_group = stat.rpartition(")")[2].split()[:3]
-            if int(in_group) == group and state != "Z":
+            state, _, process_group = stat.rpartition(")")[2].split()[:3]
+            if int(process_group) == group and state != "Z":
                 return True
     return False
 
 
-def _signalled(send: Callable[[int, int], None], number: int, what: int) -> bool:
-    """Send a signal; False if nobody is there."""
+def _send(send: Callable[[int, int], None], number: int, signal_number: int) -> bool:
+    """Send a signal; False if no such process exists."""
     try:
-        send(number, what)
+        send(number, signal_number)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass  # the process exists
     return True

@@ -1,4 +1,4 @@
-"""This file is what a store holds at a moment, while others write to it."""
+"""Status of a store: counts of its trials, taken while workers may be writing to it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 from mutransfer.errors import StoreError
 from mutransfer.records import TrialSpec
-from mutransfer.sweep.files import read_inside
+from mutransfer.sweep.files import read_no_follow
 from mutransfer.sweep.store.claims import STALE_SECONDS
-from mutransfer.sweep.store.store import TrialStore, csv_row, told
+from mutransfer.sweep.store.store import TrialStore, csv_row, error_summary
 
 
 @dataclass(slots=True)
 class StoreStatus:
-    """The trials of the study last run in a store.
+    """Trials of the study last run in a store. The fields are keys of `sweep --status --json`.
 
     Args:
-        store: Its directory.
-        total: Trials of the study.
-        done: Those with a result.
-        diverged: Those of them that diverged.
-        running: Who works on a trial, and for a claim of another place, how long it is silent.
-        failed: What was last said by trials that failed, by trial id.
-        points: The axes of running and failed trials, by trial id.
-        best: The lowest loss per value of the scale, and the point that reached it.
+        store: Directory of the store.
+        total: Number of trials.
+        done: Number of trials with a result.
+        diverged: Number of trials that diverged.
+        running: Owner of each running trial, and the time since the last heartbeat if it is long.
+        failed: Last error of each failed trial, by trial id.
+        points: Axes of running and failed trials, by trial id.
+        best: Lowest loss at each value of the scale, and its point.
     """
 
     store: Path
@@ -40,37 +40,37 @@ class StoreStatus:
 
     @property
     def unstarted(self) -> int:
-        """Trials that nobody has tried, or whose attempt was cut off."""
+        """Number of trials that have not started, or whose attempt was interrupted."""
         return self.total - self.done - len(self.running) - len(self.failed)
 
 
 def store_status(path: str | Path) -> StoreStatus:
-    """Look at every trial of the study last run in a store.
+    """Count the trials of the study last run in a store.
 
     Raises:
-        StoreError: It is no store, no study was run in it, or a result is damaged.
+        StoreError: The folder is not a store, no study was run in it, or a result is damaged.
     """
     store = TrialStore(path)
-    named = store.study_trials()
-    status, scale = StoreStatus(store.path, len(named)), store.study_scale()
+    trial_ids = store.study_trials()
+    status, scale = StoreStatus(store.path, len(trial_ids)), store.study_scale()
     present = set(store.ids())
-    for trial_id in named:
+    for trial_id in trial_ids:
         if trial_id not in present:
             continue
         if store.is_done(trial_id):
             _count_result(status, store, trial_id, scale)
             continue
-        mark = store.owner(trial_id)
-        if mark is not None and mark.alive is not False:
-            status.running[trial_id] = mark.owner
-            silent = time.time() - mark.beat / 1e9
-            if mark.alive is None and silent > STALE_SECONDS:
-                status.running[trial_id] += f", silent for {silent / 60:.0f} minutes"
+        claim = store.current_claim(trial_id)
+        if claim is not None and claim.is_alive is not False:
+            status.running[trial_id] = claim.owner
+            silence = time.time() - claim.heartbeat / 1e9
+            if claim.is_alive is None and silence > STALE_SECONDS:
+                status.running[trial_id] += f", silent for {silence / 60:.0f} minutes"
         elif errors := store.failures(trial_id):
-            status.failed[trial_id] = told(errors[-1])
+            status.failed[trial_id] = error_summary(errors[-1])
         else:
             continue
-        status.points[trial_id] = _point(store.folder(trial_id) / "spec.json")
+        status.points[trial_id] = _axes(store.folder(trial_id) / "spec.json")
     return status
 
 
@@ -81,14 +81,13 @@ def _count_result(status: StoreStatus, store: TrialStore, trial_id: str, scale: 
     status.diverged += result.diverged_at is not None
     if result.loss is not None and result.diverged_at is None:
         size = str(csv_row(result).get(scale, "all"))
-        best = status.best.get(size)
-        if best is None or result.loss < best[0]:
+        if size not in status.best or result.loss < status.best[size][0]:
             status.best[size] = (result.loss, dict(result.spec.axes))
 
 
-def _point(path: Path) -> dict[str, Any]:
-    """Read a trial's axes."""
+def _axes(path: Path) -> dict[str, Any]:
+    """Read the axes of a trial from its `spec.json`."""
     try:
-        return dict(TrialSpec.read_json(read_inside(path), error=StoreError, where="").axes)
+        return dict(TrialSpec.read_json(read_no_follow(path), error=StoreError, where="").axes)
     except (OSError, StoreError):
-        return {}  # not yet written, or lost in a power cut; results have their own copy
+        return {}  # not written yet, or lost in a power cut; a result has its own copy

@@ -1,4 +1,4 @@
-"""This file is what happens to one trial in a worker: claim, attempt, publish."""
+"""One trial in a worker: claim it, run it in a new attempt, and publish its result."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Literal, Protocol
 from mutransfer.errors import MutransferError, StoreError
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.sweep.processes import Interrupted
-from mutransfer.sweep.store.claims import Claim, Mark
+from mutransfer.sweep.store.claims import Claim, ClaimState
 from mutransfer.sweep.store.store import TrialStore
 
 Status = Literal["waiting", "running", "done", "failed", "taken", "interrupted"]
 
 
 class Runner(Protocol):
-    """Whatever trains once. It is sent to workers, so it must be picklable."""
+    """Callable that trains one trial. Workers receive it pickled."""
 
     def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
-        """Train, and say what came out; raise if nothing did."""
+        """Train and return the result; raise if there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a trial.
+    """Event in the life of a trial.
 
     Args:
         spec: The trial.
-        status: 'running' when it starts, 'waiting' while its owner on another host is watched;
-            at last 'done', 'failed', 'taken' by another driver, or 'interrupted' from outside.
-        result: Its result, if it is done.
-        error: What was said, if it failed; who owns it, while that is watched.
-        before: Whether it was done before this run.
-        attempt: The folder in which it was tried, if it was.
+        status: 'running' when it starts; 'waiting' while the claim of another host is watched;
+            finally 'done', 'failed', 'taken' by another driver, or 'interrupted' from outside.
+        result: The result of a trial that is done.
+        error: The error of a failed trial, or the owner of a claim that is watched.
+        before: Whether the trial was done before this run.
+        attempt: Folder of the attempt, if there was one.
     """
 
     spec: TrialSpec
@@ -47,57 +47,59 @@ class Outcome:
     attempt: Path | None = None
 
 
-Started = Callable[[Claim, Path], None]
-Do = Callable[[TrialSpec, Started], Outcome]
+OnStart = Callable[[Claim, Path], None]
+Work = Callable[[TrialSpec, OnStart], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One trial's life, to be called in any process on any host that sees the store.
+class TrialRun:
+    """Callable that runs one trial, in any process on any host that sees the store.
 
     Args:
-        store: The store's directory.
-        runner: What trains.
-        dead: Claims of others that were watched in vain, by trial id.
+        store: Directory of the store.
+        runner: The runner.
+        stale_claims: Claims whose owners are gone, by trial id.
     """
 
     store: Path
     runner: Runner
-    dead: Mapping[str, Mark] = field(default_factory=dict)
+    stale_claims: Mapping[str, ClaimState] = field(default_factory=dict)
 
-    def __call__(self, spec: TrialSpec, started: Started = lambda claim, attempt: None) -> Outcome:
-        """Run a trial unless it is done or taken; a failure is recorded, not raised.
+    def __call__(self, spec: TrialSpec, on_start: OnStart = lambda claim, attempt: None) -> Outcome:
+        """Run a trial unless it is done or claimed; a failure is recorded, not raised.
 
         Args:
             spec: The trial.
-            started: Called before training, with what must be cleared up if this process dies.
+            on_start: Called before training with the claim and the attempt, which must be cleaned
+                up if this process dies.
 
         Raises:
             StoreError: The store cannot be read or written.
         """
         store = TrialStore(self.store)
-        claim = store.claim(spec, self.dead.get(spec.id))
+        claim = store.claim(spec, self.stale_claims.get(spec.id))
         if claim is None:
-            done = store.is_done(spec.id)
-            return Outcome(spec, "done", store.result(spec.id)) if done else Outcome(spec, "taken")
+            if store.is_done(spec.id):
+                return Outcome(spec, "done", store.result(spec.id))
+            return Outcome(spec, "taken")
         with claim:
             attempt = store.new_attempt(spec.id)
-            started(claim, attempt)
+            on_start(claim, attempt)
             try:
                 result = self.runner(spec, attempt)
             except StoreError:
                 raise
             except Interrupted:
                 return Outcome(spec, "interrupted", attempt=attempt)
-            except (Exception, SystemExit) as problem:
-                told = isinstance(problem, MutransferError)
-                text = str(problem) if told else f"{type(problem).__name__}: {problem}"
-                store.fail(attempt, text if told else traceback.format_exc())
+            except (Exception, SystemExit) as error:
+                is_ours = isinstance(error, MutransferError)
+                text = str(error) if is_ours else f"{type(error).__name__}: {error}"
+                store.record_failure(attempt, text if is_ours else traceback.format_exc())
                 return Outcome(spec, "failed", error=text, attempt=attempt)
             try:
                 store.publish(result, attempt)
-            except StoreError as problem:
-                what = f"{problem.what}, where a trial that ended with loss {result.loss} belongs"
-                raise StoreError(what, why=problem.why, fix=problem.fix) from None
-            # Another driver may have been first: what is published counts.
+            except StoreError as error:
+                what = f"{error.what}; the result is that of a trial with loss {result.loss}"
+                raise StoreError(what, why=error.why, fix=error.fix) from None
+            # Another driver may have been first: the published result counts.
             return Outcome(spec, "done", store.result(spec.id), attempt=attempt)

@@ -1,1 +1,1 @@
-"""Loss curves over learning rates: grid, local fit, noise, skew."""
+"""Loss curves over learning rates: grids, local fits, noise, skew, interpolation."""

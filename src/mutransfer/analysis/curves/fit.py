@@ -1,4 +1,4 @@
-"""This file is the local quadratic: which rates it is fitted to, and its minimum."""
+"""Local quadratic fits of loss curves: the window of rates near the best one, and the optimum."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mutransfer.analysis.curves.grid import Cells
-from mutransfer.analysis.format import Words, rate
+from mutransfer.analysis.curves.grid import LossGrid
+from mutransfer.analysis.format import AxisNames, format_power, format_rate
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 
 # Shape legend: R rates, K rates in the window, D draws, 3 coefficients (1, z, z²).
 
-# Half-width of the window in ln(rate): three half-octaves and a bit. [DESIGN section 9]
+# Half-width of the window in ln(rate): three half-octaves and a bit. [derived: DESIGN section 9]
 WINDOW = 1.1
-POINTS = 3  # a quadratic needs three
+NUM_COEFFICIENTS = 3
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class LocalQuadratic:
     """A quadratic fitted to the rates near the best one.
 
     Args:
-        window: Indices of the rates it was fitted to.
-        center: ln(rate) that z is measured from.
+        window: Indices of the rates of the fit.
+        center: ln(rate) where z is zero.
         solve: The fixed linear map from mean losses to coefficients.
         coefficients: Those of the data.
         low: Lowest ln(rate) at which the minimum may lie: a rate that was tried.
-        high: Highest one.
-        note: What was done out of the ordinary to choose the window, or None.
+        high: Highest ln(rate) at which it may lie.
+        note: What was unusual about the choice of the window, or None.
     """
 
     window: NDArray[np.intp]
@@ -42,147 +42,176 @@ class Fit:
     high: float
     note: str | None
 
+    @property
+    def curvature(self) -> float:
+        """Second derivative of the data's loss in ln(rate)."""
+        return 2 * float(self.coefficients[2])
+
     def loss(self, coefficients_D3: Floats, x_D: Floats) -> Floats:
-        """Evaluate quadratics, one per draw, at one ln(rate) each."""
+        """Return the losses of quadratics, one per draw, at one ln(rate) each."""
         z_D = x_D - self.center
         a, b, c = coefficients_D3[..., 2], coefficients_D3[..., 1], coefficients_D3[..., 0]
         return c + b * z_D + a * z_D**2
 
     def vertex(self, coefficients_D3: Floats) -> Floats:
-        """Give each draw's minimum in ln(rate), clipped to the rates that were tried."""
-        b_D, a_D = coefficients_D3[..., 1], coefficients_D3[..., 2]
+        """Return each draw's minimum in ln(rate), clipped to the rates that were tried."""
         ends = np.array([self.low, self.high])
         # A quadratic without a minimum is lowest at one of the ends.
-        at_ends_D2 = self.loss(coefficients_D3[..., None, :], ends)
-        end_D = ends[np.argmin(at_ends_D2, axis=-1)]
-        inner_D = self.center - b_D / np.where(a_D > 0, 2 * a_D, 1.0)
-        return np.clip(np.where(a_D > 0, inner_D, end_D), self.low, self.high)
+        loss_D2 = self.loss(coefficients_D3[..., None, :], ends)
+        end_D = ends[np.argmin(loss_D2, axis=-1)]
+        inner_D, is_convex_D = self._stationary_point(coefficients_D3)
+        return np.clip(np.where(is_convex_D, inner_D, end_D), self.low, self.high)
 
-    def bad(self, coefficients_D3: Floats, x_R: Floats) -> Bools:
-        """Say of each draw whether it has no minimum, or one far outside the window."""
-        b_D, a_D = coefficients_D3[..., 1], coefficients_D3[..., 2]
+    def is_unstable(self, coefficients_D3: Floats, x_R: Floats) -> Bools:
+        """Whether each draw has no minimum, or one far outside the window."""
         first, last = x_R[self.window[0]], x_R[self.window[-1]]
         slack = 0.5 * (last - first)
-        inner_D = self.center - b_D / np.where(a_D > 0, 2 * a_D, 1.0)
-        outside_D = (inner_D < first - slack) | (inner_D > last + slack)
-        bad_D: Bools = (a_D <= 0) | outside_D
-        return bad_D
+        inner_D, is_convex_D = self._stationary_point(coefficients_D3)
+        unstable_D: Bools = ~is_convex_D | (inner_D < first - slack) | (inner_D > last + slack)
+        return unstable_D
+
+    def _stationary_point(self, coefficients_D3: Floats) -> tuple[Floats, Bools]:
+        """Return where each draw's slope is zero, and whether that is a minimum."""
+        b_D, a_D = coefficients_D3[..., 1], coefficients_D3[..., 2]
+        return self.center - b_D / np.where(a_D > 0, 2 * a_D, 1.0), a_D > 0
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    """The optimum of one width, or why there is none.
+class CurveFit:
+    """The fitted loss curve of one width, or the reason why there is no fit.
 
     Args:
-        cells: The width's losses.
+        grid: The width's losses.
         argmin: Index of the best rate of the grid, or None where all diverged.
         edge: Whether that is the lowest or highest rate tried.
-        fit: The quadratic, or None.
-        undetermined: Why there is none, and what to add.
+        quadratic: The quadratic, or None.
+        undetermined: Why there is no quadratic, and what to add.
     """
 
-    cells: Cells
+    grid: LossGrid
     argmin: int | None
     edge: Literal["low", "high"] | None
-    fit: Fit | None
+    quadratic: LocalQuadratic | None
     undetermined: str | None
 
     @property
     def x(self) -> float:
-        """The optimum in ln(rate); only with a fit."""
-        assert self.fit is not None
-        return float(self.fit.vertex(self.fit.coefficients))
+        """The optimum in ln(rate); only with a quadratic."""
+        assert self.quadratic is not None
+        return float(self.quadratic.vertex(self.quadratic.coefficients))
 
     @property
     def loss(self) -> float:
-        """The loss at the optimum; only with a fit."""
-        assert self.fit is not None
-        return float(self.fit.loss(self.fit.coefficients, np.array(self.x)))
+        """The loss at the optimum; only with a quadratic."""
+        assert self.quadratic is not None
+        return float(self.quadratic.loss(self.quadratic.coefficients, np.array(self.x)))
+
+    @property
+    def mean_in_window(self) -> Floats:
+        """The mean losses of the fit; only with a quadratic."""
+        assert self.quadratic is not None
+        return self.grid.mean[self.quadratic.window]
+
+    @property
+    def x_in_window(self) -> Floats:
+        """Ln of the rates of the fit; only with a quadratic."""
+        assert self.quadratic is not None
+        return self.grid.x[self.quadratic.window]
+
+    @property
+    def loss_in_window(self) -> Floats:
+        """The quadratic's losses at these rates; only with a quadratic."""
+        assert self.quadratic is not None
+        return self.quadratic.loss(self.quadratic.coefficients, self.x_in_window)
 
 
-def locate(cells: Cells, words: Words, half: float = WINDOW) -> Located:
-    """Find the optimum of one width by a quadratic on the rates within `half` of the best."""
-    best, last = cells.grid_argmin, len(cells.log2_lr) - 1
-    where, log2_lr_R = words.at(cells.width), cells.log2_lr
+def fit_curve(grid: LossGrid, axes: AxisNames, window: float = WINDOW) -> CurveFit:
+    """Fit a quadratic to the rates within `window` of the best one, in ln(rate)."""
+    best, last = grid.argmin, len(grid.log2_lr) - 1
+    where, log2_lr_R = axes.at(grid.width), grid.log2_lr
+    edge: Literal["low", "high"] | None = None
     if best is None:
-        reason = f"every rate diverged {where}: add {words.values} below {rate(log2_lr_R[0])}"
-        return Located(cells, None, None, None, reason)
-    if last == 0:
-        reason = f"one rate {where}: add {words.values} on both sides of {rate(log2_lr_R[0])}"
-        return Located(cells, best, None, None, reason)
-    if best in (0, last):
-        edge: Literal["low", "high"] = "low" if best == 0 else "high"
-        side = "below" if best == 0 else "above"
+        reason = f"every rate diverged {where}: add {axes.rates} below {format_rate(log2_lr_R[0])}"
+    elif last == 0:
+        rate = format_rate(log2_lr_R[0])
+        reason = f"one rate {where}: add {axes.rates} on both sides of {rate}"
+    elif best in (0, last):
+        edge, side = ("low", "below") if best == 0 else ("high", "above")
         reason = (
             f"minimum on the edge of the grid {where}: "
-            f"add {words.values} {side} {rate(log2_lr_R[best])}"
+            f"add {axes.rates} {side} {format_rate(log2_lr_R[best])}"
         )
-        return Located(cells, best, edge, None, reason)
-    window_K, note = _window(cells, best, half)
-    if len(window_K) < POINTS:
+    else:
+        window_K, note = _window(grid, best, window)
+        if len(window_K) >= NUM_COEFFICIENTS:
+            quadratic = _fit_quadratic(grid, best, window_K, note)
+            problem = _fit_problem(quadratic, grid, best, axes)
+            return CurveFit(grid, best, None, None if problem else quadratic, problem)
         reason = (
             f"fewer than three rates did not diverge {where}: "
-            f"add {words.values} near {rate(log2_lr_R[best])}"
+            f"add {axes.rates} near {format_rate(log2_lr_R[best])}"
         )
-        return Located(cells, best, None, None, reason)
-    fit = _fit(cells, best, window_K, note)
-    return Located(cells, best, None, *_trusted(fit, cells, best, words))
+    return CurveFit(grid, best, edge, None, reason)
 
 
-def _window(cells: Cells, best: int, half: float) -> tuple[NDArray[np.intp], str | None]:
+def _window(grid: LossGrid, best: int, half_width: float) -> tuple[NDArray[np.intp], str | None]:
     """Choose the rates near the best one, on both sides of it where that is possible."""
-    x_R = cells.x
-    usable = np.flatnonzero(cells.usable)
+    x_R = grid.x
+    usable = np.flatnonzero(grid.usable)
     distance = np.abs(x_R[usable] - x_R[best])
-    chosen = set(usable[distance <= half + TOLERANCE].tolist())
+    chosen = set(usable[distance <= half_width + TOLERANCE].tolist())
     note = None
-    for beside, found in ((best - 1, min(chosen)), (best + 1, max(chosen))):
+    for neighbor, end in ((best - 1, min(chosen)), (best + 1, max(chosen))):
         # The next rate on either side brackets the minimum, however far it is.
-        if found == best and cells.usable[beside]:
-            chosen.add(beside)
+        if end == best and grid.usable[neighbor]:
+            chosen.add(neighbor)
             note = "window widened to the nearest rates on both sides"
     for index in usable[np.argsort(distance, kind="stable")].tolist():
-        if len(chosen) < POINTS and index not in chosen:
+        if len(chosen) < NUM_COEFFICIENTS and index not in chosen:
             chosen.add(index)
     window_K = np.array(sorted(chosen), dtype=np.intp)
     if best in (window_K[0], window_K[-1]):
-        beyond = best - 1 if best == window_K[0] else best + 1
-        note = f"one-sided window: {rate(cells.log2_lr[beyond])} diverged"
+        diverged = best - 1 if best == window_K[0] else best + 1
+        note = f"one-sided window: {format_power(grid.log2_lr[diverged])} diverged"
     return window_K, note
 
 
-def _fit(cells: Cells, best: int, window_K: NDArray[np.intp], note: str | None) -> Fit:
-    """Fit by least squares."""
-    x_R = cells.x
+def _fit_quadratic(
+    grid: LossGrid, best: int, window_K: NDArray[np.intp], note: str | None
+) -> LocalQuadratic:
+    """Fit a quadratic by least squares."""
+    x_R = grid.x
     z_K = x_R[window_K] - x_R[best]
-    solve_3K = np.linalg.pinv(np.vander(z_K, POINTS, increasing=True))
-    low, high = x_R[max(min(window_K[0], best - 1), 0)], x_R[max(window_K[-1], best + 1)]
-    return Fit(
+    solve_3K = np.linalg.pinv(np.vander(z_K, NUM_COEFFICIENTS, increasing=True))
+    return LocalQuadratic(
         window=window_K,
         center=float(x_R[best]),
         solve=solve_3K,
-        coefficients=solve_3K @ cells.mean[window_K],
-        low=float(low),
-        high=float(high),
+        coefficients=solve_3K @ grid.mean[window_K],
+        low=float(x_R[max(min(window_K[0], best - 1), 0)]),
+        high=float(x_R[max(window_K[-1], best + 1)]),
         note=note,
     )
 
 
-def _trusted(fit: Fit, cells: Cells, best: int, words: Words) -> tuple[Fit | None, str | None]:
-    """Keep a fit with a minimum between rates that were tried, else say what to add."""
-    where, at_best = words.at(cells.width), rate(cells.log2_lr[best])
-    c, b, a = fit.coefficients
+def _fit_problem(
+    quadratic: LocalQuadratic, grid: LossGrid, best: int, axes: AxisNames
+) -> str | None:
+    """Return what to add if the fit has no minimum between rates that were tried, else None."""
+    where, best_rate = axes.at(grid.width), format_rate(grid.log2_lr[best])
+    c, b, a = quadratic.coefficients
     if a <= 1e-12 * abs(c):
-        return None, (
-            f"the losses near {at_best} do not curve upwards {where}: "
-            f"add seeds, or {words.values} further away"
+        return (
+            f"the losses near {best_rate} do not curve upwards {where}: "
+            f"add seeds, or {axes.rates} further away"
         )
-    vertex = fit.center - b / (2 * a)
-    if fit.low - TOLERANCE <= vertex <= fit.high + TOLERANCE:
-        return fit, None
-    end, beside = (fit.low, best - 1) if vertex < fit.center else (fit.high, best + 1)
-    kind = "" if cells.usable[beside] else "the diverged "
-    return None, (
-        f"the fitted minimum lies outside the rates near {at_best} {where}: "
-        f"add {words.values} between it and {kind}{rate(end / LN2)}"
+    vertex = quadratic.center - b / (2 * a)
+    if quadratic.low - TOLERANCE <= vertex <= quadratic.high + TOLERANCE:
+        return None
+    is_low = vertex < quadratic.center
+    end, neighbor = (quadratic.low, best - 1) if is_low else (quadratic.high, best + 1)
+    kind = "" if grid.usable[neighbor] else "the diverged "
+    return (
+        f"the fitted minimum lies outside the rates near {best_rate} {where}: "
+        f"add {axes.rates} between it and {kind}{format_rate(end / LN2)}"
     )

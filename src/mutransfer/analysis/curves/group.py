@@ -1,4 +1,4 @@
-"""This file is one group: its curves, their optima, and noisy copies of them."""
+"""Fitted groups: the loss curves of one group with their fits and bootstrap draws."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mutransfer.analysis.curves.fit import Located, locate
-from mutransfer.analysis.curves.grid import Cells, cells_by_group
-from mutransfer.analysis.curves.noise import Drawn, Noise, components, draw
-from mutransfer.analysis.format import Words, share
-from mutransfer.analysis.intervals import MOST_BAD
+from mutransfer.analysis.curves.fit import CurveFit, fit_curve
+from mutransfer.analysis.curves.grid import LossGrid, loss_grids
+from mutransfer.analysis.curves.noise import CurveDraws, Noise, draw_curve, estimate_noise
+from mutransfer.analysis.format import AxisNames, format_share
+from mutransfer.analysis.intervals import MAX_BAD_SHARE
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of results.
+class Settings:
+    """Settings of an analysis.
 
     Args:
-        words: Names of the scale and of the hyperparameter.
+        axes: Names of the scale and of the hyperparameter.
         group_by: The columns that make groups.
         window: Half-width of the parabolas' windows, in ln(rate).
         draws: Draws behind each interval.
         seed: Seed of these draws.
     """
 
-    words: Words
+    axes: AxisNames
     group_by: tuple[str, ...]
     window: float
     draws: int
@@ -36,97 +36,81 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """One group with its optima and their draws.
+class FittedGroup:
+    """One group with its fitted curves and their draws.
 
     Args:
         name: The group.
-        located: One optimum per width, rising.
+        curves: One per width, ascending.
         noise: The noise, or None.
-        drawn: One set of draws per width; empty without noise.
+        draws: One set of draws per width; empty without noise.
         no_interval: Why there is no noise to draw from, or None.
     """
 
     name: str
-    located: tuple[Located, ...]
+    curves: tuple[CurveFit, ...]
     noise: Noise | None
-    drawn: tuple[Drawn, ...]
+    draws: tuple[CurveDraws, ...]
     no_interval: str | None
 
 
-def fitted_groups(results: Results, question: Question) -> Mapping[str, Fitted]:
-    """Sort results into groups and fit every one of them."""
-    words = question.words
-    tables = cells_by_group(
-        results,
-        scale=words.scale,
-        hyperparameter=words.hyperparameter,
-        group_by=question.group_by,
-    )
-    return {name: fit_group(name, cells, question) for name, cells in tables.items()}
+def fitted_groups(results: Results, settings: Settings) -> Mapping[str, FittedGroup]:
+    """Sort results into groups and fit each of them."""
+    grids = loss_grids(results, settings.axes, settings.group_by)
+    return {name: _fit_group(name, group, settings) for name, group in grids.items()}
 
 
-def fit_group(name: str, tables: Sequence[Cells], question: Question) -> Fitted:
-    """Locate every width's optimum and draw from the noise around it."""
-    located = tuple(locate(cells, question.words, question.window) for cells in tables)
-    noise = components(located)
+def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> FittedGroup:
+    """Fit every width's curve and draw from the noise around it."""
+    curves = tuple(fit_curve(grid, settings.axes, settings.window) for grid in grids)
+    noise = estimate_noise(curves)
     if noise is None:
-        one_seed = max(cells.run.sum(axis=1).max() for cells in tables) < 2
-        reason = "one seed" if one_seed else "no two seeds ran the same rates near an optimum"
-        missing = next((one.undetermined for one in located if one.fit is None), None)
-        told = f"{reason}: add seeds to get an interval"
-        nowhere = all(one.fit is None for one in located)
-        return Fitted(name, located, None, (), missing if nowhere and missing else told)
-    # From its name: no draw depends on which other groups there are, or is shared with them.
-    rng = np.random.default_rng([question.seed, *name.encode(errors="replace")])
-    within_D, seed_D = noise.draws(rng, question.draws)
-    drawn = tuple(draw(one, rng, within_D, seed_D) for one in located)
-    return Fitted(name, located, noise, drawn, None)
+        is_one_seed = max(grid.finite.sum(axis=1).max() for grid in grids) < 2
+        cause = "one seed" if is_one_seed else "no two seeds ran the same rates near an optimum"
+        reason = f"{cause}: add seeds to get an interval"
+        if all(curve.quadratic is None for curve in curves):
+            reason = curves[0].undetermined or reason
+        return FittedGroup(name, curves, None, (), reason)
+    # Seeded by the group's name: its draws do not depend on which other groups there are, and
+    # R(∞), the difference of two groups, does not lose the noise of both by cancellation.
+    rng = np.random.default_rng([settings.seed, *name.encode(errors="replace")])
+    within_D, seed_D = noise.draw_deviations(rng, settings.draws)
+    draws = tuple(draw_curve(curve, rng, within_D, seed_D) for curve in curves)
+    return FittedGroup(name, curves, noise, draws, None)
 
 
-def refused(one: Located, drawn: Drawn, words: Words) -> str | None:
-    """Say why the draws of a width give no interval, if they do not."""
-    if drawn.bad <= MOST_BAD:
+def unstable_reason(curve: CurveFit, draws: CurveDraws, axes: AxisNames) -> str | None:
+    """Return why the draws of a width give no interval, or None."""
+    if draws.unstable_share <= MAX_BAD_SHARE:
         return None
     return (
-        f"the noise hides the minimum {words.at(one.cells.width)} in {share(drawn.bad)} of the "
-        f"draws: add seeds, or {words.values} further from the best"
+        f"the noise hides the minimum {axes.at(curve.grid.width)} in "
+        f"{format_share(draws.unstable_share)} of the draws: "
+        f"add seeds, or {axes.rates} further from the best"
     )
 
 
-def refusals(group: Fitted, indices: Sequence[int], words: Words) -> str | None:
-    """Give the first reason against an interval that these widths have."""
+def no_draws_reason(group: FittedGroup, indices: Sequence[int], axes: AxisNames) -> str | None:
+    """Return the first reason against an interval at these widths, or None."""
     if group.no_interval:
         return group.no_interval
-    reasons = (refused(group.located[k], group.drawn[k], words) for k in indices)
+    reasons = (unstable_reason(group.curves[k], group.draws[k], axes) for k in indices)
     return next((reason for reason in reasons if reason), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """One width's optimum: that of the data first, then that of every draw.
+def optimum_samples(group: FittedGroup, index: int) -> tuple[Floats, Floats, Floats]:
+    """Return ln of the best rate, the loss there and the curvature: the data's, then the draws'.
 
-    Args:
-        x: ln of the best rate.
-        loss: Loss there.
-        curvature: Second derivative of the loss in ln(rate); not positive without a minimum.
+    Only for a width that has a fit. The curvature is not positive where a draw has no minimum.
     """
-
-    x: Floats
-    loss: Floats
-    curvature: Floats
-
-
-def samples(group: Fitted, index: int) -> Samples:
-    """Stack the optimum of one width, which has a fit, on those of its draws."""
-    one = group.located[index]
-    assert one.fit is not None
-    own = [[one.x], [one.loss], [2 * float(one.fit.coefficients[2])]]
-    if not group.drawn:
-        return Samples(*map(np.array, own))
-    drawn = group.drawn[index]
-    assert drawn.x is not None
-    assert drawn.loss is not None
-    assert drawn.coefficients is not None
-    draws = (drawn.x, drawn.loss, 2 * drawn.coefficients[:, 2])
-    return Samples(*(np.concatenate(pair) for pair in zip(own, draws, strict=True)))
+    curve = group.curves[index]
+    assert curve.quadratic is not None
+    x, loss, curvature = [curve.x], [curve.loss], [curve.quadratic.curvature]
+    if not group.draws:
+        return np.array(x), np.array(loss), np.array(curvature)
+    draws = group.draws[index]
+    return (
+        np.concatenate([x, draws.x]),
+        np.concatenate([loss, draws.loss]),
+        np.concatenate([curvature, 2 * draws.coefficients[:, 2]]),
+    )

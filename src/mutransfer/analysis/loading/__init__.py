@@ -1,1 +1,1 @@
-"""This file is the folder of readers: stores, tables, and what trackers export."""
+"""Loading of results: a file or a folder becomes a `Table`, and the table becomes `Results`."""

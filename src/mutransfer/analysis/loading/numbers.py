@@ -1,50 +1,49 @@
-"""This file is numbers as people and programs write them in a cell."""
+"""Numbers as people and programs write them in a cell: `2^-6`, `1.234,5`, `nan`, `n/a`."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mutransfer.analysis.results import Cell, Places
 from mutransfer.errors import ResultsError
 
-# What stands for "nothing here". A run that diverged has `nan` or `inf`, which are numbers.
-NOTHING = frozenset({"", "none", "null", "na", "n/a", "#n/a", "-"})
-
-GROUPED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
+# Spellings of an empty cell. `nan` and `inf` are numbers: the loss of a run that diverged.
+MISSING = frozenset({"", "none", "null", "na", "n/a", "#n/a", "-"})
+GROUPED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+(,\d+)?")  # 1.234.567,8
 POWER = re.compile(r"(2|10|e)\s*(?:\^|\*\*)\s*([+-]?[\d.,]+)", re.IGNORECASE)
-BASES = {"2": 2.0, "10": 10.0, "e": 2.718281828459045}
+BASES = {"2": 2.0, "10": 10.0, "e": math.e}
 
 
-def is_nothing(text: str) -> bool:
-    """Whether a cell stands for no value.
+def is_missing(text: str) -> bool:
+    """Return whether a cell stands for no value.
 
     Example:
-        >>> is_nothing(" N/A "), is_nothing("nan"), is_nothing("0")
+        >>> is_missing(" N/A "), is_missing("nan"), is_missing("0")
         (True, False, False)
     """
-    return text.strip().lower() in NOTHING
+    return text.strip().lower() in MISSING
 
 
-def number(text: str, *, comma: bool = False) -> float | None:
-    """Read a number; None where it is none.
+def parse_number(text: str, *, decimal_comma: bool = False) -> float | None:
+    """Parse a number; None where the text is not one.
 
     Args:
-        text: The cell.
-        comma: Whether commas are decimal here; dots then group thousands.
+        text: A cell.
+        decimal_comma: Whether commas are decimal; dots then group thousands.
 
     Example:
-        >>> number(" 2^-6 "), number("nan"), number("3,14"), number("1_000")
+        >>> parse_number(" 2^-6 "), parse_number("nan"), parse_number("3,14"), parse_number("1_000")
         (0.015625, nan, None, None)
-        >>> number("1,00E-03", comma=True), number("1.024", comma=True)
-        (0.001, 1024.0)
-        >>> number("3.14", comma=True) is None
-        True
+        >>> [parse_number(text, decimal_comma=True) for text in ("1,00E-03", "1.024", "3.14")]
+        [0.001, 1024.0, None]
     """
     text = text.strip()
-    if "_" in text:  # Python's own way to group digits, and nobody's way to write a result
+    if "_" in text:  # Python groups digits by underscores; nobody writes results so
         return None
-    if comma:
+    if decimal_comma:
         if GROUPED.fullmatch(text):
             text = text.replace(".", "")
         elif "." in text:
@@ -53,109 +52,125 @@ def number(text: str, *, comma: bool = False) -> float | None:
     try:
         return float(text)
     except ValueError:
-        power = POWER.fullmatch(text)
-        return _power(power[1].lower(), power[2]) if power else None
+        match = POWER.fullmatch(text)
+    with suppress(ValueError):
+        return power(match[1].lower(), float(match[2])) if match else None
+    return None
 
 
-def _power(base: str, exponent: str) -> float | None:
-    """Raise 2, 10 or e to what is written."""
+def power(base: str, exponent: float) -> float:
+    """Return a power of '2', '10' or 'e', infinite where it overflows."""
     try:
-        return float(BASES[base] ** float(exponent))
+        return float(BASES[base] ** exponent)
     except OverflowError:
-        return float("inf")
-    except ValueError:
-        return None
+        return math.inf
 
 
-def columns_of_numbers(
+def parse_cells(cells: Sequence[Cell], *, decimal_comma: bool) -> list[Cell]:
+    """Parse the texts among some cells; a text that is not a number stays, for an error to name."""
+    if str not in set(map(type, cells)):
+        return list(cells)
+    parsed: list[Cell] = []
+    for cell in cells:
+        if isinstance(cell, str):
+            number = parse_number(cell, decimal_comma=decimal_comma)
+            parsed.append(None if is_missing(cell) else cell if number is None else number)
+        else:
+            parsed.append(cell)
+    return parsed
+
+
+def parse_columns(
     columns: Sequence[Sequence[str]], source: str, places: Places
 ) -> tuple[list[list[Cell]], bool]:
-    """Turn columns of cells into numbers where all of a column is, else into text.
+    """Convert columns of text into numbers where all of a column's cells are numbers.
 
     Returns:
         The columns, and whether the file writes decimal commas.
 
     Raises:
-        ResultsError: Where some numbers have a decimal comma and others a decimal point.
+        ResultsError: Some numbers have a decimal comma and others a decimal point.
 
     Example:
-        >>> columns_of_numbers([["3,5", "-"], ["1.024", "64"]], "x", Places("line", [2, 3]))
+        >>> parse_columns([["3,5", "-"], ["1.024", "64"]], "x", Places("line", [2, 3]))
         ([[3.5, None], [1024.0, 64.0]], True)
     """
-    plain = [_floats(column) for column in columns]
-    rest = {k: _distinct(columns[k]) for k, floats in enumerate(plain) if floats is None}
-    comma = any(_has_commas(cells) for cells in rest.values())
-    if comma:
-        # What reads as a point may be a thousand: every column is looked at again.
-        numeric = [k for k, floats in enumerate(plain) if floats is not None or _numeric(rest[k])]
-        _refuse_mixture([columns[k] for k in numeric], source, places)
-        plain = [_floats(column, comma=True) for column in columns]
+    numbers = [_parse_fast(column) for column in columns]
+    texts = {k: _distinct(columns[k]) for k, parsed in enumerate(numbers) if parsed is None}
+    decimal_comma = any(_has_decimal_comma(cells) for cells in texts.values())
+    if decimal_comma:
+        # What looked like a decimal point may group thousands: parse every column again.
+        numeric = [k for k, n in enumerate(numbers) if n is not None or _is_numeric(texts[k])]
+        _check_not_mixed([columns[k] for k in numeric], source, places)
+        numbers = [_parse_fast(column, decimal_comma=True) for column in columns]
     return [
-        _convert(column, comma=comma) if floats is None else floats
-        for column, floats in zip(columns, plain, strict=True)
-    ], comma
+        _parse_column(column, decimal_comma=decimal_comma) if parsed is None else parsed
+        for column, parsed in zip(columns, numbers, strict=True)
+    ], decimal_comma
 
 
-def _floats(column: Sequence[str], *, comma: bool = False) -> list[Cell] | None:
-    """Read a whole column at once, or None where a cell needs a closer look."""
+def _parse_fast(column: Sequence[str], *, decimal_comma: bool = False) -> list[Cell] | None:
+    """Parse a column of plain numbers; None where a cell is anything else."""
     joined = "".join(column)
-    if "_" in joined or (comma and "." in joined):
+    if "_" in joined or (decimal_comma and "." in joined):
         return None
     try:
-        if comma:
-            return [float(cell.replace(",", ".")) for cell in column]
-        return [float(cell) for cell in column]
+        return [float(cell.replace(",", ".")) if decimal_comma else float(cell) for cell in column]
     except ValueError:
         return None
 
 
 def _distinct(column: Sequence[str]) -> list[str]:
-    """Give every cell that holds something, once."""
-    return [cell for cell in dict.fromkeys(column) if not is_nothing(cell)]
+    """Return the distinct cells that are not empty."""
+    return [cell for cell in dict.fromkeys(column) if not is_missing(cell)]
 
 
-def _numeric(cells: Sequence[str]) -> bool:
-    """Whether every cell is a number, with a comma or with a point."""
+def _is_numeric(cells: Sequence[str]) -> bool:
+    """Return whether every cell is a number, with a comma or with a point."""
     return bool(cells) and (
-        _floats(cells, comma=True) is not None
-        or all(number(cell) is not None or number(cell, comma=True) is not None for cell in cells)
+        _parse_fast(cells, decimal_comma=True) is not None
+        or all(
+            parse_number(cell) is not None or parse_number(cell, decimal_comma=True) is not None
+            for cell in cells
+        )
     )
 
 
-def _has_commas(cells: Sequence[str]) -> bool:
-    """Whether this is a column of numbers, some of which have a decimal comma."""
-    return _numeric(cells) and any("," in cell and number(cell) is None for cell in cells)
+def _has_decimal_comma(cells: Sequence[str]) -> bool:
+    """Return whether all cells are numbers and some have a decimal comma."""
+    return _is_numeric(cells) and any("," in cell and parse_number(cell) is None for cell in cells)
 
 
-def _convert(column: Sequence[str], *, comma: bool) -> list[Cell]:
-    """Read every distinct cell once: numbers where all are, else text."""
-    read = {cell: number(cell, comma=comma) for cell in _distinct(column)}
-    if read and None not in read.values():
-        return [read.get(cell) for cell in column]
+def _parse_column(column: Sequence[str], *, decimal_comma: bool) -> list[Cell]:
+    """Parse each distinct cell once; the column stays text unless all are numbers."""
+    numbers = {cell: parse_number(cell, decimal_comma=decimal_comma) for cell in _distinct(column)}
+    if numbers and None not in numbers.values():
+        return [numbers.get(cell) for cell in column]
     return [cell.strip() or None for cell in column]
 
 
-def _refuse_mixture(columns: Sequence[Sequence[str]], source: str, places: Places) -> None:
-    """Refuse numbers of both kinds in one file: a dot would be a point here, a thousand there."""
+def _check_not_mixed(columns: Sequence[Sequence[str]], source: str, places: Places) -> None:
+    """Raise an error where commas are decimal in some cells and points in others."""
     points = [
         (row, cell)
         for column in columns
         if "." in "".join(column)
         for row, cell in enumerate(column)
-        if "." in cell and number(cell) is not None and number(cell, comma=True) is None
+        if "." in cell
+        and parse_number(cell) is not None
+        and parse_number(cell, decimal_comma=True) is None
     ]
     if points:
-        commas = (
+        comma = next(
             (row, cell)
             for column in columns
             for row, cell in enumerate(column)
-            if "," in cell and number(cell, comma=True) is not None
+            if "," in cell and parse_number(cell, decimal_comma=True) is not None
         )
-        chosen = [next(commas), *points[:2]]
-        shown = [f"'{cell.strip()}' in {places.of([row])}" for row, cell in chosen]
+        examples = [f"'{cell.strip()}' in {places.of([row])}" for row, cell in (comma, *points[:2])]
         raise ResultsError(
-            f"{source} mixes decimal commas and decimal points: {', '.join(shown)}",
-            why="one would be read as a thousand times the other",
+            f"{source} mixes decimal commas and decimal points: {', '.join(examples)}",
+            why="one of them would be read a thousand times too large",
             fix="write every number with a point, such as 0.5 and 1024, "
             "or every number with a comma, such as 0,5",
         )

@@ -1,1 +1,1 @@
-"""Transfer across scales: drift, regret, laws of the optimum, verdict, comparison."""
+"""Transfer of the best rate over widths: drift, regret, verdict, scaling laws, comparisons."""

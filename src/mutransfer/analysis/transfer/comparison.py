@@ -1,4 +1,4 @@
-"""This file is the comparison of groups, each at its own optimum."""
+"""Comparison of groups, each at its own optimum."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mutransfer.analysis.curves.fit import Located
-from mutransfer.analysis.curves.group import Fitted, refused
-from mutransfer.analysis.curves.noise import block, draw
-from mutransfer.analysis.format import Words
-from mutransfer.analysis.intervals import central
+from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.group import FittedGroup, unstable_reason
+from mutransfer.analysis.curves.noise import complete_block, draw_curve
+from mutransfer.analysis.format import AxisNames
+from mutransfer.analysis.intervals import central_interval
 from mutransfer.analysis.types.estimates import Estimate, Floats
 from mutransfer.analysis.types.report import Comparison
 
@@ -18,113 +18,108 @@ from mutransfer.analysis.types.report import Comparison
 
 
 def compare(
-    groups: Mapping[str, Fitted], *, words: Words, draws: int, seed: int
+    groups: Mapping[str, FittedGroup], *, axes: AxisNames, draws: int, seed: int
 ) -> tuple[Comparison, ...]:
     """Compare every group with the best one at the largest width that all of them have."""
-    widths = [{one.cells.width for one in group.located} for group in groups.values()]
+    widths = [{curve.grid.width for curve in group.curves} for group in groups.values()]
     common = set.intersection(*widths) if len(widths) > 1 else set()
     if not common:
         return ()
     width = max(common)
-    found = {
-        name: next(one for one in group.located if one.cells.width == width)
-        for name, group in groups.items()
-    }
-    reference = min(found, key=lambda name: _best(found[name]))
+    losses = {name: _best_loss(_curve_at(group, width)) for name, group in groups.items()}
+    reference = min(losses, key=lambda name: losses[name])
     rng = np.random.default_rng([seed, 1])
     return tuple(
-        _compare((name, reference), (groups[name], groups[reference]), width, words, draws, rng)
+        _compare((name, reference), (groups[name], groups[reference]), width, axes, draws, rng)
         for name in groups
         if name != reference
     )
 
 
-def _best(one: Located) -> float:
-    """Give the lowest known loss."""
-    if one.fit is not None:
-        return one.loss
-    return np.inf if one.argmin is None else float(one.cells.mean[one.argmin])
+def _curve_at(group: FittedGroup, width: float) -> CurveFit:
+    """Return the curve of a width that the group has."""
+    return next(curve for curve in group.curves if curve.grid.width == width)
+
+
+def _best_loss(curve: CurveFit) -> float:
+    """Return the lowest loss, infinity where every rate diverged."""
+    if curve.quadratic is not None:
+        return curve.loss
+    return np.inf if curve.argmin is None else float(curve.grid.mean[curve.argmin])
 
 
 def _compare(
     names: tuple[str, str],
-    pair: tuple[Fitted, Fitted],
+    pair: tuple[FittedGroup, FittedGroup],
     width: float,
-    words: Words,
+    axes: AxisNames,
     draws: int,
     rng: np.random.Generator,
 ) -> Comparison:
     """Estimate the difference between two groups' best losses."""
-    one, other = (g.located[[x.cells.width for x in g.located].index(width)] for g in pair)
-    for name, located in zip(names, (one, other), strict=True):
-        if located.fit is None:
-            lacking = Estimate(undetermined=f"{name}: {located.undetermined}")
-            return Comparison(*names, width, lacking, paired=False)
-    value = one.loss - other.loss
-    if _same_trials(one, other):
-        return Comparison(*names, width, Estimate(0.0, 0.0, 0.0), paired=True)
+    curves = _curve_at(pair[0], width), _curve_at(pair[1], width)
+
+    def comparison(difference: Estimate, *, is_paired: bool = False) -> Comparison:
+        return Comparison(*names, width, difference, is_paired)
+
+    for name, curve in zip(names, curves, strict=True):
+        if curve.quadratic is None:
+            return comparison(Estimate(undetermined=f"{name}: {curve.undetermined}"))
+    value = curves[0].loss - curves[1].loss
+    if _has_same_trials(*curves):
+        return comparison(Estimate(0.0, 0.0, 0.0), is_paired=True)
     if reason := pair[0].no_interval or pair[1].no_interval:
-        return Comparison(*names, width, Estimate(value, undetermined=reason), paired=False)
-    assert pair[0].noise is not None
-    assert pair[1].noise is not None
-    seeds = _paired_seeds(one, other)
-    squares = _paired_squares(*pair) if seeds else (0.0, 0)
-    paired = squares[1] > 0
-    sides = [g.noise.draws(rng, draws) for g in pair if g.noise is not None]
-    silent_D = np.zeros(draws)
+        return comparison(Estimate(value, undetermined=reason))
+    num_seeds = _num_paired_seeds(*curves)
+    squares, freedom = _paired_squares(*pair) if num_seeds else (0.0, 0)
+    is_paired = freedom > 0
+    noises = [group.noise for group in pair if group.noise is not None]
+    deviations = [noise.draw_deviations(rng, draws) for noise in noises]
+    # Paired seeds share their effects, so these are drawn for the difference, below.
+    zero_D = np.zeros(draws)
     drawn = [
-        draw(x, rng, within_D, silent_D if paired else seed_D)
-        for x, (within_D, seed_D) in zip((one, other), sides, strict=True)
+        draw_curve(curve, rng, within_D, zero_D if is_paired else seed_D)
+        for curve, (within_D, seed_D) in zip(curves, deviations, strict=True)
     ]
-    for located, sample in zip((one, other), drawn, strict=True):
-        if reason := refused(located, sample, words):
-            return Comparison(*names, width, Estimate(value, undetermined=reason), paired=paired)
-    assert drawn[0].loss is not None
-    assert drawn[1].loss is not None
+    for curve, curve_draws in zip(curves, drawn, strict=True):
+        if reason := unstable_reason(curve, curve_draws, axes):
+            return comparison(Estimate(value, undetermined=reason), is_paired=is_paired)
     difference_D = drawn[0].loss - drawn[1].loss
-    if paired:
-        rest_D = sum(
-            (
-                s[0] ** 2 * g.noise.inverse_rates
-                for s, g in zip(sides, pair, strict=True)
-                if g.noise
-            ),
-            start=silent_D,
-        )
-        scaled_D = squares[0] / rng.chisquare(squares[1], draws)
-        spread_D = np.sqrt(np.maximum(scaled_D - rest_D, 0.0) / seeds)
+    if is_paired:
+        parts = zip(deviations, noises, strict=True)
+        within_D = sum((w_D**2 * noise.inverse_rates for (w_D, _), noise in parts), start=zero_D)
+        square_D = squares / rng.chisquare(freedom, draws)
+        spread_D = np.sqrt(np.maximum(square_D - within_D, 0.0) / num_seeds)
         difference_D = difference_D + spread_D * rng.standard_normal(draws)
-    return Comparison(*names, width, central(value, difference_D), paired=paired)
+    return comparison(central_interval(value, difference_D), is_paired=is_paired)
 
 
-def _same_trials(one: Located, other: Located) -> bool:
-    """Say whether both groups have the very same numbers, as they do at a shared base."""
-    a, b = one.cells, other.cells
-    return a.losses.shape == b.losses.shape and np.array_equal(a.losses, b.losses, equal_nan=True)
+def _has_same_trials(one: CurveFit, other: CurveFit) -> bool:
+    """Whether both groups have the very same losses, as they do at a shared base."""
+    a, b = one.grid.losses, other.grid.losses
+    return a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
 
 
-def _paired_seeds(one: Located, other: Located) -> int:
-    """Count the seeds if both ran the same ones, and no others; else 0."""
-    assert one.fit is not None
-    assert other.fit is not None
-    mine, theirs = block(one.cells, one.fit).seeds, block(other.cells, other.fit).seeds
-    same = mine == theirs == one.cells.seeds == other.cells.seeds
-    return len(mine) if same else 0
+def _num_paired_seeds(one: CurveFit, other: CurveFit) -> int:
+    """Return the number of seeds if both ran the same ones and no others, else 0."""
+    seeds = complete_block(one).seeds
+    is_same = seeds == complete_block(other).seeds == one.grid.seeds == other.grid.seeds
+    return len(seeds) if is_same else 0
 
 
-def _paired_squares(one: Fitted, other: Fitted) -> tuple[float, int]:
-    """Give the sum of squares of the seeds' differences over widths, and its freedom."""
+def _paired_squares(one: FittedGroup, other: FittedGroup) -> tuple[float, int]:
+    """Return the sum of squares of the seeds' differences over widths, and its freedom."""
     total, freedom = 0.0, 0
-    partners = {x.cells.width: x for x in other.located if x.fit is not None}
-    for mine in one.located:
-        theirs = partners.get(mine.cells.width)
-        if mine.fit is None or theirs is None or theirs.fit is None:
+    partners = {curve.grid.width: curve for curve in other.curves if curve.quadratic is not None}
+    for curve in one.curves:
+        partner = partners.get(curve.grid.width)
+        if curve.quadratic is None or partner is None:
             continue
-        # Where the trials are shared the differences are zero and say nothing.
-        if _paired_seeds(mine, theirs) < 2 or _same_trials(mine, theirs):
+        # Where the trials are shared the differences are zero and carry no information.
+        if _num_paired_seeds(curve, partner) < 2 or _has_same_trials(curve, partner):
             continue
-        mean_S: Floats = block(mine.cells, mine.fit).losses.mean(axis=0)
-        difference_S = mean_S - block(theirs.cells, theirs.fit).losses.mean(axis=0)
+        mean_S: Floats = complete_block(curve).losses.mean(axis=0)
+        difference_S = mean_S - complete_block(partner).losses.mean(axis=0)
         total += float(((difference_S - difference_S.mean()) ** 2).sum())
         freedom += len(difference_S) - 1
     return total, freedom

@@ -1,4 +1,4 @@
-"""This file is one group's report: optima, drift, regret, verdict, and how it scales."""
+"""The report of one group: optima, drift, regret, verdict, scaling and the compute saved."""
 
 from __future__ import annotations
 
@@ -6,176 +6,139 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mutransfer.analysis.curves.fit import Located
-from mutransfer.analysis.curves.group import Fitted, refusals, samples
-from mutransfer.analysis.format import Words
-from mutransfer.analysis.intervals import sampled, widened
-from mutransfer.analysis.laws.power_law import power_law
-from mutransfer.analysis.transfer.regret import estimate_regret, grid_regret, share_of
-from mutransfer.analysis.transfer.scaling import Optima, scaling
+from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason, optimum_samples
+from mutransfer.analysis.format import AxisNames
+from mutransfer.analysis.intervals import estimate, widen_by_skew
+from mutransfer.analysis.transfer.drift import drift, drift_sensitivity, has_same_grid_optimum
+from mutransfer.analysis.transfer.optima import Optima
+from mutransfer.analysis.transfer.regret import estimate_regret, grid_regret, share_of_loss
+from mutransfer.analysis.transfer.scaling import scaling
 from mutransfer.analysis.transfer.verdict import decide
 from mutransfer.analysis.types.estimates import LN2, Curve, Estimate, Optimum, Quadratic
 from mutransfer.analysis.types.report import GroupReport
 from mutransfer.analysis.types.scaling import CarriedRegret
 
 
-def report_group(
-    group: Fitted, found: Optima, *, threshold: float, gap: Estimate, words: Words
+def group_report(
+    group: FittedGroup,
+    optima: Optima,
+    *,
+    threshold: float,
+    gap: Estimate,
+    axes: AxisNames,
+    loss_unit: str | None,
 ) -> GroupReport:
-    """Turn a fitted group into its report."""
-    matrix = _regret_matrix(group, found, words)
-    most = _from_smallest_to_largest(group, matrix, words)
-    verdict, reason = decide(most, group.located, threshold, words)
+    """Build the report of a fitted group."""
+    matrix = _regret_matrix(group, optima, axes)
+    largest = _largest_transfer(group, matrix, axes)
+    verdict, reason = decide(largest, group.curves, threshold, axes, loss_unit)
     return GroupReport(
         name=group.name,
         verdict=verdict,
         reason=reason,
-        curves=tuple(_curve(one) for one in group.located),
-        optimum=tuple(_optimum(group, k, found, words) for k in range(len(group.located))),
-        drift=_drift(group, found, words),
-        sensitivity=_sensitivity(found, words),
-        regret=most.regret,
-        regret_share=most.share,
+        curves=tuple(_curve(curve) for curve in group.curves),
+        optimum=tuple(_optimum(group, k, optima, axes) for k in range(len(group.curves))),
+        drift=drift(group, optima, axes),
+        sensitivity=drift_sensitivity(optima, axes),
+        regret=largest.regret,
+        regret_share=largest.share,
         regret_matrix=matrix,
-        grid_regret=most.grid,
-        paper_criterion=_paper_criterion(group.located),
-        scaling=scaling(group, found, words),
+        grid_regret=largest.grid,
+        paper_criterion=has_same_grid_optimum(group.curves),
+        scaling=scaling(group, optima, axes),
         R_inf=gap,
-        saved=_saved(group.located, words),
+        saved=_compute_saved(group.curves, axes),
     )
 
 
-def _regret_matrix(group: Fitted, found: Optima, words: Words) -> tuple[CarriedRegret, ...]:
+def _regret_matrix(
+    group: FittedGroup, optima: Optima, axes: AxisNames
+) -> tuple[CarriedRegret, ...]:
     """Estimate the regret of every width's best rate at every larger width."""
-    indices = range(len(group.located))
-    return tuple(
-        _carried(group, proxy, target, words, skewed=found.bent is not None)
-        for proxy in indices
-        for target in indices
-        if target > proxy
-    )
+    count = len(group.curves)
+    is_skewed = optima.skew_reason is not None
+    pairs = [(proxy, target) for proxy in range(count) for target in range(proxy + 1, count)]
+    return tuple(_carried_regret(group, *pair, axes, skewed=is_skewed) for pair in pairs)
 
 
-def _from_smallest_to_largest(
-    group: Fitted, matrix: tuple[CarriedRegret, ...], words: Words
-) -> CarriedRegret:
-    """Choose the regret that the verdict is about."""
-    ends = group.located[0].cells.width, group.located[-1].cells.width
-    alone = Estimate(undetermined=f"one {words.scale}: add a larger one")
-    chosen = (one for one in matrix if (one.proxy, one.target) == ends)
-    return next(chosen, CarriedRegret(*ends, alone, alone, alone))
-
-
-def _carried(
-    group: Fitted, proxy: int, target: int, words: Words, *, skewed: bool
+def _carried_regret(
+    group: FittedGroup, proxy: int, target: int, axes: AxisNames, *, skewed: bool
 ) -> CarriedRegret:
     """Estimate the regret of one width's best rate at a larger one."""
-    source, aim = group.located[proxy], group.located[target]
-    reason = refusals(group, [proxy, target], words)
-    drawn = None if reason else (group.drawn[proxy], group.drawn[target])
-    regret = estimate_regret(source, aim, drawn, reason, words, skewed=skewed)
-    return CarriedRegret(
-        proxy=source.cells.width,
-        target=aim.cells.width,
-        regret=regret,
-        share=share_of(regret, aim, words),
-        grid=grid_regret(source, aim, words),
-    )
+    small, large = group.curves[proxy], group.curves[target]
+    reason = no_draws_reason(group, [proxy, target], axes)
+    draws = None if reason else (group.draws[proxy], group.draws[target])
+    regret = estimate_regret(small, large, draws, reason, axes, skewed=skewed)
+    share, grid = share_of_loss(regret, large, axes), grid_regret(small, large, axes)
+    return CarriedRegret(small.grid.width, large.grid.width, regret, share, grid)
 
 
-def _optimum(group: Fitted, index: int, scaled: Optima, words: Words) -> Optimum:
-    """Report one width's optimum."""
-    one = group.located[index]
-    best = one.argmin
-    grid = (None, None) if best is None else (one.cells.log2_lr[best], one.cells.mean[best])
-    if one.fit is None:
-        rate = loss = curvature = Estimate(undetermined=one.undetermined)
-    else:
-        found, reason = samples(group, index), refusals(group, [index], words)
-        rate = widened(sampled(found.x / LN2, reason), scaled.skew)
-        loss, curvature = (
-            sampled(found.loss, reason),
-            sampled(found.curvature, reason or scaled.bent),
-        )
+def _largest_transfer(
+    group: FittedGroup, matrix: tuple[CarriedRegret, ...], axes: AxisNames
+) -> CarriedRegret:
+    """Return the regret from the smallest to the largest width, which the verdict is about."""
+    ends = group.curves[0].grid.width, group.curves[-1].grid.width
+    missing = Estimate(undetermined=f"one {axes.scale}: add a larger one")
+    largest = (pair for pair in matrix if (pair.proxy, pair.target) == ends)
+    return next(largest, CarriedRegret(*ends, missing, missing, missing))
+
+
+def _optimum(group: FittedGroup, index: int, optima: Optima, axes: AxisNames) -> Optimum:
+    """Build the report of one width's optimum."""
+    curve = group.curves[index]
+    grid, best = curve.grid, curve.argmin
+    log2_lr = loss = curvature = Estimate(undetermined=curve.undetermined)
+    if curve.quadratic is not None:
+        x_S, loss_S, curvature_S = optimum_samples(group, index)
+        reason = no_draws_reason(group, [index], axes)
+        log2_lr = widen_by_skew(estimate(x_S / LN2, reason), optima.skew)
+        loss = estimate(loss_S, reason)
+        curvature = estimate(curvature_S, reason or optima.skew_reason)
     return Optimum(
-        width=one.cells.width,
-        log2_lr=rate,
+        width=grid.width,
+        log2_lr=log2_lr,
         loss=loss,
         curvature=curvature,
-        grid_log2_lr=None if grid[0] is None else float(grid[0]),
-        grid_loss=None if grid[1] is None else float(grid[1]),
-        edge=one.edge,
+        grid_log2_lr=None if best is None else float(grid.log2_lr[best]),
+        grid_loss=None if best is None else float(grid.mean[best]),
+        edge=curve.edge,
     )
 
 
-def _curve(one: Located) -> Curve:
-    """Report one width's losses and the parabola through them."""
-    cells, fit = one.cells, one.fit
+def _curve(curve: CurveFit) -> Curve:
+    """Build the report of one width's losses and the parabola through them."""
+    grid, quadratic = curve.grid, curve.quadratic
     parabola = window = None
-    if fit is not None:
-        parabola = Quadratic(one.x / LN2, one.loss, 2 * float(fit.coefficients[2]))
-        ends = cells.log2_lr[fit.window[[0, -1]]]
-        window = (float(ends[0]), float(ends[1]))
+    if quadratic is not None:
+        parabola = Quadratic(curve.x / LN2, curve.loss, quadratic.curvature)
+        low, high = grid.log2_lr[quadratic.window[[0, -1]]]
+        window = (float(low), float(high))
     return Curve(
-        width=cells.width,
-        log2_lr=tuple(cells.log2_lr.tolist()),
-        loss=tuple(cells.mean.tolist()),
-        seeds=cells.seeds,
-        seed_losses=tuple(tuple(row) for row in cells.losses.tolist()),
-        num_diverged=tuple(cells.diverged.sum(axis=1).tolist()),
+        width=grid.width,
+        log2_lr=tuple(grid.log2_lr.tolist()),
+        loss=tuple(grid.mean.tolist()),
+        seeds=grid.seeds,
+        seed_losses=tuple(tuple(row) for row in grid.losses.tolist()),
+        num_diverged=tuple(grid.diverged.sum(axis=1).tolist()),
         window=window,
         fit=parabola,
-        note=None if fit is None else fit.note,
+        note=None if quadratic is None else quadratic.note,
     )
 
 
-def _drift(group: Fitted, found: Optima, words: Words) -> Estimate:
-    """Fit the slope of log2(best rate) against log2(width)."""
-    lacking = [one.undetermined for one in group.located if one.fit is None]
-    if len(group.located) < 2:
-        return Estimate(undetermined=f"one {words.scale}: add a larger one")
-    if found.rate_law is None:
-        return Estimate(undetermined=lacking[0])
-    reason = found.no_draws
-    if lacking:
-        reason = f"{lacking[0]}; the value is from the other {len(found.n)}"
-    return sampled(found.rate_law.slope, reason)
+def _compute_saved(curves: Sequence[CurveFit], axes: AxisNames) -> Estimate:
+    """Return the share of FLOPs saved by a sweep at the smallest width plus one run at the largest.
 
-
-def _sensitivity(found: Optima, words: Words) -> Estimate:
-    """Give the range of the drift when one width is left out."""
-    if len(found.n) < 3 or found.rate_law is None:
-        return Estimate(
-            undetermined=f"an optimum at fewer than three values of {words.scale}: add some"
-        )
-    own = found.x[:1]
-    slopes = [
-        float(power_law(np.delete(found.n, k), np.delete(own, k, axis=1)).slope[0])
-        for k in range(len(found.n))
-    ]
-    return Estimate(float(found.rate_law.slope[0]), min(slopes), max(slopes))
-
-
-def _paper_criterion(located: Sequence[Located]) -> bool | None:
-    """Say whether every width has the same best rate on the grid."""
-    if len(located) < 2:
-        return None
-    best = [None if one.argmin is None else float(one.cells.log2_lr[one.argmin]) for one in located]
-    return None if None in best else len(set(best)) == 1
-
-
-def _saved(located: Sequence[Located], words: Words) -> Estimate:
-    """Give the share of FLOPs that a sweep at the smallest width saves, if it decides for all.
-
-    Tuned there and trained once at the largest, against the same sweep at the largest.
+    The comparison is the same sweep at the largest width.
     """
-    first, last = located[0].cells, located[-1].cells
-    if first.width == last.width:
-        return Estimate(undetermined=f"one {words.scale}: add a larger one")
-    if not np.isfinite(first.flops + last.flops):
+    small, large = curves[0].grid, curves[-1].grid
+    if small.width == large.width:
+        return Estimate(undetermined=f"one {axes.scale}: add a larger one")
+    if not np.isfinite(small.flops + large.flops):
         return Estimate(
             undetermined="the trials' FLOPs are not recorded: add a column flops, or params and "
             "tokens"
         )
-    trials = int((first.run | first.diverged).sum())
-    return Estimate(1 - (trials * first.flops + last.flops) / (trials * last.flops))
+    trials = int((small.finite | small.diverged).sum())
+    return Estimate(1 - (trials * small.flops + large.flops) / (trials * large.flops))

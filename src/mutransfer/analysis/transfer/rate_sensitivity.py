@@ -1,70 +1,70 @@
-"""This file is learning-rate sensitivity: what a rate chosen blindly costs at each width."""
+"""Learning-rate sensitivity: the mean excess loss of a rate that was not tuned, at each width."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mutransfer.analysis.curves.fit import Located
-from mutransfer.analysis.curves.group import Fitted, refusals
-from mutransfer.analysis.format import Words, rate
-from mutransfer.analysis.intervals import sampled
+from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason
+from mutransfer.analysis.format import AxisNames, format_power
+from mutransfer.analysis.intervals import estimate
 from mutransfer.analysis.transfer.regret import SAME_RATE
-from mutransfer.analysis.types.estimates import Estimate, Floats
+from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
 from mutransfer.analysis.types.scaling import WidthEstimate
 
 # Shape legend: R rates, S samples (the data first, then the draws).
 
 
-def lr_sensitivity(group: Fitted, words: Words) -> tuple[WidthEstimate, ...]:
+def lr_sensitivity(group: FittedGroup, axes: AxisNames) -> tuple[WidthEstimate, ...]:
     """Average min(loss, untrained loss) - best loss over the rates tried at every width.
 
     The average is over ln(rate), by trapezoids between the rates that were tried
     (arXiv:2309.14322). A diverged run counts as the untrained loss.
     """
-    tried = [one.cells.x for one in group.located]
-    low, high = max(float(x[0]) for x in tried), min(float(x[-1]) for x in tried)
+    x = [curve.grid.x for curve in group.curves]
+    ends = max(float(x_R[0]) for x_R in x), min(float(x_R[-1]) for x_R in x)
     return tuple(
-        WidthEstimate(one.cells.width, _at_width(group, k, (low, high), words))
-        for k, one in enumerate(group.located)
+        WidthEstimate(curve.grid.width, _sensitivity(group, k, ends, axes))
+        for k, curve in enumerate(group.curves)
     )
 
 
-def _at_width(group: Fitted, index: int, ends: tuple[float, float], words: Words) -> Estimate:
+def _sensitivity(
+    group: FittedGroup, index: int, ends: tuple[float, float], axes: AxisNames
+) -> Estimate:
     """Estimate the sensitivity at one width."""
-    one = group.located[index]
-    low, high = ends
-    cells = one.cells
-    within_R = (cells.x >= low - SAME_RATE) & (cells.x <= high + SAME_RATE)
-    if one.fit is None:
-        return Estimate(undetermined=one.undetermined)
-    if within_R.sum() < 3 or high <= low:
+    curve = group.curves[index]
+    grid, (low, high) = curve.grid, ends
+    if curve.quadratic is None:
+        return Estimate(undetermined=curve.undetermined)
+    is_common_R = (grid.x >= low - SAME_RATE) & (grid.x <= high + SAME_RATE)
+    if is_common_R.sum() < 3 or high <= low:
         return Estimate(
-            undetermined=f"fewer than three {words.values} are tried at every {words.scale}: "
-            "give all of them the same ones"
+            undetermined=f"fewer than three {axes.rates} are tried at every {axes.scale}: "
+            "try the same ones at all of them"
         )
-    unknown_R = within_R & ~cells.usable & ~np.isfinite(cells.floor)
-    if unknown_R.any():
-        told = f"{rate(cells.log2_lr[unknown_R][0])} diverged {words.at(cells.width)}"
-        return Estimate(undetermined=f"{told}, and the untrained loss is not recorded")
-    reason = refusals(group, [index], words)
-    mean_SR, best_S = cells.mean[None], np.array([one.loss])
+    no_loss_R = is_common_R & ~grid.usable & ~np.isfinite(grid.lower_bound)
+    if no_loss_R.any():
+        text = f"{format_power(grid.log2_lr[no_loss_R][0])} diverged {axes.at(grid.width)}"
+        return Estimate(undetermined=f"{text}, and the untrained loss is not recorded")
+    reason = no_draws_reason(group, [index], axes)
+    mean_SR, best_S = grid.mean[None], np.array([curve.loss])
     if reason is None:
-        drawn = group.drawn[index]
-        assert drawn.loss is not None
-        mean_SR = np.concatenate([mean_SR, drawn.mean])
-        best_S = np.concatenate([best_S, drawn.loss])
-    return sampled(_average(one, mean_SR, within_R, (low, high)) - best_S, reason)
+        draws = group.draws[index]
+        mean_SR = np.concatenate([mean_SR, draws.mean])
+        best_S = np.concatenate([best_S, draws.loss])
+    return estimate(_average(curve, mean_SR, is_common_R, ends) - best_S, reason)
 
 
 def _average(
-    one: Located, mean_SR: Floats, within_R: np.ndarray, ends: tuple[float, float]
+    curve: CurveFit, mean_SR: Floats, is_common_R: Bools, ends: tuple[float, float]
 ) -> Floats:
-    """Average losses over ln(rate), cut off at the untrained loss."""
-    cells = one.cells
-    loss_SR = np.where(cells.usable, mean_SR, cells.floor)
-    known = cells.untrained[np.isfinite(cells.untrained)]
-    if len(known):
-        loss_SR = np.minimum(loss_SR, known.mean())
-    x_R = np.clip(cells.x[within_R], *ends)
-    average_S: Floats = np.trapezoid(loss_SR[:, within_R], x_R, axis=1) / (x_R[-1] - x_R[0])
+    """Average losses over ln(rate), capped at the untrained loss."""
+    grid = curve.grid
+    loss_SR = np.where(grid.usable, mean_SR, grid.lower_bound)
+    untrained = grid.untrained[np.isfinite(grid.untrained)]
+    if len(untrained):
+        loss_SR = np.minimum(loss_SR, untrained.mean())
+    x_R = np.clip(grid.x[is_common_R], *ends)
+    average_S: Floats = np.trapezoid(loss_SR[:, is_common_R], x_R, axis=1) / (x_R[-1] - x_R[0])
     return average_S

@@ -1,50 +1,46 @@
-"""This file is the verdict: transfers, does not transfer, or undetermined, in one sentence."""
+"""The verdict: 'transfers', 'does not transfer' or 'undetermined', with its reason."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mutransfer.analysis.curves.fit import Located
-from mutransfer.analysis.format import Words, label, nats, rate, share
+from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.format import (
+    AxisNames,
+    format_loss,
+    format_rate,
+    format_share,
+    format_value,
+)
 from mutransfer.analysis.types.estimates import LN2, Verdict
 from mutransfer.analysis.types.scaling import CarriedRegret
 
 
 def decide(
-    regret: CarriedRegret, located: Sequence[Located], threshold: float, words: Words
+    carried: CarriedRegret,
+    curves: Sequence[CurveFit],
+    threshold: float,
+    axes: AxisNames,
+    loss_unit: str | None,
 ) -> tuple[Verdict, str]:
-    """Compare the bounds of the regret with the threshold; the reason is one sentence."""
-    shares, cost = regret.share, regret.regret
-    source, target = located[0], located[-1]
-    carry = f"from {words.scale} {label(source.cells.width)} to {label(target.cells.width)}"
-    if source.fit is not None:
-        carry = f"carrying {rate(source.x / LN2)} {carry}"
-    if shares.low is not None and shares.low > threshold:
-        assert cost.low is not None
-        return (
-            "does not transfer",
-            (
-                f"{carry} costs at least {nats(cost.low)}, {share(shares.low)} of the loss, "
-                f"more than the threshold of {share(threshold)}"
-            ),
-        )
-    if shares.high is not None and shares.high <= threshold:
-        assert cost.high is not None
-        return (
-            "transfers",
-            (
-                f"{carry} costs at most {nats(cost.high)}, {share(shares.high)} of the loss, "
-                f"no more than the threshold of {share(threshold)}"
-            ),
-        )
-    if shares.undetermined is not None:
-        return "undetermined", shares.undetermined
-    assert shares.low is not None
-    assert shares.high is not None
-    return (
-        "undetermined",
-        (
-            f"{carry} costs between {share(shares.low)} and {share(shares.high)} of the loss, "
-            f"on both sides of the threshold of {share(threshold)}: add seeds"
-        ),
-    )
+    """Compare the bounds of the regret with the threshold; return the verdict and the reason."""
+    share, regret = carried.share, carried.regret
+    if share.low is None and share.high is None:
+        return "undetermined", str(share.undetermined)
+    ends = f"{axes.scale} {format_value(carried.proxy)} to {format_value(carried.target)}"
+    claim = f"carrying {format_rate(curves[0].x / LN2)} from {ends} raises the loss by"
+    limit = f"the threshold of {format_share(threshold)}"
+    if share.low is not None and share.low > threshold:
+        assert regret.low is not None
+        cost = f"{format_loss(regret.low, loss_unit)} ({format_share(share.low)})"
+        return "does not transfer", f"{claim} at least {cost}, more than {limit}"
+    if share.high is not None and share.high <= threshold:
+        assert regret.high is not None
+        cost = f"{format_loss(regret.high, loss_unit)} ({format_share(share.high)})"
+        return "transfers", f"{claim} at most {cost}, no more than {limit}"
+    if share.undetermined is not None:
+        return "undetermined", share.undetermined
+    assert share.low is not None
+    assert share.high is not None
+    bounds = f"{format_share(share.low)} to {format_share(share.high)}"
+    return "undetermined", f"{claim} {bounds}, on both sides of {limit}: add seeds"

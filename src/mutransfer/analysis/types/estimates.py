@@ -1,4 +1,7 @@
-"""This file is what every number is told in: estimates, curves, optima."""
+"""Estimates with intervals, loss curves and optima: the values that a report consists of.
+
+Losses have the unit of the results: nats per token in the lab's own stores.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ class Estimate:
     """A number with its interval, or the reason why there is none.
 
     Args:
-        value: The estimate; None where it cannot be given.
-        low: Lower end of the interval; None where unknown.
-        high: Upper end of the interval; None where unknown or unbounded.
+        value: The estimate; None where it could not be estimated.
+        low: Lower end of the interval, or None.
+        high: Upper end of the interval; None where it is unbounded or could not be estimated.
         undetermined: None, or what is missing and what to add.
 
     Example:
@@ -48,7 +51,7 @@ class Estimate:
         return value + interval + (f" ({self.undetermined})" if self.undetermined else "")
 
     def times(self, factor: float) -> Estimate:
-        """Scale value and interval by a positive factor; the reason stays.
+        """Return the estimate scaled by a positive factor.
 
         Example:
             >>> Estimate(1.0, 0.5, None).times(2.0)
@@ -62,12 +65,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Quadratic:
-    """A fitted parabola in ln(rate), for drawing and for reading off a loss.
+    """A parabola in ln(rate), fitted to the losses near the best rate.
 
     Args:
         log2_lr: log2 of the rate at the vertex.
-        loss: Loss at the vertex, in nats.
-        curvature: Second derivative of the loss in ln(rate) there, in nats.
+        loss: Loss at the vertex.
+        curvature: Second derivative of the loss in ln(rate) there.
     """
 
     log2_lr: float
@@ -75,7 +78,7 @@ class Quadratic:
     curvature: float
 
     def at(self, log2_lr: float) -> float:
-        """Give the loss at a rate, in nats.
+        """Return the loss at a rate.
 
         Example:
             >>> round(Quadratic(log2_lr=-6.0, loss=3.0, curvature=0.5).at(-5.0), 4)
@@ -86,18 +89,18 @@ class Quadratic:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Loss against rate at one width: facts, and the parabola fitted to them.
+    """Loss against rate at one width: the losses, and the parabola fitted to them.
 
     Args:
         width: The value of the scale.
-        log2_lr: log2 of every rate that was tried, rising.
-        loss: Mean over seeds at each rate, in nats; NaN where a seed diverged.
+        log2_lr: log2 of every rate that was tried, ascending.
+        loss: Mean over seeds at each rate; NaN where a seed diverged.
         seeds: Names of the seeds.
         seed_losses: One row per rate, one number per seed; NaN where diverged or not run.
         num_diverged: Diverged seeds at each rate.
         window: log2 of the lowest and highest rate that the parabola was fitted to, or None.
-        fit: The parabola, or None where there is none to trust.
-        note: What was done out of the ordinary to choose the window, or None.
+        fit: The parabola, or None where no fit can be trusted.
+        note: What was unusual about the choice of the window, or None.
     """
 
     width: float
@@ -113,15 +116,15 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Optimum:
-    """The best rate at one width: from the parabola, and beside it the grid's own.
+    """The best rate at one width, from the parabola and from the rates that were tried.
 
     Args:
         width: The value of the scale.
         log2_lr: log2 of the fitted best rate.
-        loss: Loss at the fitted best rate, in nats.
-        curvature: Second derivative of the loss in ln(rate) there, in nats.
+        loss: Loss at the fitted best rate.
+        curvature: Second derivative of the loss in ln(rate) there.
         grid_log2_lr: log2 of the best rate that was tried (of equals, the larger), or None.
-        grid_loss: Mean loss there, in nats, or None.
+        grid_loss: Mean loss there, or None.
         edge: 'low' or 'high' where the best rate is the lowest or highest tried, else None.
     """
 
@@ -134,19 +137,22 @@ class Optimum:
     edge: Literal["low", "high"] | None
 
 
-def plain(value: object) -> Any:  # noqa: ANN401 - JSON data
-    """Turn dataclasses and tuples into dicts and lists, and what is not finite into None.
+def json_data(value: object) -> Any:  # noqa: ANN401 - JSON data
+    """Convert dataclasses and tuples to dicts and lists, and NaN and infinity to None.
+
+    Fields with `metadata={"json": False}` are left out.
 
     Example:
-        >>> plain((1.0, float("nan"), Quadratic(-6.0, 3.0, 0.5)))
+        >>> json_data((1.0, float("nan"), Quadratic(-6.0, 3.0, 0.5)))
         [1.0, None, {'log2_lr': -6.0, 'loss': 3.0, 'curvature': 0.5}]
     """
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        names = [f.name for f in fields(value) if f.metadata.get("json", True)]
+        return {name: json_data(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [json_data(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

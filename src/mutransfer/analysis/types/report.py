@@ -1,12 +1,12 @@
-"""This file is what an analysis answers: each group's report, comparisons, the whole report."""
+"""The report of an analysis: one `GroupReport` per group, and comparisons between groups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum, Verdict, plain
+from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum, Verdict, json_data
 from mutransfer.analysis.types.scaling import CarriedRegret, Laws, Scaling
 
 SCHEMA = 1
@@ -19,24 +19,24 @@ class GroupReport:
     Args:
         name: The group.
         verdict: 'transfers', 'does not transfer' or 'undetermined'.
-        reason: One sentence that defends the verdict, or says what to add.
-        curves: One per width, rising.
-        optimum: One per width, rising.
+        reason: One sentence that supports the verdict, or says what to add.
+        curves: One per width, ascending.
+        optimum: One per width, ascending.
         drift: Slope of log2(best rate) against log2(width); 90 % interval.
         sensitivity: The drift, and as low and high its range when one width is left out.
-        regret: Cost at the largest width of the smallest width's best rate, in nats;
+        regret: Excess loss at the largest width with the smallest width's best rate;
             `low` and `high` are one-sided 95 % bounds.
         regret_share: The same as a share of the best loss at the largest width.
         regret_matrix: The regret of every width's best rate at every larger width.
-        grid_regret: The same between grid points, in nats, without an interval.
+        grid_regret: The regret between rates that were tried, without an interval.
         paper_criterion: Whether every width has the same best rate on the grid, or None.
         scaling: Laws, robustness, predictability.
-        R_inf: L∞ minus that of the reference, in nats (arXiv:2605.21486).
+        R_inf: L∞ minus that of the reference (arXiv:2605.21486).
         saved: Share of the training FLOPs that tuning at the smallest width and training once at
             the largest saves against tuning at the largest.
     """
 
-    name: str
+    name: str = field(metadata={"json": False})  # it is the key of the group in the JSON
     verdict: Verdict
     reason: str
     curves: tuple[Curve, ...]
@@ -64,12 +64,13 @@ class GroupReport:
 
     @property
     def E(self) -> Estimate:  # noqa: N802 - the paper's symbol
-        """The loss predictability error, in nats²."""
+        """The loss predictability error, a squared loss."""
         return self.scaling.E
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain data; NaN becomes None."""
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "name"}
+        """Return plain data; NaN becomes None."""
+        data: dict[str, Any] = json_data(self)
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Comparison:
         group: The group that is compared.
         reference: The group with the lowest loss.
         width: The largest width that both have.
-        difference: Loss of the group minus that of the reference, in nats; 90 % interval.
+        difference: Loss of the group minus that of the reference; 90 % interval.
         paired: Whether both ran the same seeds, so that what seeds share cancels.
     """
 
@@ -93,7 +94,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report(Mapping[str, GroupReport]):
-    """Every group's report by its name, and what they were made with.
+    """The report of every group by its name, and the settings of the analysis.
 
     Args:
         groups: The group reports.
@@ -102,11 +103,12 @@ class Report(Mapping[str, GroupReport]):
         hyperparameter: Name of the hyperparameter, usually 'lr'.
         group_by: The columns that make groups.
         comparisons: Each other group against the best one; empty with one group.
-        reference: What R(∞) is measured from, in words; empty with one group.
+        reference: What R(∞) is measured from; empty with one group.
         window: Half-width in ln(rate) of what the parabolas are fitted to.
         notes: What was left out of the results, or changed, in sentences.
         draws: Draws behind each interval.
         seed: Seed of these draws.
+        loss_unit: Unit of the losses, 'nats', or None where it is undetermined.
     """
 
     groups: Mapping[str, GroupReport]
@@ -120,6 +122,7 @@ class Report(Mapping[str, GroupReport]):
     notes: tuple[str, ...]
     draws: int
     seed: int
+    loss_unit: str | None = field(default=None, metadata={"json": False})
 
     def __getitem__(self, name: str) -> GroupReport:
         return self.groups[name]
@@ -131,15 +134,7 @@ class Report(Mapping[str, GroupReport]):
         return len(self.groups)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the whole report as plain data for `json.dump`; NaN becomes None."""
-        settings = {
-            f.name: plain(getattr(self, f.name))
-            for f in fields(self)
-            if f.name not in ("groups", "comparisons")
-        }
-        return {
-            "schema": SCHEMA,
-            **settings,
-            "groups": {name: group.to_json() for name, group in self.groups.items()},
-            "comparisons": plain(self.comparisons),
-        }
+        """Return the whole report as plain data for `json.dump`; NaN becomes None."""
+        data = json_data(self)
+        long = {name: data.pop(name) for name in ("groups", "comparisons")}  # after the settings
+        return {"schema": SCHEMA, **data, **long}

@@ -1,14 +1,15 @@
-"""This file is what an analysis says about scaling: laws, robustness, predictability, cost."""
+"""Scaling laws, robustness, predictability and predictions, as reports hold them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mutransfer.analysis.types.estimates import Estimate
 
 LawName = Literal["constant", "power"]
-WORTH_TELLING = 0.05  # octaves of skew: a third of what a usual interval is long
+# Octaves of skew that matter: a third of the length of a usual interval. [assumed]
+MIN_SKEW = 0.05
 
 Speed = Literal["fast", "not fast", "undetermined"]
 
@@ -20,9 +21,9 @@ class CarriedRegret:
     Args:
         proxy: The width that the rate was tuned at.
         target: The larger width that it is used at.
-        regret: Its cost there, in nats; `low` and `high` are one-sided 95 % bounds.
+        regret: The excess loss there; `low` and `high` are one-sided 95 % bounds.
         share: The same as a share of the best loss at the target.
-        grid: The same between rates that were tried, in nats, without an interval.
+        grid: The same between rates that were tried, without an interval.
     """
 
     proxy: float
@@ -40,12 +41,12 @@ class Laws:
     curvature of the loss in ln(rate) at the best rate = curvature · n^gamma_log.
 
     Args:
-        loss_inf: L∞, the loss that remains at infinite scale, in nats.
-        amplitude: A, in nats.
+        loss_inf: L∞, the loss that remains at infinite scale.
+        amplitude: A, a loss.
         alpha: Exponent of the reducible loss.
         log2_lr: log2 of B, the best rate that the law gives at n = 1.
         beta: Exponent of the best rate; minus the drift.
-        curvature: C in ln(rate), in nats, at n = 1.
+        curvature: C, the curvature in ln(rate) at n = 1.
         gamma_log: Exponent of the curvature in ln(rate).
         gamma: Exponent of the curvature in the rate itself, gamma_log + 2·beta.
     """
@@ -62,15 +63,15 @@ class Laws:
 
 @dataclass(frozen=True, slots=True)
 class FitErrors:
-    """How well laws describe the losses: E in other norms, and what noise alone would leave.
+    """How well the laws describe the losses: E in other norms, and the share of noise in it.
 
     Args:
-        noise_floor: What E would be if the laws were exact and only noise was left, in nats².
-        rmse: Square root of E, in nats.
+        noise_floor: What E would be if the laws were exact and only noise remained.
+        rmse: Square root of E, a loss.
         relative: Mean of |residual| / loss.
         lr: Mean squared residual of ln(best rate) about its power law.
-        held_out: Mean squared residual at the largest width of a joint fit without it, in nats².
-        linear: E of the joint fit with a parabola in the rate instead of its logarithm, in nats².
+        held_out: Mean squared residual at the largest width of a joint fit without it.
+        linear: E of the joint fit with a parabola in the rate instead of its logarithm.
     """
 
     noise_floor: Estimate
@@ -119,7 +120,7 @@ class Band:
     Args:
         width: The value of the scale.
         log2_lr: log2 of the best rate by its power law.
-        loss: Best loss by its power law, in nats.
+        loss: Best loss by its power law.
     """
 
     width: float
@@ -129,7 +130,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """How a group scales, and how far that can be trusted.
+    """How a group scales, and how reliable its laws are.
 
     Args:
         laws: The power laws.
@@ -137,13 +138,13 @@ class Scaling:
             error of the rate costs a share ∝ n^kappa of the reducible loss; negative is robust.
         kappa_joint: The same from the joint fit of all losses; a check, without an interval.
         kappa_sensitivity: Range of kappa when one width is left out; no interval.
-        E: Loss predictability error: mean squared residual of the joint fit, in nats².
+        E: Loss predictability error: mean squared residual of the joint fit.
         errors: E in other norms, and its noise floor.
         fast: Whether transfer is fast.
         lr_sensitivity: Per width, mean excess loss over the rates tried at every width
-            (arXiv:2309.14322), in nats.
+            (arXiv:2309.14322).
         skew: How far a cubic's minimum lies above the parabola's, averaged over widths, in octaves:
-            about what best rates err by where curves are no parabolas.
+            roughly the error of the best rates where curves are not parabolas.
         bands: The laws from the smallest to the largest width.
     """
 
@@ -165,7 +166,7 @@ class Scaling:
 
 
 def is_skewed(skew: Estimate) -> bool:
-    """Say whether best rates err by more than noise, and by so much that it matters.
+    """Whether skew moves the best rates by more than the noise, and by so much that it matters.
 
     Example:
         >>> is_skewed(Estimate(0.18, 0.1, 0.25)), is_skewed(Estimate(0.18, -0.1, 0.4))
@@ -173,7 +174,7 @@ def is_skewed(skew: Estimate) -> bool:
     """
     if skew.value is None or skew.low is None or skew.high is None:
         return False
-    return abs(skew.value) > WORTH_TELLING and not skew.low <= 0 <= skew.high
+    return abs(skew.value) > MIN_SKEW and not skew.low <= 0 <= skew.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,22 +195,23 @@ class RateLaw:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What to expect at a target that was not run.
+    """The rate to use at a target that was not run, and the loss and regret to expect there.
 
     Args:
         group: The group.
         scale: Name of the scale.
-        hyperparameter: Name of what is tuned.
+        hyperparameter: Name of the hyperparameter.
         width: The target's value of the scale.
         extrapolation: The target over the largest value that was run.
-        lr: The rate to use; its 90 % interval is the union of both laws'.
-        log2_lr: log2 of the same.
-        loss: The loss at the best rate there, in nats; 90 % interval.
-        regret: Expected cost of using this rate there, in nats; `high` is a one-sided 95 % bound.
+        lr: The rate to use; its 90 % interval is the union of those of both laws.
+        log2_lr: log2 of this rate.
+        loss: The loss at the best rate there; 90 % interval.
+        regret: Expected excess loss with this rate; `high` is a one-sided 95 % bound.
         regret_share: The same as a share of the loss.
-        law: The law that the rate is from: the one that misses the largest width less.
+        law: The law behind the rate: the one that misses the largest width less.
         laws: Both laws.
-        warnings: Why to be careful, in sentences.
+        warnings: Reasons for caution, in sentences.
+        loss_unit: Unit of the losses, 'nats', or None where it is undetermined.
     """
 
     group: str
@@ -225,3 +227,4 @@ class Prediction:
     law: LawName
     laws: tuple[RateLaw, ...]
     warnings: tuple[str, ...]
+    loss_unit: str | None = field(default=None, metadata={"json": False})

@@ -74,7 +74,7 @@ def analyze(
         fail_on_no: Exit with status 1 if a group does not transfer, 3 if one is undetermined.
         json: Print one JSON document and nothing else.
     """
-    from mutransfer.literature.text import published_answer
+    from mutransfer.literature.text import published_report
     from mutransfer.report.text.analysis import verdict_text
     from mutransfer.workflows import analyze_path
 
@@ -91,7 +91,7 @@ def analyze(
                 why="an analysis is about one set of losses",
                 fix="leave one of them out",
             )
-        return CommandResult(*published_answer(published), SUCCESS, json)
+        return CommandResult(*published_report(published), SUCCESS, json)
     losses, report = analyze_path(
         _required(results), _parse_options(options), threshold=threshold, reference=reference
     )

@@ -161,11 +161,11 @@ def _list_trials(
     study: Path, store: Path | None, selection: Mapping[str, object], json: bool
 ) -> CommandResult:
     """List the trials of a study, and print the first command as it would be run."""
-    from mutransfer.sweep import selected
+    from mutransfer.sweep import select_trials
     from mutransfer.workflows import prepare_study
 
     prepared = prepare_study(study)
-    trials = selected(prepared.study, prepared.trials, selection)
+    trials = select_trials(prepared.study, prepared.trials, selection)
     lines = [f"{trial.id[:12]}  {format_point(trial.axes)}" for trial in trials]
     data: dict[str, Any] = {"trials": [{"id": trial.id, "axes": trial.axes} for trial in trials]}
     data["done"] = _num_done(store or prepared.default_store, trials)
@@ -183,7 +183,7 @@ def _num_done(store: Path, trials: Sequence[TrialSpec]) -> int:
 
     if not os.path.exists(store):
         return 0
-    return sum(result is not None for _, result in TrialStore(store).known(trials))
+    return sum(result is not None for _, result in TrialStore(store).lookup(trials))
 
 
 def _format_command(prepared: PreparedStudy, trial: TrialSpec) -> str | None:
@@ -195,7 +195,7 @@ def _format_command(prepared: PreparedStudy, trial: TrialSpec) -> str | None:
     prepared.runner.check(trial)
     # Outside the store, where a run by hand would be mistaken for an attempt of the trial.
     folder = Path(tempfile.gettempdir(), f"mutransfer-{prepared.study.study.name}")
-    return f"mkdir -p {shlex.quote(str(folder))} && {prepared.runner.shown(trial, folder)}"
+    return f"mkdir -p {shlex.quote(str(folder))} && {prepared.runner.command_line(trial, folder)}"
 
 
 def _parse_only(only: Sequence[str]) -> dict[str, list[str]]:

@@ -121,7 +121,7 @@ def _folder(folder: Path) -> Iterator[Document]:
 
 
 def _pieces(name: str, file: IO[bytes], *, path: Path) -> Iterator[Document]:
-    """Yield pieces of a file that end with a line. A text of one file has no name of its own."""
+    """Yield pieces of a file, cut at ends of lines; `name` is empty where it does not matter."""
     number = 0
     while piece := file.read(PIECE_BYTES):
         if number == 0 and b"\0" in piece[:NUL_IS_BINARY]:

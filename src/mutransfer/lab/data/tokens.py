@@ -55,7 +55,7 @@ def load_tokens(source: str | None = None, *, digest: str | None = None) -> Toke
         raise DataError(
             f"cannot keep tokens in {folder.parent}: {problem.strerror}",
             why="text is turned into tokens once and mapped into memory by every worker",
-            fix="set the cache to a folder that can be written: export MUTRANSFER_CACHE=DIR",
+            fix="choose a folder that can be written: export MUTRANSFER_CACHE=DIR",
         ) from None
 
 

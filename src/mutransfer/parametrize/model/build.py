@@ -74,7 +74,7 @@ class _SkipFills(TorchFunctionMode):
 
 @contextmanager
 def temporary_seed(seed: int) -> Iterator[None]:
-    """Seed torch's CPU generator inside, and restore the user's random state afterwards."""
+    """Seed torch inside, and restore the state of the CPU generator afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

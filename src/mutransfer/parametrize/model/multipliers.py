@@ -28,6 +28,9 @@ def own_multipliers(
 ) -> dict[str, tuple[Power, Power]]:
     """Return the author's multiplier of each parameter, and its multiplier as a readout.
 
+    No layer owns the logits of attention, so what their scale lacks counts as a multiplier of
+    the queries' weights.
+
     Args:
         trace: Traced forward passes.
         roles: Roles and ratios.
@@ -41,7 +44,7 @@ def own_multipliers(
     exponents = trace.multipliers if keeps_scale else trace.wanted(table.attention)
     multipliers = {}
     for name, role in roles.items():
-        # A table that is also a readout has one multiplier per use: its own is the lookup's.
+        # A tied table has a multiplier for each use: its own is that of the lookup.
         kinds = [kind for kind in ("lookup", "product", "applied") if (name, kind) in exponents]
         own = exponents[name, kinds[0]] if kinds else 0.0
         readout = exponents.get((name, "product"), 0.0)

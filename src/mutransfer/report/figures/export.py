@@ -1,57 +1,34 @@
-"""This file is the figures that stand alone: PNG, SVG and PDF files on white paper."""
+"""Figures as files: PNG, SVG and PDF on white paper."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mutransfer.report.figures.drawing.specs import (
-    Spec,
-    filled,
-    loss_rows,
-    matrix_rows,
-    plane_rows,
-    side_by_side,
-    trend_rows,
+from mutransfer.report.figures.drawing.specs import Spec, filled, joined
+from mutransfer.report.figures.numbers.exponents import Check, check_panels
+from mutransfer.report.figures.numbers.loss import all_widths
+from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
+from mutransfer.report.figures.panels import (
+    Panel,
+    exponent_panels,
+    group_names,
+    loss_panels,
+    matrix_panels,
+    plane_panels,
+    sizes_panels,
+    trend_panels,
 )
-from mutransfer.report.figures.numbers.check import (
-    Check,
-    CheckPanel,
-    aim_and_tolerance,
-    check_rows,
-    frame_of_check,
-    panels_of,
-)
-from mutransfer.report.figures.numbers.check_sizes import (
-    SizePanel,
-    num_steps,
-    size_domain,
-    size_panels,
-    size_rows,
-)
-from mutransfer.report.figures.numbers.loss import frame_of, is_dense, widths_of
-from mutransfer.report.figures.numbers.planes import SYMBOLS, plane_domain, plane_points, planes_of
-from mutransfer.report.figures.numbers.regret_matrix import cells_of
-from mutransfer.report.figures.numbers.trends import What, trend_domain, trend_widths, trends_of
 from mutransfer.report.files import make_folder, write_file
-from mutransfer.report.format import (
-    LOSS_TITLE,
-    group_title,
-    interval_text,
-    share_text,
-    shortened,
-    slope_text,
-    tuned_title,
-    width_text,
-)
+from mutransfer.report.format import format_width, hyperparameter_title, shorten
 from mutransfer.report.theme import Theme, paper_theme
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import GroupReport, Prediction, Report
+    from mutransfer.analysis import Prediction, Report
 
-MOST_PANELS = 24  # drawn in one figure or page; the table has the rest
 COLUMNS = 3
 PANEL = (320, 250)
 CHECK_PANEL = (290, 220)
@@ -66,35 +43,35 @@ def write_figures(
     """Write every figure as PNG (for slides), SVG (for pages) and PDF (for papers), on white.
 
     `loss` shows loss against rate, `best-rate` and `best-loss` show each width's optimum with its
-    law, `regret-matrix` what every width's best rate costs at every larger one, `scaling-planes`
+    law, `regret-matrix` the cost of every width's best rate at every larger one, `scaling-planes`
     the planes of E, κ and R(∞), `coordinate-check` the exponents of a coordinate check by step,
     `coordinate-sizes` its sizes by width. The last four are written only where they have
     something to show.
 
     Args:
-        folder: Where to; made if there is none.
-        report: What `analyze` answered, or None.
+        folder: Where to write; made if it does not exist.
+        report: The result of `analyze`, or None.
         predictions: Targets to extend the laws to.
-        check: What `coord_check` answered, or None.
+        check: The result of `coord_check`, or None.
 
     Returns:
         The files that were written.
 
     Raises:
-        ResultsError: Where the folder cannot be made or written.
+        ResultsError: The folder cannot be made or written.
     """
     import vl_convert
 
-    place = Path(folder)
-    make_folder(place)
-    written = []
-    for name, drawing in figure_specs(report, predictions, check).items():
-        svg = vl_convert.vegalite_to_svg(drawing)
-        png = vl_convert.vegalite_to_png(drawing, scale=2)
-        pdf = vl_convert.vegalite_to_pdf(drawing)
+    parent = Path(folder)
+    make_folder(parent)
+    files = []
+    for name, spec in figure_specs(report, predictions, check).items():
+        svg = vl_convert.vegalite_to_svg(spec)
+        png = vl_convert.vegalite_to_png(spec, scale=2)
+        pdf = vl_convert.vegalite_to_pdf(spec)
         for suffix, content in ((".svg", svg.encode()), (".png", png), (".pdf", pdf)):
-            written.append(write_file(place / (name + suffix), content))
-    return written
+            files.append(write_file(parent / (name + suffix), content))
+    return files
 
 
 def figure_specs(
@@ -102,182 +79,84 @@ def figure_specs(
     predictions: Sequence[Prediction] = (),
     check: Check | None = None,
 ) -> dict[str, Spec]:
-    """Give each figure's name and its Vega-Lite specification."""
+    """Return the Vega-Lite specification of each figure by its name."""
     figures = {} if report is None else _report_specs(report, predictions)
-    if check is not None:
-        facts = check.to_json()
-        if panels := panels_of(facts["findings"]):
-            figures["coordinate-check"] = _check_figure(panels)
-        if sizes := size_panels(facts):
-            figures["coordinate-sizes"] = _sizes_figure(sizes)
-    return figures
+    return figures if check is None else figures | _check_specs(check)
 
 
 def _report_specs(report: Report, predictions: Sequence[Prediction]) -> dict[str, Spec]:
-    """Draw what an analysis answered."""
+    """Return the figures of an analysis."""
+    from mutransfer.report.figures.drawing.charts import group_shapes, legend_chart
+
+    tuned, scale = hyperparameter_title(report), report.scale
+    theme = paper_theme(len(all_widths(report)))
+    widths = [f"{scale} {format_width(width)}" for width in all_widths(report)]
+    names = [shorten(name) for name in group_names(report)]
+    groups = legend_chart(names, theme.group_colours(len(names)), theme, group_shapes(len(names)))
+    (rate,), (loss,) = (
+        trend_panels(report, what, predictions, theme, PANEL) for what in ("rate", "loss")
+    )
+    rate_title, loss_title = (f"{panel.title} against {scale}" for panel in (rate, loss))
     figures = {
-        "loss": _loss_figure(report),
-        "best-rate": _trend_figure(report, "rate", predictions),
-        "best-loss": _trend_figure(report, "loss", predictions),
+        "loss": _figure(
+            f"Loss against {tuned}",
+            loss_panels(report, theme, PANEL),
+            theme,
+            legend=legend_chart(widths, theme.ramp, theme),
+        ),
+        "best-rate": _figure(rate_title, [replace(rate, title="")], theme, legend=groups),
+        "best-loss": _figure(loss_title, [replace(loss, title="")], theme, legend=groups),
     }
-    if any(group.regret_matrix for group in report.values()):
-        figures["regret-matrix"] = _matrix_figure(report)
-    if planes_of(report):
-        figures["scaling-planes"] = _planes_figure(report)
+    if matrices := matrix_panels(report, theme):
+        title = f"Regret of every proxy's best {tuned} at every larger target"
+        figures["regret-matrix"] = _figure(title, matrices, theme, columns=1)
+    if planes := plane_panels(report, theme, PANEL):
+        title = "Predictability E, robustness κ and asymptotic gap R(∞)"
+        figures["scaling-planes"] = _figure(title, planes, theme, legend=groups)
     return figures
 
 
-def subtitle(report: Report, group: GroupReport) -> str:
-    """Say the verdict and its numbers in one line."""
-    parts: list[str] = [group.verdict]
-    if group.regret_share.value is not None:
-        parts.append(f"regret {share_text(group.regret_share.value)}")
-    if group.drift.value is not None:
-        parts.append(
-            f"drift {slope_text(group.drift.value)} {interval_text(group.drift, slope_text)}"
+def _check_specs(check: Check) -> dict[str, Spec]:
+    """Return the figures of a coordinate check."""
+    from mutransfer.report.figures.drawing.check import outcomes_legend, steps_legend
+
+    data = check.to_json()
+    figures = {}
+    if panels := check_panels(data["findings"]):
+        theme = paper_theme()
+        figures["coordinate-check"] = _figure(
+            "Coordinate check: exponents of width by step",
+            exponent_panels(panels, theme, CHECK_PANEL),
+            theme,
+            legend=outcomes_legend(theme),
         )
-    return " · ".join(parts).rstrip()
-
-
-def _loss_figure(report: Report) -> Spec:
-    """Draw every group's losses against the rate, side by side on the same axes."""
-    from mutransfer.report.figures.drawing.charts import legend_chart, loss_template
-
-    widths = widths_of(report)
-    theme = paper_theme(len(widths))
-    x_title = f"log2 of the {tuned_title(report)}"
-    template = loss_template(
-        frame_of(report), theme, x_title=x_title, size=PANEL, dense=is_dense(report)
-    )
-    panels = [
-        filled(
-            template,
-            loss_rows(group, report=report),
-            suffix=f"-{k}",
-            title={
-                "text": shortened(group_title(report, name)),
-                "subtitle": subtitle(report, group),
-            },
+    if sizes := size_panels(data):
+        steps = num_steps(sizes)
+        theme = paper_theme(steps)
+        figures["coordinate-sizes"] = _figure(
+            "Coordinate check: sizes against width",
+            sizes_panels(sizes, theme, CHECK_PANEL),
+            theme,
+            legend=steps_legend(steps, theme),
         )
-        for k, (name, group) in enumerate(list(report.items())[:MOST_PANELS])
-    ]
-    labels = [f"{report.scale} {width_text(width)}" for width in widths]
-    rows = [panels[k : k + COLUMNS] for k in range(0, len(panels), COLUMNS)] or [[]]
-    rows[0].append(legend_chart(labels, theme.ramp, theme=theme))
-    return side_by_side(rows, theme)
+    return figures
 
 
-def _trend_figure(report: Report, what: What, predictions: Sequence[Prediction]) -> Spec:
-    """Draw the best rate, or the loss there, against width: one line per group."""
-    from mutransfer.report.figures.drawing.charts import trend_template
-
-    theme = paper_theme(0)
-    names = _names(report)
-    drawn = trends_of(report, what, predictions)
-    template = trend_template(
-        len(names),
-        theme,
-        what=what,
-        widths=trend_widths(report, predictions, what),
-        scale=report.scale,
-        y_title=f"log2 of the best {tuned_title(report)}" if what == "rate" else LOSS_TITLE,
-        domain=trend_domain(drawn, what),
-        size=PANEL,
-    )
-    rows = trend_rows(drawn.only(range(len(names))))
-    title = "Best rate" if what == "rate" else "Loss at the best rate"
-    panel = filled(template, rows, title=f"{title} against {report.scale}")
-    return side_by_side([[panel, _legend(names, theme)]], theme)
-
-
-def _matrix_figure(report: Report) -> Spec:
-    """Draw every group's regret matrix, each on its own widths."""
-    from mutransfer.report.figures.drawing.scaling import matrix_template
-
-    theme = paper_theme(0)
-    panels = []
-    for k, (name, group) in enumerate(list(report.items())[:MOST_PANELS]):
-        cells = cells_of(group, report.threshold)
-        if not cells:
-            continue
-        proxies, targets = (
-            [width_text(width) for width in sorted(set(widths))]
-            for widths in ((c.proxy for c in cells), (c.target for c in cells))
-        )
-        template = matrix_template(proxies, targets, report.scale, theme)
-        told = f"regret as a share of the loss, threshold {share_text(report.threshold)}"
-        title = {"text": shortened(group_title(report, name)), "subtitle": told}
-        panels.append(filled(template, matrix_rows(cells), suffix=f"-{k}", title=title))
-    return side_by_side([[panel] for panel in panels], theme)
-
-
-def _planes_figure(report: Report) -> Spec:
-    """Draw the planes side by side, with a legend of groups."""
-    from mutransfer.report.figures.drawing.scaling import plane_template
-
-    theme = paper_theme(0)
-    names = _names(report)
-    panels = []
-    for k, plane in enumerate(planes_of(report)):
-        domain = plane_domain(plane_points(report, plane), plane)
-        template = plane_template(plane, len(names), theme, domain=domain, size=PANEL)
-        title = f"{SYMBOLS[plane[1]]} against {SYMBOLS[plane[0]]}"
-        rows = plane_rows(report, plane, most=len(names))
-        panels.append(filled(template, rows, suffix=f"-{k}", title=title))
-    return side_by_side([[*panels, _legend(names, theme)]], theme)
-
-
-def _check_figure(panels: Sequence[CheckPanel]) -> Spec:
-    """Draw a coordinate check, one panel per quantity and role, with a legend of outcomes."""
-    from mutransfer.report.figures.drawing.check import check_key, check_template
-
-    theme = paper_theme(0)
-    frame = frame_of_check(panels)
-    drawn = [
-        filled(
-            check_template(panel, frame, theme, size=CHECK_PANEL),
-            check_rows(panel, frame, CHECK_PANEL[1]),
-            suffix=f"-{k}",
-            title={
-                "text": shortened(panel.title),
-                "subtitle": f"{panel.outcome} · {aim_and_tolerance(panel)}",
-            },
-        )
-        for k, panel in enumerate(panels[:MOST_PANELS])
-    ]
-    rows = [drawn[k : k + COLUMNS] for k in range(0, len(drawn), COLUMNS)]
-    rows[0].append(check_key(theme))
-    return side_by_side(rows, theme)
-
-
-def _sizes_figure(panels: Sequence[SizePanel]) -> Spec:
-    """Draw sizes against width, one panel per quantity and role, with a legend of steps."""
-    from mutransfer.report.figures.drawing.check import sizes_template, steps_key
-
-    steps = num_steps(panels)
-    theme = paper_theme(steps)
-    drawn = [
-        filled(
-            sizes_template(panel.widths, steps, size_domain(panel), theme, size=CHECK_PANEL),
-            size_rows(panel),
-            suffix=f"-{k}",
-            title={"text": shortened(panel.title), "subtitle": panel.exponents},
-        )
-        for k, panel in enumerate(panels[:MOST_PANELS])
-    ]
-    rows = [drawn[k : k + COLUMNS] for k in range(0, len(drawn), COLUMNS)]
-    rows[0].append(steps_key(steps, theme))
-    return side_by_side(rows, theme)
-
-
-def _names(report: Report) -> list[str]:
-    """Name the groups that are drawn."""
-    return [shortened(group_title(report, name)) for name in list(report)[:MOST_PANELS]]
-
-
-def _legend(names: Sequence[str], theme: Theme) -> Spec:
-    """Draw a legend of groups."""
-    from mutransfer.report.figures.drawing.charts import legend_chart, shapes
-
-    colours = [theme.groups[k % len(theme.groups)] for k in range(len(names))]
-    return legend_chart(names, colours, theme=theme, shapes=shapes(len(names)))
+def _figure(
+    title: str,
+    panels: Sequence[Panel],
+    theme: Theme,
+    *,
+    legend: Spec | None = None,
+    columns: int = COLUMNS,
+) -> Spec:
+    """Join panels into one figure with a title."""
+    charts = []
+    for k, panel in enumerate(panels):
+        head = {"text": shorten(panel.title), "subtitle": panel.subtitle}
+        titled = {"title": head} if panel.title else {}
+        charts.append(filled(panel.template, panel.rows, suffix=f"-{k}", **titled))
+    rows = [charts[k : k + columns] for k in range(0, len(charts), columns)] or [[]]
+    if legend is not None:
+        rows[0].append(legend)
+    return joined(shorten(title, 90), rows, theme)

@@ -1,213 +1,161 @@
-"""This file is the page's charts: panels with a still picture, a specification and a legend."""
+"""Charts of the page: a still picture, a specification for the script, and a legend."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mutransfer.report.figures.drawing.specs import (
-    Spec,
-    alone,
-    filled,
-    loss_rows,
-    plane_rows,
-    trend_rows,
+from mutransfer.report.figures.drawing.specs import Size, Spec, filled, standalone
+from mutransfer.report.figures.numbers.loss import all_widths
+from mutransfer.report.figures.panels import (
+    MOST_PANELS,
+    Panel,
+    group_names,
+    loss_panels,
+    plane_panels,
+    trend_panels,
 )
-from mutransfer.report.figures.export import MOST_PANELS
-from mutransfer.report.figures.numbers.loss import frame_of, is_dense, widths_of
-from mutransfer.report.figures.numbers.planes import SYMBOLS, plane_domain, plane_points, planes_of
-from mutransfer.report.figures.numbers.trends import What, trend_domain, trend_widths, trends_of
-from mutransfer.report.format import (
-    LOSS_TITLE,
-    escaped,
-    group_title,
-    shortened,
-    tuned_title,
-    width_text,
-)
+from mutransfer.report.format import escape, format_width, hyperparameter_title, shorten
 from mutransfer.report.page.cards import CLASSES
-from mutransfer.report.theme import page_theme
+from mutransfer.report.theme import Theme, page_theme
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Prediction, Report
 
-NUMBERS = "The table of optima has the numbers."
 MOST_STILLS = 8  # still pictures on a page: each takes a tenth of a second and up to 200 KB
-MOST_ROWS = 2000  # of a chart that gets a still picture
+MOST_ROWS = 2000  # of a chart with a still picture
 STILL_WIDTH = 290  # pixels of a still picture: it is stretched, and its text must not shrink
-TOGETHER = 6  # groups in one chart against width; more get one chart each
+TOGETHER = 6  # groups in one chart against width; more groups get one chart each
+SMALL: Size = ("container", 260)
+IN_TABLE = "The table of optima has the numbers."
 
 
-@dataclass(slots=True)
 class Charts:
-    """The charts of a page, gathered while it is written.
+    """The charts of a page, collected while it is written."""
 
-    Args:
-        specs: The specification of each chart, in order.
-    """
+    def __init__(self) -> None:
+        self.specs: list[Spec] = []
 
-    specs: list[Spec] = field(default_factory=list)
-
-    def place(
-        self, drawing: Spec, label: str, *, numbers: str = NUMBERS, most: int = MOST_STILLS
+    def add(
+        self,
+        panel: Panel,
+        theme: Theme,
+        label: str,
+        *,
+        numbers: str = IN_TABLE,
+        most: int = MOST_STILLS,
     ) -> str:
-        """Take in a chart and give the element that it will be drawn in."""
+        """Add a chart and return the element that it is drawn in."""
+        spec = standalone(filled(panel.template, panel.rows), theme)
         name = f"chart-{len(self.specs)}"
-        self.specs.append(drawing)
+        self.specs.append(spec)
         still = f'<p class="note">This figure is drawn by a script. {numbers}</p>'
-        rows = sum(len(rows) for rows in drawing["datasets"].values())
-        if len(self.specs) <= most and rows <= MOST_ROWS:
-            still = still_picture(drawing, name)
-        return (
-            f'<div class="chart" id="{name}" role="img" aria-label="{escaped(label)}">{still}</div>'
-        )
+        num_rows = sum(len(rows) for rows in spec["datasets"].values())
+        if len(self.specs) <= most and num_rows <= MOST_ROWS:
+            still = _still_picture(spec, name)
+        label = escape(f"{label} {numbers}".strip())
+        return f'<div class="chart" id="{name}" role="img" aria-label="{label}">{still}</div>'
 
     def scripts(self) -> str:
-        """Write the specifications as data that no browser runs."""
+        """Return the specifications as data that no browser runs."""
         return "\n".join(
-            f'<script type="application/json" data-chart="chart-{k}">{inert(drawing)}</script>'
-            for k, drawing in enumerate(self.specs)
+            f'<script type="application/json" data-chart="chart-{k}">{inert_json(spec)}</script>'
+            for k, spec in enumerate(self.specs)
         )
 
 
-def inert(data: object) -> str:
-    r"""Write JSON that cannot end the element that it stands in.
+def inert_json(data: object) -> str:
+    r"""Return JSON that cannot end the element that it stands in.
 
     Example:
-        >>> inert({"name": "</script>"})
+        >>> inert_json({"name": "</script>"})
         '{"name":"\\u003c/script>"}'
     """
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def still_picture(drawing: Spec, name: str) -> str:
-    """Draw a chart as SVG for readers without scripts; its ids are its own."""
+def _still_picture(spec: Spec, name: str) -> str:
+    """Draw a chart as SVG for readers without scripts."""
     import vl_convert
 
-    svg: str = vl_convert.vegalite_to_svg({**drawing, "width": STILL_WIDTH})
-    # The converter counts ids on from picture to picture; a page must not depend on that.
+    svg: str = vl_convert.vegalite_to_svg({**spec, "width": STILL_WIDTH})
+    # The converter numbers ids over all pictures of a process; a page must not depend on that.
     ids = dict.fromkeys(re.findall(r"\bclip\d+\b", svg))
     renamed = {old: f"{name}-clip{k}" for k, old in enumerate(ids)}
-    return re.sub(r"\bclip\d+\b", lambda found: renamed[found[0]], svg)
+    return re.sub(r"\bclip\d+\b", lambda match: renamed[match[0]], svg)
 
 
 def loss_section(report: Report, charts: Charts) -> str:
-    """Draw loss against rate, one panel per group on the same axes, with a legend of widths."""
-    from mutransfer.report.figures.drawing.charts import loss_template
-
-    widths = widths_of(report)
+    """Return loss against rate, one panel per group on the same axes, with a legend of widths."""
+    widths = all_widths(report)
     theme = page_theme(len(widths))
-    x_title = tuned_title(report)
-    template = loss_template(
-        frame_of(report), theme, x_title=x_title, size=("container", 320), dense=is_dense(report)
-    )
-    panels = []
-    for name, group in list(report.items())[:MOST_PANELS]:
-        drawing = alone(filled(template, loss_rows(group, report=report)), theme)
-        title = group_title(report, name)
-        label = f"{title}: loss against {x_title}, one line per {report.scale}. {NUMBERS}"
-        panels.append(
-            f'<figure class="panel {CLASSES[group.verdict]}"><h3>{escaped(title)}'
-            f"<span>{group.verdict}</span></h3>{charts.place(drawing, label)}</figure>"
+    tuned = hyperparameter_title(report)
+    figures = []
+    panels = loss_panels(report, theme, ("container", 320))
+    for panel, group in zip(panels, list(report.values())[:MOST_PANELS], strict=True):
+        label = f"{panel.title}: loss against {tuned}, one line per {report.scale}."
+        figures.append(
+            f'<figure class="panel {CLASSES[group.verdict]}"><h3>{escape(panel.title)}'
+            f"<span>{group.verdict}</span></h3>{charts.add(panel, theme, label)}</figure>"
         )
-    names = [f"{report.scale} {width_text(width)}" for width in widths]
-    return legend(names, theme.ramp) + _panels(panels, len(report))
+    names = [f"{report.scale} {format_width(width)}" for width in widths]
+    return legend(names, theme.ramp) + panel_grid(figures, len(report))
 
 
 def trend_section(report: Report, charts: Charts, predictions: Sequence[Prediction] = ()) -> str:
-    """Draw the best rate and the loss there against width, with laws, targets and a legend."""
-    both = [_trend_panels(report, charts, what, predictions) for what in _BOTH]
-    panels = [panel for pair in zip(*both, strict=True) for panel in pair]
-    return _group_legend(report) + _panels(panels, len(report))
-
-
-_BOTH: tuple[What, ...] = ("rate", "loss")
-
-
-def _trend_panels(
-    report: Report, charts: Charts, what: What, predictions: Sequence[Prediction]
-) -> list[str]:
-    """Draw the best rate or the best loss against width: few groups together, many apart."""
-    from mutransfer.report.figures.drawing.charts import trend_template
-
-    titles = _titles(report)
-    drawn = trends_of(report, what, predictions)
-    theme = page_theme(0)
-    template = trend_template(
-        len(titles),
-        theme,
-        what=what,
-        widths=trend_widths(report, predictions, what),
-        scale=report.scale,
-        y_title=f"best {tuned_title(report)}" if what == "rate" else LOSS_TITLE,
-        domain=trend_domain(drawn, what),
-        size=("container", 260),
+    """Return best rate and best loss against width, with laws, targets and a legend."""
+    theme = page_theme()
+    rates, losses = (
+        trend_panels(report, what, predictions, theme, SMALL, TOGETHER) for what in ("rate", "loss")
     )
-    title = "Best rate" if what == "rate" else "Loss at the best rate"
-    members = [(title, tuple(range(len(titles))))]
-    if len(titles) > TOGETHER:
-        members = [(f"{name}: {title.lower()}", (k,)) for k, name in enumerate(titles)]
-    panels = []
-    for told, chosen in members:
-        rows = trend_rows(drawn.only(chosen))
-        label = f"{told} against {report.scale}. {NUMBERS}"
-        place = '<p class="note">No optimum is known.</p>'
-        if rows["trends"]:
-            place = charts.place(alone(filled(template, rows), theme), label)
-        panels.append(f'<figure class="panel"><h3>{escaped(told)}</h3>{place}</figure>')
-    return panels
+    figures = []
+    for panel in (panel for pair in zip(rates, losses, strict=True) for panel in pair):
+        chart = '<p class="note">No optimum could be estimated.</p>'
+        if panel.rows["trends"]:
+            chart = charts.add(panel, theme, f"{panel.title} against {report.scale}.")
+        figures.append(f'<figure class="panel"><h3>{escape(panel.title)}</h3>{chart}</figure>')
+    return _group_legend(report) + panel_grid(figures, len(report))
 
 
 def plane_section(report: Report, charts: Charts) -> str:
-    """Draw the planes of E, κ and R(∞) with a legend; nothing where no group has a place."""
-    from mutransfer.report.figures.drawing.scaling import plane_template
-
-    theme = page_theme(0)
-    num = len(_titles(report))
-    panels = []
-    for plane in planes_of(report):
-        points = plane_points(report, plane)
-        domain = plane_domain(points, plane)
-        template = plane_template(plane, num, theme, domain=domain, size=("container", 260))
-        told = f"{SYMBOLS[plane[1]]} against {SYMBOLS[plane[0]]}"
-        drawing = alone(filled(template, plane_rows(report, plane, most=num)), theme)
-        place = charts.place(drawing, f"{told}. The table below has the numbers.")
-        panels.append(f'<figure class="panel"><h3>{told}</h3>{place}</figure>')
-    return _group_legend(report) + _panels(panels, len(report), "three") if panels else ""
-
-
-def _titles(report: Report) -> list[str]:
-    """Name the groups that are drawn."""
-    return [group_title(report, name) for name in list(report)[:MOST_PANELS]]
+    """Return the planes of E, κ and R(∞) with a legend; empty where no group has a place."""
+    theme = page_theme()
+    figures = [
+        f'<figure class="panel"><h3>{panel.title}</h3>'
+        + charts.add(panel, theme, f"{panel.title}.", numbers="The table below has the numbers.")
+        + "</figure>"
+        for panel in plane_panels(report, theme, SMALL)
+    ]
+    if not figures:
+        return ""
+    return _group_legend(report) + panel_grid(figures, len(report), css="three")
 
 
 def _group_legend(report: Report) -> str:
-    """Write the legend of groups."""
-    from mutransfer.report.figures.drawing.charts import shapes
+    """Return the legend of groups."""
+    from mutransfer.report.figures.drawing.charts import group_shapes
 
-    titles, theme = _titles(report), page_theme(0)
-    colours = [theme.groups[k % len(theme.groups)] for k in range(len(titles))]
-    return legend(titles, colours, shapes(len(titles)))
+    names = group_names(report)
+    return legend(names, page_theme().group_colours(len(names)), group_shapes(len(names)))
 
 
 def legend(names: Sequence[str], colours: Sequence[str], shapes: Sequence[str] = ()) -> str:
-    """Write a legend of buttons; without scripts they are only a legend."""
-    drawn = shapes or ["circle"] * len(names)
+    """Return a legend of buttons, which are disabled where scripts do not run."""
+    symbols = shapes or ["circle"] * len(names)
     buttons = "".join(
         f'<button type="button" data-index="{k}" aria-pressed="false" disabled>'
-        f'<i class="{shape}" style="--swatch:{colour}"></i>{escaped(shortened(name))}</button>'
-        for k, (name, colour, shape) in enumerate(zip(names, colours, drawn, strict=True))
+        f'<i class="{shape}" style="--swatch:{colour}"></i>{escape(shorten(name))}</button>'
+        for k, (name, colour, shape) in enumerate(zip(names, colours, symbols, strict=True))
     )
     return f'<div class="legend" role="group" aria-label="Single out one line">{buttons}</div>'
 
 
-def _panels(panels: Sequence[str], groups: int, css: str = "") -> str:
-    """Lay panels out; say how many groups are not drawn."""
+def panel_grid(figures: Sequence[str], num: int, *, css: str = "", what: str = "groups") -> str:
+    """Lay panels out in a grid, with the number of those that are not drawn."""
     more = ""
-    if groups > MOST_PANELS:
-        more = f'<p class="note">{groups - MOST_PANELS} more groups are in the table only.</p>'
-    return f'<div class="panels {css}">{"".join(panels)}</div>{more}'
+    if num > MOST_PANELS:
+        more = f'<p class="note">{num - MOST_PANELS} more {what} are in the table only.</p>'
+    return f'<div class="panels {css}">{"".join(figures)}</div>{more}'

@@ -1,4 +1,4 @@
-"""This file is the page: one HTML file that needs nothing else, verdicts first."""
+"""The HTML report: a single file that works offline, verdicts first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from types import MappingProxyType
@@ -19,16 +18,22 @@ from typing import TYPE_CHECKING
 from mutransfer import __version__
 from mutransfer.errors import ResultsError
 from mutransfer.report.figures.export import write_figures
-from mutransfer.report.figures.numbers.check import Check
-from mutransfer.report.figures.numbers.check_sizes import num_steps, size_panels
-from mutransfer.report.figures.numbers.loss import widths_of
-from mutransfer.report.figures.numbers.regret_matrix import matrices
+from mutransfer.report.figures.numbers.exponents import Check
+from mutransfer.report.figures.numbers.loss import all_widths
+from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
 from mutransfer.report.files import make_parent, write_file
-from mutransfer.report.format import escaped, sentence, share_text, shortened, tuned_title
+from mutransfer.report.format import (
+    as_sentence,
+    escape,
+    format_percent,
+    hyperparameter_title,
+    shorten,
+)
+from mutransfer.report.page import check as check_page
 from mutransfer.report.page import tables
 from mutransfer.report.page.cards import headline, verdicts
 from mutransfer.report.page.charts import Charts, loss_section, plane_section, trend_section
-from mutransfer.report.page.check import CHECK_QUESTION, check_headline, check_sections
+from mutransfer.report.page.elements import asset, section, text_box
 from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
 from mutransfer.report.theme import css_variables
@@ -39,8 +44,8 @@ if TYPE_CHECKING:
     from mutransfer.analysis.results import Results
 
 EXPORT = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle
-UNNAMED = "columns"  # the source of results that were handed over in memory
-NOTHING: Mapping[str, str] = MappingProxyType({})
+UNNAMED = "columns"  # the source of results that were passed in memory
+NO_SNIPPETS: Mapping[str, str] = MappingProxyType({})
 
 
 def write_report(
@@ -53,32 +58,32 @@ def write_report(
     title: str = "",
     figures: str | os.PathLike[str] | None = None,
     predictions: Sequence[Prediction] = (),
-    snippets: Mapping[str, str] = NOTHING,
+    snippets: Mapping[str, str] = NO_SNIPPETS,
     check: Check | None = None,
 ) -> Path:
     """Write results and their analysis, or a coordinate check, as one HTML page that works offline.
 
-    The page holds its data, its scripts and its style; a policy in it forbids every
-    connection. Without scripts it shows still pictures and the same numbers.
+    The page contains its data, scripts and style, and a policy that forbids every connection.
+    Without scripts it shows still pictures and the same numbers.
 
     Args:
         path: The file; missing folders are made.
-        results: The trials, for where the numbers are from; None for a page of a check alone.
-        report: What `analyze` answered; made here if None.
-        plan: A plan, or several, to show beside the results.
-        study: What was asked, as text such as a study file; shown as it is.
+        results: The trials, which the page names as its source; None for a check alone.
+        report: The result of `analyze`; computed here if None.
+        plan: A plan, or several, to show as well.
+        study: The study file, or any other description, shown as it stands.
         title: Heading of the page; by default the question, with the study's name.
-        figures: A folder for the figures as PNG, SVG and PDF too, or None.
-        predictions: What `predict` answered, for cards and for the figures.
-        snippets: What to type for a prediction, by its group; shown as it is, to be copied.
-        check: What `coord_check` answered, or None.
+        figures: A folder for the figures as PNG, SVG and PDF, or None.
+        predictions: The results of `predict`, for cards and figures.
+        snippets: Code to copy for a prediction, by group.
+        check: The result of `coord_check`, or None.
 
     Returns:
         The file.
 
     Raises:
-        ResultsError: Where there is nothing to show, the results cannot be analyzed, or the file
-            cannot be written.
+        ResultsError: There is nothing to show, the results cannot be analyzed, or the file cannot
+            be written.
 
     Example:
         >>> import tempfile
@@ -89,39 +94,34 @@ def write_report(
         >>> write_report(tempfile.mkdtemp() + "/page.html", check=Check()).name
         'page.html'
     """
-    place = Path(path)
-    _refuse_nothing(results, check, analysis=report is not None or bool(predictions or snippets))
-    make_parent(place)  # refuse before the work, not after
+    file = Path(path)
+    has_analysis = report is not None or bool(predictions or snippets)
+    if results is None and (has_analysis or check is None):
+        raise ResultsError(
+            "there are no results" if has_analysis else "there is nothing to show",
+            why="a page names the source of its numbers",
+            fix="results=load_results('losses.csv'), or check= alone for a coordinate check",
+        )
+    make_parent(file)  # fails before the analysis, not after it
     if report is None and results is not None:
         from mutransfer.analysis import analyze
 
         report = analyze(results)
-    plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
     text = page(
         results,
         report,
-        plans=plans,
+        plans=(plan,) if isinstance(plan, Plan) else tuple(plan),
         study=study,
         title=title,
         predictions=predictions,
         snippets=snippets,
         check=check,
     )
-    # JSON can name what UTF-8 cannot write: half of a pair of surrogates.
-    written = write_file(place, text.encode(errors="replace"))
+    # JSON can hold a lone surrogate, which UTF-8 cannot encode.
+    write_file(file, text.encode(errors="replace"))
     if figures is not None:
         write_figures(figures, report, predictions, check)
-    return written
-
-
-def _refuse_nothing(results: Results | None, check: Check | None, *, analysis: bool) -> None:
-    """Refuse a page of nothing, and an analysis without what it was made of."""
-    if results is None and (analysis or check is None):
-        raise ResultsError(
-            "there are no results" if analysis else "there is nothing to show",
-            why="a page says where its numbers are from",
-            fix="results=load_results('losses.csv'), or check= alone for a coordinate check",
-        )
+    return file
 
 
 def page(
@@ -132,33 +132,33 @@ def page(
     study: str = "",
     title: str = "",
     predictions: Sequence[Prediction] = (),
-    snippets: Mapping[str, str] = NOTHING,
+    snippets: Mapping[str, str] = NO_SNIPPETS,
     check: Check | None = None,
 ) -> str:
-    """Write the whole page as text."""
+    """Return the whole page as text."""
     charts = Charts()
-    parts, told, asked = [], [], []
+    sections, headlines, questions = [], [], []
+    num_widths, steps = 1, 0
     if results is not None and report is not None:
-        predicted = prediction_section(report, predictions, snippets) if predictions else ""
-        parts += _answers(report, predicted, charts, predictions)
-        told.append(headline(report))
-        asked.append(question(report, study, results.provenance.source))
+        sections += _analysis_sections(report, predictions, snippets, charts)
+        headlines.append(headline(report))
+        questions.append(question(report, study, results.provenance.source))
+        num_widths = max(len(all_widths(report)), 1)
     if check is not None:
-        parts += [_section(*part) for part in check_sections(check.to_json(), charts)]
-        told.append(check_headline(check.to_json()))
-        asked.append(CHECK_QUESTION)
-    parts += _facts(results, report, plans, study)
-    bundle, script = _bundle(), _asset("page.js")
-    num_widths = len(widths_of(report)) if report else 1
-    steps = num_steps(size_panels(check.to_json())) if check else 0
-    style = css_variables(max(num_widths, 1), steps) + _asset("page.css")
-    return Template(_asset("page.html")).substitute(
+        data = check.to_json()
+        sections += [section(*parts) for parts in check_page.check_sections(data, charts)]
+        headlines.append(check_page.check_headline(data))
+        questions.append(check_page.QUESTION)
+        steps = num_steps(size_panels(data))
+    sections += _source_sections(results, report, plans, study)
+    bundle, script = _bundle(), asset("page.js")
+    return Template(asset("page.html")).substitute(
         policy=policy(bundle, script),
-        title=escaped(title or asked[0]),
-        style=style,
-        headline=" ".join(told),
-        changed=_changed(report) if report else "",
-        body="\n".join(parts),
+        title=escape(title or questions[0]),
+        style=css_variables(num_widths, steps) + asset("page.css"),
+        headline=" ".join(headlines),
+        changed=_first_note(report) if report else "",
+        body="\n".join(sections),
         version=__version__,
         charts=charts.scripts(),
         bundle=bundle,
@@ -167,7 +167,7 @@ def page(
 
 
 def question(report: Report, study: str = "", source: str = "") -> str:
-    """Ask what the page answers, with the name of the study or of the file.
+    """Return the question that the page answers, with the name of the study or of the file.
 
     Example:
         >>> from mutransfer.analysis import Report
@@ -175,22 +175,22 @@ def question(report: Report, study: str = "", source: str = "") -> str:
         >>> question(nothing, study='study = {name = "demo"}')
         'demo: does the best learning rate transfer over width?'
     """
-    asked = f"oes the best {tuned_title(report)} transfer over {report.scale}?"
-    name = shortened(study_name(study) or tables.source_name(source).rpartition("/")[2])
-    return f"{name}: d{asked}" if name and name != UNNAMED else f"D{asked}"
+    text = f"oes the best {hyperparameter_title(report)} transfer over {report.scale}?"
+    name = shorten(study_name(study) or tables.source_name(source).rpartition("/")[2])
+    return f"{name}: d{text}" if name and name != UNNAMED else f"D{text}"
 
 
 def study_name(text: str) -> str:
-    r"""Read the name out of a study's TOML or JSON; empty where it has none.
+    r"""Return the name in a study's TOML or JSON; empty where it has none.
 
     Example:
         >>> study_name('[study]\nname = "demo"'), study_name('{"name": "demo"}'), study_name("?")
         ('demo', 'demo', '')
     """
     data: object = None
-    for read in (json.loads, tomllib.loads):
+    for parse in (json.loads, tomllib.loads):
         with contextlib.suppress(ValueError, RecursionError):
-            data = read(text)
+            data = parse(text)
             break
     if isinstance(data, dict):
         inner = data.get("study", data)
@@ -199,17 +199,17 @@ def study_name(text: str) -> str:
     return ""
 
 
-def _changed(report: Report) -> str:
-    """Say under the headline that something was left out, as HTML."""
+def _first_note(report: Report) -> str:
+    """Return the first note about the data, for the place under the headline."""
     if not report.notes:
         return ""
-    more = len(report.notes) - 1
-    told = f" {more} more below." if more else ""
-    return f'<p class="note">About the data: {escaped(sentence(report.notes[0]))}{told}</p>'
+    num = len(report.notes) - 1
+    more = f" {num} more below." if num else ""
+    return f'<p class="note">About the data: {escape(as_sentence(report.notes[0]))}{more}</p>'
 
 
 def policy(*scripts: str) -> str:
-    """Write a policy that runs these scripts only, and lets nothing in or out.
+    """Return a content-security policy that runs these scripts only and allows no connection.
 
     Example:
         >>> policy("")
@@ -227,88 +227,74 @@ def policy(*scripts: str) -> str:
 
 @cache
 def _bundle() -> str:
-    """Bundle Vega and its helpers: two seconds, once per process."""
+    """Bundle Vega and its helpers, which takes two seconds once per process."""
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle(EXPORT)
     return bundle
 
 
-def _asset(name: str) -> str:
-    """Read a file of this package."""
-    return (files("mutransfer.report.page") / name).read_text(encoding="utf-8")
-
-
-def _answers(
-    report: Report, predicted: str, charts: Charts, predictions: Sequence[Prediction]
+def _analysis_sections(
+    report: Report,
+    predictions: Sequence[Prediction],
+    snippets: Mapping[str, str],
+    charts: Charts,
 ) -> list[str]:
-    """Write what is answered, in the order in which it is read."""
-    scale, tuned = escaped(report.scale), escaped(tuned_title(report))
-    threshold = share_text(report.threshold)
-    judged = (
-        f"A group <b>transfers</b> when its regret is at most {threshold} of the loss with 95 %"
-        " confidence, <b>does not</b> when it is above with the same confidence, and is"
+    """Return the sections of an analysis in reading order."""
+    scale, tuned = escape(report.scale), escape(hyperparameter_title(report))
+    threshold = format_percent(report.threshold)
+    criterion = (
+        f"A group <b>transfers</b> if its regret is at most {threshold} of the loss with 95 %"
+        " confidence, <b>does not</b> if it is larger with the same confidence, and is"
         " <b>undetermined</b> otherwise."
     )
-    across = (
+    losses = (
         f"Each line is one {scale}. If the {tuned} transfers, the diamonds stand above each"
         " other, on the dashed line."
     )
-    up = (
-        "A level line on the left: the best rate stays. The lower line on the right: the better"
-        " model, each at its own best rate."
+    trends = (
+        "A level line on the left means that the best rate stays. On the right, the lower line"
+        " is the better model, each at its own best rate."
     )
-    carried = (
+    regrets = (
         f"The share of the loss that the best rate of one {scale} (row) costs at a larger one"
-        f" (column), and below it the 95 % bound. ✓ at most {threshold}, ✗ more, ? not decided."
+        f" (column), and below it the 95 % bound: ✓ at most {threshold}, ✗ more, ? undetermined."
     )
-    ahead = "Extrapolated from laws: check it with one run before a large one."
-    matrix = matrices(report)
-    sections = [
-        _section("Verdict", judged, verdicts(report)),
-        _section("What to use at the target", ahead, predicted) if predicted else "",
-        _section(
-            f"Loss against {tuned}", across, loss_section(report, charts) + _asset("key.html")
-        ),
-        _section(
-            f"The best rate, and the loss there, against {scale}",
-            up,
-            trend_section(report, charts, predictions) + _asset("key_width.html"),
-        ),
-        _section("Regret from every proxy to every target", carried, matrix) if matrix else "",
-        _section("Scaling", planes_note(report), plane_section(report, charts) + _numbers(report)),
-    ]
-    return [section for section in sections if section]
+    ahead = (
+        "These are extrapolations of fitted laws. Check the rate with one run before a large one."
+    )
+    sections = [section("Verdict", criterion, verdicts(report))]
+    if predictions:
+        cards = prediction_section(report, predictions, snippets)
+        sections.append(section("What to use at the target", ahead, cards))
+    chart = loss_section(report, charts) + asset("key.html")
+    sections.append(section(f"Loss against {tuned}", losses, chart))
+    title = f"The best rate, and the loss there, against {scale}"
+    chart = trend_section(report, charts, predictions) + asset("key_width.html")
+    sections.append(section(title, trends, chart))
+    if matrices := tables.regret_matrices(report):
+        sections.append(section("Regret from every proxy to every target", regrets, matrices))
+    body = f'<h3 class="apart">Scaling in numbers</h3>{scaling_table(report)}'
+    scaling = plane_section(report, charts) + body
+    return [*sections, section("Scaling", planes_note(report), scaling)]
 
 
-def _numbers(report: Report) -> str:
-    """Write the table of scaling with its heading, as HTML."""
-    return f'<h3 class="apart">Scaling in numbers</h3>{scaling_table(report)}'
-
-
-def _facts(
+def _source_sections(
     results: Results | None, report: Report | None, plans: Sequence[Plan], study: str
 ) -> list[str]:
-    """Write what the answers rest on."""
+    """Return the sections with everything that the answers rest on."""
     sections = []
     if report and (compared := tables.comparisons(report)):
-        sections.append(_section("Which is better at its own best rate", "", compared))
+        sections.append(section("Which is better at its own best rate", "", compared))
     if report is not None:
-        sections.append(_section("Optima in numbers", "", tables.optima(report)))
+        sections.append(section("Optima in numbers", "", tables.optima(report)))
     if plans:
-        note = "What each kind of parameter is multiplied by; layers alike share a row."
-        sections.append(_section("Plan", note, tables.plans(plans)))
+        note = "The factors of each kind of parameter; layers with equal factors share a row."
+        sections.append(section("Plan", note, tables.plan_tables(plans)))
     if study:
-        asked = '<pre class="scroll" tabindex="0" role="region" aria-label="study">'
-        sections.append(_section("The study", "", f"{asked}{escaped(study)}</pre>"))
+        sections.append(section("The study", "", text_box(study, "study")))
     if results is not None and report is not None:
         origin = tables.provenance(results.provenance, report)
-        sections.append(_section("Where these numbers are from", "", origin))
-        sections.append(_section("How to read this page", "", _asset("glossary.html")))
+        sections.append(section("Where these numbers are from", "", origin))
+        sections.append(section("How to read this page", "", asset("glossary.html")))
     return sections
-
-
-def _section(title: str, note: str, body: str) -> str:
-    """Write one section; all parts are HTML already."""
-    lead = f'<p class="note">{note}</p>' if note else ""
-    return f"<section><h2>{title}</h2>{lead}{body}</section>"

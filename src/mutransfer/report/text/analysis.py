@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
+from mutransfer.report.format import unit_suffix
 
 LABEL = 24  # characters of the column of names
 
@@ -25,11 +26,11 @@ class _Lines:
         self.lines.append(f"  {name:<{LABEL}}{text}")
 
     def estimate(
-        self, name: str, estimate: Estimate, unit: str = "", *, formatter: Formatter | None = None
+        self, name: str, estimate: Estimate, suffix: str = "", *, formatter: Formatter | None = None
     ) -> None:
         """Append an estimate, and collect the reason why its value or interval is missing."""
         if text := format_estimate(estimate, formatter or _number):
-            self.add(name, f"{text} {unit}".rstrip())
+            self.add(name, f"{text}{suffix}")
         self.reason(name, estimate)
 
     def reason(self, name: str, estimate: Estimate) -> None:
@@ -54,7 +55,8 @@ def verdict_text(report: Report, unfinished: int = 0) -> str:
     blocks = ["\n".join(notes)] if notes else []
     blocks += [_group_text(group, report) for group in report.values()]
     for c in report.comparisons:
-        result = f"is {format_estimate(c.difference, _number)} nats worse than {c.reference}"
+        difference = f"{format_estimate(c.difference, _number)}{unit_suffix(report)}"
+        result = f"is {difference} worse than {c.reference}"
         if c.difference.value is None:
             result = f"cannot be compared with {c.reference}: {c.difference.undetermined}"
         blocks.append(f"at its own best rate, {c.group} {result} at {report.scale} {c.width:g}")
@@ -74,12 +76,12 @@ def _group_text(group: GroupReport, report: Report) -> str:
 
 def _add_transfer(lines: _Lines, group: GroupReport, report: Report) -> None:
     """Append the numbers that the verdict rests on."""
-    tuned, scale = report.hyperparameter, report.scale
-    lines.estimate("regret", group.regret, "nats")
+    tuned, scale, unit = report.hyperparameter, report.scale, unit_suffix(report)
+    lines.estimate("regret", group.regret, unit)
     if text := format_estimate(group.regret_share, _percent):
         lines.add("  of the best loss", f"{text} (threshold {_percent(report.threshold)})")
-    lines.estimate("  between tried rates", group.grid_regret, "nats")
-    lines.estimate("drift", group.drift, f"octaves of {tuned} per octave of {scale}")
+    lines.estimate("  between tried rates", group.grid_regret, unit)
+    lines.estimate("drift", group.drift, f" octaves of {tuned} per octave of {scale}")
     if group.sensitivity.low is not None and group.sensitivity.high is not None:
         ends = f"{_number(group.sensitivity.low)} to {_number(group.sensitivity.high)}"
         lines.add(f"  without one {scale}", ends)
@@ -92,16 +94,16 @@ def _add_transfer(lines: _Lines, group: GroupReport, report: Report) -> None:
 
 def _add_scaling(lines: _Lines, group: GroupReport, report: Report) -> None:
     """Append how the group scales."""
-    scaling, laws = group.scaling, group.laws
-    lines.estimate("loss at infinity L∞", laws.loss_inf, "nats")
+    scaling, laws, unit = group.scaling, group.laws, unit_suffix(report)
+    lines.estimate("loss at infinity L∞", laws.loss_inf, unit)
     lines.estimate("loss exponent α", laws.alpha)
     lines.estimate("curvature exponent γlog", laws.gamma_log)
-    lines.estimate("robustness κ = α+γlog", scaling.kappa, "(negative is robust)")
+    lines.estimate("robustness κ = α+γlog", scaling.kappa, " (negative is robust)")
     floor = scaling.errors.noise_floor.value
     noise = "" if floor is None else f" (noise alone leaves {_number(floor)})"
-    lines.estimate("predictability E", scaling.E, f"nats²{noise}")
+    lines.estimate("predictability E", scaling.E, f"{unit_suffix(report, '²')}{noise}")
     if report.reference:
-        lines.estimate("asymptotic gap R(∞)", group.R_inf, f"nats from {report.reference}")
+        lines.estimate("asymptotic gap R(∞)", group.R_inf, f"{unit} from {report.reference}")
     if scaling.fast.speed != "undetermined":
         lines.add("transfer is", f"{scaling.fast.speed} (arXiv:2512.22768)")
     else:
@@ -109,11 +111,13 @@ def _add_scaling(lines: _Lines, group: GroupReport, report: Report) -> None:
     if any(row.estimate.value is not None for row in scaling.lr_sensitivity):
         costs = [f"{row.width:g}: {format_estimate(row.estimate, _number, brief=True) or '?'}"
                  for row in scaling.lr_sensitivity]  # fmt: skip
-        lines.add("rate sensitivity", f"{', '.join(costs)} nats")
+        lines.add("rate sensitivity", f"{', '.join(costs)}{unit}")
     if scaling.is_skewed:
-        lines.estimate("skew of the curves", scaling.skew, "octaves of error of the best rates")
+        lines.estimate("skew of the curves", scaling.skew, " octaves of error of the best rates")
     if group.saved.value is not None:
-        lines.estimate("compute saved", group.saved, "of tuning at the largest", formatter=_percent)
+        lines.estimate(
+            "compute saved", group.saved, " of tuning at the largest", formatter=_percent
+        )
 
 
 def prediction_text(prediction: Prediction) -> str:
@@ -127,8 +131,8 @@ def prediction_text(prediction: Prediction) -> str:
         chosen = "chosen: " if law.name == prediction.law else ""
         rate = format_estimate(law.log2_lr, _rate) or "?"
         lines.add(f"  {law.name} law", f"{chosen}{rate}{missed}")
-    lines.estimate("loss there", prediction.loss, "nats")
-    lines.estimate("regret there", prediction.regret, "nats")
+    lines.estimate("loss there", prediction.loss, unit_suffix(prediction))
+    lines.estimate("regret there", prediction.regret, unit_suffix(prediction))
     lines.estimate("  of the loss", prediction.regret_share, formatter=_percent)
     lines.lines += [f"  warning: {warning}" for warning in prediction.warnings]
     head = f"{prediction.group}: {tuned} at {prediction.scale} {prediction.width:g}, " + (
@@ -163,7 +167,7 @@ def _number(value: float) -> str:
 
 def _rate(log2_value: float) -> str:
     """Format a rate as a power of two, and as a decimal."""
-    return f"2^{round(log2_value, 2) + 0.0:g} ({2.0**log2_value:.4g})"
+    return f"2^{round(log2_value, 2) + 0.0:g} ({2.0 ** min(log2_value, 1023.0):.4g})"
 
 
 def _percent(value: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mutransfer.analysis import Prediction
-from mutransfer.analysis.types.estimates import plain
+from mutransfer.analysis.types.estimates import json_data
 from mutransfer.errors import UsageError
 from mutransfer.report.text.analysis import prediction_text
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Update
@@ -120,7 +120,7 @@ def prediction_answer(
     for prediction in predictions:
         code = snippet(prediction, target_plan)
         texts += [prediction_text(prediction), code]
-        rows.append({**plain(prediction), "snippet": code})
+        rows.append({**json_data(prediction), "snippet": code})
     return "\n\n".join(texts), {"schema": 1, "predictions": rows}
 
 

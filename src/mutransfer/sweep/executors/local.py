@@ -1,4 +1,8 @@
-"""This file is the local executor: one process per worker, one thread per process."""
+"""Local executor: one process per worker, one thread per process.
+
+Workers are started directly instead of by a pool of the standard library: a pool cannot report
+which worker died, imports the user's main file, and its workers may outlive a killed driver.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,13 @@ import cloudpickle
 
 from mutransfer.errors import MutransferError, UsageError
 from mutransfer.records import TrialSpec
-from mutransfer.sweep.devices import share, visible_gpus
+from mutransfer.sweep.devices import gpu_environment, visible_gpus
 from mutransfer.sweep.executors.worker import BOOT
-from mutransfer.sweep.processes import END_SECONDS, end_group
-from mutransfer.sweep.trial_run import Do, Outcome
+from mutransfer.sweep.processes import KILL_SECONDS, terminate_group
+from mutransfer.sweep.trial_run import Outcome, Work
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-LOOK_SECONDS = 0.5  # between looks at a stop that was asked for, and at workers that died
+POLL_SECONDS = 0.5  # between checks of the stop event and of workers that may have died
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,12 @@ class LocalExecutor:
     """Run trials in processes of this machine.
 
     Args:
-        workers: How many at a time; by default ('auto') one per GPU, or else one per core. With
-            one thread each, two processes do twice the work of one, which two threads do not.
-            GPUs are dealt out among the workers by `CUDA_VISIBLE_DEVICES`.
+        workers: Number of processes; 'auto' is one per GPU, or one per core without GPUs. Two
+            processes with one thread each do twice the work of one; two threads do not. GPUs are
+            distributed among workers by `CUDA_VISIBLE_DEVICES`.
 
     Raises:
-        UsageError: No workers.
+        UsageError: The number of workers is not positive.
     """
 
     workers: int | str = "auto"
@@ -48,75 +52,76 @@ class LocalExecutor:
         if self.workers != "auto" and not (isinstance(self.workers, int) and self.workers > 0):
             raise UsageError(
                 f"{self.workers} workers",
-                why="trials are trained by at least one process",
+                why="training needs at least one process",
                 fix="write --workers 4, or --workers auto for one per GPU or core",
             )
 
     @property
     def num_workers(self) -> int:
-        """Processes that will run."""
+        """Number of processes."""
         if isinstance(self.workers, int):
             return self.workers
         return len(visible_gpus()) or len(os.sched_getaffinity(0))
 
     def run(
-        self, trials: Sequence[TrialSpec], work: Do, stop: threading.Event
+        self, trials: Sequence[TrialSpec], work: Work, stop: threading.Event
     ) -> Generator[Outcome, None, None]:
-        """Yield outcomes as they come; a dead worker is a failed trial, and only that one.
+        """Yield outcomes as they arrive; a worker that dies fails its own trial only.
 
-        Once `stop` is set no trial is started; those that run are waited for. So too when the
-        store refuses one: its error is raised when the others have ended.
+        Once `stop` is set no trial is started, and running ones are waited for. The same happens
+        if the store raises an error in a worker, which is raised here when the others have ended.
         """
-        queue, refused = deque(trials), None
-        crew: list[_Worker] = []
-        places = range(min(self.num_workers, len(trials)))
-        payload = _packed(work)
+        queue, error = deque(trials), None
+        workers: list[_Worker] = []
+        slots = range(min(self.num_workers, len(trials)))
+        payload = _pickled(work)
         try:
             while True:
-                crew = [worker for worker in crew if worker.process.poll() is None or worker.spec]
-                for place in places:
-                    if queue and not stop.is_set() and refused is None:
-                        worker = next((w for w in crew if w.place == place), None)
+                workers = [w for w in workers if w.process.poll() is None or w.spec]
+                for slot in slots:
+                    if queue and not stop.is_set() and error is None:
+                        worker = next((w for w in workers if w.slot == slot), None)
                         if worker is None:
-                            worker = _Worker(place, payload, share(place, self.num_workers))
-                            crew.append(worker)
+                            gpus = gpu_environment(slot, self.num_workers)
+                            worker = _Worker(slot, payload, gpus)
+                            workers.append(worker)
                         if worker.spec is None:
-                            worker.give(queue.popleft())
-                busy = [worker for worker in crew if worker.spec is not None]
+                            worker.send(queue.popleft())
+                busy = [worker for worker in workers if worker.spec is not None]
                 if not busy:
                     break
-                wait([worker.line for worker in busy], LOOK_SECONDS)
+                wait([worker.connection for worker in busy], POLL_SECONDS)
                 for worker in busy:
-                    for said in worker.news():
-                        if isinstance(said, Outcome):
-                            yield said
+                    for message in worker.messages():
+                        if isinstance(message, Outcome):
+                            yield message
                         else:
-                            refused = refused or said
+                            error = error or message
         finally:
-            _end(crew)
-        if refused is not None:
-            raise refused
+            _end(workers)
+        if error is not None:
+            raise error
 
 
-def _packed(work: Do) -> bytes:
-    """Make what trains ready to be sent, functions of a notebook included."""
+def _pickled(work: Work) -> bytes:
+    """Pickle the work, including functions of scripts and notebooks."""
     try:
         return bytes(cloudpickle.dumps(work))
-    except Exception as problem:
+    except Exception as error:
         raise UsageError(
-            f"what trains cannot be sent to a worker: {problem}",
-            why="trials run in processes of their own; an open file or a lock cannot go there",
-            fix="open such things inside the function",
-        ) from problem
+            f"the training function cannot be sent to a worker: {error}",
+            why="trials run in separate processes, which cannot receive open files or locks",
+            fix="create such objects inside the function",
+        ) from error
 
 
 class _Worker:
-    """A worker process, seen from the driver."""
+    """A worker process, as the driver sees it."""
 
-    def __init__(self, place: int, work: bytes, env: dict[str, str]) -> None:
+    def __init__(self, slot: int, payload: bytes, env: dict[str, str]) -> None:
         ours, theirs = socket.socketpair()
-        self.place = place
-        self.line = Connection(ours.detach())
+        self.slot = slot
+        self.connection = Connection(ours.detach())
         self.spec: TrialSpec | None = None
         self.attempt: Path | None = None
         with theirs:
@@ -124,58 +129,57 @@ class _Worker:
                 [sys.executable, "-c", BOOT, str(theirs.fileno()), json.dumps(sys.path)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # a signal to the driver's group is the driver's affair
+                start_new_session=True,  # Ctrl-C reaches the driver only, which decides
                 env={**dict.fromkeys(THREADS, "1"), **os.environ, **env},
             )
-        with suppress(OSError):  # it died; news will say so
-            self.line.send_bytes(work)
+        with suppress(OSError):  # if the worker died, messages() reports it
+            self.connection.send_bytes(payload)
 
-    def give(self, spec: TrialSpec) -> None:
+    def send(self, spec: TrialSpec) -> None:
         """Send a trial."""
         self.spec, self.attempt = spec, None
         with suppress(OSError):
-            self.line.send(spec)
+            self.connection.send(spec)
 
-    def news(self) -> Iterator[Outcome | MutransferError]:
-        """Yield what the worker has to say, or that it died."""
+    def messages(self) -> Iterator[Outcome | MutransferError]:
+        """Yield the worker's messages, or a failure if it died."""
         try:
-            while self.spec is not None and self.line.poll():
-                said = self.line.recv()
-                if isinstance(said, Outcome) and said.status == "running":
-                    self.attempt = said.attempt
+            while self.spec is not None and self.connection.poll():
+                message = self.connection.recv()
+                if isinstance(message, Outcome) and message.status == "running":
+                    self.attempt = message.attempt
                 else:
                     self.spec = None
-                yield said
+                yield message
         except (EOFError, ConnectionError):
-            yield self._died()
+            yield self._failure()
         else:
-            if self.spec is not None and self.process.poll() is not None and not self.line.poll():
-                yield self._died()
+            is_dead = self.spec is not None and self.process.poll() is not None
+            if is_dead and not self.connection.poll():
+                yield self._failure()
 
-    def _died(self) -> Outcome:
-        """Clear up after a worker that was killed: what it ran has failed, and is ended."""
+    def _failure(self) -> Outcome:
+        """Return the failure of the trial whose worker died, and terminate what it started."""
         assert self.spec is not None
         status = self.process.wait()
-        error = (
-            "its worker process ended by itself" if status >= 0 else f"killed by signal {-status}"
-        )
+        error = f"killed by signal {-status}" if status < 0 else "its worker process exited"
         if status == -signal.SIGKILL:
             error += ", perhaps out of memory"
         if self.attempt is not None:
-            end_group(self.attempt)
+            terminate_group(self.attempt)
         spec, self.spec = self.spec, None
         return Outcome(spec, "failed", error=error, attempt=self.attempt)
 
 
-def _end(crew: Sequence[_Worker]) -> None:
-    """End workers: idle ones at once, others when they have ended what they run."""
-    for worker in crew:
-        worker.line.close()
-    for worker in crew:
+def _end(workers: Sequence[_Worker]) -> None:
+    """End idle workers at once, others when they have terminated what they run."""
+    for worker in workers:
+        worker.connection.close()
+    for worker in workers:
         try:
-            worker.process.wait(2 * END_SECONDS)
+            worker.process.wait(2 * KILL_SECONDS)
         except subprocess.TimeoutExpired:
             worker.process.kill()
             worker.process.wait()
             if worker.attempt is not None:
-                end_group(worker.attempt)
+                terminate_group(worker.attempt)

@@ -1,4 +1,4 @@
-"""This file is a worker: a process that does trials one by one, and never outlives its driver."""
+"""Worker process: runs trials one by one, and never outlives its driver."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from mutransfer.errors import StoreError, UsageError
 from mutransfer.records import TrialSpec
-from mutransfer.sweep.processes import close, terminated
+from mutransfer.sweep.processes import close, on_sigterm
 from mutransfer.sweep.store.claims import Claim
-from mutransfer.sweep.trial_run import Do, Outcome
+from mutransfer.sweep.trial_run import Outcome, Work
 
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
-# What a worker runs first: the driver's import path, then this file. The driver's main file is
-# not imported, so scripts need no `if __name__ == "__main__"` and notebooks work.
+# Program of a worker process: the driver's import path, then this module. The driver's main file
+# is not imported, so scripts need no `if __name__ == "__main__"` and notebooks work.
 BOOT = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
@@ -31,47 +31,45 @@ serve(int(sys.argv[1]))
 
 
 @dataclass(slots=True)
-class _Current:
-    """The trial under way, for whoever must clear it up."""
+class _CurrentTrial:
+    """What must be cleaned up if this process ends during a trial."""
 
     claim: Claim | None = None
     attempt: Path | None = None
 
 
 def serve(handle: int) -> None:
-    """Do what the driver at the other end of a socket sends, until it sends no more.
+    """Run the trials that the driver sends, until it closes the socket.
 
-    Each trial is answered by an outcome 'running' and a last one. A StoreError is sent as it is.
-
-    Args:
-        handle: File descriptor of this end of the socket.
+    The answers to each trial are an outcome 'running' and a final one, or a StoreError. `handle`
+    is the file descriptor of this end of the socket.
     """
     driver = Connection(handle)
-    current = _Current()
+    current = _CurrentTrial()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
-    signal.signal(signal.SIGTERM, terminated)
-    threading.Thread(target=_end_with_driver, args=(handle, current), daemon=True).start()
+    signal.signal(signal.SIGTERM, on_sigterm)
+    threading.Thread(target=_exit_with_driver, args=(handle, current), daemon=True).start()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a killed worker's last words are kept
+        sys.stdout.reconfigure(line_buffering=True)  # keeps the last lines of a killed worker
     try:
-        work = _unpacked(driver)
+        work = _receive_work(driver)
         while (spec := driver.recv()) is not None:
-            driver.send(_done(work, spec, driver, current))
+            driver.send(_run(work, spec, driver, current))
     except (EOFError, ConnectionError):
-        # The driver is gone; the thread above clears up and ends this process.
+        # The driver is gone; the thread above cleans up and ends this process.
         threading.Event().wait()
 
 
-def _unpacked(driver: Connection) -> Do:
-    """Receive what is to be done with every trial."""
+def _receive_work(driver: Connection) -> Work:
+    """Receive the callable that runs a trial."""
     data = driver.recv_bytes()
     try:
-        work: Do = pickle.loads(data)
-    except Exception as problem:
+        work: Work = pickle.loads(data)
+    except Exception as error:
         driver.send(
             UsageError(
-                f"a worker cannot load what trains: {type(problem).__name__}: {problem}",
-                why="trials run in processes of their own, which must be able to import it",
+                f"a worker cannot load the training function: {type(error).__name__}: {error}",
+                why="trials run in separate processes, which must be able to import it",
                 fix="install the missing module, or define the function in a file on the path",
             )
         )
@@ -79,11 +77,11 @@ def _unpacked(driver: Connection) -> Do:
     return work
 
 
-def _done(work: Do, spec: TrialSpec, driver: Connection, current: _Current) -> object:
-    """Do one trial; what it prints goes to its attempt's folder."""
-    kept = [os.dup(1), os.dup(2)]
+def _run(work: Work, spec: TrialSpec, driver: Connection, current: _CurrentTrial) -> object:
+    """Run one trial, with its output redirected into the folder of the attempt."""
+    originals = [os.dup(1), os.dup(2)]
 
-    def started(claim: Claim, attempt: Path) -> None:
+    def on_start(claim: Claim, attempt: Path) -> None:
         current.claim, current.attempt = claim, attempt
         for number, name in ((1, STDOUT), (2, STDERR)):
             with (attempt / name).open("ab") as file:
@@ -91,20 +89,20 @@ def _done(work: Do, spec: TrialSpec, driver: Connection, current: _Current) -> o
         driver.send(Outcome(spec, "running", attempt=attempt))
 
     try:
-        return work(spec, started)
-    except StoreError as problem:
-        return problem
+        return work(spec, on_start)
+    except StoreError as error:
+        return error
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for number, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, number)
-            os.close(copy)
+        for number, original in zip((1, 2), originals, strict=True):
+            os.dup2(original, number)
+            os.close(original)
         current.claim = current.attempt = None
 
 
-def _end_with_driver(handle: int, current: _Current) -> None:
-    """Wait until the other end of the socket is closed, then clear up and end at once."""
+def _exit_with_driver(handle: int, current: _CurrentTrial) -> None:
+    """Wait until the driver closes the socket, then clean up and exit at once."""
     poll = select.poll()
     poll.register(handle, select.POLLHUP)
     while not any(event & select.POLLHUP for _, event in poll.poll()):

@@ -1,1 +1,1 @@
-"""Runners: how one trial is executed, as a command or as a Python function."""
+"""Runners: what trains one trial. A command, a Python function, or (in `workflows`) the lab."""

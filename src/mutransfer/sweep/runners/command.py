@@ -1,4 +1,4 @@
-"""This file is the command runner: one trial of any program, without a shell."""
+"""Command runner: one trial of any program, without a shell."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -20,24 +21,28 @@ from mutransfer.errors import StudyError, TrialError
 from mutransfer.records import CommandTable, TrialResult, TrialSpec
 from mutransfer.records.command import parse_duration, substitute
 from mutransfer.sweep.devices import device
-from mutransfer.sweep.files import read_inside
-from mutransfer.sweep.processes import Interrupted, end_group, place, start, was_ended
-from mutransfer.sweep.runners.losses import ENV_FILE, STDOUT, matches, read_loss
+from mutransfer.sweep.files import read_no_follow
+from mutransfer.sweep.processes import (
+    Interrupted,
+    start_program,
+    terminate_group,
+    was_interrupted,
+)
+from mutransfer.sweep.runners.losses import ENV_FILE, STDOUT, any_line_matches, read_loss
 
 STDERR = "stderr.txt"
-ENDED = "ended.json"  # exit status and seconds of a program that came to its end
-TAIL_LINES = 5
-TAIL_BYTES = 2**14
+EXIT_FILE = "ended.json"  # exit status and seconds of a program that ran to its end
+TAIL_LINES, TAIL_BYTES = 5, 2**14
 
 
 @dataclass(frozen=True, slots=True)
 class CommandRun:
-    """Run a program for one trial and read its loss.
+    """Callable that runs a program for one trial and reads its loss.
 
     Args:
         table: The study's `[runner]`.
-        cwd: Where it runs.
-        commit: Commit of the source checkout it runs in, if it is one.
+        cwd: Working directory of the program.
+        commit: Commit of the source checkout in `cwd`, if there is one.
     """
 
     table: CommandTable
@@ -48,36 +53,39 @@ class CommandRun:
         """Run the program to its end.
 
         Raises:
-            TrialError: It could not start, took too long, failed, or left no loss.
-            Interrupted: It was ended, by us or by the cluster.
+            TrialError: The program did not start, took too long, failed, or left no loss.
+            Interrupted: The program was ended by us or by the cluster.
         """
-        for former in _former_attempts(trial_dir):
-            # A study that sought its loss in the wrong place, and was mended, trains nothing anew.
+        for earlier in _earlier_attempts(trial_dir):
+            # The study may have named the wrong place of the loss: once it is corrected, an
+            # attempt whose program ended well needs no new training.
             with suppress(OSError, ValueError, KeyError, TypeError, TrialError):
-                ended = json.loads(read_inside(former / ENDED))
-                return self._result(spec, former, int(ended["status"]), float(ended["seconds"]))
-        began = time.perf_counter()
+                exit_ = json.loads(read_no_follow(earlier / EXIT_FILE))
+                return self._result(spec, earlier, int(exit_["status"]), float(exit_["seconds"]))
+        start = time.perf_counter()
         status = self._run(spec, trial_dir)
-        took = time.perf_counter() - began
-        (trial_dir / ENDED).write_text(json.dumps({"status": status, "seconds": took}))
-        return self._result(spec, trial_dir, status, took)
+        seconds = time.perf_counter() - start
+        (trial_dir / EXIT_FILE).write_text(json.dumps({"status": status, "seconds": seconds}))
+        return self._result(spec, trial_dir, status, seconds)
 
-    def _result(self, spec: TrialSpec, folder: Path, status: int, took: float) -> TrialResult:
-        """Read what a program that ended has left."""
-        loss, diverged = self._judged(status, folder)
+    def _result(self, spec: TrialSpec, folder: Path, status: int, seconds: float) -> TrialResult:
+        """Return the result that a program left in a folder."""
+        loss, diverged = self._loss_and_divergence(status, folder)
         return TrialResult(
             id=spec.id,
             spec=spec,
             loss=loss if math.isfinite(loss) else None,
             diverged_at=0 if diverged else None,
-            seconds=took,
+            seconds=seconds,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            host=place().partition(" ")[0],
+            host=socket.gethostname(),
             commit=self.commit,
         )
 
-    def substituted(self, spec: TrialSpec, trial_dir: Path) -> tuple[list[str], dict[str, str]]:
-        """Give the arguments of a trial, and what is added to its environment."""
+    def arguments_and_env(
+        self, spec: TrialSpec, trial_dir: Path
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return the arguments of a trial, and the variables added to its environment."""
         values = {
             **spec.values,
             "trial_dir": str(trial_dir.absolute()),
@@ -89,42 +97,42 @@ class CommandRun:
             env[self.table.loss.env] = str(trial_dir.absolute() / ENV_FILE)
         return [substitute(argument, values) for argument in self.table.arguments], env
 
-    def shown(self, spec: TrialSpec, trial_dir: Path) -> str:
-        """Write a trial's command as one would type it."""
-        arguments, env = self.substituted(spec, trial_dir)
-        lines = [f"cd {shlex.quote(str(self.cwd))}"] if self.cwd != Path.cwd() else []
-        assigned = [f"{name}={shlex.quote(value)}" for name, value in env.items()]
-        return " && ".join([*lines, " ".join([*assigned, shlex.join(arguments)])])
+    def command_line(self, spec: TrialSpec, trial_dir: Path) -> str:
+        """Format the command of a trial as it is typed at a shell."""
+        arguments, env = self.arguments_and_env(spec, trial_dir)
+        change_folder = [f"cd {shlex.quote(str(self.cwd))}"] if self.cwd != Path.cwd() else []
+        variables = [f"{name}={shlex.quote(value)}" for name, value in env.items()]
+        return " && ".join([*change_folder, " ".join([*variables, shlex.join(arguments)])])
 
     def check(self, first: TrialSpec) -> None:
-        """Find out before the first trial what would fail them all.
+        """Check before the first trial what would make all trials fail.
 
         Raises:
-            StudyError: The folder or the program is not there.
+            StudyError: The folder or the program does not exist.
         """
         if not self.cwd.is_dir():
             raise StudyError(
-                f"runner.cwd is {self.cwd}, which is no folder",
+                f"runner.cwd is {self.cwd}, which is not a folder",
                 why="every trial would fail there",
                 fix="name a folder; a relative one starts at the study file's folder",
             )
-        program = self.substituted(first, Path("."))[0][0]
-        # With a slash it is relative to the folder in which it is to run.
-        sought = str(self.cwd / program) if os.sep in program else program
-        if shutil.which(sought, path=self.table.env.get("PATH")) is None:
+        program = self.arguments_and_env(first, Path("."))[0][0]
+        # A program with a slash is relative to its working directory.
+        path = str(self.cwd / program) if os.sep in program else program
+        if shutil.which(path, path=self.table.env.get("PATH")) is None:
             raise StudyError(
-                f"runner.command starts '{program}', which is no program here",
+                f"runner.command starts '{program}', which is not a program here",
                 why="every trial would fail",
                 fix="write {python} for this Python, or the program's full path",
             )
 
     def _run(self, spec: TrialSpec, trial_dir: Path) -> int:
-        """Run the program and give its exit status; whatever it leaves running is ended."""
-        arguments, env = self.substituted(spec, trial_dir)
-        limit = None if self.table.timeout is None else parse_duration(self.table.timeout)
+        """Run the program and return its exit status; what it leaves running is terminated."""
+        arguments, env = self.arguments_and_env(spec, trial_dir)
+        timeout = None if self.table.timeout is None else parse_duration(self.table.timeout)
         try:
             with (trial_dir / STDOUT).open("wb") as out, (trial_dir / STDERR).open("wb") as err:
-                process = start(
+                process = start_program(
                     arguments,
                     cwd=self.cwd,
                     env={**os.environ, **env},
@@ -132,40 +140,40 @@ class CommandRun:
                     err=err,
                     attempt=trial_dir,
                 )
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError) as error:
             raise TrialError(
-                f"'{arguments[0]}' cannot be started: {problem}",
-                why="the program named by the study is what trains",
+                f"'{arguments[0]}' cannot be started: {error}",
+                why="the program named in the study trains the trial",
                 fix="correct [runner] command, or make the program executable",
             ) from None
         try:
-            status = process.wait(limit)
+            status = process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise TrialError(
                 f"ran longer than {self.table.timeout}",
-                why=f"[runner] timeout is {self.table.timeout}; {_tail(trial_dir)}",
+                why=f"[runner] timeout is {self.table.timeout}; {_format_tail(trial_dir)}",
                 fix="raise the timeout, or find out why the program hangs",
             ) from None
         finally:
-            end_group(trial_dir)
+            terminate_group(trial_dir)
             process.wait()
-        if was_ended(status):
+        if was_interrupted(status):
             raise Interrupted
         return status
 
-    def _judged(self, status: int, trial_dir: Path) -> tuple[float, bool]:
-        """Tell loss and divergence from what the program left; raise where it failed."""
-        told = self.table.diverged
-        diverged = told is not None and (
-            (told.exit is not None and status == told.exit)
-            or (told.regex is not None and matches(told.regex, _logs(trial_dir)))
+    def _loss_and_divergence(self, status: int, trial_dir: Path) -> tuple[float, bool]:
+        """Return the loss of a program, and whether it diverged; raise if the program failed."""
+        rule = self.table.diverged
+        diverged = rule is not None and (
+            (rule.exit is not None and status == rule.exit)
+            or (rule.regex is not None and any_line_matches(rule.regex, _logs(trial_dir)))
         )
         if status and not diverged:
-            said = f"signal {-status}" if status < 0 else f"exit status {status}"
+            end = f"signal {-status}" if status < 0 else f"exit status {status}"
             raise TrialError(
-                f"{said}: {_last_line(trial_dir)}",
-                why=f"the program failed; {_tail(trial_dir)}",
-                fix=f"see {trial_dir / STDERR} and {STDOUT} beside it",
+                f"{end}: {_last_lines(trial_dir)[-1].strip()}",
+                why=f"the program failed; {_format_tail(trial_dir)}",
+                fix=f"see {trial_dir / STDERR} and {STDOUT} in the same folder",
             )
         try:
             loss = read_loss(self.table.loss, trial_dir)
@@ -176,19 +184,19 @@ class CommandRun:
         return loss, diverged or not math.isfinite(loss)
 
 
-def _former_attempts(trial_dir: Path) -> list[Path]:
-    """Name the other attempts of a trial, in a store."""
+def _earlier_attempts(trial_dir: Path) -> list[Path]:
+    """Return the attempts of the same trial, if `trial_dir` is in a store."""
     folder = trial_dir.parent
     return sorted(folder.iterdir()) if folder.name == "attempts" else []
 
 
 def _logs(trial_dir: Path) -> list[Path]:
-    """Name what a program printed."""
+    """Return the files of a program's output."""
     return [trial_dir / STDOUT, trial_dir / STDERR]
 
 
-def _lines(trial_dir: Path) -> list[str]:
-    """Give the last lines of stderr, or of stdout where stderr is empty."""
+def _last_lines(trial_dir: Path) -> list[str]:
+    """Return the last lines of stderr, or of stdout where stderr is empty."""
     for path in reversed(_logs(trial_dir)):
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
@@ -198,11 +206,7 @@ def _lines(trial_dir: Path) -> list[str]:
     return ["it printed nothing"]
 
 
-def _last_line(trial_dir: Path) -> str:
-    """Give the line in which programs say what went wrong."""
-    return _lines(trial_dir)[-1].strip()
-
-
-def _tail(trial_dir: Path) -> str:
-    """Lay out the last lines for an error."""
-    return "its last lines:\n" + "\n".join(f"    | {line}" for line in _lines(trial_dir))
+def _format_tail(trial_dir: Path) -> str:
+    """Format the last lines of a program for an error message."""
+    lines = "\n".join(f"    | {line}" for line in _last_lines(trial_dir))
+    return f"its last lines:\n{lines}"

@@ -1,4 +1,7 @@
-"""This file is telling one version of a Python function from another."""
+"""Fingerprints of Python functions, so that results of an edited function are not mixed.
+
+Commands have none: which files a program depends on is unknown.
+"""
 
 from __future__ import annotations
 
@@ -8,117 +11,114 @@ import json
 import platform
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mutransfer.errors import StudyError
-from mutransfer.sweep.files import read_inside, write_whole, writing
+from mutransfer.sweep.files import read_no_follow, write_atomically, write_errors
 
-NOTE = "functions.json"
+FINGERPRINT_FILE = "functions.json"
 PLAIN = (bool, int, float, str, bytes, type(None))
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
-    """Give equal texts for a function whose code, and the plain values it uses, did not change.
+    """Return a text that is equal as long as the code and the plain values it uses are equal.
 
-    Functions of the same module that it calls count, too. Data such as arrays and models do not.
+    Functions of the same module that it calls are included; data such as arrays and models is not.
 
     Example:
-        >>> one, other = (lambda width: width / 2), (lambda width: width / 3)
-        >>> fingerprint(one) == fingerprint(one), fingerprint(one) == fingerprint(other)
+        >>> half, third = (lambda width: width / 2), (lambda width: width / 3)
+        >>> fingerprint(half) == fingerprint(half), fingerprint(half) == fingerprint(third)
         (True, False)
     """
-    text = json.dumps(_told(function, set()), sort_keys=True, default=repr)
+    text = json.dumps(_description(function, set()), sort_keys=True, default=repr)
     return f"{platform.python_version()} {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def check_function(
     function: Callable[..., Any], name: str, store: Path, *, done: Callable[[], int]
 ) -> None:
-    """Refuse to take results of a former version of a function for those of this one.
+    """Raise an error if a store has results of a former version of a function.
 
     Args:
-        function: What trains.
-        name: Its name, under which results are kept.
-        store: Their store.
-        done: Counts them; called only if the function has changed.
+        function: The training function.
+        name: Its name, under which results are stored.
+        store: Directory of the store.
+        done: Counts the results; called only if the function has changed.
 
     Raises:
-        StudyError: The store's results are another version's.
-        StoreError: The version cannot be written down.
+        StudyError: The results are those of another version.
+        StoreError: The fingerprint cannot be written.
     """
-    note = store / NOTE
+    path = store / FINGERPRINT_FILE
     try:
-        known = json.loads(read_inside(note))
-        former = str(known.get(name, ""))
+        fingerprints = json.loads(read_no_follow(path))
+        former = str(fingerprints.get(name, ""))
     except (OSError, ValueError, AttributeError, RecursionError):
-        known, former = {}, ""
-    now = fingerprint(function)
-    if former == now:
+        fingerprints, former = {}, ""
+    current = fingerprint(function)
+    if former == current:
         return
-    same_python = former.partition(" ")[0] == now.partition(" ")[0]
-    if same_python and (results := done()):
+    # Another Python compiles the same source to other code.
+    is_same_python = former.partition(" ")[0] == current.partition(" ")[0]
+    if is_same_python and (num_results := done()):
         raise StudyError(
-            f"{name} is not the function that left {results} results in {store}",
+            f"{name} is not the function that left {num_results} results in {store}",
             why="its code, or a value it uses, has changed: old and new results would be mixed",
-            fix=f"give it a store of its own: store='{store}-2'; if the change does not matter: "
-            f"rm {note}",
+            fix=f"use another store: store='{store}-2'; if the change does not matter: rm {path}",
         )
-    with writing(note):
-        write_whole(note, json.dumps({**known, name: now}))
+    with write_errors(path):
+        write_atomically(path, json.dumps({**fingerprints, name: current}))
 
 
-def _told(thing: object, seen: set[int]) -> object:
-    """Describe what makes a function do what it does; what was described before, by its type."""
+def _description(thing: object, visited: set[int]) -> object:
+    """Describe what determines a function's behavior; a repeated object by its type only."""
     if isinstance(thing, PLAIN):
         return repr(thing)
     if isinstance(thing, tuple):
-        return [_told(each, seen) for each in thing]
-    if id(thing) in seen:
+        return [_description(item, visited) for item in thing]
+    # Functions may refer to each other: without this, the time would grow exponentially.
+    if id(thing) in visited:
         return type(thing).__qualname__
-    seen.add(id(thing))
+    visited.add(id(thing))
     if isinstance(thing, list):
-        return [_told(each, seen) for each in thing]
+        return [_description(item, visited) for item in thing]
     if isinstance(thing, frozenset | set):
-        return sorted(str(_told(each, seen)) for each in thing)
+        return sorted(str(_description(item, visited)) for item in thing)
     if isinstance(thing, dict):
-        return {str(key): _told(value, seen) for key, value in thing.items()}
+        return {str(key): _description(value, visited) for key, value in thing.items()}
     if isinstance(thing, functools.partial):
-        return [_told(part, seen) for part in (thing.func, thing.args, thing.keywords)]
+        return [_description(part, visited) for part in (thing.func, thing.args, thing.keywords)]
     if isinstance(thing, types.MethodType):
-        return [_told(thing.__func__, seen), _told(thing.__self__, seen)]
+        return [_description(thing.__func__, visited), _description(thing.__self__, visited)]
     if isinstance(thing, types.CodeType):
-        return [thing.co_code.hex(), thing.co_names, _told(thing.co_consts, seen)]
+        return [thing.co_code.hex(), thing.co_names, _description(thing.co_consts, visited)]
     if isinstance(thing, types.FunctionType):
-        return [_told(part, seen) for part in _parts(thing)]
-    called = type(thing).__dict__.get("__call__")
-    if isinstance(called, types.FunctionType):
-        return [_told(called, seen), _told(getattr(thing, "__dict__", {}), seen)]
+        return [_description(part, visited) for part in _parts(thing)]
+    call = type(thing).__dict__.get("__call__")
+    if isinstance(call, types.FunctionType):
+        return [_description(call, visited), _description(getattr(thing, "__dict__", {}), visited)]
     return type(thing).__qualname__
 
 
 def _parts(function: types.FunctionType) -> list[object]:
-    """Give a function's code, its defaults, and what it takes from around it."""
-    around = {
+    """Return a function's code, defaults, closure, and the globals of its module that it uses."""
+    module_globals = {
         name: value
-        for name in sorted(_names(function.__code__))
+        for name in sorted(_global_names(function.__code__))
         if (value := function.__globals__.get(name)) is not None
         and getattr(value, "__module__", function.__module__) == function.__module__
     }
-    cells = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
-    return [function.__code__, function.__defaults__, function.__kwdefaults__, cells, around]
+    closure = []
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # a variable without a value yet
+            closure.append(cell.cell_contents)
+    code, defaults, keywords = function.__code__, function.__defaults__, function.__kwdefaults__
+    return [code, defaults, keywords, closure, module_globals]
 
 
-def _names(code: types.CodeType) -> set[str]:
-    """Name the globals that code, and code inside it, may use."""
+def _global_names(code: types.CodeType) -> set[str]:
+    """Return the names of globals that code, and code inside it, may use."""
     inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
-    return set(code.co_names).union(*map(_names, inner))
-
-
-def _filled(cell: types.CellType) -> bool:
-    """Tell whether a closure's variable has a value."""
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
+    return set(code.co_names).union(*map(_global_names, inner))

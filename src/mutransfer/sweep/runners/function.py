@@ -1,9 +1,10 @@
-"""This file is the callable runner: one trial of a Python function."""
+"""Function runner: one trial of a Python function."""
 
 from __future__ import annotations
 
 import inspect
 import math
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,16 +14,15 @@ from typing import Any
 
 from mutransfer.errors import StudyError, TrialError
 from mutransfer.records import TrialResult, TrialSpec
-from mutransfer.sweep.processes import place
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionRun:
-    """Call a function with a trial's point on every axis.
+    """Callable that calls a function with a trial's point on every axis.
 
     Args:
         function: Takes axes and derived values by name, and `trial_dir` if it has such a
-            parameter. It returns the loss, or a mapping with 'loss' and, if it likes,
+            parameter. It returns the loss, or a mapping with 'loss' and optionally
             'diverged_at', 'untrained_loss', 'curve', 'tokens', 'flops', 'parameters'.
     """
 
@@ -30,24 +30,25 @@ class FunctionRun:
 
     @property
     def name(self) -> str:
-        """The function's part of a trial's identity: module and name."""
+        """Module and name of the function, which are part of a trial's identity."""
         kind = self.function if hasattr(self.function, "__qualname__") else type(self.function)
         module = getattr(kind, "__module__", "__main__")
         return kind.__qualname__ if module == "__main__" else f"{module}.{kind.__qualname__}"
 
     def check(self, first: TrialSpec) -> None:
-        """Find out before the first trial whether the function can be called so.
+        """Check before the first trial that the function takes the study's axes.
 
         Raises:
-            StudyError: It has other parameters.
+            StudyError: The function has other parameters.
         """
+        signature = inspect.signature(self.function)
         try:
-            self._signature().bind(**self._arguments(first, Path()))
-        except TypeError as problem:
+            signature.bind(**self._arguments(first, Path()))
+        except TypeError as error:
             names = ", ".join(first.values)
             raise StudyError(
-                f"{self.name}{self._signature()} cannot be called with the study's axes: {problem}",
-                why="every axis and derived value is handed over by its name",
+                f"{self.name}{signature} cannot be called with the study's axes: {error}",
+                why="every axis and derived value is passed by its name",
                 fix=f"def {self.name.rpartition('.')[2]}({names}): ...",
             ) from None
 
@@ -57,38 +58,34 @@ class FunctionRun:
         Raises:
             TrialError: It returned neither a number nor a mapping with a loss.
         """
-        began = time.perf_counter()
+        start = time.perf_counter()
         returned = self.function(**self._arguments(spec, trial_dir))
-        found = dict(returned) if isinstance(returned, Mapping) else {"loss": returned}
+        fields = dict(returned) if isinstance(returned, Mapping) else {"loss": returned}
         try:
-            loss = float(found.pop("loss"))
+            loss = float(fields.pop("loss"))
         except (KeyError, TypeError, ValueError):
             raise TrialError(
                 f"{self.name} returned {returned!r:.80}",
-                why="a trial without a loss answers nothing",
+                why="a trial without a loss cannot be analyzed",
                 fix="return the loss as a number, or a mapping with 'loss'",
             ) from None
         if not math.isfinite(loss):
-            found.setdefault("diverged_at", 0)
+            fields.setdefault("diverged_at", 0)
         return TrialResult.read(
             {
-                **found,
+                **fields,
                 "id": spec.id,
                 "spec": spec.model_dump(mode="json"),
                 "loss": loss if math.isfinite(loss) else None,
-                "seconds": time.perf_counter() - began,
+                "seconds": time.perf_counter() - start,
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "host": place().partition(" ")[0],
+                "host": socket.gethostname(),
             },
             error=TrialError,
             where=f"what {self.name} returned",
         )
 
-    def _signature(self) -> inspect.Signature:
-        """Give the function's parameters."""
-        return inspect.signature(self.function)
-
     def _arguments(self, spec: TrialSpec, trial_dir: Path) -> dict[str, Any]:
-        """Give what the function is called with."""
-        asks = "trial_dir" in self._signature().parameters
-        return {**spec.values, "trial_dir": trial_dir} if asks else dict(spec.values)
+        """Return the arguments of the function."""
+        takes_folder = "trial_dir" in inspect.signature(self.function).parameters
+        return {**spec.values, "trial_dir": trial_dir} if takes_folder else dict(spec.values)

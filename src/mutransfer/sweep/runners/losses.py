@@ -1,4 +1,4 @@
-"""This file is reading a program's loss from what it left behind."""
+"""Loss of a finished program, read from the file or the output that the study names."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from mutransfer.errors import TrialError, listed
 from mutransfer.records.command import LossSource
 
 STDOUT = "stdout.txt"
-ENV_FILE = "loss"  # the file whose path `loss.env` holds
-LARGEST_JSON = 2**28
+ENV_FILE = "loss"  # the program finds its path in the variable `loss.env`
+MAX_JSON_BYTES = 2**28
 
 
 def read_loss(source: LossSource, attempt: Path) -> float:
-    """Read the loss of a finished program; NaN and infinity are what a diverged one left.
+    """Read the loss of a finished program; it is NaN or infinite if training diverged.
 
     Args:
-        source: Where the study says it is.
-        attempt: The attempt's folder.
+        source: Place of the loss, from the study.
+        attempt: Folder of the attempt.
 
     Raises:
-        TrialError: It is not there, or no number.
+        TrialError: The loss is missing or not a number.
     """
     if source.csv is not None:
-        path, found = attempt / source.csv, _from_csv
+        path, parse = attempt / source.csv, _from_csv
     elif source.jsonl is not None:
-        path, found = attempt / source.jsonl, _from_jsonl
+        path, parse = attempt / source.jsonl, _from_jsonl
     elif source.json_file is not None:
-        path, found = attempt / source.json_file, _from_json
+        path, parse = attempt / source.json_file, _from_json
     elif source.regex is not None:
-        path, found = attempt / STDOUT, _from_lines
+        path, parse = attempt / STDOUT, _from_lines
     else:
-        path, found = attempt / ENV_FILE, _from_json
+        path, parse = attempt / ENV_FILE, _from_json
     try:
-        with _opened(path, attempt) as file:
-            values = list(found(file, source))
+        with _open_inside(path, attempt) as file:
+            values = list(parse(file, source))
         if not values:
-            raise ValueError(_sought(source))
-    except (OSError, ValueError, csv.Error) as problem:
-        what = problem.strerror if isinstance(problem, OSError) else problem
+            raise ValueError(_missing(source))
+    except (OSError, ValueError, csv.Error) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
         name = path.name if source.env is None else f"the file that ${source.env} names"
         raise TrialError(
-            f"no loss in {name}: {what}",
-            why="a trial without a loss answers nothing",
+            f"no loss in {name}: {problem}",
+            why="a trial without a loss cannot be analyzed",
             fix="compare [runner] loss with what the program writes; see its stdout.txt and "
             "stderr.txt",
         ) from None
     if source.reduce == "last" or not math.isfinite(values[-1]):
-        return values[-1]  # a run that ends without a loss has diverged, whatever it once had
+        return values[-1]  # a run that ends without a finite loss diverged, whatever came before
     if source.reduce == "min":
         return min(v for v in values if math.isfinite(v))
     return sum(values) / len(values)
 
 
-def _sought(source: LossSource) -> str:
-    """Name what was looked for."""
+def _missing(source: LossSource) -> str:
+    """Format what was not found."""
     if source.csv is not None:
         return f"no number in column '{source.column or 'loss'}'"
     if source.regex is not None:
@@ -71,42 +71,42 @@ def _sought(source: LossSource) -> str:
 
 
 def _from_csv(file: IO[str], source: LossSource) -> Iterator[float]:
-    """Read a column; empty cells are evaluations that were not made."""
+    """Yield the numbers of a column; an empty cell is a line without an evaluation."""
     column, header = source.column or "loss", file.readline()
     separators = [s for s in ",;\t" if column in next(csv.reader([header], delimiter=s), [])]
     if not separators:
         raise ValueError(f"no column '{column}' in its header {header.strip()!r}")
     names = next(csv.reader([header], delimiter=separators[0]))
-    place = names.index(column)
+    index = names.index(column)
     for number, row in enumerate(csv.reader(file, delimiter=separators[0]), start=2):
-        # A row that a killed program did not finish has fewer cells.
-        if len(row) > place and row[place].strip():
-            yield _number(row[place], file, number)
+        # The last row of a program that was killed may have fewer cells.
+        if len(row) > index and row[index].strip():
+            yield _parse(row[index], number)
 
 
 def _from_jsonl(file: IO[str], source: LossSource) -> Iterator[float]:
-    """Read a key of every line that has it."""
-    found, keys = False, dict[str, None]()
+    """Yield the number at a key of every line that has it."""
+    has_values, keys = False, dict[str, None]()
     for number, line in enumerate(file, start=1):
         try:
             data = json.loads(line) if line.strip() else None
         except (ValueError, RecursionError):
             if not line.endswith("\n"):
-                return  # the last line of a program that was cut off
+                return  # the last line of a program that was killed
             raise ValueError(f"line {number} is not JSON") from None
-        for value in _under(data, source, file, number):
-            found = True
+        for value in _at_key(data, source, number):
+            has_values = True
             yield value
-        if not found and isinstance(data, dict) and len(keys) < 20:
+        if not has_values and isinstance(data, dict) and len(keys) < 20:
             keys.update(dict.fromkeys(data))
-    if keys and not found:
+    if keys and not has_values:
         raise ValueError(f"no '{source.key or 'loss'}', its lines have {listed(keys, limit=10)}")
 
 
 def _from_json(file: IO[str], source: LossSource) -> Iterator[float]:
-    """Read a number, or a key of an object."""
-    if os.fstat(file.fileno()).st_size > LARGEST_JSON:
-        raise ValueError(f"it is larger than {LARGEST_JSON} bytes")
+    """Yield the number in a file, or at a key of an object."""
+    if os.fstat(file.fileno()).st_size > MAX_JSON_BYTES:
+        raise ValueError(f"the file is larger than {MAX_JSON_BYTES} bytes")
     text = file.read()
     if source.env is not None and source.key is None:
         with suppress(ValueError):
@@ -115,34 +115,34 @@ def _from_json(file: IO[str], source: LossSource) -> Iterator[float]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("it is not JSON") from None
-    yield from _under(data, source, file, 1)
+        raise ValueError("the file is not JSON") from None
+    yield from _at_key(data, source, 1)
 
 
 def _from_lines(file: IO[str], source: LossSource) -> Iterator[float]:
-    """Search every line."""
+    """Yield the number that a pattern captures in every line that matches."""
     assert source.regex is not None
     pattern = re.compile(source.regex)
     for number, line in enumerate(file, start=1):
         if match := pattern.search(line):
-            yield _number((match[1] or "").rstrip(",;"), file, number)
+            yield _parse((match[1] or "").rstrip(",;"), number)
 
 
-def _under(data: object, source: LossSource, file: IO[str], line: int) -> Iterator[float]:
-    """Follow a dotted key; the whole key may be one name."""
+def _at_key(data: object, source: LossSource, line: int) -> Iterator[float]:
+    """Yield the number at a dotted key; the whole key may also be one name."""
     key = source.key or "loss"
     if isinstance(data, dict) and key in data:
-        yield _number(data[key], file, line)
+        yield _parse(data[key], line)
         return
     for part in key.split("."):
         if not isinstance(data, dict) or part not in data:
             return
         data = data[part]
-    yield _number(data, file, line)
+    yield _parse(data, line)
 
 
-def _number(value: object, file: IO[str], line: int) -> float:
-    """Read a number; null is what JSON writers make of NaN."""
+def _parse(value: object, line: int) -> float:
+    """Parse a number; null is NaN, which many JSON writers write so."""
     if value is None:
         return math.nan
     try:
@@ -150,19 +150,18 @@ def _number(value: object, file: IO[str], line: int) -> float:
             raise ValueError
         return float(value)
     except (ValueError, OverflowError):
-        shown = repr(value)[:40]
-        raise ValueError(f"line {line} has {shown}, which is no number") from None
+        raise ValueError(f"line {line} has {repr(value)[:40]}, which is not a number") from None
 
 
-def _opened(path: Path, attempt: Path) -> IO[str]:
-    """Open a file that lies inside the attempt's folder, links followed."""
+def _open_inside(path: Path, attempt: Path) -> IO[str]:
+    """Open a file that is inside the attempt's folder when links are resolved."""
     if not path.resolve().is_relative_to(attempt.resolve()):
-        raise ValueError("it lies outside the trial's folder")
+        raise ValueError("the file is outside the trial's folder")
     return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), errors="replace", newline="")
 
 
-def matches(pattern: str, paths: Iterable[Path]) -> bool:
-    """Search every line of some files."""
+def any_line_matches(pattern: str, paths: Iterable[Path]) -> bool:
+    """Return whether a pattern matches in a line of some files."""
     compiled = re.compile(pattern)
     for path in paths:
         with path.open(errors="replace") as file:

@@ -1,1 +1,1 @@
-"""Search strategies: from a study's axes to the trials to run."""
+"""Search strategies: which trials of a study to run."""

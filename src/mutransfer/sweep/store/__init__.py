@@ -1,1 +1,1 @@
-"""The trial store: one folder per trial, claimed by one worker at a time."""
+"""Trial store: a folder per trial, claimed by one worker at a time, published once."""

@@ -1,4 +1,13 @@
-"""This file is who works on a trial: exclusive numbered files with a heartbeat."""
+"""Claims: a claim is a worker's exclusive, temporary right to run one trial.
+
+It is a numbered file `claims/<k>.json` in the trial's folder that names its owner; the time of the
+file is the owner's heartbeat. Only the highest number counts. A trial whose owner is gone is taken
+over by creating `<k+1>.json` exclusively, so of two workers that try, one fails. Nothing is ever
+deleted: between reading a stale claim and deleting it, another worker may have replaced it.
+
+No clock is compared with another. Whether an owner on another host is alive is found by watching
+its heartbeat for `STALE_SECONDS` of one's own clock.
+"""
 
 from __future__ import annotations
 
@@ -15,76 +24,74 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mutransfer.sweep.files import opened_inside, unlinked
-from mutransfer.sweep.processes import place, started
+from mutransfer.sweep.files import open_no_follow, reject_link
+from mutransfer.sweep.processes import pid_scope, start_time
 
 HEARTBEAT_SECONDS = 10.0
-# A claim from another place is dead if it does not beat while it is watched for so long. No
-# clock is compared with another [assumed: several heartbeats and a slow file server].
+# Several heartbeats, and time for a slow file server [assumed].
 STALE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What one sees of a claim; two equal marks some time apart are a missing heartbeat.
+class ClaimState:
+    """A claim as observed; two equal states some time apart mean a missing heartbeat.
 
     Args:
-        number: The claim's number.
-        beat: Time of its last heartbeat by the file server's clock, nanoseconds.
-        owner: Where its owner runs, and its process number.
-        alive: Whether it is; None where only watching can tell.
+        number: Number of the claim.
+        heartbeat: Time of the last heartbeat by the file server's clock, in nanoseconds.
+        owner: Host and process number of the owner.
+        is_alive: Whether the owner is alive; None where only watching can tell.
     """
 
     number: int
-    beat: int
+    heartbeat: int
     owner: str
-    alive: bool | None
+    is_alive: bool | None
 
 
-def look(folder: Path) -> Mark | None:
-    """See a trial's claim; None if nobody has it."""
-    claims = unlinked(folder / "claims")
-    return _seen(claims, _latest(claims))
+def current_claim(folder: Path) -> ClaimState | None:
+    """Return the state of a trial's claim, None if nobody holds one."""
+    claims = reject_link(folder / "claims")
+    return _claim_state(claims, _highest_number(claims))
 
 
-def _seen(claims: Path, number: int) -> Mark | None:
-    """See one claim; None if it was released, or is none."""
+def _claim_state(claims: Path, number: int) -> ClaimState | None:
+    """Return the state of one claim, None if it was released or does not exist."""
     path = claims / f"{number}.json"
     if not number or path.with_suffix(".released").exists():
         return None
     try:
-        with opened_inside(path) as file:  # opening asks the file server, a stat may be remembered
-            beat = os.fstat(file.fileno()).st_mtime_ns
+        with open_no_follow(path) as file:  # opening asks the file server; a stat may be cached
+            heartbeat = os.fstat(file.fileno()).st_mtime_ns
             owner = json.loads(file.read())
-        where, pid, since = str(owner["place"]), int(owner["pid"]), owner["started"]
+        place, pid, started = str(owner["place"]), int(owner["pid"]), owner["started"]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        # Torn when its host lost power.
-        return Mark(number, _beat(path), "unknown", None)
-    alive = since is not None and started(pid) == since if where == place() else None
-    return Mark(number, beat, f"{where.partition(' ')[0]}, process {pid}", alive)
+        # Incomplete, because its host lost power.
+        return ClaimState(number, _modification_time(path), "unknown", None)
+    is_here = place == pid_scope()
+    is_alive = started is not None and start_time(pid) == started if is_here else None
+    return ClaimState(number, heartbeat, f"{place.partition(' ')[0]}, process {pid}", is_alive)
 
 
-def take(folder: Path, dead: Mark | None = None) -> Claim | None:
-    """Claim a trial, or give None because somebody works on it.
-
-    Claims are files `claims/<k>.json`. Only the highest counts; it is taken over by creating
-    the next one exclusively, so of two that try, one fails, and nothing is ever deleted.
+def acquire(folder: Path, stale: ClaimState | None = None) -> Claim | None:
+    """Claim a trial; None if another worker holds a claim.
 
     Args:
-        folder: The trial's.
-        dead: A claim that was watched in vain, which may be taken over if it is still the same.
+        folder: Folder of the trial.
+        stale: A claim whose heartbeat stopped, which may be taken over if its state is unchanged.
     """
-    claims = unlinked(folder / "claims")
+    claims = reject_link(folder / "claims")
     claims.mkdir(exist_ok=True)
-    latest = _latest(claims)
-    mark = _seen(claims, latest)
-    if mark is not None and mark.alive is not False and mark != dead:
+    highest = _highest_number(claims)
+    state = _claim_state(claims, highest)
+    if state is not None and state.is_alive is not False and state != stale:
         return None
-    path, draft = claims / f"{latest + 1}.json", claims / f".{uuid.uuid4().hex}"
+    path, draft = claims / f"{highest + 1}.json", claims / f".{uuid.uuid4().hex}"
     pid = os.getpid()
+    owner = {"place": pid_scope(), "pid": pid, "started": start_time(pid)}
     try:
-        # Whole or not at all: a claim that names nobody would have to be watched.
-        draft.write_text(json.dumps({"place": place(), "pid": pid, "started": started(pid)}))
+        # Linked only when complete: a claim without an owner would have to be watched.
+        draft.write_text(json.dumps(owner))
         link(draft, path)
     except FileExistsError:
         return None
@@ -95,12 +102,12 @@ def take(folder: Path, dead: Mark | None = None) -> Claim | None:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A trial that is ours while the context lasts; its file's time is the heartbeat."""
+    """A claim of this process; inside its context a thread keeps up the heartbeat."""
 
     path: Path
 
     def __enter__(self) -> Self:
-        _beating().add(self.path)
+        _beating_claims().add(self.path)
         return self
 
     def __exit__(
@@ -109,28 +116,27 @@ class Claim:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _beating().discard(self.path)
+        _beating_claims().discard(self.path)
         self.release()
 
     def release(self) -> None:
-        """Let others have the trial; without this file they would find the owner dead."""
-        try:
+        """Give up the claim at once; otherwise others would first have to find the owner dead."""
+        # On a full disk, or if the store is gone, the end of this process has the same effect.
+        with suppress(OSError):
             released = self.path.with_suffix(".released")
             os.close(os.open(released, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-        except OSError:
-            return  # a full disk or a store that is gone; our end says the same
 
 
 @cache
-def _beating() -> set[Path]:
-    """Give the claims that a thread of this process touches again and again."""
+def _beating_claims() -> set[Path]:
+    """Return the claims whose files a thread of this process touches at every heartbeat."""
     claims: set[Path] = set()
 
     def beat() -> None:
         while True:
             time.sleep(HEARTBEAT_SECONDS)
             for path in tuple(claims):
-                # The file server may come back; if not, publishing will say so.
+                # The file server may come back. If it does not, publishing raises the error.
                 with suppress(OSError):
                     os.utime(path)
 
@@ -138,18 +144,18 @@ def _beating() -> set[Path]:
     return claims
 
 
-def _latest(claims: Path) -> int:
-    """Give the number of the claim that counts, 0 if there is none."""
+def _highest_number(claims: Path) -> int:
+    """Return the number of the claim that counts, 0 if there is none."""
     try:
         names = os.listdir(claims)
     except OSError:
-        return 0  # there is none yet, or what is there is no folder: then it cannot be made
+        return 0  # no claims yet, or not a folder, which acquire() reports
     numbers = [n.removesuffix(".json") for n in names if n.endswith(".json")]
     return max((int(n) for n in numbers if n.isdecimal()), default=0)
 
 
-def _beat(path: Path) -> int:
-    """Give a file's time, 0 if it is gone."""
+def _modification_time(path: Path) -> int:
+    """Return the time of a file in nanoseconds, 0 if the file is gone."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

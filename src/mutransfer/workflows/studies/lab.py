@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.records.base import canonical_json
-from mutransfer.sweep.search.grid import lab_settings
+from mutransfer.sweep.lab_trials import lab_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ from mutransfer.sweep import (
     TrialStore,
     check_function,
     check_lab_trials,
-    expand,
+    grid_trials,
     lab_runner,
     read_study,
     run_sweep,
-    selected,
+    select_trials,
 )
 from mutransfer.workflows.studies.lab import LabRun, relative_cost, same_training
 
@@ -104,12 +104,12 @@ def prepare_study(source: StudySource, runner: Callable[..., Any] | None = None)
     if study.runner is not None:
         cwd = (folder / study.runner.cwd).resolve()
         command = CommandRun(study.runner, cwd, checkout_commit(cwd))
-        trials = expand(study, CommandRunner(command=study.runner.command, derived=derived))
+        trials = grid_trials(study, CommandRunner(command=study.runner.command, derived=derived))
         options = {"check": command.check, "retries": study.runner.retries}
         return PreparedStudy(study, _check_derived(trials, where), command, options)
     assert runner is not None
     function = FunctionRun(runner)
-    trials = expand(study, CallableRunner(name=function.name, derived=derived))
+    trials = grid_trials(study, CallableRunner(name=function.name, derived=derived))
     return PreparedStudy(study, _check_derived(trials, where), function, {"check": function.check})
 
 
@@ -163,7 +163,7 @@ def run_study(
         (4, {})
     """
     prepared = prepare_study(study, runner)
-    trials = selected(prepared.study, prepared.trials, only or {})
+    trials = select_trials(prepared.study, prepared.trials, only or {})
     # A wrong number of workers is refused before anything is printed or created.
     chosen_executor = LocalExecutor(workers) if executor == "local" else executor
     path = Path(store or prepared.default_store)
@@ -201,7 +201,7 @@ def _prepare_lab(study: StudySpec, where: str, folder: Path) -> PreparedStudy:
     runner = lab_runner(
         study.lab, numerics=NUMERICS, data=corpus_hash(text), derived=dict(study.derived)
     )
-    trials = expand(study, runner)
+    trials = grid_trials(study, runner)
     check_lab_trials(trials, where=where)
     run = LabRun(text, study.lab.device)
     options = {"check": run.check, "same": same_training, "cost": relative_cost}

@@ -1,26 +1,26 @@
-"""This file is drawings with their data: one template of a figure serves every panel of it.
+"""Vega-Lite specifications: templates that are filled with data, and joined into figures.
 
-Templates are drawn once, for drawing is slow; filling them in is copying a dict.
+A template is drawn once for all panels of a figure, for Altair is slow; filling it copies a dict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mutransfer.report.figures.numbers.loss import (
     carried_rate,
-    frame_of,
-    lines_of,
-    parabolas_of,
-    points_of,
-    tops_of,
+    edge_marks,
+    fitted_optima,
+    loss_frame,
+    loss_points,
+    parabolas,
 )
-from mutransfer.report.figures.numbers.planes import Quantity, plane_points, yardstick
-from mutransfer.report.figures.numbers.regret_matrix import TOLD, Cell
+from mutransfer.report.figures.numbers.planes import Plane, plane_points, yardstick
+from mutransfer.report.figures.numbers.regret_matrix import Cell
 from mutransfer.report.figures.numbers.trends import Trends
-from mutransfer.report.format import width_text
+from mutransfer.report.format import format_width
 from mutransfer.report.theme import Theme
 
 if TYPE_CHECKING:
@@ -30,55 +30,56 @@ FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-seri
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, never loaded
 
 Spec = dict[str, Any]
+Size = tuple[int | Literal["container"], int]  # width and height in pixels
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def loss_rows(group: GroupReport, *, report: Report) -> Rows:
-    """Give the data of one group's panel of the loss figure."""
-    frame = frame_of(report)
+def loss_rows(group: GroupReport, report: Report) -> Rows:
+    """Return the data of one group's panel of the loss figure."""
+    frame = loss_frame(report)
     carried = carried_rate(group)
     return {
-        "points": [asdict(row) for row in points_of(group, frame, report=report)],
-        "tops": [asdict(row) for row in tops_of(group, frame, report=report)],
-        "lines": [asdict(row) for row in lines_of(group, report=report)],
-        "parabolas": [asdict(row) for row in parabolas_of(group, report=report)],
+        "points": [asdict(point) for point in loss_points(group, frame, report)],
+        "edge": [asdict(mark) for mark in edge_marks(group, frame, report)],
+        "optima": [asdict(optimum) for optimum in fitted_optima(group, report)],
+        "parabolas": [asdict(point) for point in parabolas(group, report)],
         "carried": [] if carried is None else [{"rate": carried}],
     }
 
 
-def trend_rows(drawn: Trends) -> Rows:
-    """Give the data of a figure against width."""
+def trend_rows(data: Trends) -> Rows:
+    """Return the data of a figure against width."""
     return {
-        "trends": [asdict(mark) for mark in drawn.marks],
-        "laws": [asdict(point) for point in drawn.laws],
-        "beyond": [asdict(point) for point in drawn.beyond],
-        "targets": [asdict(mark) for mark in drawn.targets],
+        "trends": [asdict(mark) for mark in data.marks],
+        "laws": [asdict(point) for point in data.laws],
+        "beyond": [asdict(point) for point in data.beyond],
+        "targets": [asdict(mark) for mark in data.targets],
     }
 
 
-def plane_rows(report: Report, plane: tuple[Quantity, Quantity], *, most: int) -> Rows:
-    """Give the data of one plane, of so many groups."""
+def plane_rows(report: Report, plane: Plane, most: int) -> Rows:
+    """Return the data of one plane with at most that many groups."""
     points = plane_points(report, plane)
     lines = [{"axis": axis, "xy"[axis]: yardstick(which)} for axis, which in enumerate(plane)]
     return {"plane": [asdict(p) for p in points if p.index < most], "yardsticks": lines}
 
 
 def matrix_rows(cells: Sequence[Cell]) -> Rows:
-    """Give the data of one regret matrix."""
-    rows = [
-        {
-            **asdict(cell),
-            "proxy": width_text(cell.proxy),
-            "target": width_text(cell.target),
-            "told": TOLD[cell.state],
-        }
-        for cell in cells
-    ]
-    return {"cells": rows}
+    """Return the data of one regret matrix."""
+    return {
+        "cells": [
+            {
+                **asdict(cell),
+                "proxy": format_width(cell.proxy),
+                "target": format_width(cell.target),
+            }
+            for cell in cells
+        ]
+    }
 
 
 def filled(template: Spec, rows: Rows, *, suffix: str = "", **more: object) -> Spec:
-    """Give a copy of a template with its data; with a suffix its data sets get names of their own.
+    """Return a copy of a template with its data; a suffix makes the names of data sets unique.
 
     Example:
         >>> filled({"layer": [{"data": {"name": "a"}}]}, {"a": [{"x": 1}]}, suffix="-2")
@@ -90,42 +91,43 @@ def filled(template: Spec, rows: Rows, *, suffix: str = "", **more: object) -> S
 
 
 def _renamed(part: Spec, suffix: str) -> Spec:
-    """Point a drawing at its own data; what names none takes that of the whole."""
+    """Add a suffix to the name of a layer's data; a layer without one uses the whole's."""
     if "data" not in part:
         return part
     return {**part, "data": {"name": part["data"]["name"] + suffix}}
 
 
-def alone(panel: Spec, theme: Theme) -> Spec:
-    """Make a panel a whole drawing, with our look and the signal that singles out a line."""
+def standalone(panel: Spec, theme: Theme) -> Spec:
+    """Complete a panel with our configuration and the signal that singles out a line."""
     return {
         "$schema": SCHEMA,
-        "config": look(theme),
+        "config": _config(theme),
         "params": [{"name": "highlight", "value": -1}],
         **panel,
     }
 
 
-def side_by_side(rows: Sequence[Sequence[Spec]], theme: Theme) -> Spec:
-    """Join panels, row by row, into one drawing."""
+def joined(title: str, rows: Sequence[Sequence[Spec]], theme: Theme) -> Spec:
+    """Join panels, row by row, into one figure with a title."""
     data: dict[str, Any] = {}
     for panel in (panel for row in rows for panel in row):
         data |= panel.get("datasets", {})
-    joined = [
+    parts = [
         {
             "hconcat": [{k: v for k, v in panel.items() if k != "datasets"} for panel in row],
             "spacing": 28,
         }
         for row in rows
     ]
-    return alone({"vconcat": joined, "spacing": 32, "datasets": data}, theme)
+    head = {"text": title, "fontSize": 18, "offset": 16}
+    return standalone({"title": head, "vconcat": parts, "spacing": 32, "datasets": data}, theme)
 
 
-def look(theme: Theme) -> Spec:
-    """Give fonts, sizes and colours of whatever is no mark."""
+def _config(theme: Theme) -> Spec:
+    """Return fonts, sizes and colours of everything but the marks."""
     return {
         "font": FONT,
-        "aria": False,  # the page names each chart as a whole; marks are no pictures of their own
+        "aria": False,  # the page labels each chart as a whole, so that marks need no labels
         "mark": {"aria": False},
         "background": theme.background,
         "view": {"stroke": None},

@@ -1,4 +1,4 @@
-"""This file is the numbers of the figures: what is drawn where, as pure functions of a report."""
+"""Loss curves as numbers: the axes, points, marks and parabolas of the loss figure."""
 
 from __future__ import annotations
 
@@ -8,105 +8,64 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mutransfer.report.format import loss_text, power, width_text
+from mutransfer.report.format import format_loss, format_power, format_rate, format_width
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Curve, GroupReport, Report
 
-MOST_POINTS = 3000  # drawn on one page in all; more cannot be told apart [assumed]
-FEWEST_POINTS, MOST_OF_ONE = 16, 160  # drawn of one curve [assumed]
-MOST_TOPS = 40  # marks of one curve at the upper edge [assumed]
-NEAR = 3.0  # octaves around a curve's best rate that the frame is chosen for [assumed]
+MOST_POINTS = 3000  # on one page in all; more would only overlap [assumed]
+FEWEST_POINTS, MOST_OF_CURVE = 16, 160  # of one curve [assumed]
+MOST_EDGE_MARKS = 40  # of one curve [assumed]
+NEAR = 3.0  # octaves around a curve's best rate that the axes are chosen for [assumed]
 REACH = 2.25  # of the median excess there: a parabola shows about that many octaves [assumed]
 DENSE = 40  # rates of one curve whose points would touch each other
-STEPS = 13  # points that a parabola is drawn with
-FEW_SEEDS = 8  # whose losses a tooltip lists one by one
+NUM_STEPS = 13  # points of a drawn parabola
+FEW_SEEDS = 8  # seeds whose losses a tooltip lists one by one
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """What the loss figures show, the same for every group.
+class LossFrame:
+    """The axes of the loss figure, the same for every group."""
 
-    Args:
-        low_rate: log2 of the rate at the left edge.
-        high_rate: log2 of the rate at the right edge.
-        low_loss: Loss at the bottom, in nats.
-        high_loss: Loss at the top, in nats; what is above is marked at the edge.
-        known: Whether there is any loss; without one the loss axis means nothing.
-    """
-
-    low_rate: float
+    low_rate: float  # log2
     high_rate: float
     low_loss: float
-    high_loss: float
-    known: bool = True
+    high_loss: float  # a higher loss is marked at the upper edge
+    has_loss: bool = True  # without any finite loss the axis means nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """The mean loss at one rate of one width.
+class LossPoint:
+    """The mean loss over seeds at one rate of one width."""
 
-    Args:
-        index: Which width: 0 is the smallest of the report.
-        where: The width, in words.
-        rate: log2 of the rate.
-        tried: The rate, in words.
-        loss: Mean loss over seeds, in nats.
-        low: The luckiest seed's loss.
-        high: The unluckiest seed's loss.
-        seeds: The seeds' losses, in words.
-        part: Counts on wherever a diverged rate interrupts the curve.
-        inside: Whether it lies inside the frame.
-    """
-
-    index: int
-    where: str
-    rate: float
-    tried: str
+    index: int  # of the width; 0 is the smallest of the report
+    where: str  # the width, as text
+    rate: float  # log2
+    rate_text: str
     loss: float
-    low: float
-    high: float
-    seeds: str
-    part: int
-    inside: bool
+    low: float  # loss of the best seed
+    high: float  # loss of the worst seed
+    seeds: str  # losses of the seeds, as text
+    part: int  # number of the unbroken line; a diverged rate interrupts a curve
+    inside: bool  # whether it lies inside the frame
 
 
 @dataclass(frozen=True, slots=True)
-class Top:
-    """A mark at the upper edge: a rate that diverged, or whose loss lies above the frame.
-
-    Args:
-        index: Which width.
-        where: The width, in words.
-        rate: log2 of the rate.
-        tried: The rate, in words.
-        at: Height of the mark on the loss axis; several at one rate hang below each other.
-        kind: 'diverged' or 'above'.
-        text: What happened, in words.
-    """
+class EdgeMark:
+    """A mark at the upper edge: a rate that diverged, or whose loss lies above the frame."""
 
     index: int
     where: str
     rate: float
-    tried: str
-    at: float
+    rate_text: str
+    at: float  # height on the loss axis; several marks at one rate hang below each other
     kind: Literal["diverged", "above"]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """The fitted optimum of one width, for the loss figure.
-
-    Args:
-        index: Which width.
-        where: The width, in words.
-        rate: log2 of the fitted best rate.
-        low: Lower end of its interval; the rate itself where there is none.
-        high: Upper end of its interval; the rate itself where there is none.
-        loss: Loss there, in nats.
-        tried: The rate with its interval, in words.
-    """
+class FittedOptimum:
+    """The fitted optimum of one width, with its interval; without one both ends are the rate."""
 
     index: int
     where: str
@@ -114,52 +73,45 @@ class Line:
     low: float
     high: float
     loss: float
-    tried: str
+    rate_text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """One point of a fitted parabola, drawn over the rates that it was fitted to.
-
-    Args:
-        index: Which width.
-        rate: log2 of the rate.
-        loss: The parabola's loss there, in nats.
-    """
+class ParabolaPoint:
+    """A point of a fitted parabola, within the rates that it was fitted to."""
 
     index: int
     rate: float
     loss: float
 
 
-def widths_of(report: Report) -> tuple[float, ...]:
-    """Give every width of the report, rising.
+def all_widths(report: Report) -> tuple[float, ...]:
+    """Return every width of the report in rising order.
 
     Example:
-        >>> from mutransfer.report.figures.numbers.loss import widths_of
         >>> from mutransfer.analysis import Report
-        >>> widths_of(Report({}, 0.01, "width", "lr", (), (), "", 1.1, (), 1000, 0))
+        >>> all_widths(Report({}, 0.01, "width", "lr", (), (), "", 1.1, (), 1000, 0))
         ()
     """
     return tuple(sorted({curve.width for group in report.values() for curve in group.curves}))
 
 
-def frame_of(report: Report) -> Frame:
-    """Choose the axes so that every curve's minimum can be seen.
+def loss_frame(report: Report) -> LossFrame:
+    """Choose axes that show the minimum of every curve.
 
-    The top is the worst width's best loss plus a few times what rates near the best cost: a
-    diverged or huge loss does not flatten the curves.
+    The top is the worst width's best loss plus a few times the excess loss at rates near the best
+    one, so that a diverged or huge loss does not flatten the curves.
     """
     curves = [curve for group in report.values() for curve in group.curves]
-    rates = [rate for curve in curves for rate in curve.log2_lr]
     optima = [optimum for group in report.values() for optimum in group.optimum]
+    rates = [rate for curve in curves for rate in curve.log2_lr]
     rates += [o.log2_lr.value for o in optima if o.log2_lr.value is not None]
     left, right = (min(rates), max(rates)) if rates else (0.0, 0.0)
-    side = max(0.04 * (right - left), 0.15)
+    margin = max(0.04 * (right - left), 0.15)
     bests = [min(finite) for curve in curves if (finite := _finite(curve.loss))]
     if not bests:
-        return Frame(left - side, right + side, 0.0, 1.0, known=False)
-    lowest = min([*bests, *_optimal_losses(report)])
+        return LossFrame(left - margin, right + margin, 0.0, 1.0, has_loss=False)
+    lowest = min([*bests, *(o.loss.value for o in optima if o.loss.value is not None)])
     excesses = [x for curve in curves for x in _excesses(curve) if x > 0]
     reach = REACH * statistics.median(excesses) if excesses else 0.0
     smallest = 1e-3 * max(abs(lowest), 1e-6)
@@ -167,19 +119,19 @@ def frame_of(report: Report) -> Frame:
     highest = max(loss for curve in curves for loss in _finite(curve.loss))
     top = min(max(bests) + reach, max(highest, max(bests) + smallest))
     room = 0.06 * (top - lowest)
-    return Frame(left - side, right + side, lowest - room, top + room)
+    return LossFrame(left - margin, right + margin, lowest - room, top + room)
 
 
-def points_of(group: GroupReport, frame: Frame, *, report: Report) -> tuple[Point, ...]:
-    """Give the points of one group's curves; of very many rates, some evenly spaced ones."""
-    index = {width: k for k, width in enumerate(widths_of(report))}
+def loss_points(group: GroupReport, frame: LossFrame, report: Report) -> tuple[LossPoint, ...]:
+    """Return the points of one group's curves, thinned where there are very many rates."""
+    index = _indices(report)
     limit = _points_per_curve(report)
     return tuple(
-        Point(
+        LossPoint(
             index=index[curve.width],
-            where=f"{report.scale} {width_text(curve.width)}",
+            where=f"{report.scale} {format_width(curve.width)}",
             rate=round(curve.log2_lr[k], 6),
-            tried=power(curve.log2_lr[k]),
+            rate_text=format_rate(curve.log2_lr[k]),
             loss=_rounded(curve.loss[k]),
             low=_rounded(min(losses)),
             high=_rounded(max(losses)),
@@ -194,99 +146,100 @@ def points_of(group: GroupReport, frame: Frame, *, report: Report) -> tuple[Poin
 
 
 def is_dense(report: Report) -> bool:
-    """Say whether points stand so close that they must be small."""
+    """Return whether points stand so close that they must be small."""
     return any(len(curve.log2_lr) > DENSE for group in report.values() for curve in group.curves)
 
 
-def tops_of(group: GroupReport, frame: Frame, *, report: Report) -> tuple[Top, ...]:
-    """Give the marks at the upper edge, at most one per width and rate."""
-    index = {width: k for k, width in enumerate(widths_of(report))}
-    limit = min(_points_per_curve(report), MOST_TOPS)
-    marks: list[Top] = []
+def edge_marks(group: GroupReport, frame: LossFrame, report: Report) -> tuple[EdgeMark, ...]:
+    """Return the marks at the upper edge, at most one per width and rate."""
+    index = _indices(report)
+    limit = min(_points_per_curve(report), MOST_EDGE_MARKS)
     height = frame.high_loss - frame.low_loss
-    hanging: dict[float, int] = {}
+    marks: list[EdgeMark] = []
+    num_at: dict[float, int] = {}
     for curve in group.curves:
         outside = [k for k, loss in enumerate(curve.loss) if not loss <= frame.high_loss]
         outside = [k for k in outside if curve.num_diverged[k] or math.isfinite(curve.loss[k])]
         for k in _evenly(outside, limit):
             diverged = curve.num_diverged[k]
-            ran = diverged + len(_finite(curve.seed_losses[k]))
+            num_seeds = diverged + len(_finite(curve.seed_losses[k]))
             rate = round(curve.log2_lr[k], 6)
-            depth = hanging.get(rate, 0)
-            hanging[rate] = depth + 1
-            text = f"loss {loss_text(curve.loss[k])} nats, above the frame"
+            depth = num_at.get(rate, 0)
+            num_at[rate] = depth + 1
+            above = f"loss {format_loss(curve.loss[k])}, above the frame"
             marks.append(
-                Top(
+                EdgeMark(
                     index=index[curve.width],
-                    where=f"{report.scale} {width_text(curve.width)}",
+                    where=f"{report.scale} {format_width(curve.width)}",
                     rate=rate,
-                    tried=power(rate),
+                    rate_text=format_rate(rate),
                     at=frame.high_loss - height * (0.02 + 0.04 * min(depth, 8)),
                     kind="diverged" if diverged else "above",
-                    text=f"{diverged} of {ran} diverged" if diverged else text,
+                    text=f"{diverged} of {num_seeds} diverged" if diverged else above,
                 )
             )
     return tuple(marks)
 
 
-def lines_of(group: GroupReport, *, report: Report) -> tuple[Line, ...]:
-    """Give the fitted optima of one group, for the loss figure."""
-    index = {width: k for k, width in enumerate(widths_of(report))}
-    found = []
+def fitted_optima(group: GroupReport, report: Report) -> tuple[FittedOptimum, ...]:
+    """Return the fitted optima of one group."""
+    index = _indices(report)
+    optima = []
     for optimum in group.optimum:
         rate, loss = optimum.log2_lr, optimum.loss.value
         if rate.value is None or loss is None:
             continue
         low = rate.value if rate.low is None else rate.low
         high = rate.value if rate.high is None else rate.high
-        where = f"{report.scale} {width_text(optimum.width)}"
-        text = ranged(power(rate.value), power(low), power(high), low < high)
-        found.append(Line(index[optimum.width], where, rate.value, low, high, loss, text))
-    return tuple(found)
+        where = f"{report.scale} {format_width(optimum.width)}"
+        text = rate_with_interval(rate.value, low, high)
+        optima.append(FittedOptimum(index[optimum.width], where, rate.value, low, high, loss, text))
+    return tuple(optima)
 
 
-def parabolas_of(group: GroupReport, *, report: Report) -> tuple[Fitted, ...]:
-    """Give the fitted parabolas of one group, for the loss figure."""
-    index = {width: k for k, width in enumerate(widths_of(report))}
-    found = []
+def parabolas(group: GroupReport, report: Report) -> tuple[ParabolaPoint, ...]:
+    """Return the fitted parabolas of one group."""
+    index = _indices(report)
+    points = []
     for curve in group.curves:
         if curve.fit is None or curve.window is None:
             continue
         low = min(curve.window[0], curve.fit.log2_lr)
-        step = (max(curve.window[1], curve.fit.log2_lr) - low) / (STEPS - 1)
-        for rate in (low + k * step for k in range(STEPS)):
+        step = (max(curve.window[1], curve.fit.log2_lr) - low) / (NUM_STEPS - 1)
+        for rate in (low + k * step for k in range(NUM_STEPS)):
             loss = _rounded(curve.fit.at(rate))
-            found.append(Fitted(index[curve.width], _rounded(rate), loss))
-    return tuple(found)
+            points.append(ParabolaPoint(index[curve.width], _rounded(rate), loss))
+    return tuple(points)
 
 
 def carried_rate(group: GroupReport) -> float | None:
-    """Give log2 of the best rate of the smallest width: the rate that a user carries."""
+    """Return log2 of the best rate of the smallest width: the rate that a user carries."""
     return group.optimum[0].log2_lr.value if group.optimum else None
 
 
-def ranged(value: str, low: str, high: str, known: bool) -> str:
-    """Write a value with its interval, if it has one."""
-    return f"{value} [{low}, {high}]" if known else value
+def rate_with_interval(value: float, low: float, high: float) -> str:
+    """Format a rate with its interval, if it has one."""
+    interval = f" [{format_power(low)}, {format_power(high)}]" if low < high else ""
+    return format_rate(value) + interval
+
+
+def _indices(report: Report) -> dict[float, int]:
+    """Number the widths of a report."""
+    return {width: k for k, width in enumerate(all_widths(report))}
 
 
 def _finite(values: Sequence[float]) -> list[float]:
-    """Keep what is a number."""
+    """Return the finite values."""
     return [value for value in values if math.isfinite(value)]
 
 
 def _rounded(value: float) -> float:
-    """Keep seven digits: more cannot be seen, and would make the page larger."""
+    """Round to seven digits: more are invisible and would make the page larger."""
     return float(f"{value:.7g}")
 
 
-def _optimal_losses(report: Report) -> list[float]:
-    """Give the fitted losses at the optima."""
-    return [o.loss.value for g in report.values() for o in g.optimum if o.loss.value is not None]
-
-
 def _excesses(curve: Curve) -> list[float]:
-    """Give what rates near a curve's best one cost."""
+    """Return the excess losses at rates near a curve's best one."""
     pairs = [(x, y) for x, y in zip(curve.log2_lr, curve.loss, strict=True) if math.isfinite(y)]
     if not pairs:
         return []
@@ -295,20 +248,20 @@ def _excesses(curve: Curve) -> list[float]:
 
 
 def _seeds_text(losses: Sequence[float]) -> str:
-    """Write the seeds' losses."""
+    """Format the losses of the seeds."""
     if len(losses) > FEW_SEEDS:
-        return f"{len(losses)} seeds, {loss_text(min(losses))} to {loss_text(max(losses))}"
-    return ", ".join(loss_text(loss) for loss in losses)
+        return f"{len(losses)} seeds, {format_loss(min(losses))} to {format_loss(max(losses))}"
+    return ", ".join(format_loss(loss) for loss in losses)
 
 
 def _points_per_curve(report: Report) -> int:
-    """Share the points that a page can hold among the curves."""
-    curves = sum(len(group.curves) for group in report.values())
-    return min(max(FEWEST_POINTS, MOST_POINTS // max(curves, 1)), MOST_OF_ONE)
+    """Divide the points that a page can hold among the curves."""
+    num_curves = sum(len(group.curves) for group in report.values())
+    return min(max(FEWEST_POINTS, MOST_POINTS // max(num_curves, 1)), MOST_OF_CURVE)
 
 
 def _thinned(curve: Curve, limit: int) -> Iterator[tuple[int, int]]:
-    """Give the rates that are drawn, with the part of the curve that each belongs to."""
+    """Yield the drawn rates, each with the number of its unbroken line."""
     part, parts = 0, {}
     for k, loss in enumerate(curve.loss):
         if math.isfinite(loss):
@@ -316,14 +269,14 @@ def _thinned(curve: Curve, limit: int) -> Iterator[tuple[int, int]]:
         elif curve.num_diverged[k]:
             part += 1
     best = min(parts, key=lambda k: curve.loss[k], default=None)
-    for k in _evenly(list(parts), limit, keep=best):
+    for k in _evenly(list(parts), limit, include=best):
         yield k, parts[k]
 
 
-def _evenly(values: list[int], limit: int, keep: int | None = None) -> list[int]:
-    """Take so many values at even distances, the ends and one more among them."""
+def _evenly(values: list[int], limit: int, include: int | None = None) -> list[int]:
+    """Return that many evenly spaced values, with both ends and one more."""
     if len(values) <= limit:
         return values
     last = len(values) - 1
     chosen = {values[round(k * last / (limit - 1))] for k in range(limit)}
-    return sorted(chosen | ({keep} if keep is not None else set()))
+    return sorted(chosen | ({include} if include is not None else set()))

@@ -1,4 +1,4 @@
-"""This file is the planes of E, κ and R(∞): one mark per group, as numbers."""
+"""Planes of E, κ and R(∞) as numbers: one mark per group."""
 
 from __future__ import annotations
 
@@ -7,84 +7,67 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mutransfer.report.format import group_title, interval_text, number
+from mutransfer.report.format import format_group, format_interval, format_number
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Estimate, GroupReport, Report
 
 Quantity = Literal["E", "kappa", "R"]
+Plane = tuple[Quantity, Quantity]  # what is drawn across, and up
+Interval = tuple[float, float]
 
-PLANES: tuple[tuple[Quantity, Quantity], ...] = (("E", "kappa"), ("E", "R"), ("R", "kappa"))
+PLANES: tuple[Plane, ...] = (("E", "kappa"), ("E", "R"), ("R", "kappa"))
 SYMBOLS: dict[Quantity, str] = {"E": "E", "kappa": "κ", "R": "R(∞)"}
-TITLES: dict[Quantity, str] = {"E": "E (nats²)", "kappa": "κ", "R": "R(∞) (nats)"}
-LEAST_E = 1e-12  # nats²; below, an error has no place on a logarithmic axis
-# What the authors look for: small E, negative κ, small R(∞). [source: arXiv:2605.21486]
+LEAST_E = 1e-12  # a smaller error has no place on a logarithmic axis
+# What the authors look for: small E, negative κ, small R(∞). [derived: arXiv:2605.21486]
 YARDSTICKS: dict[Quantity, float] = {"E": 0.01, "kappa": 0.0, "R": 0.1}
 ROOM = 0.08  # of an axis, at either end
 
 
 @dataclass(frozen=True, slots=True)
 class PlanePoint:
-    """One group in one plane; of E the decimal logarithm.
+    """One group in one plane; E is a decimal logarithm, an interval needs both ends."""
 
-    Args:
-        index: Which group.
-        where: Its name.
-        x: Value across.
-        x_low: Lower end of its interval; None where it has no two ends.
-        x_high: Upper end of it.
-        y: Value up.
-        y_low: Lower end of its interval; None where it has no two ends.
-        y_high: Upper end of it.
-        x_text: The value across with its interval, in words.
-        y_text: The value up with its interval, in words.
-    """
-
-    index: int
-    where: str
+    index: int  # of the group
+    where: str  # its name
     x: float
     x_low: float | None
     x_high: float | None
     y: float
     y_low: float | None
     y_high: float | None
-    x_text: str
+    x_text: str  # the value with its interval
     y_text: str
 
 
-def planes_of(report: Report) -> tuple[tuple[Quantity, Quantity], ...]:
-    """Give the planes in which some group has a place; those of R(∞) take several groups."""
+def planes_with_points(report: Report) -> tuple[Plane, ...]:
+    """Return the planes in which some group has a place; R(∞) needs several groups."""
     return tuple(plane for plane in PLANES if plane_points(report, plane))
 
 
-def plane_points(report: Report, plane: tuple[Quantity, Quantity]) -> tuple[PlanePoint, ...]:
-    """Give the groups that have both values."""
+def plane_points(report: Report, plane: Plane) -> tuple[PlanePoint, ...]:
+    """Return the groups that have both values."""
     if "R" in plane and len(report) < 2:
         return ()
     points = []
     for k, (name, group) in enumerate(report.items()):
-        both = [quantity_of(group, which) for which in plane]
-        x, y = (_place(each, which) for each, which in zip(both, plane, strict=True))
+        estimates = [_estimate(group, quantity) for quantity in plane]
+        x, y = (_position(e, quantity) for e, quantity in zip(estimates, plane, strict=True))
         if x is None or y is None:
             continue
-        x_text, y_text = (f"{number(e.value)} {interval_text(e)}".rstrip() for e in both)
-        points.append(PlanePoint(k, group_title(report, name), *x, *y, x_text, y_text))
+        texts = (f"{format_number(e.value)} {format_interval(e)}".rstrip() for e in estimates)
+        points.append(PlanePoint(k, format_group(report, name), *x, *y, *texts))
     return tuple(points)
 
 
-def quantity_of(group: GroupReport, which: Quantity) -> Estimate:
-    """Give one of the three."""
-    return {"E": group.E, "kappa": group.kappa, "R": group.R_inf}[which]
+def groups_with_clipped_error(report: Report) -> tuple[str, ...]:
+    """Return the groups whose E is too small for its axis."""
+    errors = ((name, group.E.value) for name, group in report.items())
+    return tuple(name for name, value in errors if value is not None and value < LEAST_E)
 
 
-def clipped(report: Report) -> tuple[str, ...]:
-    """Name the groups whose E is too small for its axis."""
-    known = ((name, group.E.value) for name, group in report.items())
-    return tuple(name for name, value in known if value is not None and value < LEAST_E)
-
-
-def lacking(report: Report) -> tuple[str, ...]:
-    """Say, each reason once, why groups have no place in the first plane."""
+def missing_reasons(report: Report) -> tuple[str, ...]:
+    """Return the reasons, without repetition, why groups have no place in the first plane."""
     reasons = [
         estimate.undetermined
         for group in report.values()
@@ -94,42 +77,42 @@ def lacking(report: Report) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reasons))
 
 
-def plane_domain(
-    points: Sequence[PlanePoint], plane: tuple[Quantity, Quantity]
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Give both axes: every mark, every interval and the yardstick, with room."""
+def plane_domain(points: Sequence[PlanePoint], plane: Plane) -> tuple[Interval, Interval]:
+    """Return both axes: every mark, every interval and the yardstick, with room."""
     xs = [x for p in points for x in (p.x, p.x_low, p.x_high) if x is not None]
     ys = [y for p in points for y in (p.y, p.y_low, p.y_high) if y is not None]
     return _axis(xs, plane[0]), _axis(ys, plane[1])
 
 
-def yardstick(which: Quantity) -> float:
-    """Place a yardstick on its axis."""
-    return math.log10(YARDSTICKS[which]) if which == "E" else YARDSTICKS[which]
+def yardstick(quantity: Quantity) -> float:
+    """Return the position of a yardstick on its axis."""
+    return math.log10(YARDSTICKS[quantity]) if quantity == "E" else YARDSTICKS[quantity]
 
 
-def _axis(values: Sequence[float], which: Quantity) -> tuple[float, float]:
-    """Give an axis with room, and never so short that its labels would repeat."""
-    every = [*values, yardstick(which)]
-    low, high = min(every), max(every)
-    room = max(ROOM * (high - low), 0.25 if which == "E" else 0.01)
+def _estimate(group: GroupReport, quantity: Quantity) -> Estimate:
+    """Return the estimate of one quantity."""
+    return {"E": group.E, "kappa": group.kappa, "R": group.R_inf}[quantity]
+
+
+def _axis(values: Sequence[float], quantity: Quantity) -> Interval:
+    """Return an axis with room, never so short that its labels would repeat."""
+    low, high = (end([*values, yardstick(quantity)]) for end in (min, max))
+    room = max(ROOM * (high - low), 0.25 if quantity == "E" else 0.01)
     return low - room, high + room
 
 
-def _place(estimate: Estimate, which: Quantity) -> tuple[float, float | None, float | None] | None:
-    """Give value and interval on the axis; an interval needs both ends."""
+def _position(
+    estimate: Estimate, quantity: Quantity
+) -> tuple[float, float | None, float | None] | None:
+    """Return value and interval on the axis."""
     if estimate.value is None:
         return None
-    value, low, high = estimate.value, estimate.low, estimate.high
-    if low is None or high is None:
-        low = high = None
-    if which == "E":
-        low = None if low is None else _log(low)
-        high = None if high is None else _log(high)
-        value = _log(value)
-    return value, low, high
+    scaled = _log10 if quantity == "E" else float
+    if estimate.low is None or estimate.high is None:
+        return scaled(estimate.value), None, None
+    return scaled(estimate.value), scaled(estimate.low), scaled(estimate.high)
 
 
-def _log(error: float) -> float:
-    """Give the decimal logarithm of an E, clipped to its axis."""
+def _log10(error: float) -> float:
+    """Return the decimal logarithm of an E, clipped to its axis."""
     return math.log10(max(error, LEAST_E))

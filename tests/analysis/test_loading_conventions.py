@@ -1,4 +1,4 @@
-"""What a new user brought along: trackers' states, Excel's letters, seeds under other names."""
+"""Conventions of other programs: states of runs, Excel's encoding, other names for the seed."""
 
 from pathlib import Path
 
@@ -9,33 +9,33 @@ from mutransfer.errors import ResultsError
 
 
 def test_unfinished_runs_of_a_tracker_are_left_out(tmp_path: Path) -> None:
-    """Their last logged loss is no final one; a run that crashed with nan diverged."""
+    """Their last logged loss is not final; a run that crashed with nan diverged."""
     file = tmp_path / "runs.csv"
     rows = ["finished,3.1", "running,7.2", "crashed,6.9", "crashed,nan", "finished,3.0"]
     lines = [f"64,{2.0**-k},{row}" for k, row in enumerate(rows)]
     file.write_text("\n".join(["width,lr,State,loss", *lines]))
-    found = load_results(file)
-    assert found.axes["lr"] == [1.0, 0.125, 0.0625]
-    assert found.diverged.tolist() == [False, True, False]
-    assert found.notes == ("2 runs have not finished and are left out, by the column State",)
+    results = load_results(file)
+    assert results.axes["lr"] == [1.0, 0.125, 0.0625]
+    assert results.diverged.tolist() == [False, True, False]
+    assert results.notes == ("2 runs have not finished and are left out, by the column State",)
 
 
-def test_a_column_state_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_column_state_with_other_values_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "runs.csv"
     file.write_text("width,lr,state,loss\n64,0.5,solid,3.1\n64,0.25,liquid,3.0\n")
     assert len(load_results(file)) == 2
 
 
-def test_what_excel_writes_by_itself_is_read(tmp_path: Path) -> None:
-    """cp1252: an umlaut in a column that nobody needs is no reason to refuse losses."""
+def test_the_default_encoding_of_excel_is_read(tmp_path: Path) -> None:
+    """cp1252: an umlaut in an irrelevant column is no reason to reject the losses."""
     file = tmp_path / "runs.csv"
     file.write_bytes("width;lr;loss;Prüfer\n64;0,5;3,1;Jürgen\n".encode("cp1252"))
     assert load_results(file).axes["Prüfer"] == ["Jürgen"]
 
 
 @pytest.mark.parametrize("name", ["config.seed", "Seed", "rng", "random seed"])
-def test_seeds_under_another_name_are_proposed(tmp_path: Path, name: str) -> None:
-    """Grouping by them would leave one seed per group, and "add seeds" for ever."""
+def test_a_seed_column_under_another_name_is_suggested(tmp_path: Path, name: str) -> None:
+    """Grouping by it would leave one seed per group, and the advice to add seeds forever."""
     lines = [f"64,{lr},{s},{3 + s}" for lr in (0.5, 0.25) for s in (0, 1)]
     file = tmp_path / "runs.csv"
     file.write_text("\n".join([f"n_embd,learning_rate,{name},val_loss", *lines]))

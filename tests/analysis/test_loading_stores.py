@@ -1,4 +1,4 @@
-"""Stores and CSV files hold the same results, with what they cost."""
+"""A trial store and a table give the same report; a store also records the cost."""
 
 import csv
 import json
@@ -27,9 +27,9 @@ def write_store(place: Path, results: list[TrialResult]) -> Path:
 
 
 def trials(**changes: object) -> list[TrialResult]:
-    """The planted surface as trials of a callable."""
+    """Return the planted surface as trials of a callable."""
     table = columns(quadratic(drift=-0.5), seeds=2, sd_within=0.01, group="mup")
-    found = []
+    results = []
     for width, lr, seed, loss, group in zip(
         table["width"], table["lr"], table["seed"], table["loss"], table["parametrization"],
         strict=True,
@@ -38,12 +38,12 @@ def trials(**changes: object) -> list[TrialResult]:
         spec = TrialSpec(runner=CallableRunner(name="train"), axes=axes)
         facts = {"seconds": 2.0, "flops": 1e9, "tokens": 100, "finished": "2026-01-01T00:00:00Z"}
         facts |= {"host": "h", "versions": {"torch": "2.13.0"}, "commit": "abc"}
-        found.append(TrialResult(id=spec.id, spec=spec, loss=loss, **(facts | changes)))
-    return found
+        results.append(TrialResult(id=spec.id, spec=spec, loss=loss, **(facts | changes)))
+    return results
 
 
 def test_a_store_gives_the_same_report_as_its_table(tmp_path: Path) -> None:
-    """The two ways in meet: every number, to the last digit."""
+    """Every number is equal to the last digit."""
     stored = load_results(write_store(tmp_path / "runs", trials()))
     table = columns(quadratic(drift=-0.5), seeds=2, sd_within=0.01, group="mup")
     table["flops"] = [1e9] * len(table["loss"])
@@ -57,8 +57,8 @@ def test_a_store_gives_the_same_report_as_its_table(tmp_path: Path) -> None:
     assert list(reports[0]) == ["mup"]
 
 
-def test_what_a_store_cost_is_added_up_once(tmp_path: Path) -> None:
-    """A copied trial cost nothing, an unfinished one is counted."""
+def test_the_cost_of_a_store_counts_every_training_once(tmp_path: Path) -> None:
+    """A copied trial costs nothing, an unfinished one is counted."""
     results = trials()
     results[1] = results[1].model_copy(update={"shared_from": results[0].id})
     results[2] = results[2].model_copy(update={"loss": None, "diverged_at": 7})
@@ -74,14 +74,14 @@ def test_what_a_store_cost_is_added_up_once(tmp_path: Path) -> None:
     assert provenance.finished == ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
 
 
-def test_a_copy_whose_original_is_elsewhere_is_counted(tmp_path: Path) -> None:
+def test_a_copy_without_its_original_is_counted(tmp_path: Path) -> None:
     results = trials()
     results[1] = results[1].model_copy(update={"shared_from": "e" * 64})
     assert load_results(write_store(tmp_path / "runs", results)).provenance.flops == 80e9
 
 
-def test_the_study_in_a_store_gives_the_defaults(tmp_path: Path) -> None:
-    """Threshold and groups as the study said, unless asked otherwise."""
+def test_the_study_in_a_store_sets_the_defaults(tmp_path: Path) -> None:
+    """Threshold and groups are the study's, unless arguments override them."""
     store = write_store(tmp_path / "runs", trials())
     table = {"threshold": 0.5, "group_by": ["seed"]}
     (store / "study.json").write_text(json.dumps({"schema": 1, "analysis": table}))
@@ -91,23 +91,23 @@ def test_the_study_in_a_store_gives_the_defaults(tmp_path: Path) -> None:
     assert analyze(results, threshold=0.02, group_by=()).threshold == 0.02
 
 
-def test_lab_settings_left_at_their_default_are_known(tmp_path: Path) -> None:
-    """The lab leaves 'mup', its default, out of a trial's settings."""
-    found = []
+def test_lab_settings_at_their_default_are_columns(tmp_path: Path) -> None:
+    """The lab omits 'mup', its default, from the settings of a trial."""
+    trained = []
     for settings in ({}, {"parametrization": "sp"}):
         runner = LabRunner(numerics=1, data=DATA, settings={"base_width": 32, **settings})
         spec = TrialSpec(runner=runner, axes={"width": 64, "lr": 0.25})
-        found.append(
+        trained.append(
             TrialResult(id=spec.id, spec=spec, loss=3.0, seconds=1.0, finished="2026-01-01")
         )
-    results = load_results(write_store(tmp_path / "runs", found))
+    results = load_results(write_store(tmp_path / "runs", trained))
     assert sorted(results.axes["parametrization"]) == ["mup", "sp"]
     assert results.axes["base_width"] == [32, 32]
     assert results.axes["seed"] == [0, 0]
 
 
-def test_what_people_write_for_diverged(tmp_path: Path) -> None:
-    """NaN, inf, a loss beyond measure and a step are facts; an empty loss is no result."""
+def test_every_notation_of_a_diverged_run_is_recognized(tmp_path: Path) -> None:
+    """NaN, inf, an enormous loss and a step mark one; an empty loss is a run without a result."""
     file = tmp_path / "runs.csv"
     file.write_text(
         "width,lr,loss,diverged_at\n"
@@ -137,8 +137,8 @@ def test_a_large_store_is_read_quickly(tmp_path: Path) -> None:
     assert time.perf_counter() - start < 5.0
 
 
-def test_the_analysis_never_loads_torch() -> None:
-    """Anybody's CSV can be analyzed where torch is not installed."""
+def test_importing_the_analysis_does_not_load_torch() -> None:
+    """A CSV file can be analyzed where torch is not installed."""
     code = "import sys, mutransfer.analysis; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -150,7 +150,7 @@ def test_a_report_is_a_mapping_of_groups() -> None:
 
 
 def test_a_stored_trial_costs_what_its_original_did(tmp_path: Path) -> None:
-    """A copy that recorded nothing has its original's cost; a mapped name is another name."""
+    """This holds for a copy that records no cost; `columns` renames a store's columns, too."""
     results = trials()
     results[1] = results[1].model_copy(update={"shared_from": results[0].id, "flops": None})
     results[2] = results[2].model_copy(update={"loss": None, "diverged_at": 7, "flops": None})

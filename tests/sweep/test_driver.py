@@ -1,4 +1,4 @@
-"""Sweeps: the executor's contract, resume, sharing, failures, dead workers."""
+"""Sweeps: the contract of executors, resumption, shared results, failures, dead workers."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runners import Dies, Refuses, Valley, trials
+from runners import Dies, Fails, Valley, trials
 
 from mutransfer.sweep import LocalExecutor, TrialStore, run_sweep
 
 
 class InProcess:
-    """The smallest executor: one after another, here."""
+    """The smallest executor: runs trials one after another in this process."""
 
     def run(self, trials, work, stop) -> Iterator:
         for spec in trials:
@@ -35,43 +35,43 @@ def calls(store) -> list[list[str]]:
 
 
 class TestExecutorContract:
-    """Every executor yields one outcome per trial, in any order; run this on your own."""
+    """Every executor yields one outcome per trial, in any order; run this on your own executor."""
 
     @pytest.fixture(params=[InProcess(), LocalExecutor(2)], ids=["in process", "local"])
     def executor(self, request):
         return request.param
 
     def test_every_trial_gets_one_outcome(self, executor, store) -> None:
-        specs, seen = trials(widths=(1, 2, 3)), []
+        specs, trial_ids = trials(widths=(1, 2, 3)), []
         summary = run_sweep(
             specs,
             store,
             runner=Valley(),
             executor=executor,
-            on_outcome=lambda o: o.status == "running" or seen.append(o.spec.id),
+            on_outcome=lambda o: o.status == "running" or trial_ids.append(o.spec.id),
         )
-        assert sorted(seen) == sorted(spec.id for spec in specs)
+        assert sorted(trial_ids) == sorted(spec.id for spec in specs)
         assert (summary.done, summary.ran, summary.failed) == (6, 6, {})
 
-    def test_a_failure_is_an_outcome_and_the_rest_goes_on(self, executor, store) -> None:
-        summary = run_sweep(trials(), store, runner=Refuses(0.5), executor=executor)
+    def test_a_failure_is_an_outcome_and_the_other_trials_run(self, executor, store) -> None:
+        summary = run_sweep(trials(), store, runner=Fails(0.5), executor=executor)
         assert (summary.done, len(summary.failed)) == (2, 2)
         assert {e.splitlines()[0] for e in summary.failed.values()} == {"no such device 'cuda:9'"}
 
 
-def test_a_second_run_repeats_nothing(store) -> None:
+def test_a_second_run_repeats_no_trial(store) -> None:
     run_sweep(trials(), store, runner=Valley(), executor=InProcess())
-    again = run_sweep(trials(lrs=(0.25, 0.5, 1.0)), store, runner=Valley(), executor=InProcess())
-    assert (again.done, again.ran) == (6, 2)
+    second = run_sweep(trials(lrs=(0.25, 0.5, 1.0)), store, runner=Valley(), executor=InProcess())
+    assert (second.done, second.ran) == (6, 2)
     assert len(calls(store)) == len({trial_id for trial_id, *_ in calls(store)}) == 6
 
 
-def test_a_diverged_trial_is_done_not_failed(store) -> None:
+def test_a_diverged_trial_is_done_and_not_failed(store) -> None:
     summary = run_sweep(trials(lrs=(0.5, 16)), store, runner=Valley(), executor=InProcess())
     assert (summary.done, summary.diverged, summary.failed) == (4, 2, {})
 
 
-def test_equal_trainings_run_once_and_are_shared_later_too(store) -> None:
+def test_equal_training_runs_are_computed_once_and_shared_in_later_runs_too(store) -> None:
     def same(spec) -> str:
         return f"{min(spec.axes['lr'], 0.5)}"
 
@@ -83,9 +83,9 @@ def test_equal_trainings_run_once_and_are_shared_later_too(store) -> None:
     assert (both.done, both.ran, both.shared) == (6, 0, 4)
 
 
-def test_a_failed_trial_is_tried_once_more_and_then_no_more(store) -> None:
+def test_a_failed_trial_is_retried_in_one_more_run(store) -> None:
     for attempt in (1, 2, 3):
-        summary = run_sweep(trials(), store, runner=Refuses(0.5, told=False), executor=InProcess())
+        summary = run_sweep(trials(), store, runner=Fails(0.5, is_ours=False), executor=InProcess())
         assert len(summary.failed) == 2
         failed = next(iter(summary.failed))
         assert len(store.failures(failed)) == min(attempt, 2)
@@ -93,7 +93,7 @@ def test_a_failed_trial_is_tried_once_more_and_then_no_more(store) -> None:
     assert "Traceback" in store.failures(failed)[0]
 
 
-def test_a_killed_worker_costs_only_its_own_trial_in_the_end(store) -> None:
+def test_a_killed_worker_fails_only_its_own_trial(store) -> None:
     specs = trials(widths=(1, 2, 3, 4))
     first = run_sweep(specs, store, runner=Dies(0.5), executor=LocalExecutor(2))
     assert first.done + len(first.failed) == len(specs)
@@ -103,13 +103,13 @@ def test_a_killed_worker_costs_only_its_own_trial_in_the_end(store) -> None:
     assert len(counts) == len(set(counts)), "a finished trial ran twice"
 
 
-def test_workers_have_one_thread_each_and_are_reused(store) -> None:
+def test_workers_have_one_thread_and_are_reused(store) -> None:
     run_sweep(trials(widths=range(1, 9)), store, runner=Valley(0.05), executor=LocalExecutor(2))
     assert {threads for *_, threads in calls(store)} == {"1"}
     assert len({pid for _, pid, _ in calls(store)}) == 2
 
 
-def test_costly_trials_start_first(store) -> None:
+def test_expensive_trials_start_first(store) -> None:
     run_sweep(
         trials(widths=(1, 3, 2), lrs=(1,)),
         store,
@@ -133,8 +133,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_killing_the_driver_loses_nothing_and_ends_its_workers(tmp_path) -> None:
-    """SIGKILL at several moments, then a run to the end: 0 lost, 0 repeated."""
+def test_killing_the_driver_loses_no_result_and_ends_its_workers(tmp_path) -> None:
+    """SIGKILL at several moments, then a run to the end: no result is lost or repeated."""
     store_path = tmp_path / "runs"
     script = tmp_path / "driver.py"
     script.write_text(DRIVER.format(here=os.path.dirname(__file__), store=str(store_path)))
@@ -157,7 +157,7 @@ def test_killing_the_driver_loses_nothing_and_ends_its_workers(tmp_path) -> None
 
 
 def started(tmp_path, seconds: str) -> tuple[subprocess.Popen, list[int]]:
-    """Start a driver with long trials; give it and its workers' pids."""
+    """Start a driver with long trials; return it and the process numbers of its workers."""
     script = tmp_path / "driver.py"
     text = DRIVER.format(here=os.path.dirname(__file__), store=str(tmp_path / "runs"))
     script.write_text(text.replace("0.2", seconds))
@@ -168,7 +168,7 @@ def started(tmp_path, seconds: str) -> tuple[subprocess.Popen, list[int]]:
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Leave out zombies: whether an orphan is collected is the container's affair."""
+    """Return the living processes; whether a zombie is reaped depends on the container."""
     return [pid for pid in pids if (stat := process_stat(pid)) and stat.split(") ")[1][0] != "Z"]
 
 
@@ -182,7 +182,7 @@ def process_stat(pid: int) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_workers_end_with_their_driver(number, tmp_path) -> None:
-    """Trials of 30 seconds are under way; nobody may go on with them."""
+    """No worker may continue its trial of 30 seconds."""
     driver, workers = started(tmp_path, "30")
     assert len(alive(workers)) == 2
     driver.send_signal(number)

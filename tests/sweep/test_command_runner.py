@@ -1,4 +1,4 @@
-"""Any command: run without a shell, its loss read, its failures told, its processes ended."""
+"""Commands: run without a shell, their loss read, failures reported, processes terminated."""
 
 import json
 import os
@@ -10,8 +10,8 @@ import pytest
 from mutransfer.errors import StudyError, TrialError
 from mutransfer.records import CommandRunner, CommandTable, TrialSpec
 from mutransfer.sweep import CommandRun
-from mutransfer.sweep.devices import share
-from mutransfer.sweep.processes import NOTE, end_group, place, started
+from mutransfer.sweep.devices import gpu_environment
+from mutransfer.sweep.processes import PROCESS_FILE, pid_scope, start_time, terminate_group
 
 PYTHON = "{python} -c '%s' {lr}"
 REGEX = {"regex": r"loss (\S+)"}
@@ -26,13 +26,13 @@ def run(folder: Path, code: str, lr: object = 0.5, **table):
     return CommandRun(CommandTable.model_validate(table), folder)(spec(lr), folder)
 
 
-def complaint(folder: Path, code: str, **table) -> str:
+def error_text(folder: Path, code: str, **table) -> str:
     with pytest.raises(TrialError) as failed:
         run(folder, code, **table)
     return str(failed.value).replace(str(folder), "DIR")
 
 
-def test_a_command_runs_where_and_as_the_study_says(tmp_path) -> None:
+def test_a_command_runs_in_the_folder_and_environment_of_the_study(tmp_path) -> None:
     code = 'import os, sys; print(os.getcwd(), sys.argv[1:], os.environ["A"]); print("loss 2.5")'
     result = run(tmp_path, code, env={"A": "{lr}:{device}"})
     assert (tmp_path / "stdout.txt").read_text() == f"{tmp_path} ['0.5'] 0.5:cpu\nloss 2.5\n"
@@ -40,7 +40,7 @@ def test_a_command_runs_where_and_as_the_study_says(tmp_path) -> None:
     assert 0 < result.seconds < 30
 
 
-def test_no_shell_reads_a_value(tmp_path) -> None:
+def test_values_are_not_interpreted_by_a_shell(tmp_path) -> None:
     hostile = "x; touch stolen; $(touch stolen) `touch stolen` > stolen | touch stolen"
     code = 'import sys; print(sys.argv[1:], file=sys.stderr); print("loss 1")'
     run(tmp_path, code, lr=hostile)
@@ -48,13 +48,13 @@ def test_no_shell_reads_a_value(tmp_path) -> None:
     assert not (tmp_path / "stolen").exists()
 
 
-def test_the_result_file_is_named_by_a_variable(tmp_path) -> None:
+def test_a_variable_names_the_file_of_the_loss(tmp_path) -> None:
     code = 'import os; open(os.environ["RESULT"], "w").write("2.25")'
     assert run(tmp_path, code, loss={"env": "RESULT"}).loss == 2.25
 
 
 @pytest.mark.parametrize(
-    ("code", "told", "loss"),
+    ("code", "rule", "loss"),
     [
         ('print("loss 9"); exit(3)', {"exit": 3}, 9.0),
         ("exit(3)", {"exit": 3}, None),
@@ -63,42 +63,42 @@ def test_the_result_file_is_named_by_a_variable(tmp_path) -> None:
         ('print("loss nan")', None, None),
     ],
 )
-def test_a_diverged_program_is_a_result(tmp_path, code, told, loss) -> None:
-    # A pattern that reads the loss must not read the words of divergence.
-    result = run(tmp_path, code, diverged=told, loss={"regex": r"^loss (\S+)$"})
+def test_a_diverged_program_is_a_result(tmp_path, code, rule, loss) -> None:
+    # The pattern of the loss must not match the message of divergence.
+    result = run(tmp_path, code, diverged=rule, loss={"regex": r"^loss (\S+)$"})
     assert (result.loss, result.diverged_at) == (loss, 0)
 
 
-def test_a_failing_program_is_told_with_its_last_lines(tmp_path) -> None:
-    said = complaint(tmp_path, 'print("fine"); raise ValueError("bad rate")')
-    assert said.splitlines()[0] == "exit status 1: ValueError: bad rate"
-    assert "    | Traceback (most recent call last):" in said
-    assert said.splitlines()[-1] == "  fix: see DIR/stderr.txt and stdout.txt beside it"
-    assert complaint(tmp_path, "import os; os.kill(os.getpid(), 11)").startswith(
+def test_a_failing_program_is_reported_with_its_last_lines(tmp_path) -> None:
+    text = error_text(tmp_path, 'print("fine"); raise ValueError("bad rate")')
+    assert text.splitlines()[0] == "exit status 1: ValueError: bad rate"
+    assert "    | Traceback (most recent call last):" in text
+    assert text.splitlines()[-1] == "  fix: see DIR/stderr.txt and stdout.txt in the same folder"
+    assert error_text(tmp_path, "import os; os.kill(os.getpid(), 11)").startswith(
         "signal 11: it printed nothing"
     )
-    assert complaint(tmp_path, "exit(3)").startswith("exit status 3: it printed nothing")
+    assert error_text(tmp_path, "exit(3)").startswith("exit status 3: it printed nothing")
 
 
 def test_a_program_that_leaves_no_loss_has_failed(tmp_path) -> None:
-    assert complaint(tmp_path, "pass").splitlines()[0] == (
+    assert error_text(tmp_path, "pass").splitlines()[0] == (
         r"no loss in stdout.txt: no line matches 'loss (\S+)'"
     )
 
 
 def alive(pid: int) -> bool:
-    return started(pid) is not None
+    return start_time(pid) is not None
 
 
-def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path) -> None:
+def test_a_program_that_takes_too_long_is_terminated_with_its_children(tmp_path) -> None:
     code = (
         'import subprocess, time; child = subprocess.Popen(["sleep", "60"]); '
         'open("child", "w").write(str(child.pid)); print("on my way", flush=True); time.sleep(60)'
     )
     began = time.monotonic()
-    said = complaint(tmp_path, code, timeout="1s")
+    text = error_text(tmp_path, code, timeout="1s")
     assert time.monotonic() - began < 10
-    assert said.splitlines()[:3] == [
+    assert text.splitlines()[:3] == [
         "ran longer than 1s",
         "  why: [runner] timeout is 1s; its last lines:",
         "    | on my way",
@@ -106,7 +106,7 @@ def test_a_program_that_takes_too_long_is_ended_with_all_it_started(tmp_path) ->
     assert not alive(int((tmp_path / "child").read_text()))
 
 
-def test_what_a_finished_program_leaves_running_is_ended(tmp_path) -> None:
+def test_processes_that_a_finished_program_leaves_are_terminated(tmp_path) -> None:
     code = (
         'import subprocess; child = subprocess.Popen(["sleep", "60"]); '
         'open("child", "w").write(str(child.pid)); print("loss 1")'
@@ -115,39 +115,39 @@ def test_what_a_finished_program_leaves_running_is_ended(tmp_path) -> None:
     assert not alive(int((tmp_path / "child").read_text()))
 
 
-def test_a_note_of_another_place_or_another_process_ends_nobody(tmp_path) -> None:
+def test_a_record_of_another_place_or_process_terminates_nothing(tmp_path) -> None:
     import subprocess
 
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    note = {"place": place(), "pid": child.pid, "started": started(child.pid)}
+    record = {"place": pid_scope(), "pid": child.pid, "started": start_time(child.pid)}
     for wrong in ({"place": "elsewhere"}, {"started": "1"}, {"pid": 0}, {"pid": -1}, {"pid": "x"}):
-        (tmp_path / NOTE).write_text(json.dumps(note | wrong))
-        end_group(tmp_path, patience=0.1)
+        (tmp_path / PROCESS_FILE).write_text(json.dumps(record | wrong))
+        terminate_group(tmp_path, patience=0.1)
         assert child.poll() is None
-    (tmp_path / NOTE).write_text(json.dumps(note))
-    end_group(tmp_path, patience=0.1)
+    (tmp_path / PROCESS_FILE).write_text(json.dumps(record))
+    terminate_group(tmp_path, patience=0.1)
     assert child.wait(5) < 0
 
 
-def test_a_program_that_is_not_there_is_refused_before_the_first_trial(tmp_path) -> None:
+def test_a_missing_program_is_an_error_before_the_first_trial(tmp_path) -> None:
     def check(command: str, cwd: Path = tmp_path) -> str:
-        with pytest.raises(StudyError) as refused:
+        with pytest.raises(StudyError) as raised:
             CommandRun(CommandTable(command=command, loss=REGEX), cwd).check(spec())
-        return str(refused.value).splitlines()[0].replace(str(tmp_path), "DIR")
+        return str(raised.value).splitlines()[0].replace(str(tmp_path), "DIR")
 
-    assert check("trian {lr}") == "runner.command starts 'trian', which is no program here"
-    assert check("./train {lr}") == "runner.command starts './train', which is no program here"
-    assert check("x", tmp_path / "no") == "runner.cwd is DIR/no, which is no folder"
+    assert check("trian {lr}") == "runner.command starts 'trian', which is not a program here"
+    assert check("./train {lr}") == "runner.command starts './train', which is not a program here"
+    assert check("x", tmp_path / "no") == "runner.cwd is DIR/no, which is not a folder"
     (tmp_path / "train").write_text("#!/bin/sh\n")
     (tmp_path / "train").chmod(0o755)
     CommandRun(CommandTable(command="./train", loss=REGEX), tmp_path).check(spec())
 
 
-def test_the_command_is_shown_as_one_would_type_it(tmp_path) -> None:
+def test_the_command_line_can_be_typed_at_a_shell(tmp_path) -> None:
     table = CommandTable(command="sh -c 'echo {lr} > \"x y\"'", env={"A": "b c"}, loss=REGEX)
-    shown = CommandRun(table, tmp_path).shown(spec(), Path("/t"))
-    assert shown == f"cd {tmp_path} && A='b c' sh -c 'echo 0.5 > \"x y\"'"
-    assert os.system(shown) == 0
+    command = CommandRun(table, tmp_path).command_line(spec(), Path("/t"))
+    assert command == f"cd {tmp_path} && A='b c' sh -c 'echo 0.5 > \"x y\"'"
+    assert os.system(command) == 0
     assert (tmp_path / "x y").read_text() == "0.5\n"
 
 
@@ -160,13 +160,13 @@ def test_the_command_is_shown_as_one_would_type_it(tmp_path) -> None:
         ("GPU-a,GPU-b,GPU-c", 2, ["GPU-a", "GPU-b,GPU-c"]),
     ],
 )
-def test_the_visible_gpus_are_dealt_out(monkeypatch, visible, workers, parts) -> None:
+def test_visible_gpus_are_distributed_among_workers(monkeypatch, visible, workers, parts) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    dealt = [share(k, workers)["CUDA_VISIBLE_DEVICES"] for k in range(workers)]
-    assert dealt == parts
+    shares = [gpu_environment(k, workers)["CUDA_VISIBLE_DEVICES"] for k in range(workers)]
+    assert shares == parts
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
-def test_hidden_gpus_are_not_dealt_out(monkeypatch, hidden) -> None:
+def test_hidden_gpus_are_not_distributed(monkeypatch, hidden) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    assert share(0, 2) == {}
+    assert gpu_environment(0, 2) == {}

@@ -1,4 +1,4 @@
-"""A Python function as the runner: called by name, sent to workers by value, told what is wrong."""
+"""A Python function as runner: called with named arguments, pickled for workers, checked."""
 
 import subprocess
 import sys
@@ -25,20 +25,20 @@ def train(width, lr, seed=0):
     return 2.0 + (lr - 0.25) ** 2
 
 
-def test_a_function_gets_its_axes_and_its_loss_is_analyzed(tmp_path) -> None:
+def test_a_function_gets_its_axes_by_name_and_its_loss_is_stored(tmp_path) -> None:
     axes = {"width": [8, 16], "lr": [0.125, 0.25, 0.5], "seed": [0, 1]}
     run = sweep(tmp_path, lambda width, lr, seed: train(width, lr) + seed / 1e6, study(**axes))
     assert (run.summary.done, run.summary.failed) == (12, {})
     assert len(mt.load_results(run.store)) == 12
 
 
-def test_a_mapping_may_say_more_and_what_is_printed_is_kept(tmp_path) -> None:
-    def tells(width, lr, trial_dir):
+def test_a_mapping_may_hold_more_fields_and_printed_output_is_kept(tmp_path) -> None:
+    def train_with_output(width, lr, trial_dir):
         print("width", width)
         (trial_dir / "mine.txt").write_text("x")
         return {"loss": np.float32(2.5), "tokens": 10, "curve": [[0, 3.0], [1, 2.5]]}
 
-    run = sweep(tmp_path, tells)
+    run = sweep(tmp_path, train_with_output)
     for folder in run.store.glob("*/attempts/*"):
         assert (folder / "stdout.txt").read_text() in ("width 8\n", "width 16\n")
         assert (folder / "mine.txt").exists()
@@ -46,22 +46,22 @@ def test_a_mapping_may_say_more_and_what_is_printed_is_kept(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("returned", "said"),
+    ("returned", "message"),
     [
-        (None, "test_functions.{name} returned None"),
-        ({"lose": 1}, "test_functions.{name} returned {{'lose': 1}}"),
-        ("high", "test_functions.{name} returned 'high'"),
-        ({"loss": 1, "tokns": 2}, "what test_functions.{name} returned: unknown key 'tokns'"),
+        (None, "test_function_runner.{name} returned None"),
+        ({"lose": 1}, "test_function_runner.{name} returned {{'lose': 1}}"),
+        ("high", "test_function_runner.{name} returned 'high'"),
+        ({"loss": 1, "tokns": 2}, "what test_function_runner.{name} returned: unknown key 'tokns'"),
     ],
 )
-def test_a_function_that_returns_something_else_has_failed(tmp_path, returned, said) -> None:
+def test_a_function_that_returns_no_loss_has_failed(tmp_path, returned, message) -> None:
     def returns(width, lr):
         return returned
 
     run = sweep(tmp_path, returns)
     name = returns.__qualname__
     assert {error.splitlines()[0] for error in run.summary.failed.values()} == {
-        said.format(name=name)
+        message.format(name=name)
     }
 
 
@@ -76,14 +76,14 @@ def test_infinity_is_divergence_and_an_exit_is_a_failure(tmp_path) -> None:
     assert set(run.summary.failed.values()) == {"SystemExit: I leave"}
 
 
-def test_wrong_parameters_are_refused_before_the_first_trial(tmp_path) -> None:
-    with pytest.raises(StudyError) as refused:
+def test_wrong_parameters_are_an_error_before_the_first_trial(tmp_path) -> None:
+    with pytest.raises(StudyError) as raised:
         sweep(tmp_path, lambda width, rate: 0.0)
-    assert "missing a required argument: 'rate'" in refused.value.what
-    assert refused.value.fix == "def <lambda>(width, lr): ..."
+    assert "missing a required argument: 'rate'" in raised.value.what
+    assert raised.value.fix == "def <lambda>(width, lr): ..."
 
 
-def test_what_cannot_be_sent_to_a_worker_is_said(tmp_path) -> None:
+def test_a_function_that_cannot_be_pickled_is_an_error(tmp_path) -> None:
     lock = threading.Lock()
 
     def holds(width, lr):
@@ -93,18 +93,18 @@ def test_what_cannot_be_sent_to_a_worker_is_said(tmp_path) -> None:
         sweep(tmp_path, holds)
 
 
-def test_a_run_can_be_stopped_from_a_callback_and_goes_on_later(tmp_path) -> None:
-    stop, seen = threading.Event(), []
+def test_a_run_can_be_stopped_from_a_callback_and_resumed(tmp_path) -> None:
+    stop, statuses = threading.Event(), []
 
     def on_outcome(outcome):
-        seen.append(outcome.status)
+        statuses.append(outcome.status)
         if outcome.status == "done":
             stop.set()
 
     run = sweep(tmp_path, train, stop=stop, on_outcome=on_outcome)
     assert run.summary.stopped
     assert 1 <= run.summary.done < 4
-    assert seen.count("done") == run.summary.done
+    assert statuses.count("done") == run.summary.done
     again = sweep(tmp_path, train)
     assert (again.summary.done, again.summary.ran) == (4, 4 - run.summary.done)
 
@@ -119,15 +119,15 @@ def test_an_error_in_a_callback_leaves_no_process_behind(tmp_path) -> None:
         return 1.0
 
     def on_outcome(outcome):
-        assert outcome.status != "done", "I have seen enough"
+        assert outcome.status != "done", "stop here"
 
-    with pytest.raises(AssertionError, match="I have seen enough"):
+    with pytest.raises(AssertionError, match="stop here"):
         sweep(tmp_path, slow, on_outcome=on_outcome)
     for path in (tmp_path / "store").glob("*.pid"):
         assert not Path(f"/proc/{path.stem}").exists()
 
 
-def test_only_some_points_are_run_and_numbers_may_be_written_as_powers(tmp_path) -> None:
+def test_a_selection_of_points_is_run_and_numbers_may_be_powers(tmp_path) -> None:
     run = sweep(tmp_path, train, only={"width": 16, "lr": ["2^-2", 0.5]})
     assert (run.summary.total, run.summary.done) == (2, 2)
     assert mt.load_results(run.store).provenance.unfinished == 2
@@ -153,8 +153,8 @@ print(run.summary.done, run.summary.failed)
 """
 
 
-def test_a_script_or_notebook_needs_no_guard_and_may_use_its_own_globals(tmp_path) -> None:
-    """Without workers of our own this would start itself over and over."""
+def test_a_script_or_notebook_needs_no_main_guard_and_may_use_globals(tmp_path) -> None:
+    """Workers that import the main file, as a pool's do, would start the study again and again."""
     for way in (["script.py"], ["-"]):
         (tmp_path / "script.py").write_text(NO_GUARD)
         ended = subprocess.run(

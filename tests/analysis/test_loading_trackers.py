@@ -1,4 +1,4 @@
-"""What W&B and TensorBoard export is read, or is told which export to take instead."""
+"""Exports of W&B and TensorBoard are read, or the error names the export to use instead."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from mutransfer.analysis import load_results
-from mutransfer.analysis.loading.tensorboard import settings_of
-from mutransfer.analysis.loading.wandb import read_settings
+from mutransfer.analysis.loading.formats.tensorboard import settings_from_name
+from mutransfer.analysis.loading.formats.wandb_config import parse_config
 from mutransfer.errors import ResultsError
 
 
-def refused(path: Path) -> ResultsError:
+def error_of(path: Path) -> ResultsError:
+    """Return the error that loading raises."""
     with pytest.raises(ResultsError) as caught:
         load_results(path)
     return caught.value
@@ -20,8 +21,8 @@ def refused(path: Path) -> ResultsError:
 # --- W&B
 
 
-def test_the_runs_table(tmp_path) -> None:
-    """As the browser saves it: every cell in quotes, a crashed run without a loss."""
+def test_the_runs_table_of_wandb_is_read(tmp_path) -> None:
+    """As downloaded: every cell in quotes, a crashed run without a loss."""
     file = tmp_path / "wandb_export.csv"
     file.write_text(
         '"Name","State","Runtime","learning_rate","n_embd","val_loss"\n'
@@ -29,7 +30,7 @@ def test_the_runs_table(tmp_path) -> None:
         '"dry-leaf-2","crashed","7","0.02","64",""\n'
         '"red-moon-3","finished","62","0.04","64","NaN"\n'
     )
-    assert refused(file).fix.startswith(
+    assert error_of(file).fix.startswith(
         "--columns width=n_embd,lr=learning_rate,loss=val_loss (in Python: "
     )
     columns = {"width": "n_embd", "lr": "learning_rate", "loss": "val_loss"}
@@ -42,14 +43,14 @@ def test_the_runs_table(tmp_path) -> None:
     )
 
 
-def test_a_chart_holds_no_runs(tmp_path) -> None:
+def test_a_chart_of_wandb_is_an_error(tmp_path) -> None:
     file = tmp_path / "chart.csv"
     file.write_text(
         '"Step","a - val_loss","a - val_loss__MIN","a - val_loss__MAX"\n"0","9","9","9"\n'
     )
-    said = refused(file)
-    assert said.what == f"'{file}' is a chart that was exported from W&B"
-    assert 'choose "Export as CSV"' in said.fix
+    error = error_of(file)
+    assert error.what == f"'{file}' is a chart exported from W&B"
+    assert 'choose "Export as CSV"' in error.fix
 
 
 CONFIG = """wandb_version: 1
@@ -88,9 +89,9 @@ loss:
 """
 
 
-def test_settings_are_read_and_nothing_else() -> None:
-    """Lists, block text and tags are left out; nothing in them is taken for a setting."""
-    assert read_settings(CONFIG.replace("{lr}", "1.0e-02")) == {
+def test_only_settings_are_parsed_from_a_config() -> None:
+    """Lists, block text and tags are left out; nothing inside them becomes a setting."""
+    assert parse_config(CONFIG.replace("{lr}", "1.0e-02")) == {
         "lr": 0.01,
         "model.n_embd": 64.0,
         "model.name": "it's: mup",
@@ -100,7 +101,7 @@ def test_settings_are_read_and_nothing_else() -> None:
         "loss": "cross_entropy",
     }
     newer = 'lr:\n    value: 1e-05\n"odd key":\n    value: "a\\tb"\n'
-    assert read_settings(newer) == {"lr": 1e-5, "odd key": "a\tb"}
+    assert parse_config(newer) == {"lr": 1e-5, "odd key": "a\tb"}
 
 
 def wandb_run(place: Path, name: str, lr: float, summary: object) -> Path:
@@ -113,7 +114,7 @@ def wandb_run(place: Path, name: str, lr: float, summary: object) -> Path:
 
 
 @pytest.mark.parametrize("inside", [".", "wandb"])
-def test_a_folder_of_runs(tmp_path, inside) -> None:
+def test_a_folder_of_wandb_runs_is_read(tmp_path, inside) -> None:
     place = tmp_path / inside
     loss = {"loss": 3.5, "lr": 0.0, "_step": 9, "eval": {"acc": 0.5}, "_wandb": {"runtime": 1}}
     first = wandb_run(place, "run-20260101_000000-aa", 0.01, loss)
@@ -123,7 +124,7 @@ def test_a_folder_of_runs(tmp_path, inside) -> None:
     (place / "run-20260101_000000-dd").symlink_to(first)
     results = load_results(tmp_path, columns={"width": "model.n_embd"})
     assert results.axes["width"] == [64, 64]
-    assert results.axes["lr"] == [0.02, 0.01]  # the setting, not what the schedule ended at
+    assert results.axes["lr"] == [0.02, 0.01]  # the setting, not the last rate of the schedule
     assert results.axes["summary.lr"] == [0.0, 0.0]
     assert results.axes["config.loss"] == ["cross_entropy"] * 2
     assert results.axes["eval.acc"] == [None, 0.5]
@@ -134,13 +135,13 @@ def test_a_folder_of_runs(tmp_path, inside) -> None:
     )
 
 
-def test_runs_that_were_never_written_out(tmp_path) -> None:
+def test_offline_runs_without_summary_are_an_error(tmp_path) -> None:
     (tmp_path / "offline-run-20260101_000000-aa" / "files").mkdir(parents=True)
-    said = refused(tmp_path)
-    assert said.what == (
+    error = error_of(tmp_path)
+    assert error.what == (
         f"'{tmp_path}': 1 W&B run has no files/wandb-summary.json or no files/config.yaml"
     )
-    assert said.fix.startswith(f"wandb sync '{tmp_path}'")
+    assert error.fix.startswith(f"wandb sync '{tmp_path}'")
 
 
 # --- TensorBoard
@@ -160,8 +161,8 @@ def test_runs_that_were_never_written_out(tmp_path) -> None:
         ("baseline", {}),
     ],
 )
-def test_settings_in_names(name, expected) -> None:
-    assert settings_of(name) == expected
+def test_settings_are_parsed_from_file_names(name, expected) -> None:
+    assert settings_from_name(name) == expected
 
 
 def curve(file: Path, *values: object, steps: tuple[int, ...] | None = None) -> None:
@@ -171,8 +172,8 @@ def curve(file: Path, *values: object, steps: tuple[int, ...] | None = None) -> 
     file.write_text("\n".join(["Wall time,Step,Value", *lines]))
 
 
-def test_a_folder_of_curves(tmp_path) -> None:
-    """The last step counts, wherever it stands; the first value does not."""
+def test_a_folder_of_curves_is_read(tmp_path) -> None:
+    """The loss is the value at the last step, whichever line it is on."""
     curve(tmp_path / "run-width=64_lr=1e-3_seed=0-tag-val_loss.csv", 9, 3.5, 8, steps=(0, 20, 10))
     curve(tmp_path / "sub" / "run-width=64_lr=2e-3_seed=0-tag-val_loss.csv", 9, "NaN")
     (tmp_path / "run-width=64_lr=9_seed=0-tag-val_loss.csv").symlink_to(tmp_path / "sub")
@@ -180,35 +181,39 @@ def test_a_folder_of_curves(tmp_path) -> None:
     results = load_results(tmp_path)
     assert results.axes == {"width": [64, 64], "lr": [0.001, 0.002], "seed": [0, 0]}
     assert repr(results.loss.tolist()) == "[3.5, nan]"
-    assert results.notes == ("1 CSV file is no TensorBoard curve and left out",)
+    assert results.notes == ("1 CSV file is not a TensorBoard curve and left out",)
 
 
-def test_of_several_curves_one_is_chosen(tmp_path) -> None:
+def test_with_several_curves_per_run_the_loss_is_suggested(tmp_path) -> None:
     for tag, value in (("train_loss", 3.0), ("val_loss", 3.5)):
         curve(tmp_path / f"run-width=64,lr=0.5-tag-{tag}.csv", value)
     assert (
-        refused(tmp_path).fix == '--columns loss=val_loss (in Python: columns={"loss": "val_loss"})'
+        error_of(tmp_path).fix
+        == '--columns loss=val_loss (in Python: columns={"loss": "val_loss"})'
     )
     assert load_results(tmp_path, columns={"loss": "val_loss"}).loss.tolist() == [3.5]
 
 
-def test_a_lone_curve_is_no_table(tmp_path) -> None:
+def test_a_single_curve_is_an_error(tmp_path) -> None:
     curve(tmp_path / "a.csv", 3)
-    said = refused(tmp_path / "a.csv")
-    assert said.what == f"'{tmp_path}/a.csv' is one curve that was downloaded from TensorBoard"
-    assert "HPARAMS" in said.fix
-    assert "width=64,lr=0.01,seed=0.csv" in said.fix
+    error = error_of(tmp_path / "a.csv")
+    assert error.what == f"'{tmp_path}/a.csv' is a single curve downloaded from TensorBoard"
+    assert "HPARAMS" in error.fix
+    assert "width=64,lr=0.01,seed=0.csv" in error.fix
 
 
-def test_a_curve_whose_name_says_nothing(tmp_path) -> None:
+def test_a_curve_without_settings_in_its_name_is_an_error(tmp_path) -> None:
     curve(tmp_path / "baseline.csv", 3)
-    said = refused(tmp_path)
-    assert said.what == f"'{tmp_path}': the name of 'baseline.csv' holds no setting"
-    assert said.fix == "name every file by its run's settings, such as width=64,lr=0.01,seed=0.csv"
+    error = error_of(tmp_path)
+    assert error.what == f"'{tmp_path}': the name of 'baseline.csv' holds no setting"
+    assert (
+        error.fix
+        == "name every file by the settings of its run, such as width=64,lr=0.01,seed=0.csv"
+    )
 
 
-def test_the_hparams_table(tmp_path) -> None:
-    """As TensorBoard writes it: names and tags side by side, what is unset empty."""
+def test_the_hparams_table_of_tensorboard_is_read(tmp_path) -> None:
+    """As TensorBoard writes it: settings and tags are columns, unset ones are empty."""
     file = tmp_path / "hparams_table.csv"
     file.write_text("lr,width,eval/loss\r\n0.5,64,3.5\r\n0.25,64,\r\n0.125,64,nan\r\n")
     results = load_results(file, columns={"loss": "eval/loss"})

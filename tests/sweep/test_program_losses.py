@@ -13,19 +13,27 @@ JSONL = (
     '{"step": 0, "val": {"loss": 5}}\n\n{"lr": 1}\n{"val": {"loss": 2.5}}\n{"val": {"loss": 3}}\n'
 )
 
-FOUND = {
-    "the last of a column": ({"csv": "f", "column": "val_loss"}, CSV, 3.0),
-    "the least": ({"csv": "f", "column": "val_loss", "reduce": "min"}, CSV, 2.5),
+VALID = {
+    "the last value of a column": ({"csv": "f", "column": "val_loss"}, CSV, 3.0),
+    "the minimum": ({"csv": "f", "column": "val_loss", "reduce": "min"}, CSV, 2.5),
     "the mean": ({"csv": "f", "column": "val_loss", "reduce": "mean"}, CSV, 3.5),
     "semicolons": ({"csv": "f"}, "a;loss\n1;2.5\n", 2.5),
     "tabs and Windows lines": ({"csv": "f"}, "a\tloss\r\n1\t2.5\r\n", 2.5),
-    "a row cut off": ({"csv": "f"}, "a,loss\n1,2.5\n2", 2.5),
-    "not a number, which is divergence": ({"csv": "f"}, "loss\n2.5\nnan\n", math.nan),
-    "a least in spite of it": ({"csv": "f", "reduce": "min"}, "loss\n2.5\nnan\n-inf\n3\n", 2.5),
-    "a least of a run that ended so": ({"csv": "f", "reduce": "min"}, "loss\n2\nnan\n", math.nan),
+    "an incomplete last row": ({"csv": "f"}, "a,loss\n1,2.5\n2", 2.5),
+    "NaN, which is divergence": ({"csv": "f"}, "loss\n2.5\nnan\n", math.nan),
+    "a minimum in spite of NaN before": (
+        {"csv": "f", "reduce": "min"},
+        "loss\n2.5\nnan\n-inf\n3\n",
+        2.5,
+    ),
+    "a minimum of a run that ended in NaN": (
+        {"csv": "f", "reduce": "min"},
+        "loss\n2\nnan\n",
+        math.nan,
+    ),
     "a key of each line": ({"jsonl": "f", "key": "val.loss"}, JSONL, 3.0),
     "a name with a dot": ({"jsonl": "f", "key": "val.loss"}, '{"val.loss": 1}\n', 1.0),
-    "a line cut off": ({"jsonl": "f"}, '{"loss": 2.5}\n{"lo', 2.5),
+    "an incomplete last line": ({"jsonl": "f"}, '{"loss": 2.5}\n{"lo', 2.5),
     "null for NaN": ({"json": "f"}, '{"loss": null}', math.nan),
     "NaN in JSON": ({"json": "f"}, '{"loss": NaN, "info": "nan"}', math.nan),
     "a number as text": ({"json": "f"}, '{"loss": "2.5"}', 2.5),
@@ -44,44 +52,52 @@ def read(attempt, source: dict, text: str) -> float:
     return read_loss(LossSource.model_validate(source), attempt)
 
 
-@pytest.mark.parametrize("case", FOUND)
+@pytest.mark.parametrize("case", VALID)
 def test_a_loss_is_read(tmp_path, case) -> None:
-    source, text, loss = FOUND[case]
+    source, text, loss = VALID[case]
     assert read(tmp_path, source, text) == pytest.approx(loss, nan_ok=True)
 
 
-MISSING = {
+INVALID = {
     "no column": ({"csv": "f"}, "a,b\n1,2\n", "no column 'loss' in its header 'a,b'"),
     "no row": ({"csv": "f"}, "loss\n", "no number in column 'loss'"),
-    "words": ({"csv": "f"}, "loss\ntwo\n", "line 2 has 'two', which is no number"),
+    "text": ({"csv": "f"}, "loss\ntwo\n", "line 2 has 'two', which is not a number"),
     "an empty file": ({"csv": "f"}, "", "no column 'loss' in its header ''"),
-    "a torn line in the middle": ({"jsonl": "f"}, '{"l\n{"loss": 1}\n', "line 1 is not JSON"),
+    "an incomplete line in the middle": (
+        {"jsonl": "f"},
+        '{"l\n{"loss": 1}\n',
+        "line 1 is not JSON",
+    ),
     "no such key": ({"json": "f", "key": "a.b"}, '{"a": 1}', "no 'a.b'"),
     "no such key in any line": ({"jsonl": "f"}, '{"a": 1}\n{"b": 2}', "its lines have 'a', 'b'"),
-    "true": ({"json": "f"}, '{"loss": true}', "line 1 has True, which is no number"),
-    "no JSON": ({"json": "f"}, "<html>", "it is not JSON"),
+    "true": ({"json": "f"}, '{"loss": true}', "line 1 has True, which is not a number"),
+    "no JSON": ({"json": "f"}, "<html>", "the file is not JSON"),
     "no match": ({"regex": "loss=(.*)"}, "bye\n", "no line matches 'loss=(.*)'"),
-    "a match that is no number": ({"regex": "loss=(.*)"}, "loss=x", "line 1 has 'x', which is no"),
+    "a match that is not a number": (
+        {"regex": "loss=(.*)"},
+        "loss=x",
+        "line 1 has 'x', which is not",
+    ),
 }
 
 
-@pytest.mark.parametrize("case", MISSING)
-def test_what_is_missing_is_said(tmp_path, case) -> None:
-    source, text, said = MISSING[case]
-    with pytest.raises(TrialError) as refused:
+@pytest.mark.parametrize("case", INVALID)
+def test_a_missing_loss_is_an_error_that_says_why(tmp_path, case) -> None:
+    source, text, problem = INVALID[case]
+    with pytest.raises(TrialError) as raised:
         read(tmp_path, source, text)
-    what, why, fix = str(refused.value).splitlines()
-    assert said in what
-    assert why == "  why: a trial without a loss answers nothing"
+    what, why, fix = str(raised.value).splitlines()
+    assert problem in what
+    assert why == "  why: a trial without a loss cannot be analyzed"
     assert fix.startswith("  fix: compare [runner] loss with what the program writes")
 
 
-def test_a_file_that_is_not_there(tmp_path) -> None:
+def test_a_missing_file_is_an_error(tmp_path) -> None:
     with pytest.raises(TrialError, match=r"no loss in f: No such file or directory"):
         read_loss(LossSource(csv="f"), tmp_path)
 
 
-def test_a_file_that_the_program_was_to_write(tmp_path) -> None:
+def test_a_missing_file_is_named_by_its_variable(tmp_path) -> None:
     with pytest.raises(TrialError, match=r"no loss in the file that \$RESULT names: No such file"):
         read_loss(LossSource(env="RESULT"), tmp_path)
 
@@ -90,5 +106,5 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path) -> None:
     (tmp_path / "secret").write_text("loss\n1\n")
     (tmp_path / "attempt").mkdir()
     (tmp_path / "attempt" / "f").symlink_to(tmp_path / "secret")
-    with pytest.raises(TrialError, match="it lies outside the trial's folder"):
+    with pytest.raises(TrialError, match="the file is outside the trial's folder"):
         read_loss(LossSource(csv="f"), tmp_path / "attempt")

@@ -1,4 +1,4 @@
-"""A hybrid named after a switch that the lab cannot show is refused before anything trains."""
+"""A hybrid named after a switch without effect in the lab is rejected before training starts."""
 
 import pytest
 
@@ -17,24 +17,23 @@ def trial(name: str, **settings: object) -> TrialSpec:
 @pytest.mark.parametrize(
     ("name", "twin"), [("sp+attn", "sp"), ("mup-attn", "mup"), ("sp+attn+embd", "sp+embd")]
 )
-def test_attention_cannot_be_switched_at_a_fixed_head_width(name, twin) -> None:
-    with pytest.raises(StudyError) as refused:
+def test_the_attention_switch_has_no_effect_at_a_fixed_head_width(name, twin) -> None:
+    with pytest.raises(StudyError) as raised:
         check_lab_trials([trial(name)], where="study.toml")
-    assert str(refused.value) == (
-        f"study.toml: '{name}' names 'attn', which shows nothing in this lab\n"
-        "  why: the lab's attention is 1/d at a fixed head width, so a difference would be nil by "
-        "construction\n"
-        f"  fix: write '{twin}', which is the same training here"
+    assert str(raised.value) == (
+        f"study.toml: '{name}' names 'attn', which has no effect in the lab\n"
+        "  why: the lab's attention is 1/d at a fixed head width, so nothing would differ\n"
+        f"  fix: write '{twin}', which is the same training"
     )
 
 
-def test_gains_that_are_not_there_cannot_be_switched() -> None:
-    with pytest.raises(StudyError, match="names 'ln', which shows nothing"):
+def test_the_norm_switch_has_no_effect_without_gains() -> None:
+    with pytest.raises(StudyError, match="names 'ln', which has no effect"):
         check_lab_trials([trial("sp+embd+ln")], where="study.toml")
     check_lab_trials([trial("sp+embd+ln", norm_gains="vector")], where="study.toml")
 
 
 @pytest.mark.parametrize("name", ["sp+embd", "sp+last", "mup-embd", "mup-last", "sp-full-align"])
-def test_switches_that_show_are_allowed(name) -> None:
-    """`mup-embd` and `mup-last` have µP's attention, `sp+embd` is beside the lab's own SP."""
+def test_switches_with_an_effect_are_accepted(name) -> None:
+    """`mup-embd` and `mup-last` have µP's attention; `sp+embd` differs from the lab's own SP."""
     check_lab_trials([trial(name)], where="study.toml")

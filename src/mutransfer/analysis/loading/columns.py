@@ -1,0 +1,133 @@
+"""Columns that `load_results` recognizes, and suggestions where a table names them differently.
+
+- `loss`, required: the final loss, NaN or infinite where the run diverged
+- `width`, `lr`: the scale and the hyperparameter, unless others are chosen
+- `diverged_at`: the step at which the run diverged
+- `seed`: the number of a repetition
+- `flops`, or `params` and `tokens`: the cost of the run
+- `State`: the state of the run in W&B; only finished runs count
+- any other column: a setting, to group by
+
+Columns under other names are suggested in an error and never renamed without being asked: a wrong
+guess would change the answer silently.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from mutransfer.errors import listed
+
+# Numbers, even in a file where everything else is text.
+NUMERIC_COLUMNS = ("width", "lr", "flops", "params", "tokens")
+
+# Our name -> names in other people's training programs, the most likely one first [assumed].
+ALIASES: Mapping[str, Sequence[str]] = {
+    "width": (
+        *("width", "n_embd", "d_model", "hidden_size", "model_dim", "dim", "embed_dim"),
+        *("n_embed", "embedding_dim", "hidden_dim", "dim_model", "d_embed", "emb_dim"),
+    ),
+    "lr": (
+        *("lr", "learning_rate", "max_lr", "peak_lr", "lr_peak", "lr_max", "base_lr"),
+        *("peak_learning_rate", "max_learning_rate", "init_lr", "eta", "step_size"),
+    ),
+    "loss": (
+        *("loss", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss"),
+        *("final_val_loss", "final_loss", "final_eval_loss", "val_ce", "nll"),
+        *("train_loss", "training_loss", "final_train_loss"),
+    ),
+}
+SEED_ALIASES = ("seed", "seeds", "random_seed", "rng_seed", "rng", "manual_seed", "init_seed")
+LOGARITHM_PREFIXES = {"log2_": "2", "log10_": "10", "ln_": "e"}
+# States of a W&B run. A column `State` with any other value means something else.
+RUN_STATES = frozenset(
+    {"finished", "running", "crashed", "failed", "killed", "preempted", "pending"}
+)
+PLACEHOLDER = "COLUMN"
+
+
+def suggested_columns(missing: Iterable[str], names: Iterable[str]) -> dict[str, str | None]:
+    """Return, for each of our columns that is missing, the column that is probably meant.
+
+    Example:
+        >>> names = ["config.n_embd", "log2_lr", "eval/loss", "x"]
+        >>> suggested_columns(["width", "lr", "loss"], names)
+        {'width': 'config.n_embd', 'lr': '2^log2_lr', 'loss': 'eval/loss'}
+        >>> suggested_columns(["loss"], ["los"]), suggested_columns(["loss"], ["accuracy"])
+        ({'loss': 'los'}, {'loss': None})
+    """
+    available = list(names)
+    suggestions = {column: _suggested_column(column, available) for column in missing}
+    seed = seed_column(available)
+    if suggestions and seed not in (None, "seed"):
+        suggestions["seed"] = seed
+    return suggestions
+
+
+def seed_column(names: Iterable[str]) -> str | None:
+    """Return the column that numbers repeated runs, whatever its name.
+
+    Example:
+        >>> seed_column(["lr", "config.seed"]), seed_column(["lr"])
+        ('config.seed', None)
+    """
+    normalized = {name: re.split(r"[./]", _snake_case(name))[-1] for name in names}
+    return next((name for name, text in normalized.items() if text in SEED_ALIASES), None)
+
+
+def _snake_case(name: str) -> str:
+    """Return a column's name in lower case, with underscores for blanks and hyphens."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _suggested_column(column: str, names: Sequence[str]) -> str | None:
+    """Return the most likely column; a match of the whole name precedes one of its last part."""
+    whole = {name: _snake_case(name) for name in names}
+    joined = {name: re.sub(r"[./]", "_", text) for name, text in whole.items()}
+    last_part = {name: re.split(r"[./]", text)[-1] for name, text in whole.items()}
+    for alias in ALIASES.get(column, (column,)):
+        for spelling in (whole, joined, last_part):
+            if matches := [name for name, text in spelling.items() if text == alias]:
+                return matches[0]
+        for prefix, base in LOGARITHM_PREFIXES.items():
+            if matches := [name for name, text in last_part.items() if text == prefix + alias]:
+                return f"{base}^{matches[0]}"
+    return closest_name(column, names)
+
+
+def closest_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that `name` probably misspells."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, sorted(names), n=1)), None)
+
+
+def format_mapping(mapping: Mapping[str, str | None]) -> str:
+    """Format a mapping of columns as an option of the shell and an argument in Python.
+
+    Example:
+        >>> print(format_mapping({"width": "n_embd", "lr": "learning rate"}))
+        --columns 'width=n_embd,lr=learning rate' (in Python: columns={"width": "n_embd", \
+"lr": "learning rate"})
+    """
+    complete = {ours: theirs or PLACEHOLDER for ours, theirs in mapping.items()}
+    option = shlex.quote(",".join(f"{ours}={theirs}" for ours, theirs in complete.items()))
+    return f"--columns {option} (in Python: columns={json.dumps(complete, ensure_ascii=False)})"
+
+
+def format_suggestion(missing: Iterable[str], names: Iterable[str]) -> str:
+    """Format the option to type where columns are missing.
+
+    Example:
+        >>> print(format_suggestion(["loss"], ["width", "val_loss"]))
+        --columns loss=val_loss (in Python: columns={"loss": "val_loss"})
+        >>> print(format_suggestion(["loss"], ["width"]))
+        --columns loss=COLUMN (in Python: columns={"loss": "COLUMN"}); choose from 'width'
+    """
+    available = list(names)
+    suggestions = suggested_columns(missing, available)
+    choices = "" if all(suggestions.values()) else f"; choose from {listed(available, limit=12)}"
+    return format_mapping(suggestions) + choices

@@ -1,0 +1,73 @@
+"""Validation of one `result.json` of a trial store.
+
+By hand instead of by pydantic, which takes several times as long for 100,000 trials.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from mutransfer.analysis.loading.formats.json import json_kind
+
+SCHEMA = 1
+NUMBER = (int, float)
+LARGEST_INTEGER = 10**300  # larger ones do not fit into a float
+# Field -> its types, and whether it must be present. Every field may be null.
+FIELDS: dict[str, tuple[tuple[type, ...], bool]] = {
+    "loss": (NUMBER, True),
+    "diverged_at": ((int,), False),
+    "untrained_loss": (NUMBER, False),
+    "seconds": (NUMBER, False),
+    "flops": (NUMBER, False),
+    "tokens": ((int,), False),
+    "shared_from": ((str,), False),
+    "commit": ((str,), False),
+    "host": ((str,), False),
+    "finished": ((str,), False),
+    "versions": ((dict,), False),
+}
+
+
+def load_json(path: str) -> object:
+    """Load a JSON file without following a link; a ValueError says what is wrong."""
+    # A named pipe would block without O_NONBLOCK.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        try:
+            return json.loads(file.read())
+        except UnicodeDecodeError:
+            raise ValueError("not UTF-8 text") from None
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        except ValueError as error:
+            raise ValueError(f"not JSON: {error}") from None
+
+
+def result_problem(result: object, folder: str) -> str | None:
+    """Return what is wrong with a result, None if nothing is; the folder's name is its id."""
+    if not isinstance(result, dict):
+        return f"holds {json_kind(result)} where a table is expected"
+    if result.get("schema") != SCHEMA:
+        return f"has schema {json.dumps(result.get('schema'))}, this version reads {SCHEMA}"
+    if result.get("id") != folder:
+        return f"has the id of another trial, {str(result.get('id'))[:12]}…"
+    for name, (kinds, is_required) in FIELDS.items():
+        value = result.get(name)
+        if value is None and (not is_required or name in result):
+            continue
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            return f"'{name}' is {json_kind(value) if name in result else 'missing'}"
+        if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+            return f"'{name}' is too large a number"
+    spec = result.get("spec")
+    if not isinstance(spec, dict) or not isinstance(spec.get("axes"), dict):
+        return "'spec.axes' is missing"
+    runner = spec.get("runner", {})
+    if not isinstance(runner, dict) or not isinstance(runner.get("settings", {}), dict):
+        return "'spec.runner' is not a table"
+    settings = {**runner.get("settings", {}), **spec["axes"]}
+    for name, value in settings.items():
+        if not isinstance(value, bool | int | float | str):
+            return f"axis '{name}' is {json_kind(value)}"
+    return None

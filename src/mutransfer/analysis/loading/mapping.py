@@ -1,0 +1,85 @@
+"""The user's mapping of columns (`columns={"width": "n_embd", "lr": "2^log2_lr"}`), applied."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from mutransfer.analysis.loading.columns import closest_name, format_mapping
+from mutransfer.analysis.loading.numbers import parse_cells, power
+from mutransfer.analysis.loading.table import Table
+from mutransfer.analysis.results import Cell, as_floats
+from mutransfer.errors import ResultsError, listed
+
+LOGARITHM = re.compile(r"(2|10|e)\^(.+)")
+
+
+def rename_columns(table: Table, mapping: Mapping[str, str] | None) -> Table:
+    """Rename columns to ours; a column whose name is thereby taken is left out, with a note.
+
+    Args:
+        table: The table.
+        mapping: Our name -> theirs, or `BASE^theirs` to undo a logarithm.
+
+    Raises:
+        ResultsError: A column of the mapping does not exist.
+    """
+    if not mapping:
+        return table
+    origins = {ours: _split_base(theirs, table.columns) for ours, theirs in mapping.items()}
+    _check_exist(table, origins)
+    sources = {name for _, name in origins.values()}
+    renamed = {ours: _raised(table, base, name) for ours, (base, name) in origins.items()}
+    others = {n: cells for n, cells in table.columns.items() if n not in {*sources, *renamed}}
+    notes = [
+        f"the column '{ours}' is left out: '{theirs}' is read as {ours}"
+        for ours, (_, theirs) in origins.items()
+        if ours in table.columns
+        and ours not in sources
+        and list(table.columns[ours]) != list(renamed[ours])
+    ]
+    return replace(table, columns={**renamed, **others}, notes=(*table.notes, *notes))
+
+
+def _split_base(theirs: str, names: Mapping[str, object]) -> tuple[str | None, str]:
+    """Split `2^log2_lr` into base and column, unless a column has this very name."""
+    match = LOGARITHM.fullmatch(theirs)
+    return (match[1], match[2]) if match and theirs not in names else (None, theirs)
+
+
+def _check_exist(table: Table, origins: Mapping[str, tuple[str | None, str]]) -> None:
+    """Raise one error for all columns of the mapping that do not exist."""
+    unknown = [name for _, name in origins.values() if name not in table.columns]
+    if unknown:
+        corrected: dict[str, str | None] = {}
+        for ours, (base, name) in origins.items():
+            existing = name if name in table.columns else closest_name(name, table.columns)
+            corrected[ours] = f"{base}^{existing}" if base and existing else existing
+        raise ResultsError(
+            f"{table.source} has no column {listed(dict.fromkeys(unknown))}",
+            why="a column that does not exist cannot be renamed",
+            fix=f"{format_mapping(corrected)}; choose from {listed(table.columns, limit=12)}",
+        )
+
+
+def _raised(table: Table, base: str | None, name: str) -> Sequence[Cell]:
+    """Return a column, or a base raised to it; empty cells stay empty."""
+    if base is None:
+        return table.columns[name]
+    cells = parse_cells(table.columns[name], decimal_comma=table.decimal_comma)
+    powers = [
+        None if cell is None else power(base, exponent)
+        for cell, exponent in zip(cells, as_floats(cells).tolist(), strict=True)
+    ]
+    wrong = [row for row, value in enumerate(powers) if value is not None and math.isnan(value)]
+    if wrong:
+        values = listed(dict.fromkeys(table.columns[name][row] for row in wrong))
+        raise ResultsError(
+            f"{table.source}: {base}^{name} cannot be computed: '{name}' is {values} "
+            f"in {table.places.of(wrong)}",
+            why="a logarithm must be a number",
+            fix=f"correct {len(wrong)} of {len(powers)} values of '{name}', or leave them empty",
+        )
+    return powers

@@ -1,0 +1,108 @@
+"""Rows of a table as results: numbers parsed, duplicate rows and unfinished runs left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
+
+import numpy as np
+
+from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS, RUN_STATES, format_suggestion
+from mutransfer.analysis.loading.mapping import rename_columns
+from mutransfer.analysis.loading.numbers import parse_cells
+from mutransfer.analysis.loading.table import Table
+from mutransfer.analysis.results import NEEDED, OUTCOMES, Cell, Results, as_floats
+from mutransfer.analysis.types.estimates import Bools
+from mutransfer.errors import ResultsError, listed
+
+
+def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Results:
+    """Rename columns, parse their values and return the finished runs.
+
+    Raises:
+        ResultsError: A column is missing or holds an invalid value, or no run remains.
+    """
+    renamed = rename_columns(table, mapping)
+    if "loss" not in renamed.columns:
+        missing = [name for name in (*NEEDED, "loss") if name not in renamed.columns]
+        raise ResultsError(
+            f"{table.source} has no column {listed(missing)}",
+            why="learning rates are compared by the final loss"
+            + (" at every width and rate" if len(missing) > 1 else ""),
+            fix=format_suggestion(missing, table.columns),
+        )
+    parsed = {name: _parsed_column(renamed, name) for name in renamed.columns}
+    unique = _without_duplicates(replace(renamed, columns=parsed))
+    results = Results.from_columns(
+        unique.columns, source=table.source, places=unique.places, notes=unique.notes
+    )
+    results = replace(results, provenance=replace(results.provenance, unfinished=table.unfinished))
+    return results.without(_is_unfinished(results), "not finished", ", by the column State")
+
+
+def _is_unfinished(results: Results) -> Bools:
+    """Return which runs W&B does not call finished; a diverged run counts as finished."""
+    column = next((cells for name, cells in results.axes.items() if name.lower() == "state"), ())
+    states = [str(state).strip().lower() for state in column]
+    if "finished" not in states or not set(states) <= RUN_STATES:
+        return np.zeros(len(results), dtype=np.bool_)
+    return np.array([state != "finished" for state in states]) & ~results.diverged
+
+
+def _parsed_column(table: Table, name: str) -> Sequence[Cell]:
+    """Return a column with its numbers parsed; an unrecognized column stays as it is."""
+    cells = table.columns[name]
+    if name in OUTCOMES:
+        return _parsed_outcomes(table, name)
+    if name not in NUMERIC_COLUMNS:
+        return cells
+    numbers = parse_cells(cells, decimal_comma=table.decimal_comma)
+    if not np.isnan(as_floats(numbers)).any():
+        return numbers
+    # Programs such as pandas write an empty cell as NaN. Only for a loss does NaN mean more.
+    return [None if isinstance(cell, float) and math.isnan(cell) else cell for cell in numbers]
+
+
+def _parsed_outcomes(table: Table, name: str) -> Sequence[Cell]:
+    """Return `loss` or `diverged_at`, whose cells are numbers or empty."""
+    cells = parse_cells(table.columns[name], decimal_comma=table.decimal_comma)
+    if {str, bool} & set(map(type, cells)):
+        wrong = [row for row, cell in enumerate(cells) if isinstance(cell, str | bool)]
+        values, places = listed(dict.fromkeys(cells[row] for row in wrong)), table.places.of(wrong)
+        raise ResultsError(
+            f"{table.source}: column '{name}' must hold numbers, not {values} in {places}",
+            why="runs are compared by numbers",
+            fix="write a number, nan if the run diverged, or nothing if it has no result"
+            if name == "loss"
+            else "write a number, or leave the cell empty if the run did not diverge",
+        )
+    return cells
+
+
+def _without_duplicates(table: Table) -> Table:
+    """Return a table without repetitions of identical rows, with a note that counts them."""
+    # NaN is unequal to itself, but two equal runs that diverged are duplicates.
+    comparable = [
+        ["nan" if cell != cell else cell for cell in cells]
+        if float in set(map(type, cells)) and np.isnan(as_floats(cells)).any()
+        else cells
+        for cells in table.columns.values()
+    ]
+    if len(set(zip(*comparable, strict=True))) == len(table.places.names):
+        return table
+    # Rows without loss, width or rate stay: `Results` leaves them out and counts them itself.
+    required = [cells for name, cells in table.columns.items() if name in (*NEEDED, "loss")]
+    earlier: set[tuple[Cell, ...]] = set()
+    is_kept = []
+    for row, values in zip(zip(*comparable, strict=True), zip(*required, strict=True), strict=True):
+        is_kept.append(row not in earlier or None in values)
+        earlier.add(row)
+    count = is_kept.count(False)
+    if not count:
+        return table
+    note = f"{count} duplicate {'row is' if count == 1 else 'rows are'} left out"
+    columns = {name: list(compress(cells, is_kept)) for name, cells in table.columns.items()}
+    places = table.places.kept(is_kept)
+    return replace(table, columns=columns, places=places, notes=(*table.notes, note))

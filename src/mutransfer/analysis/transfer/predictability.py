@@ -1,0 +1,92 @@
+"""Predictability of the loss: E, the mean squared residual of one joint fit of all widths."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mutransfer.analysis.curves.group import FittedGroup
+from mutransfer.analysis.laws.joint import CurvePoints, JointFit, fit_joint, mean_square_draws
+from mutransfer.analysis.laws.power_law import fit_floor_law, fit_power_law
+from mutransfer.analysis.transfer.optima import Optima
+from mutransfer.analysis.types.estimates import Estimate, Floats
+from mutransfer.analysis.types.scaling import FitErrors
+
+# Shape legend: W widths with an optimum, S samples (the data first, then D draws), P points.
+
+
+def joint_fit(group: FittedGroup, optima: Optima, *, is_linear: bool = False) -> JointFit | None:
+    """Fit one surface to all losses near the optima; None without the laws to start from."""
+    if optima.loss_law is None or optima.rate_law is None or optima.curvature_law is None:
+        return None
+    laws = (optima.loss_law, optima.rate_law, optima.curvature_law)
+    return fit_joint(points_in_windows(group), *laws, is_linear=is_linear)
+
+
+def points_in_windows(group: FittedGroup) -> CurvePoints:
+    """Collect the mean losses that the optima were fitted to."""
+    curves = [curve for curve in group.curves if curve.quadratic is not None]
+    x = [curve.x_in_window for curve in curves]
+    return CurvePoints(
+        n=np.repeat([curve.grid.width for curve in curves], [len(x_K) for x_K in x]),
+        x=np.concatenate(x),
+        loss=np.concatenate([curve.mean_in_window for curve in curves]),
+    )
+
+
+def loss_errors(
+    group: FittedGroup, optima: Optima, joint: JointFit | None
+) -> tuple[Estimate, FitErrors]:
+    """Estimate E, and how well the laws describe the losses in other norms."""
+    if joint is None or optima.rate_law is None:
+        missing = optima.point_estimate(None)
+        return missing, FitErrors(missing, missing, missing, missing, missing, missing)
+    points = points_in_windows(group)
+    residual_P = joint.residuals(points)
+    squares_S = np.array([float((residual_P**2).mean())])
+    noise_floor = Estimate(undetermined=optima.no_draws)
+    if optima.no_draws is None:
+        tangent_PF = joint.tangent_basis(points)
+        floor, squares_D = mean_square_draws(residual_P, _noise_draws(group), tangent_PF)
+        noise_floor, squares_S = Estimate(floor), np.concatenate([squares_S, squares_D])
+    log_n_W = np.log(optima.n)
+    line = np.polynomial.Polynomial.fit(log_n_W, optima.x[0], 1)
+    linear = joint_fit(group, optima, is_linear=True)
+    linear_square = None if linear is None else float((linear.residuals(points) ** 2).mean())
+    relative = float((np.abs(residual_P) / np.abs(points.loss)).mean())
+    return optima.law_estimate(squares_S), FitErrors(
+        noise_floor=noise_floor,
+        rmse=optima.law_estimate(np.sqrt(squares_S)),
+        relative=optima.point_estimate(relative),
+        lr=optima.point_estimate(float(((optima.x[0] - line(log_n_W)) ** 2).mean())),
+        held_out=_held_out_error(group, optima, points),
+        linear=optima.point_estimate(linear_square),
+    )
+
+
+def _noise_draws(group: FittedGroup) -> Floats:
+    """Return the noise of every draw at these points: the draws minus the fitted curves."""
+    parts = [
+        draws.mean[:, curve.quadratic.window] - curve.loss_in_window
+        for curve, draws in zip(group.curves, group.draws, strict=True)
+        if curve.quadratic is not None
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _held_out_error(group: FittedGroup, optima: Optima, points: CurvePoints) -> Estimate:
+    """Fit without the largest width and return the mean squared residual there."""
+    if len(optima.n) < 5:
+        return Estimate(undetermined="a joint fit without the largest width needs five: add one")
+    curvatures = [c.quadratic.curvature for c in group.curves if c.quadratic is not None]
+    n_W, largest = optima.n[:-1], optima.n[-1]
+    fit = fit_joint(
+        points.where(points.n != largest),
+        fit_floor_law(n_W, optima.loss[:1, :-1]),
+        fit_power_law(n_W, optima.x[:1, :-1]),
+        fit_power_law(n_W, np.log(curvatures)[None, :-1]),
+        is_linear=False,
+    )
+    if fit is None:
+        return optima.point_estimate(None)
+    residual_P = fit.residuals(points.where(points.n == largest))
+    return optima.point_estimate(float((residual_P**2).mean()))
