@@ -1,6 +1,5 @@
 """Invalid arguments are refused in three lines; equivalent values are accepted alike."""
 
-import dataclasses
 import json
 from functools import partial
 
@@ -12,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import mutransfer as mt
-from mutransfer.coordcheck.arguments import parse_arguments
+from mutransfer.coordcheck import arguments
 
 LOADER = DataLoader(TensorDataset(*points()), batch_size=64)
 OWN = {"parametrization": None}
@@ -326,6 +325,25 @@ def test_an_invalid_argument_is_refused_in_three_lines(case):
     assert f"{type(caught.value).__name__}: {caught.value}" == text
 
 
+def parsed(**options) -> dict[str, object]:
+    """Return the arguments as `coord_check` uses them."""
+    values = VALID | options
+    assert not arguments.check_types(
+        *(values[name] for name in ("build", "batch", "loss", "parametrization")),
+        *(values[name] for name in ("optimizer", "form", "roles", "dtype")),
+    )
+    base = arguments.parse_base(values["base"])
+    return {
+        "base": base,
+        "widths": arguments.parse_widths(values["widths"], base),
+        "seeds": arguments.parse_seeds(values["seeds"]),
+        "is_count": arguments.is_count(values["seeds"]),
+        "steps": arguments.parse_steps(values["steps"]),
+        "lr": arguments.parse_rate(values["lr"], is_single=False),
+        "device": arguments.parse_device(values["device"]),
+    }
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -337,12 +355,12 @@ def test_an_invalid_argument_is_refused_in_three_lines(case):
 )
 def test_equivalent_arguments_are_parsed_alike(options):
     """They become plain Python numbers, because others cannot be written as JSON."""
-    arguments = parse_arguments(**VALID | options)
-    assert arguments == parse_arguments(**VALID)
-    assert json.dumps(dataclasses.asdict(arguments))
+    values = parsed(**options)
+    assert values == parsed()
+    assert json.dumps(values)
 
 
 def test_a_list_of_seeds_is_used_as_it_is():
-    arguments = parse_arguments(**VALID | {"seeds": np.array([7, 3, 7])})
-    assert (arguments.seeds, arguments.may_add_seeds) == ((7, 3), False)
-    assert parse_arguments(**VALID).may_add_seeds
+    values = parsed(seeds=np.array([7, 3, 7]))
+    assert (values["seeds"], values["is_count"]) == ((7, 3), False)
+    assert parsed()["is_count"]

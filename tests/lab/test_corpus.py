@@ -29,7 +29,7 @@ LINES = b"".join(b"line %d of a text that is long enough to be cut\n" % k for k 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two texts, one of them in a folder, one not UTF-8, and all that must be skipped."""
+    """Make a folder with two texts, one nested and not UTF-8, and files that must be skipped."""
     place = tmp_path / "texts"
     (place / "inner").mkdir(parents=True)
     (place / ".git").mkdir()
@@ -95,7 +95,7 @@ def test_a_file_without_lines_is_cut_too(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_its_text_files_without_hidden_and_binary_ones(folder: Path) -> None:
-    """Bytes are bytes: text that is not UTF-8 is text."""
+    """Tokens are bytes, so text that is not UTF-8 is text."""
     assert list(documents(str(folder))) == [
         ("b.txt", b"beta\n"),
         ("inner/a.txt", b"\xe9crit en latin\n"),

@@ -1,4 +1,4 @@
-"""The reference decoder against plain PyTorch, facts at initialization, and its counts."""
+"""The reference decoder against plain PyTorch, its loss at initialization, and its counts."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_a_decoder_is_built_on_the_meta_device_without_memory() -> None:
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
-def test_the_closed_forms_equal_a_count_of_the_real_thing(switches: dict[str, Any]) -> None:
+def test_closed_form_counts_equal_those_of_a_real_model(switches: dict[str, Any]) -> None:
     """ORACLE: torch's counter; it knows the products of explicit attention on a CPU."""
     model = perturbed(decoder(**switches))
     assert num_parameters(model.shape) == sum(p.numel() for p in model.parameters())
@@ -230,4 +230,4 @@ def test_more_tokens_than_the_context_are_an_error() -> None:
 
 def test_a_shape_cannot_change_under_its_model() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        decoder().shape.width = 64  # type: ignore[misc] # frozen: that is the test
+        decoder().shape.width = 64  # type: ignore[misc] # the test

@@ -1,4 +1,4 @@
-"""Tokens are written once and published whole; a batch is a function of seed and step."""
+"""Tokens are written once and published as a whole; a batch depends on seed and step only."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_a_schedule_that_keeps_ratios_passes(name, tensor) -> None:
 @pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("name", LOSES_RATIOS)
 def test_a_schedule_that_loses_ratios_raises_at_that_step(name, tensor) -> None:
-    """At the first step that would train with it, and not before."""
+    """It raises at the first step that would use the wrong rate, and not before."""
     make, step = LOSES_RATIOS[name]
     optimizer = adamw(lr=torch.tensor(LR) if tensor else LR)
     guard(optimizer, PLAN)
@@ -151,13 +151,13 @@ def shared(optimizer) -> None:
 
 
 def divided_in_place(optimizer) -> None:
-    """What microsoft/mup does to a tensor rate; each group has its own here."""
+    """Divide in place, as microsoft/mup does to a tensor rate, here with a tensor per group."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(0.01)
 
 
 def merged(optimizer) -> None:
-    """An engine's: one new group, every key of ours lost."""
+    """Merge all parameters into one new group without our keys, as some engines do."""
     params = [p for g in optimizer.param_groups for p in g["params"]]
     optimizer.param_groups = [{**optimizer.defaults, "params": params}]
 

@@ -163,7 +163,7 @@ def test_every_parameter_is_in_exactly_one_group_at_its_own_rate() -> None:
 
 
 def test_a_scheduler_keeps_the_ratios_and_a_tensor_rate_is_not_modified() -> None:
-    """microsoft/mup divides a tensor rate in place, for all groups at once."""
+    """microsoft/mup divides a tensor rate in place, which changes every group that shares it."""
     plan, lr = make_plan(Network, base=16, target=64), torch.tensor(0.5)
     optimizer = torch.optim.AdamW(param_groups(Network(64), plan, lr=lr))
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)

@@ -132,7 +132,7 @@ def test_every_layer_has_its_role(build) -> None:
 
 
 def test_a_transposed_convolution_stores_fan_in_first() -> None:
-    """ORACLE: microsoft/mup takes the wrong side here (PITFALLS 40)."""
+    """By hand; microsoft/mup takes the other axis for fan-in, which gives 1/16."""
 
     def build(width: int) -> nn.Module:
         up = nn.ConvTranspose1d(width, 64 * width * width // 1024, 3)
@@ -145,7 +145,7 @@ def test_a_transposed_convolution_stores_fan_in_first() -> None:
 
 
 def test_fan_in_of_a_grouped_convolution_is_that_of_one_group() -> None:
-    """Groups of a fixed size: fan-in does not grow, though all shapes but one look the same."""
+    """Groups of four channels: fan-in does not grow, although the number of channels does."""
     plan = make_plan(
         lambda w: nn.Sequential(nn.Conv1d(2, w, 1), nn.Conv1d(w, w, 3, groups=w // 4)),
         base=16,

@@ -63,7 +63,7 @@ Measure = Callable[[nn.Module, Plan, tuple], dict[str, float]]
 
 
 def slopes(build, batch, measure: Measure, seeds: int = 4, **settings: str) -> dict[str, float]:
-    """Fit each parameter's exponent of a statistic against width, pooled over seeds."""
+    """Fit, against width, the exponent of a statistic of each parameter, pooled over seeds."""
     square: dict[str, list[float]] = {}
     for k, width in enumerate(WIDTHS):
         plan = make_plan(build, base=WIDTHS[0], target=width, **settings)
@@ -111,7 +111,7 @@ def updates(lr: float, make: type[torch.optim.Optimizer], steps: int = 3) -> Mea
 
 
 def approximately(expected: dict[str, float], tolerance: float) -> dict[str, object]:
-    """Allow a tolerance to each exponent."""
+    """Return the exponents with a tolerance."""
     return {name: pytest.approx(value, abs=tolerance) for name, value in expected.items()}
 
 
@@ -173,7 +173,7 @@ OPTIMIZERS = {"adam": (torch.optim.Adam, 2**-8), "sgd": (torch.optim.SGD, 2**-4)
 
 
 def limit(name: str) -> float:
-    """Spectral condition: ‖ΔW‖ ∝ √(fan_out/fan_in)."""
+    """Return the exponent of the spectral condition: ‖ΔW‖ ∝ √(fan_out/fan_in)."""
     entering, leaving = ("0.weight", "embedding.weight"), ("4.weight", "readout.weight")
     return 0.5 if name in entering else -0.5 if name in leaving else 0.0
 

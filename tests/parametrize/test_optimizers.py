@@ -122,7 +122,7 @@ def test_decay_in_a_normalised_gradient_keeps_its_share_of_the_gradient(name, mo
 
 
 class Mixed(nn.Module):
-    """Matrices that Muon takes, and everything that it does not."""
+    """Matrices that Muon trains, and every kind of parameter that it does not."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Mixed(nn.Module):
 ROLES = {"experts": Role.HIDDEN, "router.weight": Role.BOTTLENECK, "head.weight": Role.OUTPUT}
 
 
-def test_muon_takes_hidden_matrices_and_adamw_the_rest_by_its_own_rules() -> None:
+def test_muon_trains_hidden_matrices_and_adamw_the_rest_by_its_own_rules() -> None:
     plan = make_plan(Mixed, base=16, target=64, optimizer="muon", roles=ROLES)
     adamw = make_plan(Mixed, base=16, target=64, roles=ROLES)
     by_muon = {row.name for row in plan.rows if row.optimizer == "muon"}
@@ -152,7 +152,7 @@ def test_muon_takes_hidden_matrices_and_adamw_the_rest_by_its_own_rules() -> Non
     assert all("betas" not in g and g["adjust_lr_fn"] == "original" for g in groups["muon"])
     assert {g["betas"] for g in groups["adamw"]} == {(0.9, 0.95)}
     assert {g["eps"] for g in groups["adamw"]} == {1e-6, 1e-6 / 4}
-    torch.optim.Muon(groups["muon"])  # it raises for anything but matrices
+    torch.optim.Muon(groups["muon"])  # raises for anything but matrices
     again = Plan.from_json(plan.to_json())
     assert again == plan
     assert [g["lr"] for g in param_groups(model, again, lr=MUON)["muon"]] == [
@@ -219,7 +219,7 @@ def test_a_readout_of_zeros_moves_alike_in_both_forms_under_adafactor() -> None:
 
 
 def uneven(width: int) -> nn.Module:
-    """Hidden layers whose sides grow by unequal ratios: the middle goes as width squared."""
+    """Hidden layers whose axes grow by unequal ratios: the middle one as width squared."""
     sizes = (12, width, width * width // 16, width, 7)
     layers = [nn.Linear(i, o) for i, o in itertools.pairwise(sizes)]
     return nn.Sequential(*[m for layer in layers for m in (layer, nn.ReLU())][:-1])
@@ -271,7 +271,7 @@ def muon_slopes(build, name: str, widths, *, convert: bool = True, steps: int = 
 
 
 def test_muons_updates_change_layers_alike_and_without_its_factor_they_do_not() -> None:
-    """The facts' section 5: sqrt(out/in) is width-invariant; torch's factor on top is not.
+    """Spectral condition: sqrt(out/in) is width-invariant; torch's factor on top of it is not.
 
     By hand: of sides that grow as n and n^2, 'original' has n^1/2 where out > in and none where
     not; 'match_rms_adamw' has n for both, n^1/2 where the sides are equal.

@@ -164,7 +164,7 @@ def test_rates_and_decays_equal_those_of_mup(mup, build, name, width) -> None:
 
 @pytest.mark.parametrize("build", MODELS)
 def test_rates_equal_those_of_mup_where_an_axis_has_another_ratio(mup, build) -> None:
-    """Not 4 times as wide everywhere: the fan-in's ratio for Adam, both sides' for SGD."""
+    """Adam's rate depends on the ratio of fan-in, SGD's on those of both axes."""
 
     class Wider(build):
         def __init__(self, width: int, readout=nn.Linear) -> None:
@@ -194,7 +194,7 @@ def test_weights_and_logits_equal_those_of_mup_bit_for_bit(mup, build, width) ->
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("build", MODELS)
 def test_training_losses_equal_those_of_mup_bit_for_bit(mup, build, name) -> None:
-    """Decay included, but for torch's Adam; Table 3's form as well, which mup does not have."""
+    """With decay, except for torch's Adam, and also in the form of Table 3, which mup lacks."""
     decay = 0.0 if name == "adam" else 0.125
     other = theirs(mup, build, 64)
     expected = training_losses(
@@ -267,7 +267,7 @@ class Listed(Stacked):
 
 
 def their_rate(mup, build, name: str, width: int = 64) -> float:
-    """Adam's rate of one parameter in mup, over the base's."""
+    """Return Adam's rate of a parameter in mup over that of the base."""
     model = theirs(mup, build, width)
     return settings(model, their_optimizer(mup, model, "adam", 0.0))[name][0] / 2**-7
 
@@ -317,7 +317,7 @@ class Tied(nn.Module):
 
 
 def test_we_differ_on_tied_tables_because_an_embedding_keeps_its_init(mup) -> None:
-    """There the shared readout's set-up multiplies the table by the root of the width ratio."""
+    """In mup, creating the shared readout multiplies the table by the root of the width ratio."""
     width = 64
     torch.manual_seed(3)
     fresh = Tied(width).table.weight.detach().clone()
@@ -338,7 +338,7 @@ def test_we_differ_on_tied_tables_because_an_embedding_keeps_its_init(mup) -> No
 
 
 def sizes(model: nn.Module) -> tuple[dict[str, float], dict[str, float]]:
-    """RMS of each matrix and of its first gradient."""
+    """Return the RMS of each matrix and of its first gradient."""
     inputs = torch.randn(256, 12, generator=torch.Generator().manual_seed(0))
     F.cross_entropy(model(inputs), torch.arange(256) % 7).backward()
     matrices = [(n, p) for n, p in model.named_parameters() if p.dim() == 2]

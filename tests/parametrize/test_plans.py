@@ -54,7 +54,7 @@ def test_the_init_factor_is_what_the_authors_init_lacks(std, power, hidden, read
 
 
 def test_torchs_default_init_lacks_the_same_as_in_microsoft_mup() -> None:
-    """There: sqrt(m) for a hidden layer's bias and for a Table-8 readout, 1 for hidden weights."""
+    """In mup: sqrt(m) for a hidden layer's bias and a Table-8 readout, 1 for hidden weights."""
     plan = make_plan(mlp, base=32, target=128, form="table-8")
     names = ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias"]
     assert [plan[name].init_factor for name in names] == [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
@@ -104,7 +104,7 @@ def gradient_slopes(parametrization: str) -> list[float]:
 
 
 def test_gradients_scale_as_the_epsilon_column_says() -> None:
-    """Table 8: every gradient shrinks as 1/m; SP: -1/2, -1/2, 0. The facts' section F."""
+    """By hand: in Table 8 every gradient shrinks as 1/m; in SP the exponents are -1/2, -1/2, 0."""
     assert gradient_slopes("mup") == pytest.approx([-1, -1, -1], abs=0.15)
     assert gradient_slopes("sp") == pytest.approx([-0.5, -0.5, 0], abs=0.15)
 
@@ -136,7 +136,7 @@ def update_slopes(parametrization: str) -> list[float]:
 
 
 def test_updates_move_every_layer_alike_at_every_width() -> None:
-    """The facts' section H: slope 0 in µP for every layer; hidden and readout near 1 in SP."""
+    """In µP every layer has slope 0; in SP those of hidden layers and readout are near 1."""
     assert update_slopes("mup") == pytest.approx([0, 0, 0], abs=0.2)
     _, hidden, readout = update_slopes("sp")
     assert hidden > 0.6

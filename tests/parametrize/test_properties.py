@@ -91,7 +91,7 @@ class Case:
 @st.composite
 def nets(draw: st.DrawFn) -> Case:
     tied = draw(st.booleans())
-    # Other tables have no one rule for a tied table, and refuse it.
+    # Other parametrizations have no single rule for a tied table and raise.
     tables = ["mup", "sp", "none"] if tied else ["mup", "mup", *PARAMETRIZATIONS]
     widths = st.sampled_from([4, 8, 12, 16, 24, 40])
     return Case(
@@ -235,7 +235,7 @@ def test_every_parameter_is_in_one_group_and_no_argument_changes(cases) -> None:
 
 @CASES
 def test_forms_differ_by_the_abc_shift_exactly(cases) -> None:
-    """Tensor Programs V, Lemma J.1, with θ the multiplier that one form has more."""
+    """Tensor Programs V, Lemma J.1, where θ is the ratio of the multipliers of the two forms."""
     thetas = []
 
     def holds(case: Case) -> None:

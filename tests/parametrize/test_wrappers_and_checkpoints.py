@@ -46,7 +46,7 @@ def with_assigned_state(model: nn.Module) -> nn.Module:
 
 
 def checkpointed(model: nn.Module) -> nn.Module:
-    """Wrappers inside the model, with a prefix in the names."""
+    """Wrap layers inside the model, which adds a prefix to names."""
     for name in ("up", "head"):
         setattr(model, name, checkpoint_wrapper(getattr(model, name)))
     return model
@@ -112,7 +112,7 @@ def test_an_applied_plan_survives(survival, form) -> None:
 
 
 def test_code_compiled_for_a_plain_model_does_not_run_a_model_with_multipliers() -> None:
-    """torch.compile's default does just that, whether the hook is on another model or added."""
+    """torch.compile does so by default, for a hook on another model and for one added later."""
     with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):
         torch._dynamo.reset()
         model = network()
@@ -148,7 +148,7 @@ def test_applying_to_a_wrapped_model_is_the_same(wrap, form) -> None:
 @pytest.mark.parametrize("init", [True, False])
 @pytest.mark.parametrize("wrap", [compiled, nn.DataParallel])
 def test_a_wrapper_does_not_hide_that_a_plan_was_applied(wrap, init) -> None:
-    """A second multiplier would divide the logits once more, whatever the weights are."""
+    """A second multiplier would divide the logits again, even if init is not rescaled."""
     plan, model = PLANS["table-8"], network()
     apply(model, plan)
     with pytest.raises(InitError, match="applied to this model before"):
@@ -298,7 +298,7 @@ def sharded(tmp_path_factory) -> dict[str, dict]:
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("way", ["fsdp", "ddp", "tensor parallel"])
 def test_sharded_training_equals_unsharded_training(sharded, way, order, form) -> None:
-    """Applied before or after sharding: the same weights and, guarded, the same losses."""
+    """Whether applied before or after sharding, weights and guarded losses are the same."""
     facts = sharded[f"{way}, applied {order}, {form}"]
     assert facts["weights equal"]
     # Tensor parallelism adds up in another order.

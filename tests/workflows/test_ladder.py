@@ -31,7 +31,7 @@ CHECKS = [
 ]
 
 TABLE = """\
-rung                 outcome       blamed, power of width                  repaired
+rung                 outcome       broken rule, power of width             repaired
 SP                   fail          hidden init +0.5, output multiplier +1  –
 + hidden init        fail          output multiplier +1                    hidden init
 + hidden rate        undetermined  –                                       –

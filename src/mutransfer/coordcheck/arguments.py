@@ -9,7 +9,6 @@ import numbers
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,40 +25,20 @@ TRAINS = "the check trains the model for a few steps"
 STEPS_WITH_IT = "the check takes a few steps with it"
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """Validated arguments of `coord_check`."""
-
-    base: int
-    widths: tuple[int, ...]  # in ascending order
-    seeds: tuple[int, ...]
-    may_add_seeds: bool  # whether the user passed a number of seeds, not the seeds themselves
-    steps: int
-    lr: Rate
-    device: str
-
-
-def parse_arguments(
+def check_types(
     build: object,
-    *,
-    base: object,
-    widths: object,
     batch: object,
     loss: object,
     parametrization: object,
     optimizer: object,
-    lr: object,
-    steps: object,
-    seeds: object,
     form: object,
     roles: object,
-    device: object,
     dtype: object,
-) -> Arguments:
-    """Validate the arguments of `coord_check`.
+) -> None:
+    """Raise unless the arguments of `coord_check` that need no conversion have valid types.
 
     Raises:
-        ModelError: A model cannot be built or trained, or too little is run to decide anything.
+        ModelError: A model cannot be built or trained with them.
         RuleError: The parametrization, form or optimizer is not valid.
         RoleError: The roles are not a mapping of names.
     """
@@ -69,17 +48,6 @@ def parse_arguments(
     _check_roles(roles)
     _check_optimizer(optimizer, is_own=parametrization is None)
     _check_dtype(dtype)
-    base_width = _base(base)
-    single_rate = parametrization is None and isinstance(optimizer, str | type)
-    return Arguments(
-        base=base_width,
-        widths=_widths(widths, base_width),
-        seeds=_seeds(seeds),
-        may_add_seeds=_integer(seeds) is not None,
-        steps=_steps(steps),
-        lr=_rate(lr, single_rate=single_rate),
-        device=_device(device),
-    )
 
 
 def _check_functions(build: object, loss: object) -> None:
@@ -185,7 +153,7 @@ def _check_dtype(dtype: object) -> None:
         )
 
 
-def _base(base: object) -> int:
+def parse_base(base: object) -> int:
     """Validate the base width."""
     if (width := _integer(base)) is None or width < 1:
         raise ModelError(
@@ -196,7 +164,7 @@ def _base(base: object) -> int:
     return width
 
 
-def _widths(widths: object, base: int) -> tuple[int, ...]:
+def parse_widths(widths: object, base: int) -> tuple[int, ...]:
     """Validate and sort the widths."""
     values = _integers(widths)
     fix = f"widths={[base, 2 * base, 4 * base, 8 * base]}"
@@ -216,7 +184,7 @@ def _widths(widths: object, base: int) -> tuple[int, ...]:
     return distinct
 
 
-def _seeds(seeds: object) -> tuple[int, ...]:
+def parse_seeds(seeds: object) -> tuple[int, ...]:
     """Validate the seeds, given as a number or as a list."""
     count = _integer(seeds)
     values = _integers(seeds) if count is None else range(count)
@@ -243,7 +211,7 @@ def _seeds(seeds: object) -> tuple[int, ...]:
     return distinct
 
 
-def _steps(steps: object) -> int:
+def parse_steps(steps: object) -> int:
     """Validate the number of steps."""
     if (num_steps := _integer(steps)) is None:
         raise ModelError(
@@ -258,7 +226,7 @@ def _steps(steps: object) -> int:
     return num_steps
 
 
-def _rate(lr: object, *, single_rate: bool) -> Rate:
+def parse_rate(lr: object, *, is_single: bool) -> Rate:
     """Validate one learning rate, or one per optimizer."""
     if not isinstance(lr, Mapping):
         if (rate := _positive(lr)) is None:
@@ -268,7 +236,7 @@ def _rate(lr: object, *, single_rate: bool) -> Rate:
                 fix=f"lr={_suggested_rate(lr)}",
             )
         return rate
-    if single_rate:
+    if is_single:
         raise RuleError(
             f"lr={_short_repr(lr)} has rates by optimizer, but one optimizer holds all parameters",
             why="with parametrization=None no plan assigns parameters to several optimizers",
@@ -294,7 +262,7 @@ def _suggested_rate(lr: object) -> str:
     return "2**-6"
 
 
-def _device(device: object) -> str:
+def parse_device(device: object) -> str:
     """Validate the device, and that it is available."""
     if not isinstance(device, str | torch.device):
         raise ModelError(
@@ -304,6 +272,11 @@ def _device(device: object) -> str:
         )
     available_device(str(device), fix="device='cpu'")
     return str(device)
+
+
+def is_count(seeds: object) -> bool:
+    """Return whether the seeds are a number of them, and not a list."""
+    return _integer(seeds) is not None
 
 
 def _integer(value: object) -> int | None:

@@ -10,7 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from mutransfer.coordcheck.arguments import parse_arguments
+from mutransfer.coordcheck.arguments import (
+    check_types,
+    is_count,
+    parse_base,
+    parse_device,
+    parse_rate,
+    parse_seeds,
+    parse_steps,
+    parse_widths,
+)
 from mutransfer.coordcheck.diagnosis.diagnose import diagnose, product_notes
 from mutransfer.coordcheck.diagnosis.late_steps import (
     is_inconclusive,
@@ -120,29 +129,21 @@ def coord_check(
         >>> check.outcome
         'pass'
     """
-    arguments = parse_arguments(
-        build,
-        base=base,
-        widths=widths,
-        batch=batch,
-        loss=loss,
-        parametrization=parametrization,
-        optimizer=optimizer,
-        lr=lr,
-        steps=steps,
-        seeds=seeds,
-        form=form,
-        roles=roles,
-        device=device,
-        dtype=dtype,
-    )
+    check_types(build, batch, loss, parametrization, optimizer, form, roles, dtype)
+    base = parse_base(base)
+    distinct_widths = parse_widths(widths, base)
+    distinct_seeds = parse_seeds(seeds)
+    steps = parse_steps(steps)
+    is_single = parametrization is None and isinstance(optimizer, str | type)
+    lr = parse_rate(lr, is_single=is_single)
+    device = parse_device(device)
     make_plans = partial(
         plans_of,
         build,
-        arguments.widths,
+        distinct_widths,
         optimizer,
-        arguments.lr,
-        base=arguments.base,
+        lr,
+        base=base,
         roles=roles or {},
         example_inputs=example_inputs,
         form=form,
@@ -151,40 +152,39 @@ def coord_check(
     plans = make_plans(parametrization=parametrization)
     setting = Setting(
         build=build,
-        widths=arguments.widths,
-        batch=moved(batch, arguments.device),
+        widths=distinct_widths,
+        batch=moved(batch, device),
         loss=loss,
         plans=plans.applied,
         optimizer=optimizer,
-        lr=arguments.lr,
-        steps=arguments.steps,
-        seeds=arguments.seeds,
-        device=arguments.device,
+        lr=lr,
+        steps=steps,
+        seeds=distinct_seeds,
+        device=device,
         dtype=dtype,
         kinds=_kinds(plans.judged, keeps_tables=parametrization is None or example_inputs is None),
     )
     labels = {"parametrization": parametrization, "form": form, "optimizer": plans.rules}
     with uncompiled():
-        check = _check(setting, plans, labels, may_add_seeds=arguments.may_add_seeds)
+        check = _check(setting, plans, labels, may_add_seeds=is_count(seeds))
         if parametrization in (None, "sp"):
             return check
         sp_plans = make_plans(parametrization="sp").applied
-        sp_setting = replace(setting, plans=sp_plans, seeds=arguments.seeds[:1])
+        sp_setting = replace(setting, plans=sp_plans, seeds=distinct_seeds[:1])
         return _with_sp(check, sp_setting, {row.name: row for row in plans.judged.rows})
 
 
 def _kinds(plan: Plan, *, keeps_tables: bool) -> Kinds:
     """Return which layers and parameters the probes treat specially."""
-    names = [row.name for row in plan.rows if row.role is Role.OUTPUT]
+    outputs = [row.name for row in plan.rows if row.role is Role.OUTPUT]
+    layers = [name.removesuffix(".weight") for name in outputs if "." in name]
     shared = [layer for row in plan.rows for layer in row.multiplier_at]
+    spectral = [row.name for row in plan.rows if update_of(row) is Update.SPECTRAL]
+    vectors = [row.name for row in plan.rows if row.role is Role.VECTOR]
     return Kinds(
-        readouts=frozenset(
-            [*shared, *(name.removesuffix(".weight") for name in names if "." in name)]
-        ),
-        orthogonalised=frozenset(
-            row.name for row in plan.rows if update_of(row) is Update.SPECTRAL
-        ),
-        vectors=frozenset(row.name for row in plan.rows if row.role is Role.VECTOR),
+        readouts=frozenset([*shared, *layers]),
+        orthogonalised=frozenset(spectral),
+        vectors=frozenset(vectors),
         keeps_tables=keeps_tables,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 def format_ladder(ladder: Mapping[str, Any]) -> str:
     """Format a ladder's JSON data: one line per rung, then why each check did not pass."""
-    head = ["rung", "outcome", "blamed, power of width", "repaired"]
+    head = ["rung", "outcome", "broken rule, power of width", "repaired"]
     rows = [
         [
             rung["name"],
