@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
+from mutransfer.analysis.format import format_rate, format_share
 from mutransfer.report.format import unit_suffix
 
 LABEL = 24  # characters of the column of names
@@ -78,14 +79,14 @@ def _add_transfer(lines: _Lines, group: GroupReport, report: Report) -> None:
     """Append the numbers that the verdict rests on."""
     tuned, scale, unit = report.hyperparameter, report.scale, unit_suffix(report)
     lines.estimate("regret", group.regret, unit)
-    if text := format_estimate(group.regret_share, _percent):
-        lines.add("  of the best loss", f"{text} (threshold {_percent(report.threshold)})")
+    if text := format_estimate(group.regret_share, format_share):
+        lines.add("  of the best loss", f"{text} (threshold {format_share(report.threshold)})")
     lines.estimate("  between tried rates", group.grid_regret, unit)
     lines.estimate("drift", group.drift, f" octaves of {tuned} per octave of {scale}")
     if group.sensitivity.low is not None and group.sensitivity.high is not None:
         ends = f"{_number(group.sensitivity.low)} to {_number(group.sensitivity.high)}"
         lines.add(f"  without one {scale}", ends)
-    best = [f"{o.width:g}: {format_estimate(o.log2_lr, _rate, brief=True) or '?'}"
+    best = [f"{o.width:g}: {format_estimate(o.log2_lr, format_rate, brief=True) or '?'}"
             for o in group.optimum]  # fmt: skip
     lines.add(f"best {tuned}", ", ".join(best))
     same = {True: "yes", False: "no", None: "not available"}[group.paper_criterion]
@@ -116,7 +117,7 @@ def _add_scaling(lines: _Lines, group: GroupReport, report: Report) -> None:
         lines.estimate("skew of the curves", scaling.skew, " octaves of error of the best rates")
     if group.saved.value is not None:
         lines.estimate(
-            "compute saved", group.saved, " of tuning at the largest", formatter=_percent
+            "compute saved", group.saved, " of tuning at the largest", formatter=format_share
         )
 
 
@@ -124,16 +125,16 @@ def prediction_text(prediction: Prediction) -> str:
     """Format the predicted rate, loss and regret at a target."""
     lines = _Lines()
     tuned = prediction.hyperparameter
-    lines.estimate(tuned, prediction.log2_lr, formatter=_rate)
+    lines.estimate(tuned, prediction.log2_lr, formatter=format_rate)
     for law in prediction.laws if prediction.lr.value is not None else ():
         error = law.held_out.value
         missed = "" if error is None else f", misses the largest by {_number(error)} octaves"
         chosen = "chosen: " if law.name == prediction.law else ""
-        rate = format_estimate(law.log2_lr, _rate) or "?"
+        rate = format_estimate(law.log2_lr, format_rate) or "?"
         lines.add(f"  {law.name} law", f"{chosen}{rate}{missed}")
     lines.estimate("loss there", prediction.loss, unit_suffix(prediction))
     lines.estimate("regret there", prediction.regret, unit_suffix(prediction))
-    lines.estimate("  of the loss", prediction.regret_share, formatter=_percent)
+    lines.estimate("  of the loss", prediction.regret_share, formatter=format_share)
     lines.lines += [f"  warning: {warning}" for warning in prediction.warnings]
     head = f"{prediction.group}: {tuned} at {prediction.scale} {prediction.width:g}, " + (
         f"{prediction.extrapolation:.3g}x the largest with an optimum"
@@ -163,13 +164,3 @@ def format_estimate(estimate: Estimate, formatter: Formatter, *, brief: bool = F
 def _number(value: float) -> str:
     """Format three digits."""
     return f"{value:.3g}"
-
-
-def _rate(log2_value: float) -> str:
-    """Format a rate as a power of two, and as a decimal."""
-    return f"2^{round(log2_value, 2) + 0.0:g} ({2.0 ** min(log2_value, 1023.0):.4g})"
-
-
-def _percent(value: float) -> str:
-    """Format a share as a percentage."""
-    return f"{100 * value:.3g} %"
