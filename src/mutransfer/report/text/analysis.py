@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
-from mutransfer.analysis.format import format_rate, format_share
-from mutransfer.report.format import unit_suffix
+from mutransfer.report.format import format_rate, unit_suffix
 
 LABEL = 24  # characters of the column of names
 
@@ -79,8 +78,8 @@ def _add_transfer(lines: _Lines, group: GroupReport, report: Report) -> None:
     """Append the numbers that the verdict rests on."""
     tuned, scale, unit = report.hyperparameter, report.scale, unit_suffix(report)
     lines.estimate("regret", group.regret, unit)
-    if text := format_estimate(group.regret_share, format_share):
-        lines.add("  of the best loss", f"{text} (threshold {format_share(report.threshold)})")
+    if text := format_estimate(group.regret_share, _percent):
+        lines.add("  of the best loss", f"{text} (threshold {_percent(report.threshold)})")
     lines.estimate("  between tried rates", group.grid_regret, unit)
     lines.estimate("drift", group.drift, f" octaves of {tuned} per octave of {scale}")
     if group.sensitivity.low is not None and group.sensitivity.high is not None:
@@ -117,7 +116,7 @@ def _add_scaling(lines: _Lines, group: GroupReport, report: Report) -> None:
         lines.estimate("skew of the curves", scaling.skew, " octaves of error of the best rates")
     if group.saved.value is not None:
         lines.estimate(
-            "compute saved", group.saved, " of tuning at the largest", formatter=format_share
+            "compute saved", group.saved, " of tuning at the largest", formatter=_percent
         )
 
 
@@ -134,7 +133,7 @@ def prediction_text(prediction: Prediction) -> str:
         lines.add(f"  {law.name} law", f"{chosen}{rate}{missed}")
     lines.estimate("loss there", prediction.loss, unit_suffix(prediction))
     lines.estimate("regret there", prediction.regret, unit_suffix(prediction))
-    lines.estimate("  of the loss", prediction.regret_share, formatter=format_share)
+    lines.estimate("  of the loss", prediction.regret_share, formatter=_percent)
     lines.lines += [f"  warning: {warning}" for warning in prediction.warnings]
     head = f"{prediction.group}: {tuned} at {prediction.scale} {prediction.width:g}, " + (
         f"{prediction.extrapolation:.3g}x the largest with an optimum"
@@ -164,3 +163,8 @@ def format_estimate(estimate: Estimate, formatter: Formatter, *, brief: bool = F
 def _number(value: float) -> str:
     """Format three digits."""
     return f"{value:.3g}"
+
+
+def _percent(value: float) -> str:
+    """Format a share as a percentage."""
+    return f"{100 * value:.3g} %"
