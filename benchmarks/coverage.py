@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from mutransfer.analysis import Estimate, GroupReport, Results, analyze, predict
 from mutransfer.analysis.curves.group import Settings, fitted_groups
 from mutransfer.analysis.format import AxisNames
-from mutransfer.analysis.transfer.optima import optima_of
+from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.transfer.predictability import joint_fit, points_in_windows
 
 Floats = NDArray[np.float64]
@@ -276,7 +276,7 @@ def mean_error(surfaces: list[Surface]) -> float:
     for surface in surfaces:
         results = as_results(replace(surface, case=averaged).runs(rng))
         (group,) = fitted_groups(results, SETTINGS).values()
-        fit = joint_fit(group, optima_of(group, SETTINGS.axes))
+        fit = joint_fit(group, fit_optima(group, SETTINGS.axes))
         if fit is not None:
             errors.append(float((fit.residuals(points_in_windows(group)) ** 2).mean()))
     return float(np.mean(errors)) if errors else math.nan
