@@ -293,7 +293,7 @@ def test_a_huge_cell_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     assert text.startswith(f"'{file}', line 2: field larger than field limit (131072)\n")
 
 
-def test_columns_of_unequal_length() -> None:
+def test_columns_of_unequal_length_are_an_error() -> None:
     uneven = {"width": [64], "lr": [0.25, 0.5], "loss": [3.0, 3.1]}
     assert message(lambda: Results.from_columns(uneven)) == (
         "columns: column 'width' does not have 2 rows as 'loss' has\n"
@@ -302,7 +302,7 @@ def test_columns_of_unequal_length() -> None:
     )
 
 
-def test_a_loss_that_is_text() -> None:
+def test_a_loss_that_is_text_is_an_error() -> None:
     text = {"width": [64], "lr": [0.25], "loss": ["3.0"]}
     assert message(lambda: Results.from_columns(text)) == (
         "columns: the loss is not a number: '3.0' in row 1\n"
@@ -311,7 +311,7 @@ def test_a_loss_that_is_text() -> None:
     )
 
 
-def test_missing_columns_name_the_nearest() -> None:
+def test_the_error_for_missing_columns_suggests_the_nearest() -> None:
     results = Results.from_columns({"widht": [64], "learning_rate": [0.25], "loss": [3.0]})
     assert message(lambda: analyze(results)) == (
         "columns has no column 'width', 'lr'\n"
@@ -321,7 +321,7 @@ def test_missing_columns_name_the_nearest() -> None:
     )
 
 
-def test_a_missing_group_names_the_nearest() -> None:
+def test_the_error_for_a_missing_group_suggests_the_nearest() -> None:
     results = Results.from_columns(columns(quadratic(), group="mup"))
     assert message(lambda: analyze(results, group_by="parametrisation")) == (
         "columns has no column 'parametrisation'\n"
@@ -345,7 +345,7 @@ def test_a_column_cannot_be_scale_and_group() -> None:
     [(0.0, "0"), (-0.5, "-0.5"), (float("nan"), "nan"), (float("inf"), "inf"), ("big", "big"),
      (True, "true"), (10**400, str(10**400))],
 )  # fmt: skip
-def test_a_rate_that_is_no_positive_number(value: Any, shown: str) -> None:
+def test_a_rate_that_is_not_positive_is_an_error(value: Any, shown: str) -> None:
     results = Results.from_columns({"width": [64, 64], "lr": [0.5, value], "loss": [3.0, 3.1]})
     assert message(lambda: analyze(results)) == (
         f"columns: column 'lr' must hold positive numbers, not '{shown}' in row 2\n"
@@ -354,12 +354,12 @@ def test_a_rate_that_is_no_positive_number(value: Any, shown: str) -> None:
     )
 
 
-def test_a_column_of_logarithms_is_told_how_to_be_read() -> None:
+def test_the_error_for_logarithms_says_how_to_convert_them() -> None:
     results = Results.from_columns({"width": [64, 64], "lr": [-8, -6], "loss": [3.0, 3.1]})
     assert "if it is a logarithm: --columns 'lr=2^lr'" in message(lambda: analyze(results))
 
 
-def test_a_trial_without_a_group() -> None:
+def test_a_trial_without_a_group_is_an_error() -> None:
     table = {"width": [64, 64], "lr": [0.5, 0.25], "loss": [3.0, 3.1], "form": ["a", None]}
     assert message(lambda: analyze(Results.from_columns(table), group_by="form")) == (
         "columns: 1 of 2 trials have no 'form'\n"
@@ -368,7 +368,7 @@ def test_a_trial_without_a_group() -> None:
     )
 
 
-def test_duplicate_points_are_named() -> None:
+def test_duplicate_points_are_an_error() -> None:
     table = {"width": [64, 64, 64], "lr": [0.5, 0.5, 0.25], "loss": [3.0, 3.1, 3.2]}
     table["seed"] = [0, 0, 0]
     assert message(lambda: analyze(Results.from_columns(table))) == (
@@ -378,7 +378,7 @@ def test_duplicate_points_are_named() -> None:
     )
 
 
-def test_duplicate_points_that_a_column_tells_apart_name_the_column() -> None:
+def test_the_error_for_duplicate_points_names_the_column_that_distinguishes_them() -> None:
     one, other = columns(quadratic(), group="mup"), columns(quadratic(drift=-1), group="mup")
     both = {name: one[name] + other[name] for name in one}
     both["decay"] = [0.0] * len(one["loss"]) + [0.1] * len(other["loss"])

@@ -1,4 +1,4 @@
-"""Settings of an analysis that mean nothing are refused in three lines."""
+"""Invalid settings of an analysis are errors of three lines."""
 
 import pytest
 from planted_surfaces import columns, quadratic
@@ -8,7 +8,7 @@ from mutransfer.analysis import Results, analyze
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, float("nan")])
-def test_a_threshold_that_is_no_share(threshold: float) -> None:
+def test_a_threshold_must_lie_between_0_and_1(threshold: float) -> None:
     results = Results.from_columns(columns(quadratic()))
     assert message(lambda: analyze(results, threshold=threshold)) == (
         f"the threshold is {threshold:g}\n"
@@ -17,7 +17,7 @@ def test_a_threshold_that_is_no_share(threshold: float) -> None:
     )
 
 
-def test_too_few_draws() -> None:
+def test_too_few_draws_are_an_error() -> None:
     results = Results.from_columns(columns(quadratic()))
     assert message(lambda: analyze(results, draws=100)) == (
         "draws=100 is fewer than 1000\n"

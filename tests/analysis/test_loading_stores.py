@@ -104,6 +104,11 @@ def test_lab_settings_at_their_default_are_columns(tmp_path: Path) -> None:
     assert sorted(results.axes["parametrization"]) == ["mup", "sp"]
     assert results.axes["base_width"] == [32, 32]
     assert results.axes["seed"] == [0, 0]
+    assert results.loss_unit == "nats"
+
+
+def test_the_loss_of_another_program_has_no_known_unit(tmp_path: Path) -> None:
+    assert load_results(write_store(tmp_path / "runs", trials())).loss_unit is None
 
 
 def test_every_notation_of_a_diverged_run_is_recognized(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is planted without noise comes back exactly, in closed form."""
+"""Without noise planted optima, drifts and regrets are recovered exactly, in closed form."""
 
 import math
 from dataclasses import replace
@@ -36,7 +36,7 @@ def test_regret_inside_the_window_is_the_parabolas() -> None:
     assert group.regret_share.value == pytest.approx(closed_form / best_loss(512.0), abs=1e-9)
 
 
-def test_regret_outside_the_window_is_read_off_the_shape_preserving_cubic() -> None:
+def test_regret_outside_the_window_is_that_of_the_shape_preserving_cubic() -> None:
     """Scipy's own interpolant through the grid is the other implementation."""
     loss, rates = quadratic(drift=-1.0), np.arange(-12.0, -1.0)
     group = analyze(surface(loss, log2_lr=rates))["all"]
@@ -57,7 +57,7 @@ def test_every_draw_is_interpolated_at_its_own_rate() -> None:
     assert monotone_cubic(x_F, mean_DF, x_D) == pytest.approx(alone, abs=1e-12)
 
 
-def test_the_upper_bound_allows_for_what_lies_between_two_rates() -> None:
+def test_the_upper_bound_covers_every_convex_curve_between_two_rates() -> None:
     """Almost without noise it is the straight line between them, which no such curve exceeds."""
     loss, rates = quadratic(drift=-1.0), np.arange(-12.0, -1.0)
     noise = {"seeds": 2, "sd_within": 1e-6, "rng": np.random.default_rng(0)}
@@ -67,7 +67,7 @@ def test_the_upper_bound_allows_for_what_lies_between_two_rates() -> None:
     assert group.regret.high > 0.5 * 0.3 * (3 * LN2) ** 2
 
 
-def test_the_grids_own_numbers_stand_beside() -> None:
+def test_grid_optima_and_grid_regret_are_those_of_the_tried_rates() -> None:
     """Grid argmins -6, -7, -7, -8; regret between grid points from the same parabola."""
     loss = quadratic(drift=-0.5)
     group = analyze(surface(loss))["all"]
@@ -98,7 +98,7 @@ def noisy(drift: float, stretch: float = 0.0, factor: float = 1.0) -> Results:
     return Results.from_columns(table)
 
 
-def test_a_constant_factor_on_all_rates_changes_nothing_but_the_rates() -> None:
+def test_a_constant_factor_on_all_rates_changes_only_the_rates() -> None:
     """Units of the rate are a convention."""
     one, other = analyze(noisy(-0.3))["all"], analyze(noisy(-0.3, factor=8.0))["all"]
     assert other.regret.value == pytest.approx(one.regret.value, rel=1e-9)
@@ -133,7 +133,7 @@ def test_groups_at_their_own_optimum_are_compared_exactly() -> None:
     assert only.difference.undetermined == "one seed: add seeds to get an interval"
 
 
-def test_what_seeds_share_cancels_in_a_comparison() -> None:
+def test_shared_seed_effects_cancel_in_a_comparison() -> None:
     """Pairing narrows the interval; with other seeds' names it cannot."""
     rng = np.random.default_rng(0)
     shift = {(w, s): rng.normal(0.0, 0.1) for w in WIDTHS for s in range(3)}
@@ -155,7 +155,7 @@ def test_what_seeds_share_cancels_in_a_comparison() -> None:
     assert width(0) < width(3) / 5
 
 
-def test_shared_trials_differ_by_exactly_nothing() -> None:
+def test_groups_with_the_same_trials_differ_by_exactly_zero() -> None:
     """At its base width a parametrization may copy another's trials."""
     rng = np.random.default_rng(0)
     one = columns(quadratic(), seeds=2, sd_within=0.01, rng=rng, group="sp")
@@ -171,12 +171,12 @@ def test_draws_are_reproducible_and_do_not_depend_on_the_other_groups() -> None:
     other = columns(quadratic(drift=-1.0), seeds=2, sd_within=0.01, rng=rng, group="sp")
     alone, company = Results.from_columns(one), together(other, one)
     mine, theirs = analyze(alone)["mup"], analyze(company)["mup"]
-    assert mine.R_inf.value is None  # it alone needs company
+    assert mine.R_inf.value is None  # the only number that needs another group
     assert replace(mine, R_inf=theirs.R_inf) == theirs
     assert analyze(alone, seed=1)["mup"].drift != analyze(alone)["mup"].drift
 
 
-def test_the_report_is_json() -> None:
+def test_the_report_converts_to_json() -> None:
     """Plain data, NaN is null."""
     results = surface(quadratic(), seeds=2, sd_within=0.01)
     results.diverged[-1] = True

@@ -1,4 +1,4 @@
-"""Rate, loss and regret at a target: planted, extrapolated, warned about."""
+"""Rate, loss and regret at a target that was not run: extrapolation, intervals and warnings."""
 
 import math
 
@@ -29,50 +29,52 @@ def results(drift: float = 0.0, widths=WIDTHS, seeds: int = 3, seed: int = 0) ->
 
 @pytest.mark.parametrize(("drift", "law"), [(-0.4, "power"), (0.3, "power")])
 def test_a_planted_power_law_is_extrapolated(drift: float, law: str) -> None:
-    found = predict(results(drift), width=TARGET)
+    prediction = predict(results(drift), width=TARGET)
     truth = -6.2 + drift * math.log2(TARGET / 128)
-    assert found.law == law
-    assert found.log2_lr.low < truth < found.log2_lr.high
-    assert found.lr.value == pytest.approx(2.0**found.log2_lr.value)
-    assert found.loss.low < 2.2 + 13 * TARGET**-0.5 < found.loss.high
-    assert found.extrapolation == 8.0
+    assert prediction.law == law
+    assert prediction.log2_lr.low < truth < prediction.log2_lr.high
+    assert prediction.lr.value == pytest.approx(2.0**prediction.log2_lr.value)
+    assert prediction.loss.low < 2.2 + 13 * TARGET**-0.5 < prediction.loss.high
+    assert prediction.extrapolation == 8.0
 
 
 def test_intervals_are_the_union_of_both_laws() -> None:
-    found = predict(results(-0.4), width=TARGET)
-    constant, power = found.laws
+    prediction = predict(results(-0.4), width=TARGET)
+    constant, power = prediction.laws
     assert (constant.name, power.name) == ("constant", "power")
-    assert found.log2_lr.low == min(constant.log2_lr.low, power.log2_lr.low)
-    assert found.log2_lr.high == max(constant.log2_lr.high, power.log2_lr.high)
+    assert prediction.log2_lr.low == min(constant.log2_lr.low, power.log2_lr.low)
+    assert prediction.log2_lr.high == max(constant.log2_lr.high, power.log2_lr.high)
     assert constant.held_out.value > 5 * power.held_out.value
 
 
-def test_a_rate_that_settles_lies_in_the_union() -> None:
+def test_a_rate_that_converges_lies_in_the_union() -> None:
     """Drift that fades: the power law alone, which fits the widths that were run, misses it."""
 
-    def settling(width: float, log2_lr: float) -> float:
+    def converging(width: float, log2_lr: float) -> float:
         at = -6.2 + 6.0 * width**-0.4
         return 2.2 + 13 * width**-0.5 + 0.125 * width**-0.2 * ((log2_lr - at) * LN2) ** 2
 
     noise = {"sd_within": 0.001, "sd_seed": 0.002, "rng": np.random.default_rng(0)}
-    found = predict(
-        Results.from_columns(columns(settling, WIDTHS, HALVES, 3, **noise)), width=TARGET
+    prediction = predict(
+        Results.from_columns(columns(converging, WIDTHS, HALVES, 3, **noise)), width=TARGET
     )
     truth = -6.2 + 6.0 * TARGET**-0.4
-    power = next(law for law in found.laws if law.name == "power")
-    assert found.law == "power"
+    power = next(law for law in prediction.laws if law.name == "power")
+    assert prediction.law == "power"
     assert power.log2_lr.high < truth
-    assert found.log2_lr.low < truth < found.log2_lr.high
+    assert prediction.log2_lr.low < truth < prediction.log2_lr.high
 
 
 def test_the_regret_is_that_of_the_predicted_rate() -> None:
     """Its bound holds the cost of the worse law: half the curvature times the distance squared."""
-    found = predict(results(-0.4), width=TARGET)
-    constant, power = (law.log2_lr.value for law in found.laws)
+    prediction = predict(results(-0.4), width=TARGET)
+    constant, power = (law.log2_lr.value for law in prediction.laws)
     apart = 0.5 * 0.25 * TARGET**-0.2 * ((constant - power) * LN2) ** 2
-    assert found.regret.value < 0.02 * apart
-    assert 0.7 * apart < found.regret.high < 1.5 * apart
-    assert found.regret_share.high == pytest.approx(found.regret.high / found.loss.value)
+    assert prediction.regret.value < 0.02 * apart
+    assert 0.7 * apart < prediction.regret.high < 1.5 * apart
+    assert prediction.regret_share.high == pytest.approx(
+        prediction.regret.high / prediction.loss.value
+    )
 
 
 def test_scatter_from_width_to_width_widens_the_interval() -> None:
@@ -81,19 +83,19 @@ def test_scatter_from_width_to_width_widens_the_interval() -> None:
     jumps = dict(zip(WIDTHS, (0.33, -0.33, 0.33, -0.33, 0.33), strict=True))
     table["lr"] = [lr * 2.0 ** jumps[n] for n, lr in zip(table["width"], table["lr"], strict=True)]
     calm, rough = (
-        predict(each, width=TARGET).log2_lr for each in (results(), Results.from_columns(table))
+        predict(trials, width=TARGET).log2_lr for trials in (results(), Results.from_columns(table))
     )
     assert rough.high - rough.low > 4 * (calm.high - calm.low)
 
 
-@pytest.mark.parametrize(("width", "said"), [(2048 * 65, "beyond 64x"), (4096, "below 4x")])
-def test_outside_of_what_was_studied_there_is_a_warning(width: float, said: str) -> None:
+@pytest.mark.parametrize(("width", "text"), [(2048 * 65, "beyond 64x"), (4096, "below 4x")])
+def test_a_target_outside_the_studied_range_gives_a_warning(width: float, text: str) -> None:
     (warning,) = predict(results(), width=width).warnings
-    assert said in warning
+    assert text in warning
     assert not predict(results(), width=2048 * 16).warnings
 
 
-def test_few_widths_say_what_is_missing() -> None:
+def test_with_few_widths_the_reason_says_what_to_add() -> None:
     two = predict(results(widths=WIDTHS[:2]), width=TARGET)
     assert two.log2_lr.value == pytest.approx(-6.2, abs=0.2)
     assert two.log2_lr.low is None
@@ -109,9 +111,9 @@ def test_few_widths_say_what_is_missing() -> None:
 
 def test_where_everything_diverged_nothing_is_predicted() -> None:
     table = {"width": [64.0, 128.0], "lr": [0.1, 0.1], "loss": [math.nan] * 2}
-    found = predict(Results.from_columns(table), width=1024)
-    assert found.lr.value is None
-    assert "every rate diverged at width 64" in found.lr.undetermined
+    prediction = predict(Results.from_columns(table), width=1024)
+    assert prediction.lr.value is None
+    assert "every rate diverged at width 64" in prediction.lr.undetermined
 
 
 def test_a_group_must_be_named_where_there_are_several() -> None:

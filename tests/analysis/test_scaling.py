@@ -1,4 +1,4 @@
-"""Regret of pairs, R(∞), fast transfer, rate sensitivity, skew, compute: planted, recovered."""
+"""Planted regret of pairs, R(∞), fast transfer, rate sensitivity, skew and compute."""
 
 import math
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from planted_surfaces import LN2, columns, together
-from test_intervals_cover import quadratic
+from test_interval_coverage import quadratic
 
 from mutransfer.analysis import Results, analyze
 from mutransfer.errors import ResultsError
 
-FIVE = tuple(2.0 ** np.arange(7, 12))
+WIDTHS = tuple(2.0 ** np.arange(7, 12))
 HALVES = tuple(np.arange(-10.0, -2.0, 0.5))
 
 
@@ -19,7 +19,7 @@ def planted(loss, group: str | None = None, seed: int = 0, **more) -> dict[str, 
     """Five widths, half octaves, three seeds, both parts of the noise."""
     settings = {"seeds": 3, "sd_within": 0.003, "sd_seed": 0.005} | more
     rng = np.random.default_rng(seed)
-    return columns(loss, FIVE, HALVES, rng=rng, group=group, **settings)
+    return columns(loss, WIDTHS, HALVES, rng=rng, group=group, **settings)
 
 
 def law(floor: float, amplitude: float = 13.0, alpha: float = 0.5, best=lambda n: -6.2):
@@ -34,7 +34,7 @@ def test_every_pair_has_its_regret() -> None:
     """Half the curvature times the squared distance of the optima, pair by pair; no noise."""
     drift = -0.4
     results = Results.from_columns(
-        columns(quadratic(drift=drift), FIVE, HALVES, seeds=2, sd_within=1e-9, sd_seed=1e-9)
+        columns(quadratic(drift=drift), WIDTHS, HALVES, seeds=2, sd_within=1e-9, sd_seed=1e-9)
     )
     group = analyze(results)["all"]
     assert len(group.regret_matrix) == 10
@@ -43,7 +43,7 @@ def test_every_pair_has_its_regret() -> None:
         assert pair.regret.value == pytest.approx(0.5 * 0.3 * (octaves * LN2) ** 2, abs=2e-3)
         best = next(o for o in group.optimum if o.width == pair.target).loss.value
         assert pair.share.value == pytest.approx(pair.regret.value / best)
-    most = next(p for p in group.regret_matrix if (p.proxy, p.target) == (FIVE[0], FIVE[-1]))
+    most = next(p for p in group.regret_matrix if (p.proxy, p.target) == (WIDTHS[0], WIDTHS[-1]))
     assert (most.regret, most.share, most.grid) == (
         group.regret,
         group.regret_share,
@@ -76,7 +76,7 @@ def test_crossing_groups_have_an_envelope_below_both() -> None:
     assert floor["steep"] not in (pytest.approx(alone["steep"]), pytest.approx(alone["flat"]))
 
 
-def test_r_inf_takes_two_groups_and_a_reference_that_exists() -> None:
+def test_r_inf_needs_two_groups_and_a_reference_that_exists() -> None:
     alone = analyze(Results.from_columns(planted(law(2.0))))
     assert alone["all"].R_inf.undetermined == "one group: give another to compare with"
     with pytest.raises(ResultsError, match="the reference 'mpu' is not a group"):
@@ -93,7 +93,9 @@ SPEEDS = [
 
 
 @pytest.mark.parametrize(("speed", "delta", "best"), SPEEDS)
-def test_fast_transfer(speed: str, delta: float | None, best: Callable[[float], float]) -> None:
+def test_transfer_is_fast_if_the_rate_converges_faster_than_the_loss(
+    speed: str, delta: float | None, best: Callable[[float], float]
+) -> None:
     """arXiv:2512.22768: fast iff the gap of the rate closes faster than the root of the loss's."""
     quiet = {"sd_within": 2e-4, "sd_seed": 2e-4}
     group = analyze(Results.from_columns(planted(law(2.2, best=best), **quiet)))["all"]
@@ -109,33 +111,33 @@ def test_fast_transfer(speed: str, delta: float | None, best: Callable[[float], 
 def test_rate_sensitivity_is_the_mean_excess_over_the_rates_that_all_widths_tried() -> None:
     """A parabola's mean over [a, b] in closed form; cut off at the untrained loss."""
     results = Results.from_columns(
-        columns(law(2.0), FIVE[:2], np.arange(-10.2, -2.19, 0.05), seeds=1)
+        columns(law(2.0), WIDTHS[:2], np.arange(-10.2, -2.19, 0.05), seeds=1)
     )
-    for each in analyze(results)["all"].scaling.lr_sensitivity:
+    for sensitivity in analyze(results)["all"].scaling.lr_sensitivity:
         a, b = -4.0 * LN2, 4.0 * LN2
         closed = 0.5 * 0.3 * (b**3 - a**3) / (3 * (b - a))
-        assert each.estimate.value == pytest.approx(closed, rel=1e-3)
+        assert sensitivity.estimate.value == pytest.approx(closed, rel=1e-3)
 
 
-def test_rates_that_only_some_widths_tried_do_not_enter() -> None:
+def test_rate_sensitivity_ignores_rates_that_only_some_widths_tried() -> None:
     """The wider grid of one width would make it look more sensitive."""
-    table = columns(law(2.0), FIVE[:1], np.arange(-14.0, 2.0, 0.5))
-    other = columns(law(2.0), FIVE[1:2], np.arange(-9.0, -3.0, 0.5))
+    table = columns(law(2.0), WIDTHS[:1], np.arange(-14.0, 2.0, 0.5))
+    other = columns(law(2.0), WIDTHS[1:2], np.arange(-9.0, -3.0, 0.5))
     both = Results.from_columns({name: table[name] + other[name] for name in table})
     small, large = analyze(both)["all"].scaling.lr_sensitivity
     assert small.estimate.value == pytest.approx(large.estimate.value, rel=1e-6)
 
 
-def test_a_diverged_rate_without_untrained_loss_leaves_the_sensitivity_open() -> None:
+def test_a_diverged_rate_without_untrained_loss_leaves_the_sensitivity_undetermined() -> None:
     table = planted(law(2.0))
     table["loss"] = [
-        math.nan if (n, lr) == (FIVE[0], 2.0**-2.5) else loss
+        math.nan if (n, lr) == (WIDTHS[0], 2.0**-2.5) else loss
         for n, lr, loss in zip(table["width"], table["lr"], table["loss"], strict=True)
     ]
     first, *rest = analyze(Results.from_columns(table))["all"].scaling.lr_sensitivity
     assert first.estimate.value is None
     assert "2^-2.5 diverged at width 128, and the untrained loss" in first.estimate.undetermined
-    assert all(each.estimate.value is not None for each in rest)
+    assert all(other.estimate.value is not None for other in rest)
 
 
 def skewed(width: float, log2_lr: float) -> float:
@@ -144,7 +146,7 @@ def skewed(width: float, log2_lr: float) -> float:
     return 2.2 + 13.0 * width**-0.5 + 0.3 * (math.exp(off) - 1 - off)
 
 
-def test_skew_is_seen_told_and_makes_best_rates_uncertain() -> None:
+def test_skew_is_reported_and_widens_the_intervals_of_best_rates() -> None:
     """The parabola's vertex is off; with the skew in its interval it holds the truth."""
     straight = analyze(Results.from_columns(planted(law(2.2))))["all"]
     bent = analyze(Results.from_columns(planted(skewed)))["all"]
@@ -161,11 +163,11 @@ def test_skew_is_seen_told_and_makes_best_rates_uncertain() -> None:
     assert bent.verdict == "transfers"
 
 
-def test_skew_takes_five_rates_in_a_window() -> None:
-    octaves = columns(law(2.2), FIVE, tuple(range(-10, -2)), seeds=3, sd_within=0.003)
-    found = analyze(Results.from_columns(octaves))["all"].scaling
-    assert found.skew.value is None
-    assert "fewer than 5 rates near every best one" in found.skew.undetermined
+def test_skew_needs_five_rates_in_a_window() -> None:
+    octaves = columns(law(2.2), WIDTHS, tuple(range(-10, -2)), seeds=3, sd_within=0.003)
+    skew = analyze(Results.from_columns(octaves))["all"].scaling.skew
+    assert skew.value is None
+    assert "fewer than 5 rates near every best one" in skew.undetermined
 
 
 def test_compute_saved_counts_the_sweep_and_one_run_at_the_target() -> None:
@@ -180,9 +182,9 @@ def test_compute_saved_counts_the_sweep_and_one_run_at_the_target() -> None:
     assert "add a column flops" in analyze(Results.from_columns(table))["all"].saved.undetermined
 
 
-def test_e_stands_at_its_noise_floor_where_the_laws_hold_and_above_where_not() -> None:
+def test_e_is_at_its_noise_floor_if_the_laws_hold_and_above_it_otherwise() -> None:
     """A scatter of best rates between widths, which no power law takes up."""
-    jumps = dict(zip(FIVE, (0.3, -0.4, 0.5, -0.3, 0.4), strict=True))
+    jumps = dict(zip(WIDTHS, (0.3, -0.4, 0.5, -0.3, 0.4), strict=True))
     exact = analyze(Results.from_columns(planted(law(2.2))))["all"]
     rough = analyze(Results.from_columns(planted(law(2.2, best=lambda n: -6.2 + jumps[n]))))["all"]
     assert exact.E.value < 3 * exact.scaling.errors.noise_floor.value
@@ -191,7 +193,7 @@ def test_e_stands_at_its_noise_floor_where_the_laws_hold_and_above_where_not() -
     assert rough.scaling.errors.held_out.value > rough.E.value
 
 
-def test_on_a_bound_there_is_no_value_anywhere() -> None:
+def test_exponents_on_a_bound_are_undetermined_everywhere() -> None:
     """Losses on a straight line in ln n: every exponent and every limit is a bound."""
 
     def straight(width: float, log2_lr: float) -> float:
@@ -199,9 +201,10 @@ def test_on_a_bound_there_is_no_value_anywhere() -> None:
 
     group = analyze(Results.from_columns(planted(straight)))["all"]
     scaling, laws = group.scaling, group.laws
-    for each in (laws.alpha, laws.loss_inf, laws.amplitude, scaling.kappa, scaling.kappa_joint):
-        assert each.value is None
-        assert "bound" in each.undetermined
+    numbers = (laws.alpha, laws.loss_inf, laws.amplitude, scaling.kappa, scaling.kappa_joint)
+    for estimate in numbers:
+        assert estimate.value is None
+        assert "bound" in estimate.undetermined
     assert scaling.fast.speed == "undetermined"
 
 

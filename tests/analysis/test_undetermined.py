@@ -1,6 +1,8 @@
-"""What cannot be told is undetermined, with the reason and what to add."""
+"""A number that could not be estimated is undetermined, with the reason and what to add."""
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def test_one_seed_gives_values_without_intervals() -> None:
 
 
 def test_seeds_that_share_no_rate_are_not_two_seeds() -> None:
-    """Even rates with one seed, odd ones with another: nothing tells noise from shape."""
+    """Even rates with one seed, odd ones with another: noise cannot be distinguished from shape."""
     table = columns(quadratic())
     table["seed"] = [round(math.log2(lr)) % 2 for lr in table["lr"]]
     group = alone(Results.from_columns(table))
@@ -41,7 +43,7 @@ def test_seeds_that_share_no_rate_are_not_two_seeds() -> None:
     assert group.drift.value == pytest.approx(0.0, abs=1e-9)
 
 
-def test_one_width() -> None:
+def test_one_width_gives_no_verdict() -> None:
     group = alone(noisy(widths=(64.0,)))
     assert (group.verdict, group.reason) == ("undetermined", "one width: add a larger one")
     for estimate in (group.drift, group.regret, group.regret_share, group.grid_regret):
@@ -50,14 +52,14 @@ def test_one_width() -> None:
     assert group.paper_criterion is None
 
 
-def test_one_rate() -> None:
+def test_one_rate_gives_no_verdict() -> None:
     group = alone(noisy(log2_lr=[-6]))
     reason = "one rate at width 64: add rates on both sides of 2^-6 (0.01562)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.drift.undetermined == reason
 
 
-def test_all_diverged() -> None:
+def test_if_every_rate_diverged_there_is_no_verdict() -> None:
     group = alone(with_losses(noisy(), lambda width, log2_lr, loss: None))
     reason = "every rate diverged at width 64: add rates below 2^-11 (0.0004883)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
@@ -67,7 +69,7 @@ def test_all_diverged() -> None:
     assert all(math.isnan(loss) for loss in group.curves[0].loss)
 
 
-def test_all_diverged_at_the_largest_width() -> None:
+def test_if_the_largest_width_diverged_the_drift_is_that_of_the_others() -> None:
     group = alone(with_losses(noisy(), lambda w, k, loss: None if w == 512 else loss))
     reason = "every rate diverged at width 512: add rates below 2^-11 (0.0004883)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
@@ -75,7 +77,7 @@ def test_all_diverged_at_the_largest_width() -> None:
     assert group.drift.value == pytest.approx(0.0, abs=0.1)
 
 
-def test_a_minimum_on_the_edge_of_the_smallest_width() -> None:
+def test_a_minimum_on_the_lower_edge_asks_for_lower_rates() -> None:
     group = alone(noisy(drift=1.0, log2_best=-9.9, log2_lr=range(-10, -3)))
     reason = "minimum on the edge of the grid at width 64: add rates below 2^-10 (0.0009766)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
@@ -83,7 +85,7 @@ def test_a_minimum_on_the_edge_of_the_smallest_width() -> None:
     assert group.optimum[0].grid_log2_lr == -10
 
 
-def test_a_minimum_on_the_upper_edge() -> None:
+def test_a_minimum_on_the_upper_edge_asks_for_higher_rates() -> None:
     group = alone(noisy(log2_lr=range(-12, -6)))
     assert group.optimum[0].edge == "high"
     assert (
@@ -96,11 +98,11 @@ def test_a_minimum_on_the_edge_of_the_largest_width_still_bounds_the_regret() ->
     """The best loss is at most the grid's, so the regret is at least what the grid shows."""
     loss = quadratic(drift=-1.5)
     group = alone(noisy(drift=-1.5, log2_lr=range(-10, -3), **QUIET))
-    seen = loss(512.0, -6.2) - loss(512.0, -10)
+    grid_regret = loss(512.0, -6.2) - loss(512.0, -10)
     assert group.verdict == "does not transfer"
     assert group.regret.value is None
     assert group.regret.high is None
-    assert group.regret.low == pytest.approx(seen, rel=0.02)
+    assert group.regret.low == pytest.approx(grid_regret, rel=0.02)
     edge = "minimum on the edge of the grid at width 512: add rates below 2^-10 (0.0009766)"
     assert group.regret.undetermined == edge
 
@@ -155,7 +157,7 @@ def test_a_carried_rate_beyond_the_rates_tried_bounds_the_regret_from_below() ->
 
 
 def test_a_diverged_neighbour_brackets_the_minimum() -> None:
-    """Not an edge: the three nearest rates on the other side are fitted, and that is said."""
+    """Not an edge: the three nearest rates on the other side are fitted, and a note says so."""
     results = with_losses(surface(quadratic()), lambda w, k, x: None if k > -6 else x)
     group = alone(results)
     for optimum, curve in zip(group.optimum, group.curves, strict=True):
@@ -166,7 +168,7 @@ def test_a_diverged_neighbour_brackets_the_minimum() -> None:
 
 
 def test_a_minimum_beyond_the_diverged_neighbour_is_undetermined() -> None:
-    """Losses that fall straight into a cliff have no minimum that a parabola could know."""
+    """Losses that fall straight into a cliff have no minimum that a parabola could locate."""
     group = alone(surface(lambda w, k: 3.0 + 0.01 * (k - 4.0) ** 2 if k < -5 else math.nan))
     assert group.optimum[0].edge is None
     assert group.reason == (
@@ -175,7 +177,7 @@ def test_a_minimum_beyond_the_diverged_neighbour_is_undetermined() -> None:
     )
 
 
-def test_losses_that_do_not_curve_upwards() -> None:
+def test_losses_that_do_not_curve_upwards_have_no_optimum() -> None:
     """A cliff after a concave slope."""
     group = alone(surface(lambda w, k: 3.0 - 0.01 * (k + 12) ** 2 if k < -5 else math.nan))
     assert group.reason == (
@@ -184,7 +186,7 @@ def test_losses_that_do_not_curve_upwards() -> None:
     )
 
 
-def test_two_rates_beside_a_diverged_one() -> None:
+def test_two_rates_next_to_a_diverged_one_have_no_optimum() -> None:
     table = columns(quadratic(), log2_lr=(-7, -6, -5))
     results = with_losses(Results.from_columns(table), lambda w, k, x: None if k > -6 else x)
     assert alone(results).reason == (
@@ -192,7 +194,7 @@ def test_two_rates_beside_a_diverged_one() -> None:
     )
 
 
-def test_a_seed_that_diverges_takes_its_rate_out_of_the_fit() -> None:
+def test_a_rate_with_a_diverged_seed_is_excluded_from_the_fit() -> None:
     """The mean over the seeds that survived would be too good."""
     results = noisy()
     first = next(
@@ -210,20 +212,20 @@ def test_a_seed_that_diverges_takes_its_rate_out_of_the_fit() -> None:
     assert [math.isnan(x) for x in curve.seed_losses[at]] == [True, False, False]
 
 
-def test_noise_that_hides_the_minimum() -> None:
+def test_an_optimum_hidden_by_noise_has_no_interval() -> None:
     group = alone(noisy(sd_within=0.1))
-    refused = [o for o in group.optimum if o.log2_lr.undetermined]
-    assert refused
-    assert refused[0].log2_lr.value is not None
-    assert refused[0].log2_lr.low is None
-    reason = refused[0].log2_lr.undetermined
+    unstable = [o for o in group.optimum if o.log2_lr.undetermined]
+    assert unstable
+    assert unstable[0].log2_lr.value is not None
+    assert unstable[0].log2_lr.low is None
+    reason = unstable[0].log2_lr.undetermined
     assert reason is not None
-    assert reason.startswith(f"the noise hides the minimum at width {refused[0].width:g} in ")
+    assert reason.startswith(f"the noise hides the minimum at width {unstable[0].width:g} in ")
     assert reason.endswith(" % of the draws: add seeds, or rates further from the best")
 
 
-def test_a_threshold_inside_the_interval() -> None:
-    """Neither proven nor excluded; more seeds would tell."""
+def test_a_threshold_inside_the_interval_gives_no_verdict() -> None:
+    """The data allow both verdicts; more seeds would decide."""
     results = noisy(drift=-0.2)
     share = alone(results).regret_share.value
     assert share is not None
@@ -272,3 +274,15 @@ def test_another_scale_and_hyperparameter_are_named_in_the_reasons() -> None:
         "minimum on the edge of the grid at depth 2: add values of decay above 2^-6 (0.01562)"
     )
     assert (report.scale, report.hyperparameter) == ("depth", "decay")
+
+
+@pytest.mark.parametrize(("unit", "cost"), [("nats", " nats ("), (None, " (")])
+def test_a_verdict_names_the_unit_of_the_loss_only_where_it_is_known(
+    unit: str | None, cost: str
+) -> None:
+    """A user's column may hold bits or error rates; the JSON is the same with and without."""
+    report = analyze(replace(noisy(drift=-1.0), loss_unit=unit))
+    assert report.loss_unit == unit
+    claim = r"carrying 2\^-6\.\d+ \(0\.\d+\) from width 64 to 512 raises the loss by "
+    assert re.match(claim + r"at least [\d.]+" + re.escape(cost), report["all"].reason)
+    assert "loss_unit" not in report.to_json()

@@ -130,7 +130,7 @@ REFUSALS = {
     ),
     "a loss per row": (
         {"loss": lambda model, batch: model(batch[0])},
-        "ModelError: loss(model, batch) gave Tensor (64, 4), not a scalar tensor\n"
+        "ModelError: loss(model, batch) returned Tensor (64, 4), not a scalar tensor\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: return the loss: loss=lambda model, batch: model(batch).square().mean()",
     ),
@@ -140,7 +140,7 @@ REFUSALS = {
     ),
     "a factory that returns no optimizer": (
         {"optimizer": lambda groups: groups},
-        "ModelError: optimizer= gave list, not a torch optimizer\n"
+        "ModelError: optimizer= returned list, not a torch optimizer\n"
         "  why: the check takes a few steps with it\n"
         "  fix: optimizer='adamw', a class, or a factory that returns an optimizer, or several in "
         "a list",
@@ -155,7 +155,7 @@ REFUSALS = {
     ),
     "a factory that fails": (
         {"optimizer": lambda model: torch.optim.SGD(model.heads, lr=1), "parametrization": None},
-        "ModelError: optimizer= raised AttributeError when it was given the model: 'Sequential' "
+        "ModelError: optimizer= raised AttributeError when called with the model: 'Sequential' "
         "object has no attribute 'heads'\n"
         "  why: the check takes a few steps with it\n"
         "  fix: optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)",
@@ -169,7 +169,7 @@ REFUSALS = {
     ),
     "a loss without a gradient": (
         {"loss": lambda model, batch: model(batch[0]).detach().sum()},
-        "ModelError: loss(model, batch) gave a loss without a gradient\n"
+        "ModelError: loss(model, batch) returned a loss without a gradient\n"
         "  why: the check trains the model for a few steps\n"
         "  fix: do not detach it, nor compute it under torch.no_grad()",
     ),

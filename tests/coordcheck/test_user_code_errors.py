@@ -42,16 +42,14 @@ def backward_inside(model, batch):
 FAILURES = {
     "loss, a count": (
         {"loss": lambda model, batch: (model(batch[0]).argmax(1) == batch[1]).sum()},
-        "ModelError: loss(model, batch) gave a number of type int64\n"
-        "  why: only real floating-point numbers have gradients that a step can follow\n"
-        "  fix: return the loss itself, as cross_entropy or mse_loss gives it; no count, no "
-        "label",
+        "ModelError: loss(model, batch) returned a number of type int64\n"
+        "  why: only real floating-point numbers have gradients\n"
+        "  fix: return the loss itself, as from cross_entropy or mse_loss, not a count or a label",
     ),
     "loss, backward inside": (
         {"loss": backward_inside},
         "ModelError: loss(model, batch) calls backward() itself\n"
-        "  why: the check calls it, too: gradients would be twice as large, or could not be "
-        "taken\n"
+        "  why: the check calls it, too: gradients would double, or could not be computed\n"
         "  fix: return the loss only",
     ),
     "loss, no way back": (
@@ -65,27 +63,27 @@ FAILURES = {
         "ModelError: optimizer.step() raised TypeError at width 32: LBFGS.step() missing 1 "
         "required positional argument: 'closure'\n"
         "  why: the check trains the model for a few steps\n"
-        "  fix: optimizer='adamw', or another whose step() works by itself: no argument, dense "
+        "  fix: optimizer='adamw', or another whose step() needs no argument and accepts dense "
         "gradients",
     ),
     "optimizer, of a model": (
         {"optimizer": lambda model: torch.optim.SGD(model.parameters())},
-        "ModelError: optimizer= raised AttributeError when it was given parameter groups: "
+        "ModelError: optimizer= raised AttributeError when called with parameter groups: "
         "'list' object has no attribute 'parameters'\n"
         "  why: the check takes a few steps with it\n"
-        "  fix: optimizer=lambda groups: torch.optim.AdamW(groups); the model itself is given "
-        "to it with parametrization=None only",
+        "  fix: optimizer=lambda groups: torch.optim.AdamW(groups); the factory is called "
+        "with the model only with parametrization=None",
     ),
     "optimizer, of groups": (
         {"optimizer": lambda groups: torch.optim.SGD(groups), **OWN},
-        "ModelError: optimizer= raised TypeError when it was given the model: optimizer can "
+        "ModelError: optimizer= raised TypeError when called with the model: optimizer can "
         "only optimize Tensors, but one of the params is torch.nn.modules.linear.Linear\n"
         "  why: the check takes a few steps with it\n"
         "  fix: optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)",
     ),
     "optimizer, a name that fails": (
         {"optimizer": "muon", **OWN},
-        "ModelError: optimizer= raised ValueError when it was given parameters: Muon only "
+        "ModelError: optimizer= raised ValueError when called with parameters: Muon only "
         "supports 2D parameters whereas we found a parameter with size: torch.Size([32])\n"
         "  why: the check takes a few steps with it\n"
         "  fix: optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)",
@@ -98,7 +96,7 @@ FAILURES = {
     ),
     "build, no parameters": (
         {"build": lambda width: nn.ReLU()},
-        "ModelError: the models that build gives have no parameters\n"
+        "ModelError: the models that build returns have no parameters\n"
         "  why: the check takes a few steps with them\n"
         "  fix: keep layers in attributes, nn.ModuleList or nn.Sequential; a list hides them",
     ),
@@ -163,8 +161,7 @@ LINES = {
     ),
     "check wrong:build --base 32 --widths 32,64,128 --loss wrong:backward_inside": (
         "ModelError: loss(model, batch) calls backward() itself\n"
-        "  why: the check calls it, too: gradients would be twice as large, or could not be "
-        "taken\n"
+        "  why: the check calls it, too: gradients would double, or could not be computed\n"
         "  fix: return the loss only\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:adam": (
@@ -174,11 +171,11 @@ LINES = {
         "torch.optim.Adam(groups)\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:of_model": (
-        "ModelError: --optimizer raised AttributeError when it was given parameter groups: "
+        "ModelError: --optimizer raised AttributeError when called with parameter groups: "
         "'list' object has no attribute 'parameters'\n"
         "  why: the check takes a few steps with it\n"
         "  fix: --optimizer MODULE:NAME, with NAME = lambda groups: torch.optim.AdamW(groups); "
-        "the model itself is given to it with parametrization=None only\n"
+        "the factory is called with the model only with parametrization=None\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer torch.optim:LBFGS": (
         "RuleError: LBFGS cannot be checked: its step() needs a closure that computes the loss\n"

@@ -96,7 +96,7 @@ def hover(tab: Any, chart: Any, rate: float, loss: float) -> None:
     chart.scroll_into_view_if_needed()
     axes = [{label: (x, y) for label, x, y in axis} for axis in chart.evaluate(AXES)]
     across, up = sorted(axes, key=lambda axis: len({y for _, y in axis.values()}))
-    left, right = across[format_power(-9)][0], across[format_power(-1)][0]
+    left, right = across["2⁻⁹"][0], across["2⁻¹"][0]
     (low, (_, bottom)), *_, (high, (_, top)) = sorted((float(at), p) for at, p in up.items())
     tab.mouse.move(
         left + (right - left) * (rate + 9) / 8,

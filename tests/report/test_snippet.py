@@ -1,4 +1,4 @@
-"""Predictions end in code to copy: it runs, and does what the library does."""
+"""The code that a prediction suggests runs, and does what the library does."""
 
 import re
 
@@ -34,7 +34,7 @@ def prediction(group: str = "mup", width: float = 256, lr: float | None = 0.01) 
 
 
 class Layers(nn.Module):
-    """Four layers alike, so that their numbers fold; one odd name with a dot and digits."""
+    """A model with twelve equal layers, whose numbers fold into one pattern."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -61,11 +61,11 @@ def test_the_snippet_does_what_apply_and_param_groups_do(optimizer: str) -> None
     torch.manual_seed(0)
     expected = apply(Layers(256), plan)
     groups = param_groups(expected, plan, lr=0.01, weight_decay=0.1)
-    told = {
+    weights = {
         name: torch.cat([p.detach().ravel() for p in m.parameters()])
         for name, m in (("ours", model), ("theirs", expected))
     }
-    torch.testing.assert_close(told["ours"], told["theirs"], rtol=1e-6, atol=0)
+    torch.testing.assert_close(weights["ours"], weights["theirs"], rtol=1e-6, atol=0)
     options = {id(p): g for g in space["optimizer"].param_groups for p in g["params"]}
     wanted = {id(p): g for g in groups for p in g["params"]}
     for mine, theirs in zip(model.parameters(), expected.parameters(), strict=True):
@@ -91,14 +91,14 @@ def test_a_plan_for_two_optimizers_or_two_epsilons_is_refused() -> None:
         assert refused.value.fix.endswith("mutransfer.param_groups")
 
 
-def test_sp_is_plain_and_mup_is_told_to_keep_its_rule() -> None:
+def test_the_snippet_for_mup_says_to_keep_its_rule_and_that_for_sp_needs_none() -> None:
     """Plain groups under µP would train at the wrong rates."""
     assert snippet(prediction("sp")).splitlines()[-1] == "lr = 0.01"
     assert "rule" not in snippet(prediction("sp"))
-    told = snippet(prediction("mup"))
-    assert "model.parameters()" not in told
-    assert "under the same rule" in told
-    compile(told, "snippet", "exec")
+    code = snippet(prediction("mup"))
+    assert "model.parameters()" not in code
+    assert "under the same rule" in code
+    compile(code, "snippet", "exec")
 
 
 def test_a_hostile_name_stays_in_its_comment() -> None:

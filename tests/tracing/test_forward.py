@@ -1,4 +1,4 @@
-"""What a forward pass shows: axes, readouts, the author's own multipliers, attention."""
+"""Traces of forward passes: axes, readouts, the author's own multipliers, attention scales."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -87,10 +87,9 @@ EXPECTED = {
 def test_strangers_models_get_the_plan_of_an_expert(name):
     build, inputs, expected = EXPECTED[name]
     plan = make_plan(lambda width: build(width), base=32, target=512, example_inputs=inputs)
-    for names, wanted in expected.items():
-        for each in names.split():
-            row = plan[each]
-            assert (row.role, row.init_factor, row.lr_factor) == wanted, row
+    for names, factors in expected.items():
+        for row in (plan[name] for name in names.split()):
+            assert (row.role, row.init_factor, row.lr_factor) == factors, row
     assert all(row.multiplier == 1 for row in plan.rows)
 
 
@@ -129,14 +128,14 @@ def losses(width, optimizer, **options):
     model = apply(build(width), plan)
     kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer]
     stepper = kind(param_groups(model, plan, lr=2**-6, weight_decay=0.125))
-    found = []
+    history = []
     for _ in range(10):
         loss = F.cross_entropy(model(tokens).flatten(0, 1), tokens.roll(1).flatten())
         stepper.zero_grad()
         loss.backward()
         stepper.step()
-        found.append(loss.item())
-    return found
+        history.append(loss.item())
+    return history
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -152,23 +151,23 @@ def losses(width, optimizer, **options):
     ids=str,
 )
 def test_a_network_written_with_multipliers_trains_bit_for_bit_as_without(options, optimizer):
-    """The abc-symmetry: what the author multiplies, init and rate take back."""
+    """The abc-symmetry: init and learning rate undo the author's multiplier."""
     assert losses(64, optimizer, **options) == losses(64, optimizer)
 
 
-def test_without_a_forward_pass_multipliers_are_not_seen():
-    """The control of the test above: what nobody watches changes the training."""
+def test_multipliers_are_not_detected_without_a_forward_pass():
+    """Negative control of the test above: a multiplier that is not traced changes the training."""
     wrong = make_plan(partial(Scaled, place="embedding", power=0.5), base=16, target=64)
     assert wrong["embed.weight"].init_factor == 1
 
 
-def test_a_multiplier_that_makes_up_for_a_norm_is_no_weights_own():
+def test_a_multiplier_that_undoes_a_norm_belongs_to_no_weight():
     plan = make_plan(UnitNorm, base=16, target=64, example_inputs=ROWS)
     assert {row.own_power for row in plan.rows} == {0}
 
 
-class Found(nn.Module):
-    """A body whose end the tests below vary."""
+class Body(nn.Module):
+    """A body; the tests below pass the function that follows it."""
 
     def __init__(self, width, end=None, **layers):
         super().__init__()
@@ -186,13 +185,13 @@ class Found(nn.Module):
 
 
 @pytest.mark.parametrize("wrap", [SimpleNamespace, lambda logits: Categorical(logits=logits)])
-def test_a_readout_is_found_in_what_ever_the_model_gives(wrap):
-    build = partial(Found, end=lambda net, h: wrap(logits=net.head(h)))
+def test_a_readout_is_found_in_whatever_the_model_returns(wrap):
+    build = partial(Body, end=lambda net, h: wrap(logits=net.head(h)))
     plan = make_plan(build, base=16, target=64, example_inputs=ROWS)
     assert plan["head.weight"].role is mt.Role.OUTPUT
 
 
-def test_attention_with_dropout_has_the_scale_that_it_has():
+def test_dropout_does_not_change_the_scale_of_attention():
     def attended(net, h, dropout):
         q, k, v = (m(h).unflatten(-1, (4, -1)) for m in (net.q, net.k, net.v))
         return net.head(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout).flatten(-2))
@@ -200,7 +199,7 @@ def test_attention_with_dropout_has_the_scale_that_it_has():
     layers = {name: lambda w: nn.Linear(w, w, bias=False) for name in "qkv"}
     plans = [
         make_plan(
-            partial(Found, end=partial(attended, dropout=dropout), **layers),
+            partial(Body, end=partial(attended, dropout=dropout), **layers),
             base=32, target=512, example_inputs=ROWS,
         )
         for dropout in (0.0, 0.1)
@@ -218,20 +217,20 @@ def test_a_learned_scalar_hides_neither_a_multiplier_nor_an_attention_scale():
 
     layers = {name: lambda w: nn.Linear(w, w, bias=False) for name in "qkv"}
     layers["t"] = lambda width: nn.Parameter(torch.ones(()))
-    build = partial(Found, end=ended, **layers)
+    build = partial(Body, end=ended, **layers)
     plan = make_plan(build, base=32, target=512, example_inputs=ROWS)
     assert plan["q.weight"].lr_factor == 1 / 64
     assert (plan["head.weight"].init_factor, plan["head.weight"].lr_factor) == (4, 1)
     assert (plan["t"].init_factor, plan["t"].lr_factor, plan["t"].r_in) == (1, 1, 1)
 
 
-def test_linear_attention_over_a_head_width_is_right_with_its_inverse():
+def test_linear_attention_that_divides_by_the_head_width_needs_no_correction():
     def attended(net, h):
         q, k, v = (m(h) for m in (net.q, net.k, net.v))
         return net.head(net.p(q / net.width @ (k.mT @ v)).relu())
 
     layers = {name: lambda w: nn.Linear(w, w) for name in "qkvp"}
-    build = partial(Found, end=attended, **layers)
+    build = partial(Body, end=attended, **layers)
     plan = make_plan(build, base=32, target=512, example_inputs=ROWS[None])
     assert {plan[f"{name}.weight"].lr_factor for name in "qkvp"} == {1 / 16}
 
@@ -240,7 +239,7 @@ def test_linear_attention_over_a_head_width_is_right_with_its_inverse():
 
 
 class Backwards(nn.Module):
-    """An embedding's table that is nothing but a readout."""
+    """An embedding table that is used as a readout only."""
 
     def __init__(self, width):
         super().__init__()
@@ -251,7 +250,7 @@ class Backwards(nn.Module):
 
 
 class Adrift(nn.Module):
-    """A residual stream that is multiplied behind no weight."""
+    """A residual stream with a multiplier that is behind no weight."""
 
     def __init__(self, width):
         super().__init__()
@@ -262,7 +261,7 @@ class Adrift(nn.Module):
         return self.head(x + x.tanh())
 
 
-def test_what_a_forward_pass_contradicts_is_refused_with_both():
+def test_a_layer_whose_use_contradicts_its_type_is_refused_with_both_fans():
     assert refused(lambda: make_plan(Backwards, base=16, target=64, example_inputs=ROWS)) == (
         "RoleError: 'table.weight' of base shape (9, 16) belongs to Embedding, whose fan-in grows "
         "by 1 and fan-out by 4; in the forward pass fan-in grows by 4 and fan-out by 1\n"
@@ -272,8 +271,8 @@ def test_what_a_forward_pass_contradicts_is_refused_with_both():
     )
 
 
-def test_a_head_that_the_pass_does_not_use_is_asked_for():
-    build = partial(Found, end=lambda net, h: net.head(h), spare=lambda w: nn.Linear(w, 3))
+def test_the_role_of_an_unused_head_must_be_set_by_the_user():
+    build = partial(Body, end=lambda net, h: net.head(h), spare=lambda w: nn.Linear(w, 3))
     assert refused(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS)) == (
         "RoleError: the role of 'spare.weight' is undetermined: the forward pass does not use it "
         "(Linear, shape (3, 16) at the base)\n"
@@ -281,15 +280,15 @@ def test_a_head_that_the_pass_does_not_use_is_asked_for():
         "  fix: pass example_inputs= that reach it; or roles={'spare.weight': Role.OUTPUT} (OUTPUT "
         "for a head of the model, BOTTLENECK if other weights follow)"
     )
-    told = {r"spare\.weight": mt.Role.OUTPUT}
-    plan = make_plan(build, base=16, target=64, example_inputs=ROWS, roles=told)
+    roles = {r"spare\.weight": mt.Role.OUTPUT}
+    plan = make_plan(build, base=16, target=64, example_inputs=ROWS, roles=roles)
     assert plan["spare.weight"].role is mt.Role.OUTPUT
 
 
 def test_an_output_without_tensors_is_refused():
-    build = partial(Found, end=lambda net, h: float(net.head(h).mean()))
+    build = partial(Body, end=lambda net, h: float(net.head(h).mean()))
     message = refused(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS))
-    assert message.startswith("ModelError: no weight reaches what the model gives, a float")
+    assert message.startswith("ModelError: no weight reaches what the model returns, a float")
 
 
 def test_a_multiplier_behind_no_weight_is_refused():
@@ -297,13 +296,13 @@ def test_a_multiplier_behind_no_weight_is_refused():
     assert message == (
         "ModelError: the forward pass multiplies by 0.25 at width 16 and by 0.1768 at 32, neither "
         "behind a weight nor before one\n"
-        "  why: which parameter's rule it changes cannot be told\n"
+        "  why: the parameter whose rule it changes is undetermined\n"
         "  fix: put the multiplier directly behind, or before, a layer"
     )
 
 
-def test_a_shared_readout_that_is_no_layer_says_the_line_to_type():
-    """The line is typed in `EinsumGPT` as readout=-1, and works: see EXPECTED."""
+def test_the_error_for_a_shared_readout_without_a_layer_states_the_line_to_type():
+    """`EinsumGPT(readout=-1)` has this line, and its plan is right: see EXPECTED."""
     assert refused(lambda: make_plan(EinsumGPT, base=32, target=512, example_inputs=TOKENS)) == (
         "RoleError: 'wte' is an embedding table, and the forward pass also multiplies by it "
         "outside of a linear layer\n"
@@ -313,7 +312,7 @@ def test_a_shared_readout_that_is_no_layer_says_the_line_to_type():
     )
 
 
-def test_queries_that_share_a_weight_with_keys_cannot_take_a_factor():
+def test_attention_is_refused_where_queries_and_keys_share_a_weight():
     build = partial(ViT, heads=4)
     message = refused(lambda: make_plan(build, base=32, target=512, example_inputs=IMAGES))
     assert message.startswith("RoleError: attention logits, or another product of two activations")

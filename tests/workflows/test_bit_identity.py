@@ -1,4 +1,4 @@
-"""The same trial gives the same bits, whatever the executor, the worker count or the order."""
+"""A trial is reproducible bit for bit, whatever the executor, worker count or order."""
 
 from pathlib import Path
 
@@ -29,13 +29,13 @@ def trials() -> list[TrialSpec]:
 
 
 class InProcess:
-    """Trials one after another, in this process with all of its threads."""
+    """An executor that runs trials one after another in this process, with all its threads."""
 
     def run(self, trials, work, stop):
         threads = torch.get_num_threads()
         torch.set_num_threads(2)
         yield from map(work, trials)
-        assert torch.get_num_threads() == 2, "a trial leaves the threads of its process alone"
+        assert torch.get_num_threads() == 2, "a trial restores the threads of its process"
         torch.set_num_threads(threads)
 
 
@@ -46,21 +46,21 @@ def curves(tmp_path: Path, executor, specs: list[TrialSpec]) -> dict[str, tuple]
     return {r.id: (r.loss, r.untrained_loss, r.curve) for r in store.results()}
 
 
-def test_a_trial_computes_with_one_thread_however_many_there_are(monkeypatch, tmp_path) -> None:
-    seen = []
+def test_a_trial_computes_with_one_thread_whatever_the_process_uses(monkeypatch, tmp_path) -> None:
+    num_threads = []
 
-    def watched(*arguments):
-        seen.append(torch.get_num_threads())
+    def watched_train(*arguments):
+        num_threads.append(torch.get_num_threads())
         return train(*arguments)
 
     train = mutransfer.lab.trial.train
-    monkeypatch.setattr(mutransfer.lab.trial, "train", watched)
+    monkeypatch.setattr(mutransfer.lab.trial, "train", watched_train)
     curves(tmp_path, InProcess(), trials()[:1])
-    assert seen == [1]
+    assert num_threads == [1]
 
 
 @pytest.mark.slow
-def test_curves_do_not_depend_on_who_trains_them(tmp_path) -> None:
+def test_curves_do_not_depend_on_the_executor(tmp_path) -> None:
     alone = curves(tmp_path / "a", LocalExecutor(1), trials())
     assert len({curve for *_, curve in alone.values()}) == len(POINTS)
     assert curves(tmp_path / "b", LocalExecutor(2), trials()[::-1]) == alone

@@ -1,4 +1,4 @@
-"""From a study file to a verdict: the joined parts, at a size that takes seconds."""
+"""From a study file to a verdict, with a study that takes seconds."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ def run(tmp_path_factory):
     return run_study(folder / "tiny.toml", store=folder / "store", workers=2)
 
 
-def test_base_width_trials_run_once_and_stand_in_both_groups(run) -> None:
+def test_base_width_trials_run_once_and_count_in_both_groups(run) -> None:
     assert (run.summary.total, run.summary.ran, run.summary.shared) == (12, 9, 3)
     losses = {}
     for result in TrialStore(run.store).results():
@@ -58,7 +58,7 @@ def test_an_absurd_rate_diverges_and_is_done(run) -> None:
     assert not run.summary.failed
 
 
-def test_the_store_is_read_by_the_analysis_with_the_studys_own_settings(run) -> None:
+def test_the_analysis_uses_the_settings_of_the_stored_study(run) -> None:
     report = analyze(load_results(run.store))
     assert set(report) == {"sp", "mup"}
     assert all(group.verdict == "undetermined" for group in report.values())
@@ -67,20 +67,20 @@ def test_the_store_is_read_by_the_analysis_with_the_studys_own_settings(run) -> 
     assert "add" in text
 
 
-def test_plans_travel_from_the_trainer_to_the_report(run) -> None:
+def test_the_plans_of_the_trainer_are_loaded_from_its_store(run) -> None:
     plans = stored_plans(run.store)
     assert [plan.parametrization for plan in plans] == ["mup", "sp"]
     assert all(isinstance(plan, Plan) and plan.target == 32 for plan in plans)
     assert plans[0]["blocks.0.mlp.up.weight"].lr_factor == 0.5
 
 
-def test_the_stored_study_is_a_study(run) -> None:
+def test_the_stored_study_is_valid(run) -> None:
     data = json.loads((run.store / "study.json").read_text())
     assert StudySpec.read(data, error=StudyError, where="s").study.name == "tiny"
 
 
-def test_an_edited_study_keeps_its_store_and_is_analyzed_alone(tmp_path) -> None:
-    """Old trials answer another question: they stay, and are not mixed with the new ones."""
+def test_an_edited_study_is_analyzed_without_its_former_trials(tmp_path) -> None:
+    """Former trials stay in the store, but they answer another question."""
     text = STUDY.replace('["sp", "mup"]', '["mup"]')
     for steps, finished in ((3, 6), (4, 12), (3, 12)):
         (tmp_path / "s.toml").write_text(text.replace("steps = 4", f"steps = {steps}"))
@@ -100,8 +100,9 @@ def test_resuming_a_finished_study_does_not_import_torch(run, tmp_path) -> None:
         f"run = run_study({str(study)!r}, store={str(run.store)!r}); "
         "print(run.summary.done, run.summary.ran, 'torch' in sys.modules, 'altair' in sys.modules)"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.split() == ["12", "0", "False", "False"]
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["12", "0", "False", "False"]
 
 
 def lab_trials(text: str) -> list:
@@ -110,7 +111,7 @@ def lab_trials(text: str) -> list:
     return grid_trials(study, runner)
 
 
-def test_only_the_base_width_is_shared_and_wider_trials_cost_more() -> None:
+def test_only_trials_at_the_base_width_are_shared_and_wider_ones_cost_more() -> None:
     trials = lab_trials(
         '{"schema": 1, "study": {"name": "s"}, "lab": {"base_width": 16}, "axes": '
         '{"parametrization": ["sp", "mup"], "width": [16, 64], "lr": [1]}}'
@@ -121,7 +122,7 @@ def test_only_the_base_width_is_shared_and_wider_trials_cost_more() -> None:
     assert relative_cost(trials[1]) > relative_cost(trials[0])
 
 
-def test_the_demo_asks_what_its_issue_asks() -> None:
+def test_the_demo_compares_sp_and_mup_over_three_widths() -> None:
     study = named_study("demo")
     assert study.axes["width"] == (32, 64, 128)
     assert study.axes["parametrization"] == ("sp", "mup")
@@ -129,31 +130,31 @@ def test_the_demo_asks_what_its_issue_asks() -> None:
     assert 256 in named_study("demo-large").axes["width"]
 
 
-def complaint(tmp_path, text: str) -> str:
+def error_message(tmp_path, text: str) -> str:
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(StudyError) as refused:
         run_study(tmp_path / "bad.toml", store=tmp_path / "store")
-    assert not (tmp_path / "store").exists(), "nothing is made for a study that cannot run"
+    assert not (tmp_path / "store").exists(), "a study that cannot run leaves no folder behind"
     return str(refused.value).replace(str(tmp_path), "")
 
 
 def test_an_impossible_trial_is_refused_before_the_first_one_starts(tmp_path) -> None:
-    assert complaint(tmp_path, STUDY.replace("[16, 32]", "[16, 24]")) == (
+    assert error_message(tmp_path, STUDY.replace("[16, 32]", "[16, 24]")) == (
         "/bad.toml: width 24 is not a multiple of head_width 16\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: correct the values listed above"
     )
-    assert complaint(tmp_path, STUDY.replace("1e3", "-1")).splitlines()[0] == (
+    assert error_message(tmp_path, STUDY.replace("1e3", "-1")).splitlines()[0] == (
         "/bad.toml: 'lr': input should be greater than 0 (got -1)"
     )
-    assert complaint(tmp_path, STUDY.replace('"sp"', '"spp"')).splitlines()[0] == (
+    assert error_message(tmp_path, STUDY.replace('"sp"', '"spp"')).splitlines()[0] == (
         "/bad.toml: there is no parametrization 'spp'"
     )
 
 
-def test_a_study_needs_exactly_one_thing_that_trains(tmp_path) -> None:
+def test_a_study_needs_exactly_one_trainer(tmp_path) -> None:
     text = STUDY.partition("[lab]")[0]
-    assert complaint(tmp_path, text) == (
+    assert error_message(tmp_path, text) == (
         "/bad.toml has neither [lab] nor [runner]\n"
         "  why: exactly one thing trains a trial: the lab, a command, or a Python function\n"
         "  fix: add [lab] for the built-in trainer, [runner] for your own command, or call "
@@ -164,7 +165,7 @@ def test_a_study_needs_exactly_one_thing_that_trains(tmp_path) -> None:
         run_study(tmp_path / "lab.toml", runner=len)
 
 
-def test_a_derived_value_can_set_the_lab(tmp_path) -> None:
+def test_a_derived_value_can_be_a_setting_of_the_lab(tmp_path) -> None:
     (tmp_path / "s.toml").write_text(
         STUDY.replace("warmup = 1\n", "").replace(
             "[lab]", '[derived]\nwarmup = "width // 16"\n[lab]'

@@ -146,11 +146,16 @@ def _prediction(
     no_interval = _no_interval_reason(optima, axes)
     extrapolation = width / float(optima.n[-1]) if len(optima.n) else math.nan
     x = {law: _extrapolated_rate(optima, width, law, rng) for law in RATE_LAWS}
-    errors = {law: _held_out_error(optima, law) for law in RATE_LAWS}
-    best = min(RATE_LAWS, key=lambda law: errors[law])
+    nothing = Estimate(undetermined=optima.no_value)
     laws = {
-        law: _rate_law(law, x_S, errors[law], optima, no_interval, axes) for law, x_S in x.items()
+        law: RateLaw(
+            law,
+            estimate(x_S / LN2, no_interval) if len(optima.n) else nothing,
+            _held_out_error(optima, law, axes),
+        )
+        for law, x_S in x.items()
     }
+    best = min(RATE_LAWS, key=lambda law: laws[law].held_out.value or 0.0)
     log2_lr = _union(laws[best].log2_lr, [law.log2_lr for law in laws.values()])
     loss = _extrapolated_loss(optima, width, rng)
     regret = _regret(optima, width, x, best, no_interval)
@@ -220,33 +225,15 @@ def _extrapolated_rate(
     return fit_power_law(optima.n, x_SW).log_at(width) + target_S
 
 
-def _held_out_error(optima: Optima, law: LawName) -> float:
+def _held_out_error(optima: Optima, law: LawName, axes: AxisNames) -> Estimate:
     """Return by how many octaves the law of the smaller widths misses the largest one."""
     if len(optima.n) < MIN_WIDTHS:
-        return 0.0 if law == "constant" else math.inf
-    *_, largest = optima.n.tolist()
+        return Estimate(undetermined=f"fewer than three values of {axes.scale}: add one")
     x_W, observed = optima.x[0, :-1], optima.x[0, -1]
     predicted = x_W.mean()
     if law == "power":
-        predicted = fit_power_law(optima.n[:-1], x_W[None]).log_at(largest)[0]
-    return abs(float(observed - predicted)) / LN2
-
-
-def _rate_law(
-    law: LawName,
-    x_S: Floats,
-    error: float,
-    optima: Optima,
-    no_interval: str | None,
-    axes: AxisNames,
-) -> RateLaw:
-    """Build the report of one law, from samples of ln of its rate at the target."""
-    log2_lr, held_out = Estimate(undetermined=optima.no_value), Estimate(error)
-    if len(optima.n):
-        log2_lr = estimate(x_S / LN2, no_interval)
-    if len(optima.n) < MIN_WIDTHS:
-        held_out = Estimate(undetermined=f"fewer than three values of {axes.scale}: add one")
-    return RateLaw(law, log2_lr, held_out)
+        predicted = fit_power_law(optima.n[:-1], x_W[None]).log_at(float(optima.n[-1]))[0]
+    return Estimate(abs(float(observed - predicted)) / LN2)
 
 
 def _union(best: Estimate, laws: Sequence[Estimate]) -> Estimate:

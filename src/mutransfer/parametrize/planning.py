@@ -22,7 +22,7 @@ from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import Role
 from mutransfer.rules.symmetry import in_form
-from mutransfer.tracing import Seen, watched
+from mutransfer.tracing import Trace, trace_forward
 
 Infos = dict[int, dict[str, ParameterInfo]]  # by width and name
 
@@ -128,7 +128,7 @@ def make_plan(
 
 def _inspect(
     build: Build, widths: tuple[int, int, int], example_inputs: object
-) -> tuple[Infos, dict[int, Pool], Seen]:
+) -> tuple[Infos, dict[int, Pool], Trace]:
     """Build models at base, probe and target; return parameters, moments and traced passes."""
     base, probe, target = widths
     infos: Infos = {}
@@ -146,9 +146,9 @@ def _inspect(
             infos[target] = parameters_by_name(build_model(build, target, meta=True))
         check_same_names(infos)
         if example_inputs is None:
-            return infos, pools, Seen()
+            return infos, pools, Trace()
         growing = growing_axes(*(infos[width] for width in widths))
-        trace = watched(models, growing, raw_parameters(infos[base]), example_inputs)
+        trace = trace_forward(models, growing, raw_parameters(infos[base]), example_inputs)
     return infos, pools, trace
 
 

@@ -74,8 +74,7 @@ def format_cost(value: float) -> str:
 
 def unit_suffix(result: Report | Prediction, power: str = "") -> str:
     """Return the unit of the losses with a space before it; empty where it is unknown."""
-    unit: str | None = getattr(result, "loss_unit", None)
-    return f" {unit}{power}" if unit else ""
+    return f" {result.loss_unit}{power}" if result.loss_unit else ""
 
 
 def format_percent(value: float | None) -> str:
@@ -122,16 +121,13 @@ def format_expected(value: float) -> str:
 
 
 def format_power(log2_value: float) -> str:
-    """Format a power of two with a raised exponent; fractions keep the caret.
+    """Format a power of two as it can be typed.
 
     Example:
-        >>> format_power(-5.0), format_power(10), format_power(-5.25)
-        ('2⁻⁵', '2¹⁰', '2^−5.25')
+        >>> format_power(-5.0), format_power(-5.25)
+        ('2^-5', '2^-5.25')
     """
-    rounded = round(log2_value, 2)
-    if rounded != int(rounded):
-        return f"2^{_minus(f'{rounded:g}')}"
-    return "2" + superscript(int(rounded))
+    return f"2^{round(log2_value, 2) + 0.0:g}"
 
 
 def format_rate(log2_value: float) -> str:
@@ -139,10 +135,10 @@ def format_rate(log2_value: float) -> str:
 
     Example:
         >>> format_rate(-5.0), format_rate(-6.5), format_rate(-20.0)
-        ('2⁻⁵ (0.03125)', '2^−6.5 (0.01105)', '2⁻²⁰ (9.5·10⁻⁷)')
+        ('2^-5 (0.03125)', '2^-6.5 (0.01105)', '2^-20 (9.537e-07)')
     """
     decimal = 2.0 ** min(log2_value, 1023.0)  # of a hostile file: 2^1024 would overflow
-    return f"{format_power(log2_value)} ({format_number(decimal, 4)})"
+    return f"{format_power(log2_value)} ({decimal:.4g})"
 
 
 def superscript(exponent: int) -> str:

@@ -1,6 +1,7 @@
-"""Watching a forward pass: how each parameter is used, and which multipliers stand on the way."""
+"""Traces of a forward pass: how each parameter is used, and where its author multiplies."""
 
-from mutransfer.tracing.forward import Seen, watched
+from mutransfer.tracing.forward import Trace, trace_forward
 from mutransfer.tracing.ledger import Use
+from mutransfer.tracing.tracer import Tracer, tensors_of
 
-__all__ = ["Seen", "Use", "watched"]
+__all__ = ["Trace", "Tracer", "Use", "tensors_of", "trace_forward"]

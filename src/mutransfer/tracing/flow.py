@@ -1,4 +1,4 @@
-"""This file is what activations are made of after steps that are no product with a weight."""
+"""Images of the results of operations other than products with a weight."""
 
 from __future__ import annotations
 
@@ -8,75 +8,96 @@ from typing import Any, TypeVar
 
 import torch
 
-from mutransfer.tracing.images import NO_AXES, Image, Label, combined
+from mutransfer.tracing.images import NO_AXES, Image, Label, Path, broadcast
 from mutransfer.tracing.ledger import Ledger
-
-ADDS = frozenset(("add", "sub", "rsub"))
-LINEAR = ADDS | {"mul", "div", "neg", "masked_fill", "where", "native_dropout"}
-SUMS = frozenset(("sum", "mean"))
-STATISTICS = frozenset(("var", "std", "norm", "linalg_vector_norm", "amax", "amin", "logsumexp"))
+from mutransfer.tracing.operations import ADDS, LINEAR, MASKS, ROOTS, SCALES, STEADY, SUMS
 
 T = TypeVar("T")
-Known = Sequence[tuple[torch.Tensor, Image | None]]
+Operands = Sequence[tuple[torch.Tensor, Image | None]]
 
 
-def mixed(ledger: Ledger, images: Sequence[Image], given: torch.Tensor) -> Image:
-    """Give the image of what is no linear function of anything."""
+def mixed(ledger: Ledger, images: Sequence[Image], result: torch.Tensor) -> Image:
+    """Return the image of a result that is not linear in any operand."""
     ledger.elsewhere(*images)
-    if images and all(one.pure for one in images):
-        return Image(NO_AXES * given.dim(), names=_union(one.names for one in images))
-    return Image(NO_AXES * given.dim(), last=_union(one.last for one in images))
+    if images and all(image.is_weight for image in images):
+        return Image(NO_AXES * result.dim(), names=_union(image.names for image in images))
+    return Image(NO_AXES * result.dim(), last=_union(image.last for image in images))
 
 
 def elementwise(
-    ledger: Ledger, name: str, known: Known, raw: frozenset[str], given: torch.Tensor
+    ledger: Ledger, name: str, operands: Operands, raw: frozenset[str], result: torch.Tensor
 ) -> Image:
-    """Combine tensors entry by entry: parameters, activations and constants.
+    """Return the image of parameters, activations and constants, combined entry by entry.
 
     Args:
-        ledger: Takes parameters that are applied.
+        ledger: Records the parameters that are applied.
         name: The operation.
-        known: The tensors and their images; None for a constant.
+        operands: The tensors and their images; None for a constant.
         raw: Parameters whose axes are followed through activations.
-        given: The result.
+        result: The result.
     """
-    tensors = [tensor for tensor, _ in known]
-    images = [one for _, one in known if one is not None]
-    active = [one for one in images if not one.pure]
-    pure = [one for one in images if one.pure]
+    if name in MASKS:  # a mask selects entries, it is not part of them
+        operands = [(t, image) for t, image in operands if t.dtype is not torch.bool] or operands
+    tensors = [tensor for tensor, _ in operands]
+    images = [image for _, image in operands if image is not None]
+    active = [image for image in images if not image.is_weight]
+    weights = [image for image in images if image.is_weight]
     if not active:
-        own = [NO_AXES * t.dim() if one is None else one.dims for t, one in known]
-        dims = combined(tensors, own, given.dim())
-        pending = tuple(k for one in images for k in one.scalars)
-        return Image(dims, names=_union(one.names for one in images), scalars=pending)
-    ledger.applied(*pure)
-    ledger.elsewhere(*pure)
-    last = _union(one.last for one in active)
-    first = next((one for one in active if one.product is not None), active[0])
-    dims = NO_AXES * given.dim()
-    if name in ("mul", "div") and len(active) == 1 and not any(any(one.dims) for one in pure):
-        # A learned scalar, as a temperature, is no power of width: a constant.
-        return replace(first, dims=first.dims if len(first.dims) == given.dim() else dims)
-    if name == "mul" and pure:
-        # What a raw vector multiplies may be summed next: a dot product in two steps.
-        factors = [NO_AXES * t.dim() if one not in pure else one.only(raw) for t, one in known]
-        dims = combined(tensors, factors, given.dim())
-        gain = ledger.called(_union(one.names for one in pure), "applied")
+        own = [NO_AXES * t.dim() if image is None else image.dims for t, image in operands]
+        pending = tuple(k for image in images for k in image.scalars)
+        names = _union(image.names for image in images)
+        return Image(broadcast(tensors, own, result.dim()), names=names, scalars=pending)
+    ledger.applied(*weights)
+    ledger.elsewhere(*weights)
+    last = _union(image.last for image in active)
+    first = next((image for image in active if image.product is not None), active[0])
+    keeps_rank, alone = len(first.dims) == result.dim(), len(active) == 1
+    dims = first.dims if keeps_rank else NO_AXES * result.dim()
+    if name in SCALES and alone and not any(any(image.dims) for image in weights):
+        # A learned scalar, such as a temperature, is no power of width: it counts as a constant.
+        # In a coordinate check it ends the path, because its value is not the author's.
+        learned = weights or any(t.requires_grad for t, image in operands if image is None)
+        return replace(first, dims=dims, path=Path() if learned else first.path)
+    if name == "mul" and weights:
+        # An activation times a raw vector may be summed next: a dot product in two steps.
+        factors = [
+            image.only(raw) if image is not None and image.is_weight else NO_AXES * t.dim()
+            for t, image in operands
+        ]
+        dims = broadcast(tensors, factors, result.dim())
+        gain = ledger.called(_union(image.names for image in weights), "applied")
         ledger.elsewhere(*active)
         return Image(dims, last=last, origin=gain)
-    elif len(active) == 1 and name in LINEAR and len(first.dims) == given.dim():
-        dims = first.dims
+    if not (alone and name in LINEAR and keeps_rank):
+        dims = NO_AXES * result.dim()
     origin: frozenset[Label] = frozenset()
     if name in ADDS:
-        origin = _union(one.origin for one in active)
-        origin |= ledger.called(_union(one.names for one in pure), "applied")
-        if first.product is not None or all(one.scalars == first.scalars for one in active):
-            return replace(first, dims=dims, last=last, origin=origin)
-    elif len(active) == 1 and not pure and (name in LINEAR or first.product is not None):
-        # A cap of logits, cap · tanh(logits / cap), leaves them logits.
-        return replace(first, dims=dims)
+        origin = _union(image.origin for image in active)
+        origin |= ledger.called(_union(image.names for image in weights), "applied")
+        if first.product is not None or all(image.scalars == first.scalars for image in active):
+            return replace(first, dims=dims, last=last, origin=origin, path=Path())
+    elif alone and not weights and (name in LINEAR or first.product is not None):
+        # A soft cap, cap · tanh(logits / cap), returns logits again.
+        return replace(first, dims=dims, path=first.path if name in STEADY else Path())
     ledger.elsewhere(*active)
-    return Image(dims, last=last, origin=origin)
+    image = Image(dims, last=last, origin=origin, is_statistic=name in ROOTS and first.is_statistic)
+    return image if alone or name not in SCALES else _of_two(ledger, name, tensors, active, image)
+
+
+def _of_two(
+    ledger: Ledger,
+    name: str,
+    tensors: Sequence[torch.Tensor],
+    active: Sequence[Image],
+    image: Image,
+) -> Image:
+    """Record a norm where an activation is divided by a statistic; mark a product of two others."""
+    if any(factor.is_statistic for factor in active):
+        for factor in (factor for factor in active if not factor.is_statistic):
+            ledger.layers.norm(factor.path)
+    # A square is no product of two activations.
+    is_pair = tensors[0] is not tensors[1] and tensors[0].shape == tensors[1].shape
+    return replace(image, is_pair=name == "mul" and is_pair)
 
 
 def reduced(
@@ -85,21 +106,23 @@ def reduced(
     tensor: torch.Tensor,
     image: Image,
     over: set[int],
-    given: torch.Tensor,
+    result: torch.Tensor,
 ) -> Image:
-    """Sum over dimensions; of an activation times a raw vector this is a dot product."""
-    kept = [k for k in range(tensor.dim()) if k not in over]
-    dims = tuple(image.dims[k] for k in kept)
-    if given.dim() == tensor.dim():
-        dims = tuple(frozenset() if k in over else one for k, one in enumerate(image.dims))
-    if image.pure:
+    """Return the image of a reduction; a sum may complete a dot product."""
+    dims = tuple(dim for k, dim in enumerate(image.dims) if k not in over)
+    if result.dim() == tensor.dim():
+        dims = tuple(frozenset() if k in over else dim for k, dim in enumerate(image.dims))
+    if image.is_weight:
         return replace(image, dims=dims)
     if name not in SUMS:
         ledger.elsewhere(image)
-        return Image(NO_AXES * given.dim(), last=image.last, statistic=True)
+        return Image(NO_AXES * result.dim(), last=image.last, is_statistic=True)
     summed = [label for k in over for label in image.dims[k]]
     if name == "mean" or not summed:
-        return replace(image, dims=dims, statistic=True)
+        dot = image.dot
+        if name == "sum" and image.is_pair:
+            dot = ledger.dotted(tensor.numel() // max(result.numel(), 1), result)
+        return replace(image, dims=dims, is_statistic=True, is_pair=False, dot=dot, path=Path())
     for parameter, axis in summed:
         ledger.uses[parameter].contracted.add(axis)
     names = frozenset(parameter for parameter, _ in summed)
@@ -108,49 +131,52 @@ def reduced(
     return Image(dims, origin=call, last=names, scalars=image.scalars)
 
 
-def joined(ledger: Ledger, name: str, known: Known, dim: int, given: torch.Tensor) -> Image:
-    """Concatenate, or stack: parameters among activations are applied."""
-    images = [one for _, one in known if one is not None]
-    active = [one for one in images if not one.pure]
+def joined(ledger: Ledger, name: str, operands: Operands, dim: int, result: torch.Tensor) -> Image:
+    """Return the image of a concatenation or a stack; parameters among activations are applied."""
+    images = [image for _, image in operands if image is not None]
+    active = [image for image in images if not image.is_weight]
     if not active:
-        own = [list(one.dims) for one in images]
-        for one in own if name == "stack" else []:
-            one.insert(dim % given.dim(), frozenset())
-        dims = tuple(_union(column) for column in zip(*own, strict=True))
-        return Image(dims, names=_union(one.names for one in images))
+        own = [list(image.dims) for image in images]
+        for dims in own if name == "stack" else []:
+            dims.insert(dim % result.dim(), frozenset())
+        columns = tuple(_union(column) for column in zip(*own, strict=True))
+        return Image(columns, names=_union(image.names for image in images))
     ledger.applied(*images)
-    origin = _union(one.origin for one in active)
-    origin |= ledger.called(_union(one.names for one in images), "applied")
-    alike = all(one.scalars == active[0].scalars for one in active)
+    origin = _union(image.origin for image in active)
+    origin |= ledger.called(_union(image.names for image in images), "applied")
+    alike = all(image.scalars == active[0].scalars for image in active)
     if not alike:
         ledger.elsewhere(*active)
     return Image(
-        NO_AXES * given.dim(),
+        NO_AXES * result.dim(),
         origin=origin,
-        last=_union(one.last for one in active),
+        last=_union(image.last for image in active),
         scalars=active[0].scalars if alike else (),
     )
 
 
-def number(
+def scalar_factor(
     name: str, args: tuple[Any, ...], images: Mapping[int, tuple[Image, torch.Tensor]]
 ) -> float | None:
-    """Give the number that an operation multiplies by; None where it is no such operation."""
-    if name not in ("mul", "div") or len(args) < 2:
+    """Return the constant that an operation multiplies by, or None if it is another operation."""
+    if name not in SCALES or len(args) < 2:
         return None
     for k in (1, 0) if name == "mul" else (1,):
-        one = args[k]
-        if isinstance(one, torch.Tensor) and (one.numel() != 1 or id(one) in images):
-            continue
-        value = float(one)
-        return value if name == "mul" else 1 / value
+        value = args[k]
+        if isinstance(value, torch.Tensor):
+            is_constant = value.numel() == 1 and id(value) not in images
+            if not is_constant or value.requires_grad or value.is_complex():
+                continue
+            value = float(value)
+        if not isinstance(value, complex):
+            return float(value) if name == "mul" else 1 / float(value)
     return None
 
 
 def reduced_dims(
     name: str, tensor: torch.Tensor, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> set[int]:
-    """Read which dimensions a reduction sums over; all of them where it does not say."""
+    """Return the dimensions that a reduction sums over: all of them by default."""
     place = 2 if name in ("norm", "linalg_vector_norm") else 1
     dims = kwargs.get("dim", args[place] if len(args) > place else None)
     if dims is None or dims == [] or isinstance(dims, bool):
@@ -159,4 +185,4 @@ def reduced_dims(
 
 
 def _union(sets: Iterable[Iterable[T]]) -> frozenset[T]:
-    return frozenset(one for each in sets for one in each)
+    return frozenset(element for elements in sets for element in elements)

@@ -1,4 +1,4 @@
-"""This file is what a tensor of a forward pass is made of, dimension by dimension."""
+"""Images of tensors: the parameters that a tensor is made of, dimension by dimension."""
 
 from __future__ import annotations
 
@@ -15,17 +15,36 @@ NO_AXES: Dims = (frozenset(),)
 
 
 @dataclass(frozen=True, slots=True)
+class Path:
+    """The way of an activation from the module that returned it, by views and scalars only.
+
+    Args:
+        module: Name of that module, '' for the model; None for any other activation.
+        factor: Product of the scalars on the way.
+        keeps_factor: Whether the factor stays with this module, whichever layer comes next.
+    """
+
+    module: str | None = None
+    factor: float = 1.0
+    keeps_factor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
-    """What one tensor is made of.
+    """The origin of one tensor.
 
     Args:
         dims: The parameters' axes that run along each dimension.
         names: The parameters, where it is made of parameters and constants alone.
-        origin: Weights whose product it is, if nothing but linear steps followed.
-        last: Weights whose product it depends on without another weight between.
-        scalars: Numbers of the scalar multipliers on the way since.
-        product: Number of the product of two activations that this is, as attention logits are.
-        statistic: Whether it is a sum over activations, as a norm's.
+        origin: Weights whose product it is, if only linear steps followed.
+        last: Weights whose product it depends on without another weight in between.
+        scalars: Numbers of the scalar multipliers since then.
+        product: Number of the matrix product of two activations that it is, such as attention
+            logits.
+        is_statistic: Whether it is a sum over activations, as in a norm.
+        is_pair: Whether it is an elementwise product of two activations.
+        dot: Number of the sum over such a product.
+        path: Its way from a module's output.
     """
 
     dims: Dims
@@ -34,45 +53,49 @@ class Image:
     last: frozenset[str] = frozenset()
     scalars: tuple[int, ...] = ()
     product: int | None = None
-    statistic: bool = False
+    is_statistic: bool = False
+    is_pair: bool = False
+    dot: int | None = None
+    path: Path = Path()
 
     @property
-    def pure(self) -> bool:
+    def is_weight(self) -> bool:
         """Whether it is made of parameters alone: a weight, not an activation."""
         return bool(self.names)
 
     def only(self, names: frozenset[str]) -> Dims:
-        """Give the dimensions with the axes of some parameters only."""
-        return tuple(frozenset(one for one in dim if one[0] in names) for dim in self.dims)
+        """Return the dimensions with the axes of some parameters only."""
+        return tuple(frozenset(axis for axis in dim if axis[0] in names) for dim in self.dims)
 
 
-def combined(tensors: Sequence[torch.Tensor], dims: Sequence[Dims], rank: int) -> Dims:
-    """Put dimensions together as broadcasting does, aligned at the right.
+def broadcast(tensors: Sequence[torch.Tensor], dims: Sequence[Dims], rank: int) -> Dims:
+    """Unite the dimensions of several tensors as broadcasting does, aligned at the right.
 
     Example:
         >>> bias, batch = torch.zeros(3), torch.zeros(2, 3)
-        >>> combined([bias, batch], [(frozenset({("b", 0)}),), NO_AXES * 2], 2)
+        >>> broadcast([bias, batch], [(frozenset({("b", 0)}),), NO_AXES * 2], 2)
         (frozenset(), frozenset({('b', 0)}))
     """
-    found: list[frozenset[tuple[str, int]]] = [frozenset()] * rank
+    united: list[frozenset[tuple[str, int]]] = [frozenset()] * rank
     for tensor, own in zip(tensors, dims, strict=True):
         for k in range(tensor.dim()):
-            found[rank - tensor.dim() + k] |= own[k]
-    return tuple(found)
+            united[rank - tensor.dim() + k] |= own[k]
+    return tuple(united)
 
 
-def is_elementwise(tensors: Sequence[torch.Tensor], given: torch.Tensor) -> bool:
-    """Tell an operation that works entry by entry, by the shapes that it takes and gives.
+def is_elementwise(tensors: Sequence[torch.Tensor], result: torch.Tensor) -> bool:
+    """Return whether an operation works entry by entry, judged by the shapes of its tensors.
 
     Example:
         >>> is_elementwise([torch.zeros(2, 3), torch.zeros(3)], torch.zeros(2, 3))
         True
     """
-    try:
-        shape = torch.broadcast_shapes(*(one.shape for one in tensors))  # type: ignore[no-untyped-call] # torch's own
-    except RuntimeError:
+    rank = result.dim()
+    if max(tensor.dim() for tensor in tensors) != rank:
         return False
-    return bool(shape == given.shape)
+    columns = zip(*((1,) * (rank - t.dim()) + tuple(t.shape) for t in tensors), strict=True)
+    sizes = zip(columns, result.shape, strict=True)
+    return all({1, *column} == {1, size} for column, size in sizes)
 
 
 def moved(
@@ -81,53 +104,50 @@ def moved(
     kwargs: Mapping[str, Any],
     dims: Dims,
     which: int,
-    given: torch.Tensor,
+    result: torch.Tensor,
 ) -> Dims:
-    """Find where a view, a permutation, a slice or a gather puts each dimension.
+    """Return what runs along each dimension after a view, a permutation, a slice or a gather.
 
-    It is asked: its own operation is run on coordinates along one dimension, which vary in the
-    result along those where this dimension went.
+    The operation itself is applied to coordinates along one dimension: they vary in the result
+    along the dimensions to which it moved.
 
     Args:
         func: The operation, whose first argument is the tensor.
         args: Its arguments.
-        kwargs: Its keywords.
+        kwargs: Its keyword arguments.
         dims: What runs along the tensor's dimensions.
-        which: Number of the result among several.
-        given: That result.
+        which: Index of the result among several.
+        result: That result.
 
     Example:
         >>> weight = torch.zeros(4, 6)
-        >>> one, other = frozenset({("w", 0)}), frozenset({("w", 1)})
+        >>> rows, columns = frozenset({("w", 0)}), frozenset({("w", 1)})
         >>> view = torch.ops.aten.view.default
-        >>> moved(view, (weight, [4, 2, 3]), {}, (one, other), 0, weight.view(4, 2, 3))
+        >>> moved(view, (weight, [4, 2, 3]), {}, (rows, columns), 0, weight.view(4, 2, 3))
         (frozenset({('w', 0)}), frozenset({('w', 1)}), frozenset({('w', 1)}))
     """
     tensor = args[0]
-    found: list[frozenset[tuple[str, int]]] = [frozenset()] * given.dim()
+    after: list[frozenset[tuple[str, int]]] = [frozenset()] * result.dim()
     for k, labels in enumerate(dims):
         if not labels:
             continue
         shape = [-1 if j == k else 1 for j in range(tensor.dim())]
         along = torch.arange(tensor.shape[k], device=tensor.device).view(shape)
         coordinates = along.expand(tensor.shape).contiguous()
-        if coordinates.numel() == given.numel() and _is_view(func):
-            after = coordinates.reshape(given.shape)
+        if coordinates.numel() == result.numel() and _is_reshape(func):
+            values = coordinates.reshape(result.shape)
         else:
-            result = func(coordinates, *args[1:], **_without_dtype(kwargs))
-            after = result[which] if isinstance(result, list | tuple) else result
-        for d in range(given.dim()):
-            if given.shape[d] > 1 and bool((after != after.narrow(d, 0, 1)).any()):
-                found[d] |= labels
-    return tuple(found)
+            # Another dtype would make coordinates inexact.
+            options = {key: v for key, v in kwargs.items() if key not in ("dtype", "memory_format")}
+            values = func(coordinates, *args[1:], **options)
+            values = values[which] if isinstance(values, list | tuple) else values
+        for d in range(result.dim()):
+            if result.shape[d] > 1 and bool((values != values.narrow(d, 0, 1)).any()):
+                after[d] |= labels
+    return tuple(after)
 
 
-def _is_view(func: Callable[..., Any]) -> bool:
-    """Tell a change of shape, which needs the strides that coordinates do not have."""
+def _is_reshape(func: Callable[..., Any]) -> bool:
+    """Return whether an operation needs the tensor's strides, which coordinates do not have."""
     name: str = getattr(func, "_schema").name  # noqa: B009 - torch's operations are untyped
     return name in ("aten::view", "aten::_unsafe_view", "aten::reshape", "aten::_reshape_alias")
-
-
-def _without_dtype(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what would make coordinates inexact."""
-    return {key: value for key, value in kwargs.items() if key not in ("dtype", "memory_format")}

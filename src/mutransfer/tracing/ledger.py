@@ -1,4 +1,4 @@
-"""This file is the ledger of a forward pass: uses of parameters, scalars, attentions."""
+"""Records of a forward pass: uses of parameters, scalar multipliers, products of activations."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from mutransfer.tracing.images import Image, Label
+from mutransfer.tracing.layer_multipliers import LayerMultipliers
 
-EVERY = -1  # the number of a call that stands for all of them
+ALL_CALLS = -1  # the number that stands for every call of a parameter
+MASKED = -1e4  # a logit at or below it is masked: models write -inf, or -1e4 in half precision
 
 
 @dataclass(slots=True)
 class Use:
-    """How a forward pass used one parameter; each set holds axes that grow with width.
+    """How a forward pass uses one parameter; each set holds axes that grow with width.
 
     Args:
         contracted: Summed over with an activation: fan-in.
         looked_up: Indexed by an activation: fan-in of a table.
-        rows: What such a lookup gives: fan-out of a table.
-        carried: They appear in what the product gives: fan-out.
-        batch: They number products that do not mix, as the experts of a mixture do.
-        applied: They run along an activation's own axis, elementwise.
-        unknown: An operation that was applied to it and is not understood.
+        rows: Returned by such a lookup: fan-out of a table.
+        carried: Present in the result of a product: fan-out.
+        batch: They index products that do not mix, such as the experts of a mixture.
+        applied: Aligned with an activation's own axis, elementwise.
+        unknown: An operation on it that is not understood.
     """
 
     contracted: set[int] = field(default_factory=set)
@@ -42,40 +44,51 @@ class Scalar:
 
     Args:
         value: The number.
-        origin: What it multiplies: the products whose result this is, up to linear steps.
-        rms: Size of what was multiplied.
-        statistic: Whether that is a sum over activations, as in a norm.
+        origin: The weights whose product it multiplies, up to linear steps.
+        rms: Root mean square of what it multiplies.
+        is_statistic: Whether that is a sum over activations, as in a norm.
         consumers: Weights that are multiplied with the result.
-        elsewhere: Whether it is used in another way, too.
+        elsewhere: Whether the result is used in another way, too.
     """
 
     value: float
     origin: frozenset[Label]
     rms: float
-    statistic: bool
+    is_statistic: bool
     consumers: set[Label] = field(default_factory=set)
     elsewhere: bool = False
 
 
 @dataclass(slots=True)
 class Product:
-    """A product of two activations, as attention logits are.
+    """A product of two activations, such as attention logits.
 
     Args:
-        width: The size that it contracts: a head's.
-        scale: What it is multiplied by afterwards.
-        scalars: What its factors were multiplied by before.
-        size: RMS of those factors that are no product: of normed queries, say.
+        width: The size that it contracts, such as a head's width.
+        scale: Product of the scalars that multiply it afterwards.
+        measured: Root mean square of its entries; of logits, with all that precedes the softmax.
+        is_logits: Whether a softmax follows.
+        is_elementwise: Whether it is written as an elementwise product and a sum.
+        scalars: Scalars that its factors were multiplied by.
+        factor_rms: RMS of those factors that are no product of a weight, such as normed queries.
         query: Origin of the first factor.
         key: Origin of the second.
     """
 
     width: int
     scale: float
-    scalars: tuple[int, ...]
-    size: float
-    query: frozenset[Label]
-    key: frozenset[Label]
+    measured: float
+    is_logits: bool = False
+    is_elementwise: bool = False
+    scalars: tuple[int, ...] = ()
+    factor_rms: float = 1.0
+    query: frozenset[Label] = frozenset()
+    key: frozenset[Label] = frozenset()
+
+    @property
+    def rms(self) -> float:
+        """Root mean square with all scalars that multiply it."""
+        return self.measured if self.is_logits else self.measured * abs(self.scale)
 
 
 class Ledger:
@@ -89,11 +102,25 @@ class Ledger:
         self.uses = {name: Use() for name in names}
         self.scalars: list[Scalar] = []
         self.products: list[Product] = []
+        self.layers = LayerMultipliers()
         self.inside: set[str] = set()  # weights whose results reach another weight
         self.calls: list[Label] = []
 
+    @property
+    def matrix_products(self) -> list[Product]:
+        """The products of two activations that are written as such."""
+        return [product for product in self.products if not product.is_elementwise]
+
+    @property
+    def shares_table(self) -> bool:
+        """Whether a table is looked up and multiplied with: it embeds, and reads out."""
+        looked_up, multiplied = (
+            {name for name, use, _ in self.calls if use == kind} for kind in ("lookup", "product")
+        )
+        return bool(looked_up & multiplied)
+
     def contracted(self, weight: Image, dim: int, *, batched: bool = False) -> None:
-        """Enter a product with a weight: one dimension is summed over, the first may number."""
+        """Record a product with a weight that sums over one dimension."""
         for k, labels in enumerate(weight.dims):
             for name, axis in labels:
                 use = self.uses[name]
@@ -102,7 +129,7 @@ class Ledger:
         self.elsewhere(weight)
 
     def looked_up(self, table: Image) -> None:
-        """Enter the lookup of rows."""
+        """Record the lookup of rows."""
         for k, labels in enumerate(table.dims):
             for name, axis in labels:
                 use = self.uses[name]
@@ -110,18 +137,19 @@ class Ledger:
         self.elsewhere(table)
 
     def applied(self, *images: Image) -> None:
-        """Enter parameters that run along an activation's axes; activations do not count."""
-        for name, axis in (a for one in images if one.pure for dim in one.dims for a in dim):
-            self.uses[name].applied.add(axis)
+        """Record weights that run along an activation's axes; activations are ignored."""
+        for image in images:
+            for name, axis in (label for dim in image.dims for label in dim if image.is_weight):
+                self.uses[name].applied.add(axis)
 
     def unknown(self, operation: str, *images: Image) -> None:
-        """Enter an operation that is not understood."""
-        for name in (name for one in images for name in one.names):
+        """Record an operation that is not understood."""
+        for name in (name for image in images for name in image.names):
             self.uses[name].unknown = operation
 
     def elsewhere(self, *images: Image) -> None:
-        """Enter that scalars on the way are not simply a weight's."""
-        for k in (k for one in images for k in one.scalars):
+        """Record that a tensor has another use than a product with a weight."""
+        for k in (k for image in images for k in image.scalars):
             self.scalars[k].elsewhere = True
 
     def called(self, names: Iterable[str], kind: str) -> frozenset[Label]:
@@ -131,42 +159,61 @@ class Ledger:
         return frozenset(labels)
 
     def consumed(self, image: Image, call: frozenset[Label]) -> None:
-        """Enter that an activation was multiplied with a weight."""
+        """Record that an activation is multiplied with a weight."""
         self.inside |= image.last
+        self.layers.claim(image.path)
         for k in image.scalars:
             self.scalars[k].consumers |= call
 
-    def scaled(self, image: Image, value: float, given: torch.Tensor) -> Image:
-        """Enter a scalar multiplier; gives the image with it."""
+    def scaled(self, image: Image, value: float, result: torch.Tensor) -> Image:
+        """Record a scalar multiplier; return the image that includes it."""
         if value == 0:
             return image
         if image.product is not None:
             self.products[image.product].scale *= value
             return image
-        rms = rms_of(given) / abs(value)
-        every_call = frozenset((name, "product", EVERY) for name in image.names)
-        origin = every_call if image.pure else image.origin
-        self.scalars.append(Scalar(value, origin, rms, image.statistic))
+        if image.dot is not None:
+            self.products[image.dot].scale *= value
+        every_call = frozenset((name, "product", ALL_CALLS) for name in image.names)
+        origin = every_call if image.is_weight else image.origin
+        rms = rms_of(result) / abs(value)
+        self.scalars.append(Scalar(value, origin, rms, image.is_statistic))
         return replace(image, scalars=(*image.scalars, len(self.scalars) - 1))
 
     def multiplied(
-        self, tensors: Sequence[torch.Tensor], images: Sequence[Image], width: int, scale: float
+        self, tensors: Sequence[torch.Tensor], images: Sequence[Image], product: Product
     ) -> int:
-        """Enter a product of two activations; gives its number."""
+        """Record a matrix product of two activations; return its number."""
         self.elsewhere(*images)
-        normed = [not one.origin and one.product is None for one in images]
-        loose = [rms_of(t) for t, one in zip(tensors, normed, strict=True) if one]
-        pending = tuple(k for one in images for k in one.scalars)
-        query, key = (one.origin for one in images)
-        self.products.append(Product(width, scale, pending, math.prod(loose), query, key))
+        for image in images:
+            self.layers.claim(image.path)
+        loose = [not image.origin and image.product is None for image in images]
+        product.factor_rms = math.prod(rms_of(t) for t, k in zip(tensors, loose, strict=True) if k)
+        product.scalars = tuple(k for image in images for k in image.scalars)
+        product.query, product.key = (image.origin for image in images)
+        self.products.append(product)
         return len(self.products) - 1
+
+    def dotted(self, width: int, result: torch.Tensor) -> int:
+        """Record the sum over an elementwise product of two activations; return its number."""
+        self.products.append(Product(width, 1.0, rms_of(result), is_elementwise=True))
+        return len(self.products) - 1
+
+    def softmaxed(self, image: Image, logits: torch.Tensor) -> None:
+        """Measure logits just before their softmax, without those that are masked."""
+        number = image.dot if image.product is None else image.product
+        if number is not None and not self.products[number].is_logits:
+            logits = logits.detach()
+            self.products[number].measured = rms_of(logits[logits.isfinite() & (logits > MASKED)])
+            self.products[number].is_logits = True
 
 
 def rms_of(tensor: torch.Tensor) -> float:
-    """Give the root mean square of a tensor's entries.
+    """Return the root mean square of a tensor's entries.
 
     Example:
         >>> rms_of(torch.tensor([3.0, -3.0]))
         3.0
     """
-    return float(tensor.detach().double().square().mean().sqrt()) if tensor.numel() else 0.0
+    flat = tensor.detach().to_dense().float()
+    return float(torch.linalg.vector_norm(flat)) / math.sqrt(max(flat.numel(), 1))

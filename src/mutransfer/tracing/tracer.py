@@ -1,4 +1,9 @@
-"""This file is watching a forward pass: parameters are followed through torch's own operations."""
+"""The tracer of a forward pass, a torch dispatch mode that follows parameters by identity.
+
+Below autograd torch keeps the identity of tensors, and all of its functions come down to a few
+operations. So one tracer serves plans, which compare forward passes at two widths, and coordinate
+checks, which measure the first forward pass of a training run.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +12,46 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mutransfer.tracing.flow import (
-    STATISTICS,
-    SUMS,
     elementwise,
     joined,
     mixed,
-    number,
     reduced,
     reduced_dims,
+    scalar_factor,
 )
-from mutransfer.tracing.images import NO_AXES, Dims, Image, is_elementwise, moved
-from mutransfer.tracing.ledger import Ledger
+from mutransfer.tracing.images import NO_AXES, Dims, Image, Path, is_elementwise, moved
+from mutransfer.tracing.ledger import Ledger, Product, rms_of
+from mutransfer.tracing.operations import (
+    JOINS,
+    LOOKUPS,
+    PRODUCTS,
+    RANDOM,
+    SOFTMAXES,
+    STATISTICS,
+    SUMS,
+    VIEWS,
+    WRITES,
+)
 
-# Which dimensions a product sums over: (argument, dimension) twice, and whether the first
-# dimension of both numbers products. Linear layers, matmul and einsum come down to these.
-PRODUCTS: dict[str, tuple[tuple[int, int], tuple[int, int], bool]] = {
-    "mm": ((0, 1), (1, 0), False),
-    "addmm": ((1, 1), (2, 0), False),
-    "bmm": ((0, 2), (1, 1), True),
-    "baddbmm": ((1, 2), (2, 1), True),
-    "mv": ((0, 1), (1, 0), False),
-    "addmv": ((1, 1), (2, 0), False),
-    "dot": ((0, 0), (1, 0), False),
-}
-# fmt: off
-VIEWS = frozenset((
-    "view", "_unsafe_view", "_reshape_alias", "alias", "t", "transpose", "permute", "expand",
-    "unsqueeze", "squeeze", "slice", "select", "split", "split_with_sizes", "unbind", "clone",
-    "_to_copy", "detach", "diagonal", "repeat", "roll", "flip", "index", "index_select",
-    "lift_fresh", "unfold",
-))
-# fmt: on
-WRITES = frozenset(("copy", "index_put", "slice_scatter", "select_scatter", "scatter"))
+Operand = tuple[torch.Tensor, Image | None]
+ROWS = 64  # queries of a head, in two samples, that fused logits are estimated from [assumed]
 
 
-class Watcher(TorchDispatchMode):
-    """Follow parameters through a forward pass, by identity.
+class Tracer(TorchDispatchMode):
+    """Follow parameters and activations through a forward pass.
 
     Args:
         parameters: By name.
-        growing: The axes of each that grow with width.
-        raw: Names of those whose owner is no layer that we know.
+        growing: The axes of each parameter that grow with width; others are not followed.
+        raw: Names of parameters whose owner is not a known layer.
     """
+
+    # Such as flex attention: torch would refuse to run them under a mode that does not say so.
+    supports_higher_order_operators = True
 
     def __init__(
         self,
@@ -62,21 +62,42 @@ class Watcher(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call] # torch's own
         self.ledger = Ledger(parameters)
         self._raw = raw
-        # Keeping tensors alive keeps their identities from being reused.
+        # The tensors are kept alive, so that no other tensor gets the identity of one.
         self._images: dict[int, tuple[Image, torch.Tensor]] = {}
+        self._entered: dict[str, torch.Tensor] = {}  # inputs of the layers that are running
         for name, tensor in parameters.items():
-            labels = [{(name, k)} if k in growing[name] else set() for k in range(tensor.dim())]
-            self._keep(tensor, Image(tuple(map(frozenset, labels)), names=frozenset({name})))
-
-    def enter(self, inputs: Iterable[torch.Tensor]) -> None:
-        """Take note of the model's inputs: what is made of them is an activation."""
-        for tensor in inputs:
-            self._keep(tensor, Image(NO_AXES * tensor.dim()))
+            axes = growing.get(name, frozenset())
+            dims = [frozenset({(name, k)} if k in axes else ()) for k in range(tensor.dim())]
+            self._keep(tensor, Image(tuple(dims), names=frozenset({name})))
 
     def image(self, tensor: object) -> Image | None:
-        """Give what is known of a tensor; None for a constant."""
-        found = self._images.get(id(tensor))
-        return None if found is None else found[0]
+        """Return the image of a tensor; None for a constant."""
+        entry = self._images.get(id(tensor))
+        return None if entry is None else entry[0]
+
+    def add_inputs(self, inputs: Iterable[torch.Tensor]) -> None:
+        """Declare the inputs of a model: what is made of them is an activation."""
+        for tensor in inputs:
+            if self.image(tensor) is None:
+                self._keep(tensor, Image(NO_AXES * tensor.dim()))
+
+    def enter(self, layer: str, tensor: torch.Tensor, *, is_norm: bool) -> None:
+        """Record that a layer is called with a tensor."""
+        self.add_inputs([tensor])
+        self._entered[layer] = tensor
+        self.ledger.layers.enter(layer, self._images[id(tensor)][0].path, is_norm=is_norm)
+
+    def leave(self, layer: str, tensor: torch.Tensor, *, keeps_factor: bool) -> None:
+        """Record that a layer returns a tensor."""
+        self._entered.pop(layer, None)
+        image = self.image(tensor) or Image(NO_AXES * tensor.dim())
+        path = self.ledger.layers.leave(layer, image.path, keeps_factor=keeps_factor)
+        self._keep(tensor, replace(image, path=path))
+
+    def forget(self) -> None:
+        """Release the tensors; the ledger stays."""
+        self._images.clear()
+        self._entered.clear()
 
     def _keep(self, tensor: torch.Tensor, image: Image) -> None:
         self._images[id(tensor)] = (image, tensor)
@@ -87,34 +108,43 @@ class Watcher(TorchDispatchMode):
         types: Sequence[type],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the operation gives
+    ) -> Any:  # noqa: ANN401 - whatever the operation returns
         kwargs = dict(kwargs or {})
-        # Read before: what is written in place is known by what it was.
-        known = [(t, self.image(t)) for t in tensors_of((args, kwargs))]
-        given = func(*args, **kwargs)
-        if any(image is not None for _, image in known):
-            results = tensors_of((given,))
-            for tensor, image in self._step(func, args, kwargs, known, results):
+        if not isinstance(func, OpOverload):
+            return func(*args, **kwargs)
+        name = func._schema.name.split("::")[1].rstrip("_")
+        # Images are looked up before the call: an operation in place replaces its operand's.
+        operands = [(t, self.image(t)) for t in tensors_of((args, kwargs))]
+        first = operands[0][1] if operands else None
+        if first is not None and name in SOFTMAXES:
+            self.ledger.softmaxed(first, operands[0][0])
+        if first is not None and "norm" in name:
+            self.ledger.layers.norm(first.path)
+        result = func(*args, **kwargs)
+        if name in RANDOM:
+            self._images.pop(id(result), None)
+        elif any(image is not None for _, image in operands):
+            for tensor, image in self._step(func, name, args, kwargs, operands, tensors_of(result)):
                 self._keep(tensor, image)
-        return given
+        return result
 
     def _step(
         self,
         func: Any,  # noqa: ANN401 - torch's own operation
+        name: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        known: list[tuple[torch.Tensor, Image | None]],
+        operands: list[Operand],
         results: list[torch.Tensor],
     ) -> Iterable[tuple[torch.Tensor, Image]]:
-        """Say what one operation's results are made of."""
-        name = func._schema.name.split("::")[1].rstrip("_")
-        images = [image for _, image in known if image is not None]
-        first = known[0][1]
+        """Return the results of one operation with their images."""
+        images = [image for _, image in operands if image is not None]
+        first = operands[0][1]
         if name in PRODUCTS:
             return [(results[0], self._product(name, args, kwargs, results[0]))]
         if name == "convolution" and self._is_weight(args[1]):
             return [(results[0], self._convolution(args, results[0]))]
-        if name in ("embedding", "_embedding_bag", "index") and self._looks_up(name, args):
+        if name in LOOKUPS and self._looks_up(name, args):
             assert first is not None
             self.ledger.looked_up(first)
             return [(results[0], self._behind(first, [], results[0], "lookup"))]
@@ -123,70 +153,80 @@ class Watcher(TorchDispatchMode):
             self.ledger.applied(*images)
         elif name in SUMS | STATISTICS and first is not None:
             over = reduced_dims(name, args[0], args, kwargs)
-            make = [reduced(self.ledger, name, args[0], first, over, one) for one in results]
-            return zip(results, make, strict=True)
-        elif name in ("cat", "stack"):
+            return [(t, reduced(self.ledger, name, args[0], first, over, t)) for t in results]
+        elif name in JOINS:
             dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-            return [(results[0], joined(self.ledger, name, known, dim, results[0]))]
+            return [(results[0], joined(self.ledger, name, operands, dim, results[0]))]
         elif name in VIEWS and first is not None:
-            dims = [moved(func, args, kwargs, first.dims, k, r) for k, r in enumerate(results)]
-            return [(r, replace(first, dims=d)) for r, d in zip(results, dims, strict=True)]
+            # A scalar behind one part of a split does not multiply the layer's whole output.
+            path = first.path if len(results) == 1 else Path()
+            dims = [moved(func, args, kwargs, first.dims, k, t) for k, t in enumerate(results)]
+            views = [replace(first, dims=own, path=path) for own in dims]
+            return zip(results, views, strict=True)
         elif name in WRITES:
             self.ledger.applied(*images)
-        elif results and is_elementwise([tensor for tensor, _ in known], results[0]):
-            image = elementwise(self.ledger, name, known, self._raw, results[0])
-            factor = number(name, args, self._images)
-            if factor is not None:
-                image = self.ledger.scaled(image, factor, results[0])
-            return [(results[0], image)]
-        elif any(image.pure for image in images):
-            self._of_a_layer(name, images)
-        return [(one, mixed(self.ledger, _active(images), one)) for one in results]
+        elif results and is_elementwise([tensor for tensor, _ in operands], results[0]):
+            return [(results[0], self._elementwise(name, args, operands, results[0]))]
+        elif any(image.is_weight for image in images):
+            # A whole layer in one operation: a norm, or one that is not understood.
+            if "_norm" in name:
+                self.ledger.applied(*images)
+            else:
+                self.ledger.unknown(name, *images)
+        active = [image for image in images if not image.is_weight] or images
+        return [(tensor, mixed(self.ledger, active, tensor)) for tensor in results]
 
-    def _of_a_layer(self, name: str, images: list[Image]) -> None:
-        """Enter an operation that is a whole layer: a norm, or one that we do not know."""
-        if "_norm" in name:
-            self.ledger.applied(*images)
-        else:
-            self.ledger.unknown(name, *images)
+    def _elementwise(
+        self, name: str, args: tuple[Any, ...], operands: list[Operand], result: torch.Tensor
+    ) -> Image:
+        """Return the image of an elementwise operation, and record a scalar multiplier."""
+        image = elementwise(self.ledger, name, operands, self._raw, result)
+        factor = scalar_factor(name, args, self._images)
+        if not factor:
+            return image
+        source = next(tensor for tensor, origin in operands if origin is not None)
+        path = Path()
+        # A hook on a layer's input is excluded: it is measured with the layer.
+        if not any(source is tensor for tensor in self._entered.values()):
+            path = self.ledger.layers.scale(image.path, factor)
+        return replace(self.ledger.scaled(image, factor, result), path=path)
 
     # --- products ---
 
     def _product(
-        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], given: torch.Tensor
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: torch.Tensor
     ) -> Image:
-        """Contract two tensors; the first argument of three is added."""
+        """Return the image of a matrix product; the first argument of three is added."""
         (i, k), (j, m), batched = PRODUCTS[name]
         sides = [(self.image(args[i]), k), (self.image(args[j]), m)]
         added = self.image(args[0]) if i == 1 else None
         if added is not None:
             self.ledger.applied(added)
             self.ledger.elsewhere(added)
-        found = [image for image, _ in sides if image is not None]
         weight, dim = self._weight_of(sides)
         if weight is None:
-            image = self._of_no_weight([args[i], args[j]], sides, batched, given)
+            image = self._of_no_weight([args[i], args[j]], sides, batched, result)
         else:
-            others = [image for image in found if image is not weight]
+            others = [image for image, _ in sides if image is not None and image is not weight]
             self.ledger.contracted(weight, dim, batched=batched)
             self.ledger.applied(*others)
-            image = self._behind(weight, others, given, "product")
-            if added is not None and added.pure:
+            image = self._behind(weight, others, result, "product")
+            if added is not None and added.is_weight:
                 bias = self.ledger.called(added.names, "applied")
                 image = replace(image, origin=image.origin | bias)
         alpha = kwargs.get("alpha")
-        return image if alpha is None else self.ledger.scaled(image, float(alpha), given)
+        return image if alpha is None else self.ledger.scaled(image, float(alpha), result)
 
     def _weight_of(self, sides: list[tuple[Image | None, int]]) -> tuple[Image | None, int]:
-        """Tell which side is the layer's weight.
+        """Return the side that is the layer's weight.
 
-        A raw parameter that a layer is applied to, as learned queries are, is an activation.
+        A raw parameter that a layer is applied to, such as learned queries, is an activation.
         """
-        pure = [(image, dim) for image, dim in sides if image is not None and image.pure]
-        if len(pure) == 1 and all(image is not None for image, _ in sides):
-            return pure[0]
-        if len(pure) == 2:
-            layers = [(image, dim) for image, dim in pure if not image.names & self._raw]
+        weights = [(image, dim) for image, dim in sides if image is not None and image.is_weight]
+        if len(weights) == 1 and all(image is not None for image, _ in sides):
+            return weights[0]
+        if len(weights) == 2:
+            layers = [(image, dim) for image, dim in weights if not image.names & self._raw]
             if len(layers) == 1:
                 return layers[0]
         return None, 0
@@ -196,71 +236,77 @@ class Watcher(TorchDispatchMode):
         tensors: list[torch.Tensor],
         sides: list[tuple[Image | None, int]],
         batched: bool,
-        given: torch.Tensor,
+        result: torch.Tensor,
     ) -> Image:
-        """Contract two activations, two weights, as LoRA's, or a constant with one of these."""
-        found = [image for image, _ in sides if image is not None]
-        if any(image.pure for image in found):
+        """Multiply two activations, two weights, as in LoRA, or a constant with one of these."""
+        images = [image for image, _ in sides if image is not None]
+        if any(image.is_weight for image in images):
             dims: Dims = ()
             for k, ((image, dim), tensor) in enumerate(zip(sides, tensors, strict=True)):
                 own = NO_AXES * tensor.dim() if image is None else image.dims
                 if own[dim]:
-                    self.ledger.unknown("a product of parameters", *found)
+                    self.ledger.unknown("a product of parameters", *images)
                 skipped = (dim, 0) if batched and k else (dim,)
-                dims += tuple(one for d, one in enumerate(own) if d not in skipped)
-            names = frozenset(name for image in found for name in image.names)
-            return Image(dims, names=names)
-        last = frozenset(name for one in found for name in one.last)
-        image = Image(NO_AXES * given.dim(), last=last)
-        if len(found) == 1:  # a constant mixes entries: a linear step
-            return replace(image, origin=found[0].origin, scalars=found[0].scalars)
-        width = tensors[0].shape[sides[0][1]]
-        return replace(image, product=self.ledger.multiplied(tensors, found, width, 1.0))
+                dims += tuple(labels for d, labels in enumerate(own) if d not in skipped)
+            return Image(dims, names=frozenset(name for image in images for name in image.names))
+        last = frozenset(name for image in images for name in image.last)
+        product = Image(NO_AXES * result.dim(), last=last)
+        if len(images) < 2:  # a constant matrix mixes entries: a linear step
+            for image in images:
+                product = replace(product, origin=image.origin, scalars=image.scalars)
+            return product
+        record = Product(tensors[0].shape[sides[0][1]], 1.0, rms_of(result))
+        return replace(product, product=self.ledger.multiplied(tensors, images, record))
 
-    def _behind(self, weight: Image, others: list[Image], given: torch.Tensor, kind: str) -> Image:
-        """Give the image of a weight's product with an activation."""
+    def _behind(self, weight: Image, others: list[Image], result: torch.Tensor, kind: str) -> Image:
+        """Return the image of a weight's product with an activation."""
         call = self.ledger.called(weight.names, kind)
         for other in others:
             self.ledger.consumed(other, call)
-        return Image(NO_AXES * given.dim(), origin=call, last=weight.names)
+        return Image(NO_AXES * result.dim(), origin=call, last=weight.names)
 
-    def _convolution(self, args: tuple[Any, ...], given: torch.Tensor) -> Image:
-        """Convolve: the channels that come in are contracted."""
+    def _convolution(self, args: tuple[Any, ...], result: torch.Tensor) -> Image:
+        """Return the image of a convolution, which contracts the input channels."""
         weight, bias, other = (self.image(args[k]) for k in (1, 2, 0))
-        transposed, groups = args[6], args[8]
+        is_transposed, groups = args[6], args[8]
         assert weight is not None
-        if transposed and groups > 1:
-            # Fan-in depends on how groups grow: the layer knows.
+        if is_transposed and groups > 1:
+            # Its fan-in depends on how the number of groups grows, which only the layer knows.
             self.ledger.unknown("a grouped transposed convolution", weight)
         else:
-            self.ledger.contracted(weight, 0 if transposed else 1)
+            self.ledger.contracted(weight, 0 if is_transposed else 1)
         if bias is not None:
             self.ledger.applied(bias)
-        return self._behind(weight, [] if other is None else [other], given, "product")
+        return self._behind(weight, [] if other is None else [other], result, "product")
 
     def _looks_up(self, name: str, args: tuple[Any, ...]) -> bool:
-        """Tell a table's lookup, table[tokens], from a slice or a choice of experts."""
+        """Return whether rows of a table are looked up, not sliced, nor experts chosen."""
         if not self._is_weight(args[0]):
             return False
         if name != "index":
             return True
-        indices = [one for one in args[1] if one is not None]
-        return args[0].dim() == 2 and any(self.image(one) is not None for one in indices)
+        by_input = any(self.image(index) is not None for index in args[1] if index is not None)
+        return args[0].dim() == 2 and by_input
 
     def _attention(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Read the scale of torch's own attention."""
-        images = [self.image(args[k]) or Image(()) for k in (0, 1)]
-        width, scale = args[0].shape[-1], kwargs.get("scale")
-        own = width**-0.5 if scale is None else float(scale)
-        self.ledger.multiplied(args[:2], images, width, own)
+        """Record a fused attention: some of its logits are computed again, torch returns none."""
+        query, key, scale = args[0], args[1], kwargs.get("scale")
+        scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
+        few, keys = query.detach()[:2, ..., :ROWS, :], key.detach()[:2]
+        groups = few.shape[1] // max(keys.shape[1], 1) if few.dim() > 3 else 1
+        keys = keys.repeat_interleave(groups, dim=1) if groups > 1 else keys
+        logits = rms_of(few @ keys.transpose(-2, -1) * scale)
+        images = [self.image(tensor) or Image(()) for tensor in (query, key)]
+        record = Product(query.shape[-1], scale, logits, is_logits=True)
+        self.ledger.multiplied(args[:2], images, record)
 
     def _is_weight(self, tensor: object) -> bool:
         image = self.image(tensor)
-        return image is not None and image.pure
+        return image is not None and image.is_weight
 
 
 def tensors_of(values: object, depth: int = 6) -> list[torch.Tensor]:
-    """Find the tensors in nested lists, tuples, dicts and objects, in their order.
+    """Return the tensors in nested lists, tuples, dicts and objects, in their order.
 
     Example:
         >>> len(tensors_of(([torch.zeros(1)], {"x": torch.zeros(2), "y": 3})))
@@ -268,15 +314,12 @@ def tensors_of(values: object, depth: int = 6) -> list[torch.Tensor]:
     """
     if isinstance(values, torch.Tensor):
         return [values]
+    if values is None or isinstance(values, int | float | str):
+        return []  # most arguments, and the search is slow
     if isinstance(values, Mapping):
         values = list(values.values())
     elif hasattr(values, "__dict__") and not isinstance(values, type | torch.nn.Module):
         values = list(vars(values).values())  # a dataclass, a namespace, a distribution
     if isinstance(values, list | tuple) and depth:
-        return [tensor for one in values for tensor in tensors_of(one, depth - 1)]
+        return [tensor for value in values for tensor in tensors_of(value, depth - 1)]
     return []
-
-
-def _active(images: list[Image]) -> list[Image]:
-    """Leave out parameters, unless there is nothing else."""
-    return [one for one in images if not one.pure] or images

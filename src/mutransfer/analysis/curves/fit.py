@@ -26,6 +26,8 @@ class LocalQuadratic:
 
     Args:
         window: Indices of the rates of the fit.
+        x: ln of these rates.
+        mean: Mean losses there.
         center: ln(rate) where z is zero.
         solve: The fixed linear map from mean losses to coefficients.
         coefficients: Those of the data.
@@ -35,6 +37,8 @@ class LocalQuadratic:
     """
 
     window: NDArray[np.intp]
+    x: Floats
+    mean: Floats
     center: float
     solve: Floats
     coefficients: Floats
@@ -43,9 +47,24 @@ class LocalQuadratic:
     note: str | None
 
     @property
+    def optimum(self) -> float:
+        """The best ln(rate)."""
+        return float(self.vertex(self.coefficients))
+
+    @property
+    def best_loss(self) -> float:
+        """The loss at the optimum."""
+        return float(self.loss(self.coefficients, np.array(self.optimum)))
+
+    @property
     def curvature(self) -> float:
-        """Second derivative of the data's loss in ln(rate)."""
+        """The second derivative of the loss in ln(rate)."""
         return 2 * float(self.coefficients[2])
+
+    @property
+    def fitted(self) -> Floats:
+        """The losses of the fit at the rates of the window."""
+        return self.loss(self.coefficients, self.x)
 
     def loss(self, coefficients_D3: Floats, x_D: Floats) -> Floats:
         """Return the losses of quadratics, one per draw, at one ln(rate) each."""
@@ -62,13 +81,13 @@ class LocalQuadratic:
         inner_D, is_convex_D = self._stationary_point(coefficients_D3)
         return np.clip(np.where(is_convex_D, inner_D, end_D), self.low, self.high)
 
-    def is_unstable(self, coefficients_D3: Floats, x_R: Floats) -> Bools:
+    def is_unstable(self, coefficients_D3: Floats) -> Bools:
         """Whether each draw has no minimum, or one far outside the window."""
-        first, last = x_R[self.window[0]], x_R[self.window[-1]]
+        first, last = self.x[0], self.x[-1]
         slack = 0.5 * (last - first)
         inner_D, is_convex_D = self._stationary_point(coefficients_D3)
-        unstable_D: Bools = ~is_convex_D | (inner_D < first - slack) | (inner_D > last + slack)
-        return unstable_D
+        is_outside_D = (inner_D < first - slack) | (inner_D > last + slack)
+        return np.asarray(~is_convex_D | is_outside_D)
 
     def _stationary_point(self, coefficients_D3: Floats) -> tuple[Floats, Bools]:
         """Return where each draw's slope is zero, and whether that is a minimum."""
@@ -95,34 +114,11 @@ class CurveFit:
     undetermined: str | None
 
     @property
-    def x(self) -> float:
-        """The optimum in ln(rate); only with a quadratic."""
-        assert self.quadratic is not None
-        return float(self.quadratic.vertex(self.quadratic.coefficients))
-
-    @property
-    def loss(self) -> float:
-        """The loss at the optimum; only with a quadratic."""
-        assert self.quadratic is not None
-        return float(self.quadratic.loss(self.quadratic.coefficients, np.array(self.x)))
-
-    @property
-    def mean_in_window(self) -> Floats:
-        """The mean losses of the fit; only with a quadratic."""
-        assert self.quadratic is not None
-        return self.grid.mean[self.quadratic.window]
-
-    @property
-    def x_in_window(self) -> Floats:
-        """Ln of the rates of the fit; only with a quadratic."""
-        assert self.quadratic is not None
-        return self.grid.x[self.quadratic.window]
-
-    @property
-    def loss_in_window(self) -> Floats:
-        """The quadratic's losses at these rates; only with a quadratic."""
-        assert self.quadratic is not None
-        return self.quadratic.loss(self.quadratic.coefficients, self.x_in_window)
+    def lowest_loss(self) -> float | None:
+        """The loss at the optimum, without a fit that of the best rate tried, or None."""
+        if self.quadratic is not None:
+            return self.quadratic.best_loss
+        return None if self.argmin is None else float(self.grid.mean[self.argmin])
 
 
 def fit_curve(grid: LossGrid, axes: AxisNames, window: float = WINDOW) -> CurveFit:
@@ -180,14 +176,16 @@ def _fit_quadratic(
     grid: LossGrid, best: int, window_K: NDArray[np.intp], note: str | None
 ) -> LocalQuadratic:
     """Fit a quadratic by least squares."""
-    x_R = grid.x
+    x_R, mean_K = grid.x, grid.mean[window_K]
     z_K = x_R[window_K] - x_R[best]
     solve_3K = np.linalg.pinv(np.vander(z_K, NUM_COEFFICIENTS, increasing=True))
     return LocalQuadratic(
         window=window_K,
+        x=x_R[window_K],
+        mean=mean_K,
         center=float(x_R[best]),
         solve=solve_3K,
-        coefficients=solve_3K @ grid.mean[window_K],
+        coefficients=solve_3K @ mean_K,
         low=float(x_R[max(min(window_K[0], best - 1), 0)]),
         high=float(x_R[max(window_K[-1], best + 1)]),
         note=note,

@@ -83,8 +83,7 @@ class LossGrid:
         loss_RS = np.where(self.diverged, self.untrained, self.losses)
         was_run_RS = self.finite | self.diverged
         count_R = np.maximum(was_run_RS.sum(axis=1), 1)
-        bound_R: Floats = np.where(was_run_RS, loss_RS, 0.0).sum(axis=1) / count_R
-        return bound_R
+        return np.asarray(np.where(was_run_RS, loss_RS, 0.0).sum(axis=1) / count_R)
 
     @property
     def argmin(self) -> int | None:

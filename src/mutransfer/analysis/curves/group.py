@@ -18,15 +18,7 @@ from mutransfer.analysis.types.estimates import Floats
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of an analysis.
-
-    Args:
-        axes: Names of the scale and of the hyperparameter.
-        group_by: The columns that make groups.
-        window: Half-width of the parabolas' windows, in ln(rate).
-        draws: Draws behind each interval.
-        seed: Seed of these draws.
-    """
+    """Settings of an analysis, as `analyze` documents them."""
 
     axes: AxisNames
     group_by: tuple[str, ...]
@@ -103,9 +95,9 @@ def optimum_samples(group: FittedGroup, index: int) -> tuple[Floats, Floats, Flo
 
     Only for a width that has a fit. The curvature is not positive where a draw has no minimum.
     """
-    curve = group.curves[index]
-    assert curve.quadratic is not None
-    x, loss, curvature = [curve.x], [curve.loss], [curve.quadratic.curvature]
+    quadratic = group.curves[index].quadratic
+    assert quadratic is not None
+    x, loss, curvature = [quadratic.optimum], [quadratic.best_loss], [quadratic.curvature]
     if not group.draws:
         return np.array(x), np.array(loss), np.array(curvature)
     draws = group.draws[index]

@@ -23,8 +23,7 @@ def monotone_cubic(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
     left_D, draw_D = _left_rate(x_F, x_D, len(x_F) - 2), np.arange(len(x_D))
     a_D, b_D, c_D, d_D = pieces_4FD[:, left_D, draw_D]
     step_D = x_D - x_F[left_D]
-    value_D: Floats = ((a_D * step_D + b_D) * step_D + c_D) * step_D + d_D
-    return value_D
+    return np.asarray(((a_D * step_D + b_D) * step_D + c_D) * step_D + d_D)
 
 
 def chord(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
@@ -34,8 +33,7 @@ def chord(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
     left_D, draw_D = _left_rate(x_F, x_D, len(x_F) - 2), np.arange(len(x_D))
     part_D = (x_D - x_F[left_D]) / (x_F[left_D + 1] - x_F[left_D])
     left_loss_D, right_loss_D = mean_DF[draw_D, left_D], mean_DF[draw_D, left_D + 1]
-    value_D: Floats = left_loss_D + part_D * (right_loss_D - left_loss_D)
-    return value_D
+    return np.asarray(left_loss_D + part_D * (right_loss_D - left_loss_D))
 
 
 def extended_chords(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
@@ -52,8 +50,7 @@ def extended_chords(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
         slope_D = (end_loss_D - start_loss_D) / (x_F[start_D + 1] - x_F[start_D])
         line_D = start_loss_D + slope_D * (x_D - x_F[start_D])
         lines.append(np.where(exists_D, line_D, np.nan))
-    value_D: Floats = np.fmax(*lines)
-    return value_D
+    return np.asarray(np.fmax(*lines))
 
 
 def _left_rate(x_F: Floats, x_D: Floats, last: int) -> np.ndarray:

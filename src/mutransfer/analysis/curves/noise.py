@@ -45,13 +45,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class CompleteBlock:
-    """Losses of one width without gaps.
-
-    Args:
-        losses: One row per rate, one column per seed.
-        seeds: Names of the seeds.
-        x: ln(rate) of each row.
-    """
+    """Losses of one width without gaps: one row per ln(rate) `x`, one column per seed."""
 
     losses: Floats
     seeds: tuple[str, ...]
@@ -137,7 +131,7 @@ def draw_curve(
     count_R = np.maximum(finite_RS.sum(axis=1), 1.0)
     curve_R = grid.mean.copy()
     if quadratic is not None:
-        curve_R[quadratic.window] = curve.loss_in_window
+        curve_R[quadratic.window] = quadratic.fitted
     effect_DS = seed_D[:, None] * rng.standard_normal((len(seed_D), finite_RS.shape[1]))
     rest_DR = within_D[:, None] * rng.standard_normal((len(within_D), len(count_R)))
     mean_DR = curve_R + effect_DS @ (finite_RS / count_R[:, None]).T + rest_DR / np.sqrt(count_R)
@@ -147,5 +141,5 @@ def draw_curve(
     coefficients_D3 = mean_DR[:, quadratic.window] @ quadratic.solve.T
     x_D = quadratic.vertex(coefficients_D3)
     loss_D = quadratic.loss(coefficients_D3, x_D)
-    unstable_share = float(quadratic.is_unstable(coefficients_D3, grid.x).mean())
+    unstable_share = float(quadratic.is_unstable(coefficients_D3).mean())
     return CurveDraws(mean_DR, coefficients_D3, x_D, loss_D, unstable_share)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.fit import LocalQuadratic
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import estimate
@@ -37,25 +37,23 @@ def skew(group: FittedGroup, axes: AxisNames) -> Estimate:
 
 def _vertex_shift(group: FittedGroup, index: int, *, with_draws: bool) -> Floats:
     """Return the minimum of a cubic minus that of the parabola at one width, in ln(rate)."""
-    curve = group.curves[index]
-    quadratic = curve.quadratic
+    quadratic = group.curves[index].quadratic
     assert quadratic is not None
-    mean_SK = curve.mean_in_window[None]
+    mean_SK = quadratic.mean[None]
     if with_draws:
         # Drawn curves are parabolas with noise: the data's own residuals are added to them.
         drawn_SK = group.draws[index].mean[:, quadratic.window]
-        mean_SK = np.concatenate([mean_SK, drawn_SK + mean_SK - curve.loss_in_window])
-    return _cubic_minimum(curve, mean_SK) - quadratic.vertex(mean_SK @ quadratic.solve.T)
+        mean_SK = np.concatenate([mean_SK, drawn_SK + mean_SK - quadratic.fitted])
+    return _cubic_minimum(quadratic, mean_SK) - quadratic.vertex(mean_SK @ quadratic.solve.T)
 
 
-def _cubic_minimum(curve: CurveFit, mean_SK: Floats) -> Floats:
+def _cubic_minimum(quadratic: LocalQuadratic, mean_SK: Floats) -> Floats:
     """Fit cubics and return their minima in ln(rate); NaN where a cubic has none."""
-    assert curve.quadratic is not None
-    z_K = curve.x_in_window - curve.quadratic.center
+    z_K = quadratic.x - quadratic.center
     coefficients_S4 = mean_SK @ np.linalg.pinv(np.vander(z_K, 4, increasing=True)).T
     _, b_S, a_S, c_S = coefficients_S4.T
     with np.errstate(invalid="ignore", divide="ignore"):
         # The root that stays finite as the cubic part vanishes.
         root_S = a_S + np.sqrt(a_S**2 - 3 * b_S * c_S)
-        minimum_S: Floats = curve.quadratic.center - b_S / root_S
+        minimum_S: Floats = quadratic.center - b_S / root_S
     return minimum_S

@@ -19,13 +19,7 @@ MAX_STEPS, TOLERANCE, MAX_DAMPING = 300, 1e-13, 1e12
 
 @dataclass(frozen=True, slots=True)
 class CurvePoints:
-    """Mean losses in the windows of several widths.
-
-    Args:
-        n: Width of each point.
-        x: ln(rate).
-        loss: Mean loss.
-    """
+    """Mean losses in the windows of several widths: width, ln(rate) and loss of each point."""
 
     n: Floats
     x: Floats

@@ -37,8 +37,7 @@ class FloorLaw:
 
     def at(self, n: float) -> Floats:
         """Evaluate every draw's law."""
-        value_D: Floats = self.floor + self.amplitude * (n / self.center) ** -self.exponent
-        return value_D
+        return np.asarray(self.floor + self.amplitude * (n / self.center) ** -self.exponent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,7 @@ class PowerLaw:
 
     def log_at(self, n: float) -> Floats:
         """Evaluate the logarithm of every draw's law."""
-        value_D: Floats = self.level + self.slope * np.log(n / self.center)
-        return value_D
+        return np.asarray(self.level + self.slope * np.log(n / self.center))
 
 
 def fit_power_law(n_W: Floats, log_y_DW: Floats) -> PowerLaw:

@@ -26,7 +26,8 @@ def compare(
     if not common:
         return ()
     width = max(common)
-    losses = {name: _best_loss(_curve_at(group, width)) for name, group in groups.items()}
+    lowest = {name: _curve_at(group, width).lowest_loss for name, group in groups.items()}
+    losses = {name: np.inf if loss is None else loss for name, loss in lowest.items()}
     reference = min(losses, key=lambda name: losses[name])
     rng = np.random.default_rng([seed, 1])
     return tuple(
@@ -39,13 +40,6 @@ def compare(
 def _curve_at(group: FittedGroup, width: float) -> CurveFit:
     """Return the curve of a width that the group has."""
     return next(curve for curve in group.curves if curve.grid.width == width)
-
-
-def _best_loss(curve: CurveFit) -> float:
-    """Return the lowest loss, infinity where every rate diverged."""
-    if curve.quadratic is not None:
-        return curve.loss
-    return np.inf if curve.argmin is None else float(curve.grid.mean[curve.argmin])
 
 
 def _compare(
@@ -65,7 +59,8 @@ def _compare(
     for name, curve in zip(names, curves, strict=True):
         if curve.quadratic is None:
             return comparison(Estimate(undetermined=f"{name}: {curve.undetermined}"))
-    value = curves[0].loss - curves[1].loss
+    own, best = (curve.quadratic.best_loss for curve in curves if curve.quadratic is not None)
+    value = own - best
     if _has_same_trials(*curves):
         return comparison(Estimate(0.0, 0.0, 0.0), is_paired=True)
     if reason := pair[0].no_interval or pair[1].no_interval:

@@ -31,9 +31,8 @@ def drift(group: FittedGroup, optima: Optima, axes: AxisNames) -> Estimate:
 def drift_sensitivity(optima: Optima, axes: AxisNames) -> Estimate:
     """Return the drift with its range when one width is left out."""
     if len(optima.n) < 3 or optima.rate_law is None:
-        return Estimate(
-            undetermined=f"an optimum at fewer than three values of {axes.scale}: add some"
-        )
+        text = f"an optimum at fewer than three values of {axes.scale}: add some"
+        return Estimate(undetermined=text)
     x_1W = optima.x[:1]
     slopes = [
         float(fit_power_law(np.delete(optima.n, k), np.delete(x_1W, k, axis=1)).slope[0])

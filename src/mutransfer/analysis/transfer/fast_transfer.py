@@ -18,10 +18,8 @@ def fast_transfer(optima: Optima) -> FastTransfer:
         return FastTransfer("undetermined", missing, missing)
     drift = estimate(optima.rate_law.slope, optima.no_interval)
     if drift.low is not None and drift.high is not None and drift.low <= 0 <= drift.high:
-        hidden = Estimate(
-            undetermined="the best rate moves no more than noise, so its approach to a limit has "
-            "no exponent: add seeds, or widths"
-        )
+        text = "the best rate moves no more than noise, so it has no exponent: add seeds, or widths"
+        hidden = Estimate(undetermined=text)
         return FastTransfer("undetermined", hidden, hidden)
     law = fit_floor_law(optima.n, optima.x, is_loss=False)
     delta = estimate(law.exponent, optima.no_interval, law.is_bound)

@@ -111,7 +111,7 @@ def _curve(curve: CurveFit) -> Curve:
     grid, quadratic = curve.grid, curve.quadratic
     parabola = window = None
     if quadratic is not None:
-        parabola = Quadratic(curve.x / LN2, curve.loss, quadratic.curvature)
+        parabola = Quadratic(quadratic.optimum / LN2, quadratic.best_loss, quadratic.curvature)
         low, high = grid.log2_lr[quadratic.window[[0, -1]]]
         window = (float(low), float(high))
     return Curve(
@@ -136,9 +136,7 @@ def _compute_saved(curves: Sequence[CurveFit], axes: AxisNames) -> Estimate:
     if small.width == large.width:
         return Estimate(undetermined=f"one {axes.scale}: add a larger one")
     if not np.isfinite(small.flops + large.flops):
-        return Estimate(
-            undetermined="the trials' FLOPs are not recorded: add a column flops, or params and "
-            "tokens"
-        )
+        text = "the trials' FLOPs are not recorded: add a column flops, or params and tokens"
+        return Estimate(undetermined=text)
     trials = int((small.finite | small.diverged).sum())
     return Estimate(1 - (trials * small.flops + large.flops) / (trials * large.flops))

@@ -9,12 +9,7 @@ import numpy as np
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason, optimum_samples
 from mutransfer.analysis.curves.skew import skew
 from mutransfer.analysis.format import AxisNames
-from mutransfer.analysis.intervals import (
-    ON_BOUND,
-    estimate,
-    no_interval_reason,
-    no_value_reason,
-)
+from mutransfer.analysis.intervals import ON_BOUND, estimate, no_interval_reason, no_value_reason
 from mutransfer.analysis.laws.power_law import FloorLaw, PowerLaw, fit_floor_law, fit_power_law
 from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
 from mutransfer.analysis.types.scaling import is_skewed

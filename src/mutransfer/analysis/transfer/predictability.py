@@ -24,12 +24,11 @@ def joint_fit(group: FittedGroup, optima: Optima, *, is_linear: bool = False) ->
 
 def points_in_windows(group: FittedGroup) -> CurvePoints:
     """Collect the mean losses that the optima were fitted to."""
-    curves = [curve for curve in group.curves if curve.quadratic is not None]
-    x = [curve.x_in_window for curve in curves]
+    fits = [(c.grid.width, c.quadratic) for c in group.curves if c.quadratic is not None]
     return CurvePoints(
-        n=np.repeat([curve.grid.width for curve in curves], [len(x_K) for x_K in x]),
-        x=np.concatenate(x),
-        loss=np.concatenate([curve.mean_in_window for curve in curves]),
+        n=np.concatenate([np.full(len(quadratic.x), width) for width, quadratic in fits]),
+        x=np.concatenate([quadratic.x for _, quadratic in fits]),
+        loss=np.concatenate([quadratic.mean for _, quadratic in fits]),
     )
 
 
@@ -66,7 +65,7 @@ def loss_errors(
 def _noise_draws(group: FittedGroup) -> Floats:
     """Return the noise of every draw at these points: the draws minus the fitted curves."""
     parts = [
-        draws.mean[:, curve.quadratic.window] - curve.loss_in_window
+        draws.mean[:, curve.quadratic.window] - curve.quadratic.fitted
         for curve, draws in zip(group.curves, group.draws, strict=True)
         if curve.quadratic is not None
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.grid import LossGrid
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason
 from mutransfer.analysis.format import AxisNames, format_power
 from mutransfer.analysis.intervals import estimate
@@ -34,33 +34,30 @@ def _sensitivity(
 ) -> Estimate:
     """Estimate the sensitivity at one width."""
     curve = group.curves[index]
-    grid, (low, high) = curve.grid, ends
-    if curve.quadratic is None:
+    grid, (low, high), quadratic = curve.grid, ends, curve.quadratic
+    if quadratic is None:
         return Estimate(undetermined=curve.undetermined)
     is_common_R = (grid.x >= low - SAME_RATE) & (grid.x <= high + SAME_RATE)
     if is_common_R.sum() < 3 or high <= low:
-        return Estimate(
-            undetermined=f"fewer than three {axes.rates} are tried at every {axes.scale}: "
-            "try the same ones at all of them"
-        )
+        text = f"fewer than three {axes.rates} are common to every {axes.scale}: try the same ones"
+        return Estimate(undetermined=text)
     no_loss_R = is_common_R & ~grid.usable & ~np.isfinite(grid.lower_bound)
     if no_loss_R.any():
         text = f"{format_power(grid.log2_lr[no_loss_R][0])} diverged {axes.at(grid.width)}"
         return Estimate(undetermined=f"{text}, and the untrained loss is not recorded")
     reason = no_draws_reason(group, [index], axes)
-    mean_SR, best_S = grid.mean[None], np.array([curve.loss])
+    mean_SR, best_S = grid.mean[None], np.array([quadratic.best_loss])
     if reason is None:
         draws = group.draws[index]
         mean_SR = np.concatenate([mean_SR, draws.mean])
         best_S = np.concatenate([best_S, draws.loss])
-    return estimate(_average(curve, mean_SR, is_common_R, ends) - best_S, reason)
+    return estimate(_average(grid, mean_SR, is_common_R, ends) - best_S, reason)
 
 
 def _average(
-    curve: CurveFit, mean_SR: Floats, is_common_R: Bools, ends: tuple[float, float]
+    grid: LossGrid, mean_SR: Floats, is_common_R: Bools, ends: tuple[float, float]
 ) -> Floats:
     """Average losses over ln(rate), capped at the untrained loss."""
-    grid = curve.grid
     loss_SR = np.where(grid.usable, mean_SR, grid.lower_bound)
     untrained = grid.untrained[np.isfinite(grid.untrained)]
     if len(untrained):

@@ -42,7 +42,7 @@ def regret_bounds(
     """
     grid, quadratic = target.grid, target.quadratic
     if quadratic is not None and coefficients_D3 is not None:
-        best_x, x_K = target.x, target.x_in_window
+        best_x, x_K = quadratic.optimum, quadratic.x
         best_D = quadratic.loss(coefficients_D3, quadratic.vertex(coefficients_D3))
         loss_D = quadratic.loss(coefficients_D3, x_D)
         low, high = min(x_K[0], best_x) - SAME_RATE, max(x_K[-1], best_x) + SAME_RATE
@@ -82,8 +82,7 @@ def _is_between_usable(target: CurveFit, x_D: Floats) -> Bools:
     between_D = padded[right_D] & padded[right_D + 1]
     nearest_D = np.argmin(np.abs(x_D[:, None] - x_R), axis=1)
     at_D = (np.abs(x_D - x_R[nearest_D]) <= SAME_RATE) & usable_R[nearest_D]
-    is_between_D: Bools = between_D | at_D
-    return is_between_D
+    return np.asarray(between_D | at_D)
 
 
 def _last_determined_loss(
@@ -127,11 +126,14 @@ def estimate_regret(
         return Estimate(undetermined=source.undetermined)
     if target.quadratic is None and target.edge is None:
         return Estimate(undetermined=target.undetermined)
-    coefficients = None if target.quadratic is None else target.quadratic.coefficients[None]
-    own = regret_bounds(target, np.array([source.x]), target.grid.mean[None], coefficients)
+    coefficients, best_x = None, float(target.grid.x[target.argmin or 0])
+    if target.quadratic is not None:
+        coefficients, best_x = target.quadratic.coefficients[None], target.quadratic.optimum
+    x = source.quadratic.optimum
+    own = regret_bounds(target, np.array([x]), target.grid.mean[None], coefficients)
     reason = target.undetermined
     if reason is None and not np.isfinite(own.upper[0]):
-        reason = _unbounded_reason(target, source.x, axes)
+        reason = _unbounded_reason(target, x, axes)
     value = float(own.value[0]) if reason is None else None
     if draws is None:
         reasons = "; ".join(text for text in (reason, no_interval) if text)
@@ -140,8 +142,7 @@ def estimate_regret(
     drawn = regret_bounds(target, x_D, mean_DR, coefficients_D3)
     # The lower bound is positive only where the regret exceeds what noise gives without drift: the
     # same draws, with the source's optimum moved onto the target's.
-    best_x = target.x if target.quadratic is not None else target.grid.x[target.argmin or 0]
-    no_drift = regret_bounds(target, x_D - source.x + best_x, mean_DR, coefficients_D3)
+    no_drift = regret_bounds(target, x_D - x + best_x, mean_DR, coefficients_D3)
     exceeds_noise = own.lower[0] > np.quantile(no_drift.value, UPPER)
     low = float(np.quantile(drawn.lower, LOWER)) if exceeds_noise else 0.0
     high = float(np.quantile(drawn.upper, UPPER, method="higher"))
@@ -196,13 +197,8 @@ def share_of_loss(regret: Estimate, target: CurveFit, axes: AxisNames) -> Estima
 
     On the edge of the grid the best loss is the grid's, an upper bound.
     """
-    best = target.loss if target.quadratic is not None else None
-    if best is None and target.argmin is not None:
-        best = float(target.grid.mean[target.argmin])
+    best = target.lowest_loss
     if best is not None and best > 0:
         return regret.times(1 / best)
-    return Estimate(
-        undetermined=regret.undetermined
-        or f"the loss is not positive {axes.at(target.grid.width)}, so a share of it has no "
-        "meaning: analyze a positive loss"
-    )
+    text = f"the loss is not positive {axes.at(target.grid.width)}, so a share of it has no meaning"
+    return Estimate(undetermined=regret.undetermined or f"{text}: analyze a positive loss")

@@ -25,10 +25,11 @@ def decide(
 ) -> tuple[Verdict, str]:
     """Compare the bounds of the regret with the threshold; return the verdict and the reason."""
     share, regret = carried.share, carried.regret
-    if share.low is None and share.high is None:
+    quadratic = curves[0].quadratic
+    if quadratic is None or (share.low is None and share.high is None):
         return "undetermined", str(share.undetermined)
     ends = f"{axes.scale} {format_value(carried.proxy)} to {format_value(carried.target)}"
-    claim = f"carrying {format_rate(curves[0].x / LN2)} from {ends} raises the loss by"
+    claim = f"carrying {format_rate(quadratic.optimum / LN2)} from {ends} raises the loss by"
     limit = f"the threshold of {format_share(threshold)}"
     if share.low is not None and share.low > threshold:
         assert regret.low is not None

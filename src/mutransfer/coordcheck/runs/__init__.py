@@ -1,1 +1,1 @@
-"""Runs: models trained for a few steps under probes, over widths and seeds."""
+"""Training runs of a check, over widths and seeds, with probes attached."""

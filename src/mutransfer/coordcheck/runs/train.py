@@ -1,4 +1,4 @@
-"""This file is the runs of a check: every width and seed, trained for a few steps under probes."""
+"""Runs of a check: every width and seed, trained for a few steps with probes attached."""
 
 from __future__ import annotations
 
@@ -33,26 +33,28 @@ from mutransfer.rules import Plan
 Floats = NDArray[np.float64]
 Loss = Callable[[nn.Module, Any], torch.Tensor]
 
-BACKWARD = "make loss(build(width), batch).backward() work by itself"
-STEP = "optimizer='adamw', or another whose step() works by itself: no argument, dense gradients"
+BACKWARD_FIX = "make loss(build(width), batch).backward() work by itself"
+STEP_FIX = (
+    "optimizer='adamw', or another whose step() needs no argument and accepts dense gradients"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is run.
+    """The configuration of the runs.
 
     Args:
         build: A function from a width to a model.
-        widths: Rising.
-        batch: What `loss` is called with, the same at every step.
-        loss: From a model and a batch to a scalar.
-        plans: One plan per width, or none where the user's own implementation is checked.
+        widths: In ascending order.
+        batch: The second argument of `loss`, the same at every step.
+        loss: A function from a model and a batch to a scalar.
+        plans: One plan per width, or None where the user's own implementation is checked.
         optimizer: Name, class or factory.
-        lr: Rate at the base width; of two optimizers, each one's.
-        steps: Updates.
-        seeds: One fresh model of each per width.
-        device: Where to run.
-        dtype: What to compute in.
+        lr: Learning rate at the base width; a mapping where there are two optimizers.
+        steps: Number of updates.
+        seeds: One model per seed and width.
+        device: Device of the runs.
+        dtype: Precision of the forward pass.
         kinds: What some layers and parameters are.
     """
 
@@ -71,42 +73,42 @@ class Setting:
 
 
 def readings(setting: Setting, fault: Tilt | None = None) -> dict[Key, Floats]:
-    """Train every width and seed; give each quantity as an array of widths, seeds and steps.
+    """Train every width and seed; return each quantity as an array of widths, seeds and steps.
 
-    The same seed at every width: what seeds share cancels in a slope.
+    Seeds are the same at every width: noise that widths share cancels in a slope.
     """
     shape = (len(setting.widths), len(setting.seeds), setting.steps + 1)
-    found: dict[Key, Floats] = {}
+    arrays: dict[Key, Floats] = {}
     for w, width in enumerate(setting.widths):
         for s, seed in enumerate(setting.seeds):
             for t, scalars in enumerate(_run(setting, width, seed, fault)):
                 for key, value in scalars.items():
-                    found.setdefault(key, np.full(shape, np.nan))[w, s, t] = value
-    return found
+                    arrays.setdefault(key, np.full(shape, np.nan))[w, s, t] = value
+    return arrays
 
 
 def fresh_readings(setting: Setting) -> dict[Key, Floats]:
-    """Measure fresh models only, a forward pass each: cheap, so that there can be many."""
+    """Measure models at initialization only: one forward pass each, so many seeds are cheap."""
     shape = (len(setting.widths), len(setting.seeds), setting.steps + 1)
-    found: dict[Key, Floats] = {}
+    arrays: dict[Key, Floats] = {}
     for w, width in enumerate(setting.widths):
         for s, seed in enumerate(setting.seeds):
             with _seeded(seed, setting.device), torch.no_grad():
                 model = _ready(setting, width)
                 probes = Probes(model, setting.kinds)
-                with probes.step(0):
+                with probes.step(0, setting.batch):
                     _loss(setting, model, width, 0)
                 probes.close()
             for key, value in probes.readings().items():
-                found.setdefault(key, np.full(shape, np.nan))[w, s, 0] = value
-    return found
+                arrays.setdefault(key, np.full(shape, np.nan))[w, s, 0] = value
+    return arrays
 
 
 def joined(some: Mapping[Key, Floats], more: Mapping[Key, Floats]) -> dict[Key, Floats]:
-    """Put readings of other seeds beside; what only some of them have is NaN in the rest."""
+    """Concatenate the readings of two sets of seeds; a quantity that one set lacks is NaN there."""
 
-    def filled(found: Mapping[Key, Floats], key: Key) -> Floats:
-        return found[key] if key in found else np.full_like(next(iter(found.values())), np.nan)
+    def filled(arrays: Mapping[Key, Floats], key: Key) -> Floats:
+        return arrays[key] if key in arrays else np.full_like(next(iter(arrays.values())), np.nan)
 
     return {
         key: np.concatenate([filled(some, key), filled(more, key)], axis=1)
@@ -121,7 +123,7 @@ def _ready(setting: Setting, width: int) -> nn.Module:
 
 
 def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterator[dict[Key, float]]:
-    """Train one model, and give what its probes read before every step and after the last."""
+    """Train one model; yield the scalars of its probes before every step and after the last."""
     with _seeded(seed, setting.device):
         model = _ready(setting, width)
         plan = None if setting.plans is None else setting.plans[width]
@@ -132,20 +134,20 @@ def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterato
         try:
             for step in range(setting.steps + 1):
                 model.zero_grad(set_to_none=True)
-                with probes.step(step):
+                with probes.step(step, setting.batch):
                     loss = _loss(setting, model, width, step)
                 scalars = probes.readings() | {
                     ("loss", ""): float(loss.detach()),
                     ("width", ""): float(width),
                 }
                 if step < setting.steps:
-                    with _theirs("the loss's backward()", width, BACKWARD):
+                    with _users_code("the loss's backward()", width, BACKWARD_FIX):
                         loss.backward()  # type: ignore[no-untyped-call] # torch's own
-                    if step in (0, setting.steps - 1):  # a scheduler may have come between
+                    if step in (0, setting.steps - 1):  # a scheduler may change them in between
                         scalars |= settings_of(optimizers, model) | probes.gradients()
                     before = probes.weights()
                     for optimizer in optimizers:
-                        with _theirs("optimizer.step()", width, STEP):
+                        with _users_code("optimizer.step()", width, STEP_FIX):
                             optimizer.step()
                     scalars |= probes.effects(before)
                 yield scalars
@@ -153,8 +155,8 @@ def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterato
             probes.close()
 
 
-def moved(batch: Any, device: str) -> Any:  # noqa: ANN401 - whatever the user's loss takes
-    """Put the tensors of a batch where the models are; anything else stays as it is."""
+def moved(batch: Any, device: str) -> Any:  # noqa: ANN401 - whatever the user's loss accepts
+    """Move the tensors of a batch to a device; leave anything else as it is."""
     if hasattr(batch, "to"):
         return batch.to(device)
     if isinstance(batch, dict):
@@ -165,7 +167,7 @@ def moved(batch: Any, device: str) -> Any:  # noqa: ANN401 - whatever the user's
 
 
 def uncompiled() -> AbstractContextManager[Any]:
-    """Run compiled models as they are written: a probe inside a graph would not be called."""
+    """Run compiled models eagerly: hooks inside a compiled graph are not called."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing it takes seconds
         return nullcontext()
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
@@ -174,7 +176,7 @@ def uncompiled() -> AbstractContextManager[Any]:
 
 @contextmanager
 def _seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch inside, and leave the user's generators as they were."""
+    """Seed torch inside the context, and restore the user's generators afterwards."""
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -182,29 +184,36 @@ def _seeded(seed: int, device: str) -> Iterator[None]:
 
 
 def _precision(setting: Setting) -> AbstractContextManager[Any]:
-    """Compute in lower precision where that is asked for."""
+    """Return an autocast context where a lower precision is requested."""
     if setting.dtype is torch.float32:
         return nullcontext()
     return torch.autocast(torch.device(setting.device).type, setting.dtype)
 
 
 def _loss(setting: Setting, model: nn.Module, width: int, step: int) -> torch.Tensor:
-    """Take the user's loss; refuse what is no finite scalar that can be trained."""
-    alone = f"make loss(build({width}), batch) work by itself; batch is {_told(setting.batch)}"
-    with _theirs("loss(model, batch)", width, alone), _precision(setting):
+    """Compute the user's loss.
+
+    Raises:
+        ModelError: The loss is not a finite scalar that can be trained.
+    """
+    fix = f"make loss(build({width}), batch) work by itself; batch is "
+    with (
+        _users_code("loss(model, batch)", width, fix + _described(setting.batch)),
+        _precision(setting),
+    ):
         loss = setting.loss(model, setting.batch)
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         raise ModelError(
-            f"loss(model, batch) gave {_told(loss)}, not a scalar tensor",
+            f"loss(model, batch) returned {_described(loss)}, not a scalar tensor",
             why="the check trains the model for a few steps",
             fix="return the loss: loss=lambda model, batch: model(batch).square().mean()",
         )
     if not loss.is_floating_point():
-        kind = str(loss.dtype).removeprefix("torch.")
+        dtype = str(loss.dtype).removeprefix("torch.")
         raise ModelError(
-            f"loss(model, batch) gave a number of type {kind}",
-            why="only real floating-point numbers have gradients that a step can follow",
-            fix="return the loss itself, as cross_entropy or mse_loss gives it; no count, no label",
+            f"loss(model, batch) returned a number of type {dtype}",
+            why="only real floating-point numbers have gradients",
+            fix="return the loss itself, as from cross_entropy or mse_loss, not a count or a label",
         )
     if not torch.isfinite(loss.detach()):
         raise ModelError(
@@ -214,35 +223,35 @@ def _loss(setting: Setting, model: nn.Module, width: int, step: int) -> torch.Te
         )
     if torch.is_grad_enabled() and not loss.requires_grad:
         raise ModelError(
-            "loss(model, batch) gave a loss without a gradient",
+            "loss(model, batch) returned a loss without a gradient",
             why="the check trains the model for a few steps",
             fix="do not detach it, nor compute it under torch.no_grad()",
         )
     if torch.is_grad_enabled() and any(p.grad is not None for p in model.parameters()):
         raise ModelError(
             "loss(model, batch) calls backward() itself",
-            why="the check calls it, too: gradients would be twice as large, or could not be taken",
+            why="the check calls it, too: gradients would double, or could not be computed",
             fix="return the loss only",
         )
     return loss
 
 
 @contextmanager
-def _theirs(call: str, width: int, fix: str) -> Iterator[None]:
-    """Tell what the user's own code raised as the user's own."""
+def _users_code(call: str, width: int, fix: str) -> Iterator[None]:
+    """Re-raise an exception of the user's code as a `ModelError` that names the call."""
     try:
         yield
     except MutransferError:
         raise
-    except Exception as problem:
+    except Exception as error:
         raise ModelError(
-            f"{call} raised {type(problem).__name__} at width {width}: {in_one_line(problem)}",
+            f"{call} raised {type(error).__name__} at width {width}: {in_one_line(error)}",
             why="the check trains the model for a few steps",
             fix=fix,
-        ) from problem
+        ) from error
 
 
-def _told(given: object) -> str:
-    """Say what a loss or a batch is."""
-    shape = tuple(given.shape) if isinstance(given, torch.Tensor) else ""
-    return f"{type(given).__name__} {shape}".strip()
+def _described(value: object) -> str:
+    """Format the type of a loss or a batch, and its shape."""
+    shape = tuple(value.shape) if isinstance(value, torch.Tensor) else ""
+    return f"{type(value).__name__} {shape}".strip()

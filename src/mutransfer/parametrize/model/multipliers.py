@@ -12,19 +12,19 @@ from mutransfer.parametrize.model.shapes import ParameterInfo
 from mutransfer.rules.plan import SINGLE_RATE
 from mutransfer.rules.power import ONE, Power
 from mutransfer.rules.tables import Parametrization
-from mutransfer.tracing import Seen
+from mutransfer.tracing import Trace
 
 EXPONENT_TOLERANCE = 0.1  # of a measured exponent from a multiple of 1/2 [assumed]
 
 
-def is_tied(parameter: ParameterInfo, trace: Seen) -> bool:
+def is_tied(parameter: ParameterInfo, trace: Trace) -> bool:
     """Return whether a table embeds and reads out: by its owners, or in a forward pass."""
     use = trace.use(parameter.name)
     return bool(parameter.readouts) or (use is not None and bool(use.rows and use.contracted))
 
 
 def own_multipliers(
-    trace: Seen, roles: Mapping[str, ParameterRole], table: Parametrization, probe: Fraction
+    trace: Trace, roles: Mapping[str, ParameterRole], table: Parametrization, probe: Fraction
 ) -> dict[str, tuple[Power, Power]]:
     """Return the author's multiplier of each parameter, and its multiplier as a readout.
 
@@ -41,7 +41,7 @@ def own_multipliers(
         ModelError: A multiplier is not a power 0, 1/2, 1 ... of a growing axis.
     """
     keeps_scale = table.name in SINGLE_RATE
-    exponents = trace.multipliers if keeps_scale else trace.wanted(table.attention)
+    exponents = trace.multipliers if keeps_scale else trace.required_multipliers(table.attention)
     multipliers = {}
     for name, role in roles.items():
         # A tied table has a multiplier for each use: its own is that of the lookup.

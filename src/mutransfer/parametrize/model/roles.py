@@ -12,7 +12,7 @@ from mutransfer.parametrize.model.axes import ONES, Fans, Sizes, fans_across_wid
 from mutransfer.parametrize.model.layers import is_elementwise
 from mutransfer.parametrize.model.shapes import ParameterInfo
 from mutransfer.rules.roles import REASONS, ROLE_OVERRIDE, Role, role_of_matrix
-from mutransfer.tracing import Seen
+from mutransfer.tracing import Trace
 
 TIED = "a table that embedding and readout share: the embedding's rule, and a readout multiplier"
 
@@ -48,7 +48,7 @@ def infer_roles(
     probe: Mapping[str, ParameterInfo],
     target: Mapping[str, ParameterInfo],
     roles: Mapping[str, Role],
-    trace: Seen,
+    trace: Trace,
 ) -> dict[str, ParameterRole]:
     """Infer the role and ratios of every parameter.
 
@@ -115,12 +115,12 @@ def _role_overrides(names: list[str], roles: Mapping[str, Role]) -> dict[str, Ro
     return overrides
 
 
-def _require_known(unknown: list[Fans], trace: Seen) -> None:
+def _require_known(unknown: list[Fans], trace: Trace) -> None:
     """Raise for parameters whose role neither shapes nor a forward pass determine."""
     if not unknown:
         return
     first = unknown[0].parameter
-    reason, remedy = trace.told(first.name)
+    reason, remedy = trace.unknown_use(first.name)
     meaning = "INPUT if a growing axis is carried on, OUTPUT or BOTTLENECK if it is summed over, "
     meaning += "HIDDEN if both, VECTOR if it is applied elementwise"
     if len(first.shape) == 1:

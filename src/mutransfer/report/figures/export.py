@@ -108,7 +108,7 @@ def _report_specs(report: Report, predictions: Sequence[Prediction]) -> dict[str
         "best-loss": _figure(loss_title, [replace(loss, title="")], theme, legend=groups),
     }
     if matrices := matrix_panels(report, theme):
-        title = f"Regret of every proxy's best {tuned} at every larger target"
+        title = "Regret from every proxy to every target"
         figures["regret-matrix"] = _figure(title, matrices, theme, columns=1)
     if planes := plane_panels(report, theme, PANEL):
         title = "Predictability E, robustness κ and asymptotic gap R(∞)"

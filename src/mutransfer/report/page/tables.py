@@ -123,7 +123,7 @@ def _comparison(report: Report, comparison: Comparison) -> str:
     if difference.value == 0 and difference.low == 0 == difference.high:
         return f"<b>{name}</b>: the very same trials"
     cost = f"{format_number(difference.value)}{escape(unit_suffix(report))}"
-    text = f"<b>{name}</b>: {cost} worse {format_interval(difference)}"
+    text = f"<b>{name}</b>: loss higher by {cost} {format_interval(difference)}"
     if difference.low is None or difference.high is None:
         return f"{text} ({escape(difference.undetermined or 'no interval')})"
     if difference.low <= 0:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
-from mutransfer.report.format import unit_suffix
+from mutransfer.report.format import format_rate, unit_suffix
 
 LABEL = 24  # characters of the column of names
 
@@ -85,7 +85,7 @@ def _add_transfer(lines: _Lines, group: GroupReport, report: Report) -> None:
     if group.sensitivity.low is not None and group.sensitivity.high is not None:
         ends = f"{_number(group.sensitivity.low)} to {_number(group.sensitivity.high)}"
         lines.add(f"  without one {scale}", ends)
-    best = [f"{o.width:g}: {format_estimate(o.log2_lr, _rate, brief=True) or '?'}"
+    best = [f"{o.width:g}: {format_estimate(o.log2_lr, format_rate, brief=True) or '?'}"
             for o in group.optimum]  # fmt: skip
     lines.add(f"best {tuned}", ", ".join(best))
     same = {True: "yes", False: "no", None: "not available"}[group.paper_criterion]
@@ -124,12 +124,12 @@ def prediction_text(prediction: Prediction) -> str:
     """Format the predicted rate, loss and regret at a target."""
     lines = _Lines()
     tuned = prediction.hyperparameter
-    lines.estimate(tuned, prediction.log2_lr, formatter=_rate)
+    lines.estimate(tuned, prediction.log2_lr, formatter=format_rate)
     for law in prediction.laws if prediction.lr.value is not None else ():
         error = law.held_out.value
         missed = "" if error is None else f", misses the largest by {_number(error)} octaves"
         chosen = "chosen: " if law.name == prediction.law else ""
-        rate = format_estimate(law.log2_lr, _rate) or "?"
+        rate = format_estimate(law.log2_lr, format_rate) or "?"
         lines.add(f"  {law.name} law", f"{chosen}{rate}{missed}")
     lines.estimate("loss there", prediction.loss, unit_suffix(prediction))
     lines.estimate("regret there", prediction.regret, unit_suffix(prediction))
@@ -163,11 +163,6 @@ def format_estimate(estimate: Estimate, formatter: Formatter, *, brief: bool = F
 def _number(value: float) -> str:
     """Format three digits."""
     return f"{value:.3g}"
-
-
-def _rate(log2_value: float) -> str:
-    """Format a rate as a power of two, and as a decimal."""
-    return f"2^{round(log2_value, 2) + 0.0:g} ({2.0 ** min(log2_value, 1023.0):.4g})"
 
 
 def _percent(value: float) -> str:

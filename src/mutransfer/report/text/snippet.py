@@ -43,7 +43,7 @@ def snippet(prediction: Prediction, plan: Plan | None = None) -> str:
         return "\n".join([comment, code, *_optimizer_code(prediction, plan)])
     if tuned != "lr" or prediction.group in UNSCALED:
         return f"{comment}\n{code}"
-    rule = "# as the rate of your sweep, under the same rule; --plan writes the factors out"
+    rule = "# use it under the same rule as in your sweep; --plan writes the factors out"
     return f"{comment}\n{rule}\n{code}"
 
 

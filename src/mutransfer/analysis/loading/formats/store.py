@@ -69,7 +69,10 @@ def read_store(store: Path, mapping: Mapping[str, str] | None = None) -> Results
         unfinished=unfinished,
         diverged=results.provenance.diverged,
     )
-    return replace(results, defaults=defaults, provenance=provenance)
+    # Only the lab's own trials are known to report nats per token.
+    is_lab = all(trial["spec"].get("runner", {}).get("kind") == "lab" for trial in trials)
+    unit = "nats" if is_lab and "loss" not in (mapping or {}) else None
+    return replace(results, defaults=defaults, provenance=provenance, loss_unit=unit)
 
 
 def _load_table(store: Path, name: str) -> dict[str, Any]:

@@ -17,20 +17,20 @@ RATES = {1.0: np.arange(-10.0, -2.0), 0.5: np.arange(-10.0, -2.0, 0.5)}
 
 @dataclass
 class Tally:
-    """How often an interval held the truth."""
+    """How often an interval covered the truth."""
 
-    held: list[bool] = field(default_factory=list)
+    covered: list[bool] = field(default_factory=list)
     missing: int = 0
 
     def add(self, estimate: Estimate, truth: float) -> None:
         if estimate.low is None or estimate.high is None:
             self.missing += 1
         else:
-            self.held.append(estimate.low - 1e-12 <= truth <= estimate.high + 1e-12)
+            self.covered.append(estimate.low - 1e-12 <= truth <= estimate.high + 1e-12)
 
     @property
     def share(self) -> float:
-        return float(np.mean(self.held))
+        return float(np.mean(self.covered))
 
 
 def planted(index: int, seeds: int, step: float, drift: float, sd: float) -> tuple[Results, float]:
@@ -127,43 +127,43 @@ def seed_bootstrap(results: Results, seeds: int) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize(("seeds", "most"), [(2, 0.65), (3, 0.75)])
 def test_a_percentile_bootstrap_over_seeds_does_not_cover(seeds: int, most: float) -> None:
-    """Negative control: what everybody does, on the same surfaces."""
-    held = []
+    """Negative control: the usual bootstrap, on the same surfaces."""
+    covered = []
     for index in range(200):
         results, best = planted(index, seeds, 1.0, 0.0, 0.01)
-        held += [low <= best <= high for low, high in seed_bootstrap(results, seeds)]
-    assert np.mean(held) < most
+        covered += [low <= best <= high for low, high in seed_bootstrap(results, seeds)]
+    assert np.mean(covered) < most
 
 
-def false_alarms(num: int, seeds: int, step: float) -> float:
-    """How often nothing drifts and any regret at all is said to be proven."""
-    alarms = 0
+def false_positive_rate(num: int, seeds: int, step: float) -> float:
+    """How often a regret above zero is claimed though nothing drifts."""
+    positives = 0
     for index in range(num):
         results, _ = planted(index, seeds, step, drift=0.0, sd=0.02)
         group = analyze(results, draws=1000, threshold=1e-9, seed=index)["all"]
-        alarms += group.verdict == "does not transfer"
-    return alarms / num
+        positives += group.verdict == "does not transfer"
+    return positives / num
 
 
-def test_without_drift_a_proven_regret_is_rare() -> None:
+def test_without_drift_a_positive_lower_bound_is_rare() -> None:
     """The hardest threshold, almost zero: the rate is the test's own 5 %, plus sampling."""
-    assert false_alarms(120, 2, 1.0) < 0.1
+    assert false_positive_rate(120, 2, 1.0) < 0.1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "step"), [(2, 1.0), (3, 1.0), (3, 0.5)])
-def test_without_drift_five_percent_are_called_drifting(seeds: int, step: float) -> None:
+def test_without_drift_the_false_positive_rate_is_five_percent(seeds: int, step: float) -> None:
     """Five percent, within three standard errors of 1,000 surfaces."""
-    assert false_alarms(1000, seeds, step) < 0.07
+    assert false_positive_rate(1000, seeds, step) < 0.07
 
 
-def test_at_the_default_threshold_nobody_is_accused_and_the_guilty_are_caught() -> None:
-    """No drift never fails; half an octave per doubling always does."""
+def test_at_the_default_threshold_both_verdicts_are_right() -> None:
+    """Without drift the rate transfers; with half an octave per doubling it never does."""
     verdicts = {0.0: set(), -0.5: set()}
-    for drift, found in verdicts.items():
+    for drift, distinct in verdicts.items():
         for index in range(25):
             results, _ = planted(index, 2, 1.0, drift, 0.01)
-            found.add(analyze(results, draws=1000)["all"].verdict)
+            distinct.add(analyze(results, draws=1000)["all"].verdict)
     assert verdicts == {0.0: {"transfers"}, -0.5: {"does not transfer"}}
 
 

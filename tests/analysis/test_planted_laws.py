@@ -1,4 +1,4 @@
-"""Planted laws come back exactly without noise, as scattered as they must be with it, and held."""
+"""Planted laws are recovered exactly without noise, and covered by their intervals with it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -55,11 +55,11 @@ def analyzed(table: dict[str, list[float]]) -> GroupReport:
 
 
 @pytest.mark.parametrize("gauge", [0.0, 1.0, -0.5])
-def test_a_planted_surface_comes_back_in_every_gauge(gauge: float) -> None:
-    """Alpha 0.5, gamma -0.2, kappa 0.3, L_inf 2.2; kappa does not know what a rate is called."""
+def test_a_planted_surface_is_recovered_in_every_gauge(gauge: float) -> None:
+    """Alpha 0.5, gamma -0.2, kappa 0.3, L_inf 2.2; kappa is the same in every gauge."""
     group = analyzed(columns(gauge=gauge))
     laws = group.laws
-    found = {
+    estimates = {
         "alpha": laws.alpha,
         "loss_inf": laws.loss_inf,
         "amplitude": laws.amplitude,
@@ -83,13 +83,15 @@ def test_a_planted_surface_comes_back_in_every_gauge(gauge: float) -> None:
         "kappa": 0.3,
         "kappa_joint": 0.3,
     }
-    assert {name: one.value for name, one in found.items()} == pytest.approx(planted, abs=1e-6)
+    assert {name: estimate.value for name, estimate in estimates.items()} == pytest.approx(
+        planted, abs=1e-6
+    )
     assert group.E.value is not None
     assert group.E.value < 1e-20
 
 
-def test_kappa_is_the_slope_of_what_a_fixed_mistake_costs() -> None:
-    """An independent computation: one octave off, as a share of what is reducible."""
+def test_kappa_is_the_slope_of_the_cost_of_a_fixed_error() -> None:
+    """An independent computation: one octave off, as a share of the reducible loss."""
     table = columns()
     loss = dict(zip(zip(table["width"], table["lr"], strict=True), table["loss"], strict=True))
     share_W = [(loss[n, 2.0**-5] - loss[n, 2.0**-6]) / (loss[n, 2.0**-6] - 2.2) for n in WIDTHS]
@@ -98,35 +100,35 @@ def test_kappa_is_the_slope_of_what_a_fixed_mistake_costs() -> None:
     assert analyzed(table).kappa.value == pytest.approx(slope, abs=1e-6)
 
 
-def test_one_seed_scatters_as_published_in_the_notes() -> None:
+def test_estimates_from_one_seed_scatter_as_published() -> None:
     """Noise of 0.005: sd(kappa) 0.06 and sd(L_inf) 0.014; 100 repetitions know an sd to 7 %."""
     rng = np.random.default_rng(5)
     kappa, floor = [], []
     for _ in range(100):
         results = Results.from_columns(columns(sd=0.005, rng=rng))
         (group,) = fitted_groups(results, SETTINGS).values()
-        found = optima_of(group, SETTINGS.axes)
-        assert found.loss_law is not None
-        assert found.curvature_law is not None
-        kappa.append(float(found.loss_law.exponent[0] + found.curvature_law.slope[0]))
-        floor.append(float(found.loss_law.floor[0]))
+        optima = optima_of(group, SETTINGS.axes)
+        assert optima.loss_law is not None
+        assert optima.curvature_law is not None
+        kappa.append(float(optima.loss_law.exponent[0] + optima.curvature_law.slope[0]))
+        floor.append(float(optima.loss_law.floor[0]))
     assert np.std(kappa) == pytest.approx(0.06, rel=0.22)
     assert np.std(floor) == pytest.approx(0.014, rel=0.22)
 
 
-def fitted_again(table: dict[str, list[float]]) -> tuple[float, float, float]:
+def laws_by_scipy(table: dict[str, list[float]]) -> tuple[float, float, float]:
     """Fit alpha, L_inf and the joint kappa by other means: scipy, numerical slopes, one start."""
     n_N, x_N, loss_N = (np.array(table[name]) for name in ("width", "lr", "loss"))
     x_N = np.log(x_N)
-    vertex, kept = [], []
+    vertex, points = [], []
     for n in WIDTHS:
         x_R = np.unique(x_N[n_N == n])
         mean_R = np.array([loss_N[(n_N == n) & (x_N == x)].mean() for x in x_R])
         near_R = np.abs(x_R - x_R[mean_R.argmin()]) <= 1.1
         a, b, c = np.polyfit(x_R[near_R] + 4.0, mean_R[near_R], 2)
         vertex.append(c - b**2 / (4 * a))
-        kept += [(n, x, loss) for x, loss in zip(x_R[near_R] + 4.0, mean_R[near_R], strict=True)]
-    n_P, z_P, loss_P = np.array(kept).T
+        points += [(n, x, loss) for x, loss in zip(x_R[near_R] + 4.0, mean_R[near_R], strict=True)]
+    n_P, z_P, loss_P = np.array(points).T
     exact = {"xtol": 1e-14, "ftol": 1e-14, "gtol": 1e-14}
     (floor, _, alpha), _ = curve_fit(
         lambda n, floor, a, alpha: floor + a * (n / 512) ** -alpha,
@@ -153,13 +155,13 @@ def test_another_implementation_fits_the_same_laws(seed: int) -> None:
     table = columns(seeds=3, sd=0.005, sd_seed=0.01, offset=0.13, rng=rng)
     group = analyzed(table)
     ours = (group.laws.alpha.value, group.laws.loss_inf.value, group.scaling.kappa_joint.value)
-    assert ours == pytest.approx(fitted_again(table), abs=1e-5)
+    assert ours == pytest.approx(laws_by_scipy(table), abs=1e-5)
     assert ours[0] != pytest.approx(ALPHA, abs=1e-4)  # there is noise to fit
 
 
-def test_ninety_percent_intervals_hold_the_laws() -> None:
+def test_ninety_percent_intervals_cover_the_laws() -> None:
     """100 surfaces: 80 % instead of 90 leaves room for three standard errors."""
-    held: dict[str, list[bool]] = {}
+    covered: dict[str, list[bool]] = {}
     for index in range(100):
         rng = np.random.default_rng([index, 7])
         offset = rng.uniform(-0.25, 0.25)
@@ -167,22 +169,22 @@ def test_ninety_percent_intervals_hold_the_laws() -> None:
         results = Results.from_columns(table)
         (fitted,) = fitted_groups(results, SETTINGS).values()
         group = scaling(fitted, optima_of(fitted, SETTINGS.axes), SETTINGS.axes)
-        told = predict(results, width=2.0**15, draws=1000, seed=index)
+        prediction = predict(results, width=2.0**15, draws=1000, seed=index)
         claims = {
             "alpha": (group.laws.alpha, ALPHA),
             "kappa": (group.kappa, ALPHA + GAMMA_LOG),
             "loss_inf": (group.laws.loss_inf, LOSS_INF),
             "gamma_log": (group.laws.gamma_log, GAMMA_LOG),
-            "predicted rate": (told.log2_lr, BEST + offset),
+            "predicted rate": (prediction.log2_lr, BEST + offset),
         }
-        for name, (one, truth) in claims.items():
-            if one.low is None or one.high is None:  # noise that looks like skew
+        for name, (estimate, truth) in claims.items():
+            if estimate.low is None or estimate.high is None:  # noise that looks like skew
                 assert group.is_skewed
-                assert "skewed" in str(one.undetermined)
+                assert "skewed" in str(estimate.undetermined)
                 continue
-            held.setdefault(name, []).append(one.low <= truth <= one.high)
-    assert min(len(each) for each in held.values()) > 85
-    assert {name: np.mean(all_) for name, all_ in held.items() if np.mean(all_) < 0.80} == {}
+            covered.setdefault(name, []).append(estimate.low <= truth <= estimate.high)
+    assert min(len(cases) for cases in covered.values()) > 85
+    assert {n: np.mean(cases) for n, cases in covered.items() if np.mean(cases) < 0.80} == {}
 
 
 def falls_without_end(n: float) -> float:
@@ -195,52 +197,52 @@ def falls_below_zero(n: float) -> float:
 
 @pytest.mark.parametrize("best_loss", [falls_without_end, falls_below_zero])
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_an_exponent_on_a_bound_is_no_value(
+def test_an_exponent_on_a_bound_is_undetermined(
     best_loss: Callable[[float], float], seeds: int
 ) -> None:
-    """The data ask for an exponent of zero, or for less than no loss: arXiv:2605.21486's -2.20."""
+    """The best fit has an exponent of zero, or a negative loss: the -2.20 of arXiv:2605.21486."""
     group = analyzed(columns(best_loss, seeds=seeds, sd=1e-4, sd_seed=1e-4))
     laws = group.laws
-    for one in (laws.alpha, laws.loss_inf, laws.amplitude, group.kappa):
-        assert (one.value, one.low, one.high) == (None, None, None)
-        assert one.undetermined is not None
-        assert "bound" in one.undetermined
+    for estimate in (laws.alpha, laws.loss_inf, laws.amplitude, group.kappa):
+        assert (estimate.value, estimate.low, estimate.high) == (None, None, None)
+        assert estimate.undetermined is not None
+        assert "bound" in estimate.undetermined
     assert laws.gamma_log.value is not None
 
 
 def test_four_widths_have_laws_without_intervals() -> None:
-    """Three parameters through four points: no scatter to speak of."""
+    """Three parameters through four points leave one degree of freedom."""
     group = analyzed(columns(widths=WIDTHS[:4], seeds=3, sd=0.002, sd_seed=0.002))
-    for one in (group.laws.alpha, group.laws.loss_inf, group.kappa, group.E):
-        assert one.value is not None
-        assert (one.low, one.high) == (None, None)
-        assert one.undetermined is not None
-        assert "an interval needs 5 over 16x" in one.undetermined
+    for estimate in (group.laws.alpha, group.laws.loss_inf, group.kappa, group.E):
+        assert estimate.value is not None
+        assert (estimate.low, estimate.high) == (None, None)
+        assert estimate.undetermined is not None
+        assert "an interval needs 5 over 16x" in estimate.undetermined
     assert group.laws.beta.low is not None  # a straight line has one
 
 
-def test_five_widths_too_near_each_other_have_no_interval() -> None:
-    """Over 8x an exponent is hardly seen."""
+def test_five_widths_over_a_short_span_have_no_interval() -> None:
+    """Over 8x an exponent is hardly determined."""
     widths = tuple(128.0 * 8 ** (k / 4) for k in range(5))
-    one = analyzed(columns(widths=widths, seeds=3, sd=0.002, sd_seed=0.002)).laws.alpha
-    assert one.value is not None
-    assert (one.low, one.high) == (None, None)
-    assert "over 8x" in str(one.undetermined)
+    alpha = analyzed(columns(widths=widths, seeds=3, sd=0.002, sd_seed=0.002)).laws.alpha
+    assert alpha.value is not None
+    assert (alpha.low, alpha.high) == (None, None)
+    assert "over 8x" in str(alpha.undetermined)
 
 
 def test_three_widths_have_no_laws_with_a_floor() -> None:
     """Three parameters through three points always fit."""
     group = analyzed(columns(widths=WIDTHS[:3], seeds=3, sd=0.002, sd_seed=0.002))
-    for one in (group.laws.alpha, group.laws.loss_inf, group.kappa, group.E):
-        assert (one.value, one.low, one.high) == (None, None, None)
-        assert "3 of the 4 values of width" in str(one.undetermined)
-        assert "add 1" in str(one.undetermined)
+    for estimate in (group.laws.alpha, group.laws.loss_inf, group.kappa, group.E):
+        assert (estimate.value, estimate.low, estimate.high) == (None, None, None)
+        assert "3 of the 4 values of width" in str(estimate.undetermined)
+        assert "add 1" in str(estimate.undetermined)
 
 
 def test_one_seed_has_values_without_intervals() -> None:
-    """Noise that was not seen twice cannot be told from the curve."""
+    """Without a second seed noise cannot be distinguished from the shape of the curve."""
     group = analyzed(columns(sd=0.002))
-    for one in (group.laws.alpha, group.laws.beta, group.laws.gamma, group.kappa, group.E):
-        assert one.value is not None
-        assert (one.low, one.high) == (None, None)
-        assert "one seed: add seeds" in str(one.undetermined)
+    for estimate in (group.laws.alpha, group.laws.beta, group.laws.gamma, group.kappa, group.E):
+        assert estimate.value is not None
+        assert (estimate.low, estimate.high) == (None, None)
+        assert "one seed: add seeds" in str(estimate.undetermined)
