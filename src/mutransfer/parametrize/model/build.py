@@ -74,7 +74,10 @@ class _SkipFills(TorchFunctionMode):
 
 @contextmanager
 def temporary_seed(seed: int) -> Iterator[None]:
-    """Seed torch inside, and restore the state of the CPU generator afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """Seed torch inside the context, and restore the user's random state afterwards."""
+    # Before its first use CUDA has no state to save, and seeding it would replace the user's seed.
+    has_cuda_state = torch.cuda.is_initialized()
+    devices = range(torch.cuda.device_count()) if has_cuda_state else []
+    with torch.random.fork_rng(devices=devices):
+        (torch.manual_seed if has_cuda_state else torch.default_generator.manual_seed)(seed)
         yield
