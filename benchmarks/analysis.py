@@ -1,4 +1,4 @@
-"""This file measures how long an analysis takes: a hundred thousand trials, and twelve lines.
+"""Duration of an analysis: of a hundred thousand trials, and of a table of twelve lines.
 
     python benchmarks/analysis.py [large] [small]
 
@@ -29,21 +29,21 @@ REPETITIONS = 5
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float, object]:
-    """Time a call: seconds on the clock, and of the processor, children included."""
-    started, busy = time.perf_counter(), _processor()
-    found = call()
-    return time.perf_counter() - started, _processor() - busy, found
+    """Return the real and the CPU seconds of a call, children included, and its result."""
+    start, cpu_start = time.perf_counter(), _cpu_seconds()
+    result = call()
+    return time.perf_counter() - start, _cpu_seconds() - cpu_start, result
 
 
-def _processor() -> float:
-    """Give the seconds that this process and its finished children computed."""
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of this process and its finished children."""
     return sum(os.times()[:4])
 
 
 def write_trials(
     path: Path, *, groups: int, widths: tuple[int, ...], rates: int, seeds: int
 ) -> int:
-    """Write noisy parabolas over widths, rates and seeds to a CSV file; give the rows."""
+    """Write noisy parabolas over widths, rates and seeds to a CSV file; return the row count."""
     rng = np.random.default_rng(0)
     rows = ["parametrization,width,lr,seed,loss"]
     for group in range(groups):
@@ -71,15 +71,15 @@ def large() -> None:
         trials = write_trials(path, groups=20, widths=WIDTHS, rates=20, seeds=50)
         load = timed(lambda: load_results(path))
         results = cast(Results, load[2])
-        judge = timed(lambda: analyze(results, draws=1000))
-        report = cast(Report, judge[2])
+        analysis = timed(lambda: analyze(results, draws=1000))
+        report = cast(Report, analysis[2])
         write = timed(lambda: write_report(page, results=results, report=report))
         size = page.stat().st_size / 1e6
     print(f"{trials:,} trials\n")
     print("| what | measured | processor | budget |\n| --- | --- | --- | --- |")
     print(f"| load | {load[0]:.1f} s | {load[1]:.1f} s | |")
-    print(f"| analyze, 1,000 draws | {judge[0]:.1f} s | {judge[1]:.1f} s | |")
-    both = load[0] + judge[0], load[1] + judge[1]
+    print(f"| analyze, 1,000 draws | {analysis[0]:.1f} s | {analysis[1]:.1f} s | |")
+    both = load[0] + analysis[0], load[1] + analysis[1]
     print(f"| load and analyze | {both[0]:.1f} s | {both[1]:.1f} s | {LARGE:.0f} s |")
     print(f"| write the page | {write[0]:.1f} s | {write[1]:.1f} s | {LARGE:.0f} s |")
     print(f"| the page | {size:.1f} MB | | {PAGE_MB:.0f} MB |", flush=True)
@@ -96,26 +96,26 @@ def small() -> None:
             return subprocess.run(command, check=True, capture_output=True)
 
         run()
-        taken = [timed(run)[:2] for _ in range(REPETITIONS)]
-    clock, busy = zip(*taken, strict=True)
-    told = f"{statistics.median(clock):.2f} s ({min(clock):.2f}–{max(clock):.2f})"
+        times = [timed(run)[:2] for _ in range(REPETITIONS)]
+    clock, cpu = zip(*times, strict=True)
+    text = f"{statistics.median(clock):.2f} s ({min(clock):.2f}–{max(clock):.2f})"
     print(f"`mutransfer analyze` on {trials} trials, median of {REPETITIONS} and range\n")
     print("| what | measured | processor | budget |\n| --- | --- | --- | --- |")
-    print(f"| answer | {told} | {statistics.median(busy):.2f} s | {SMALL:.0f} s |")
+    print(f"| answer | {text} | {statistics.median(cpu):.2f} s | {SMALL:.0f} s |")
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Run the selected parts."""
     parts = {"large": large, "small": small}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
-    asked = parser.parse_args().parts or list(parts)
+    names = parser.parse_args().parts or list(parts)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"commit {commit}, {machine}")
-    for name in asked:
+    for name in names:
         print(f"\n## {name}\n")
         parts[name]()
 

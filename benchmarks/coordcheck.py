@@ -1,8 +1,8 @@
-"""Break a correct parametrization one rule at a time, and see what the coordinate check says.
+"""Diagnoses of the coordinate check when a correct parametrization is broken, rule by rule.
 
     python benchmarks/coordcheck.py [--model mlp|mlp-sgd|mlp-muon|decoder|gpt2] [--quick]
 
-Prints Markdown: every mutant, the check's outcome, what it blames, and whether that is right.
+Prints Markdown: every mutant, the outcome, the diagnosed faults, and whether they are right.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FIELDS: Mapping[Change, str] = {
     "multiplier": "multiplier",
     "eps": "eps_factor",
 }
-Blame = tuple[str, str, float]  # fault, role, power of width
+Fault = tuple[str, str, float]  # rule, role, power of width
 CLASSES: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adamw": torch.optim.AdamW,
@@ -45,15 +45,15 @@ class Subject:
     """A model family with a correct parametrization.
 
     Args:
-        name: In the table.
-        fresh: From a width to a fresh model.
-        batch: What `loss` takes.
-        loss: The loss.
+        name: Name in the table.
+        fresh: Function from a width to a fresh model.
+        batch: Argument of the loss.
+        loss: Loss function.
         optimizer: 'adamw', 'sgd' or 'muon-match-rms'.
-        lr: Rate at the base.
+        lr: Learning rate at the base width.
         form: Form of the plan.
-        live_eps: Epsilon is three times the base model's gradient, so that it matters.
-        steps: Updates.
+        live_eps: Whether epsilon is three times the base model's gradient, so that it matters.
+        steps: Number of updates.
     """
 
     name: str
@@ -68,14 +68,14 @@ class Subject:
 
     @cache  # noqa: B019 - lives as long as the program
     def plan(self, width: int) -> Plan:
-        """Give the correct plan."""
+        """Return the correct plan."""
         return mt.make_plan(
             self.fresh, base=BASE, target=width, optimizer=self.optimizer, form=self.form
         )
 
     @cache  # noqa: B019 - lives as long as the program
     def epsilons(self) -> dict[str, float]:
-        """Give every parameter's epsilon at the base: 1e-8, or one that matters."""
+        """Return every parameter's epsilon at the base width: 1e-8, or one that matters."""
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = self.fresh(BASE)
@@ -93,33 +93,33 @@ class Mutant:
     """One or more broken rules.
 
     Args:
-        text: In the table.
-        changes: What is multiplied by which power of width, in which parameters.
-        blame: What the check should say; none if the mutant is correct.
-        one_rate_from: Step from which a scheduler gives every group one rate.
-        equivalent: Why nobody can tell it from the correct plan.
+        text: Description in the table.
+        changes: Fields multiplied by a power of width, in the parameters that match.
+        faults: The expected diagnosis; empty if the mutant is correct.
+        one_rate_from: Step from which a scheduler sets one rate for every group.
+        equivalent: Reason why it trains as the correct plan does.
     """
 
     text: str
     changes: tuple[tuple[Change, Callable[[PlanRow], bool], float], ...] = ()
-    blame: tuple[Blame, ...] = ()
+    faults: tuple[Fault, ...] = ()
     one_rate_from: int | None = None
     equivalent: str = ""
 
     def plan(self, subject: Subject, width: int) -> Plan:
-        """Break the correct plan."""
+        """Return the broken plan."""
         plan = subject.plan(width)
         return replace(plan, rows=tuple(self._row(row, width / BASE) for row in plan.rows))
 
     def _row(self, row: PlanRow, ratio: float) -> PlanRow:
-        for change, belongs, power in self.changes:
-            if belongs(row):
+        for change, matches, power in self.changes:
+            if matches(row):
                 field = FIELDS[change]
                 row = replace(row, **{field: getattr(row, field) * ratio**power})
         return row
 
     def model(self, subject: Subject, width: int) -> nn.Module:
-        """Build, parametrized; on the meta device there are no weights to rescale."""
+        """Build and parametrize a model; on the meta device there are no weights to rescale."""
         plan = self.plan(subject, width)
         model = subject.fresh(width)
         fresh = next(model.parameters()).device.type != "meta"
@@ -136,7 +136,7 @@ class Mutant:
         return model
 
     def optimizer(self, subject: Subject, model: nn.Module) -> list[torch.optim.Optimizer]:
-        """Make the optimizers of the broken plan."""
+        """Return the optimizers of the broken plan."""
         plan = self.plan(subject, int(model.width))  # type: ignore[arg-type] # set above
         named = dict(model.named_parameters())
         groups: dict[str, list[dict[str, Any]]] = {}
@@ -147,27 +147,27 @@ class Mutant:
             elif row.optimizer != "sgd":
                 group |= {"eps": subject.epsilons()[row.name] * row.eps_factor, "weight_decay": 0}
             groups.setdefault(row.optimizer, []).append(group)
-        made = [CLASSES[name](own) for name, own in groups.items()]
+        optimizers = [CLASSES[name](own) for name, own in groups.items()]
         if self.one_rate_from is not None:
-            for each in made:
-                _flatten(each, subject.lr, self.one_rate_from)
-        return made
+            for optimizer in optimizers:
+                _set_one_rate(optimizer, subject.lr, self.one_rate_from)
+        return optimizers
 
 
-def _flatten(optimizer: torch.optim.Optimizer, lr: float, since: int) -> None:
-    """Let a scheduler overwrite every group's rate."""
-    taken = iter(range(10**6))
+def _set_one_rate(optimizer: torch.optim.Optimizer, lr: float, since: int) -> None:
+    """Overwrite every group's rate from a step on, as a scheduler would."""
+    steps = iter(range(10**6))
 
-    def overwrite(made: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
-        if next(taken) >= since:
-            for group in made.param_groups:
+    def overwrite(optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+        if next(steps) >= since:
+            for group in optimizer.param_groups:
                 group["lr"] = lr
 
     optimizer.register_step_pre_hook(overwrite)
 
 
 def check(subject: Subject, mutant: Mutant, **options: object) -> CoordCheck:
-    """Check a mutant as a user's own implementation."""
+    """Run a coordinate check of a mutant, as of a user's own implementation."""
 
     def factory(model: nn.Module) -> list[torch.optim.Optimizer]:
         return mutant.optimizer(subject, model)
@@ -217,7 +217,7 @@ def matrix(name: str) -> Callable[[PlanRow], bool]:
 def single(
     change: Change, role: Role, powers: tuple[float, ...] = (1, 0.5, -0.5, -1), **kwargs: str
 ) -> Iterator[Mutant]:
-    """Break one rule of one role."""
+    """Yield mutants in which one rule of one role is broken."""
     for power in powers:
         yield Mutant(
             f"{role} {change}, width^{power:+g}",
@@ -229,11 +229,11 @@ def single(
 
 
 def vector_inits(subject: Subject) -> Iterator[Mutant]:
-    """Break the init of vectors; biases that fade are torch's own, and learn what they lack."""
+    """Yield mutants with a broken init of vectors; without gains, vanishing biases are harmless."""
     model = subject.fresh(BASE)
-    gains = any(isinstance(one, nn.LayerNorm | nn.RMSNorm) for one in model.modules())
+    gains = any(isinstance(module, nn.LayerNorm | nn.RMSNorm) for module in model.modules())
     yield from single("init", Role.VECTOR, (1, 0.5))
-    why = "" if gains else "a bias that fades is added to what does not, and learns"
+    why = "" if gains else "a vanishing bias is added to activations that do not vanish, and learns"
     yield from single("init", Role.VECTOR, (-0.5, -1), equivalent=why)
 
 
@@ -241,7 +241,7 @@ MATRIX_ROLES = (Role.INPUT, Role.HIDDEN, Role.OUTPUT)
 
 
 def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
-    """Give the mutants of every subject, with the subject's form that they are made of."""
+    """Yield the mutants of every subject, with the subject in the form that they break."""
     present = {row.role for row in subject.plan(WIDTHS[-1]).rows}
     yield subject, Mutant("correct")
     for role in (r for r in MATRIX_ROLES if r in present):
@@ -250,29 +250,29 @@ def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
     if Role.VECTOR in present:
         yield from ((subject, m) for m in single("rate", Role.VECTOR))
         yield from ((subject, m) for m in vector_inits(subject))
-    by_eight = replace(subject, form="table-8")
-    yield by_eight, Mutant("correct, table 8")
+    table_8 = replace(subject, form="table-8")
+    yield table_8, Mutant("correct, table 8")
     for role in (r for r in MATRIX_ROLES if r in present):
-        yield from ((by_eight, m) for m in single("multiplier", role))
+        yield from ((table_8, m) for m in single("multiplier", role))
     for change in ("init", "rate"):
-        one = Mutant(f"one power up in {layer} only: {change}", ((change, matrix(layer), 1.0),))
-        yield subject, replace(one, blame=((change, "hidden", 1.0),))
+        mutant = Mutant(f"one power up in {layer} only: {change}", ((change, matrix(layer), 1.0),))
+        yield subject, replace(mutant, faults=((change, "hidden", 1.0),))
     hidden, out = role_is(Role.HIDDEN), role_is(Role.OUTPUT)
     sgd, muon = subject.optimizer == "sgd", subject.optimizer == "muon-match-rms"
-    twice = (("rate", "hidden", -1.0), ("rate", "output", -1.0), ("init", "output", -0.5))
-    twice = tuple(b for b in twice if Role(b[1]) in present and not (sgd and b[1] == "hidden"))
+    faults = (("rate", "hidden", -1.0), ("rate", "output", -1.0), ("init", "output", -0.5))
+    faults = tuple(f for f in faults if Role(f[1]) in present and not (sgd and f[1] == "hidden"))
     yield (
         subject,
         Mutant(
             "scaled twice",
             (("rate", hidden, 0.0 if sgd else -1.0), ("rate", out, -1.0), ("init", out, -0.5)),
-            twice,
+            faults,
         ),
     )
     if not sgd:
         powers = {Role.HIDDEN: 0.5 if muon else 1.0, Role.OUTPUT: 1.0}
-        later = tuple(("rate", str(role), by) for role, by in powers.items() if role in present)
-        yield subject, Mutant("a scheduler sets one rate from step 3", (), later, one_rate_from=3)
+        faults = tuple(("rate", str(role), by) for role, by in powers.items() if role in present)
+        yield subject, Mutant("a scheduler sets one rate from step 3", (), faults, one_rate_from=3)
         why = "epsilon is far below every gradient"
         adams = [r for r in (*MATRIX_ROLES, Role.VECTOR) if not (muon and r is Role.HIDDEN)]
         for role in MATRIX_ROLES:
@@ -285,15 +285,15 @@ def common(subject: Subject, layer: str) -> Iterator[tuple[Subject, Mutant]]:
 
 
 def cases(name: str) -> Iterator[tuple[Subject, Mutant]]:
-    """Give all mutants of a subject."""
+    """Yield all mutants of a subject."""
     subject = SUBJECTS[name]()
     layer = {"decoder": "blocks.0.attention.query.weight", "gpt2": "up.weight"}.get(name)
     yield from common(subject, layer or "2.weight")
     if name == "gpt2":
         for change in ("init", "rate"):
-            blame = ((change, "input", -1.0),)
+            faults = ((change, "input", -1.0),)
             text = f"tied table: {change} as of a readout"
-            yield subject, Mutant(text, ((change, matrix("tokens.weight"), -1.0),), blame)
+            yield subject, Mutant(text, ((change, matrix("tokens.weight"), -1.0),), faults)
         steep = replace(subject, fresh=partial(TiedGPT2, scale="1/sqrt(d)"))
         yield (
             steep,
@@ -304,29 +304,34 @@ def cases(name: str) -> Iterator[tuple[Subject, Mutant]]:
 # --- the table ---
 
 
-def verdict(mutant: Mutant, seen: CoordCheck) -> tuple[str, str]:
-    """Say what is blamed, and whether that is right."""
-    told = [(one.fault, one.role, round(2 * one.power) / 2) for one in seen.diagnoses]
-    said = "; ".join(f"{f} {r} {p:+g}" for f, r, p in told) or "–"
-    if mutant.equivalent or not mutant.blame:
-        wrong = "FALSE ALARM" if seen.outcome == "fail" else "NOT DECIDED"
-        return said, "right" if seen.outcome == "pass" else wrong
-    if seen.outcome != "fail":
-        return said, "MISSED" if seen.outcome == "pass" else "NOT DECIDED"
-    wanted = set(mutant.blame)
-    if set(told) == wanted:
-        return said, "right"
-    signs = {(f, r, p > 0) for f, r, p in told}
-    if {(f, r, p > 0) for f, r, p in wanted} <= signs:
-        extra = len(signs) > len(wanted)
-        return said, "right, and others" if extra else "right but for the power"
-    return said, "WRONG"
+def verdict(mutant: Mutant, result: CoordCheck) -> tuple[str, str]:
+    """Return the diagnosed faults as text, and whether they are right."""
+    faults = diagnosed_faults(result)
+    text = "; ".join(f"{f} {r} {p:+g}" for f, r, p in faults) or "–"
+    if mutant.equivalent or not mutant.faults:
+        wrong = "FALSE ALARM" if result.outcome == "fail" else "NOT DECIDED"
+        return text, "right" if result.outcome == "pass" else wrong
+    if result.outcome != "fail":
+        return text, "MISSED" if result.outcome == "pass" else "NOT DECIDED"
+    expected = set(mutant.faults)
+    if set(faults) == expected:
+        return text, "right"
+    signs = {(f, r, p > 0) for f, r, p in faults}
+    if {(f, r, p > 0) for f, r, p in expected} <= signs:
+        extra = len(signs) > len(expected)
+        return text, "right, and others" if extra else "right but for the power"
+    return text, "WRONG"
+
+
+def diagnosed_faults(result: CoordCheck) -> list[Fault]:
+    """Return the diagnosed faults, with powers rounded to halves."""
+    return [(d.fault, d.role, round(2 * d.power) / 2) for d in result.diagnoses]
 
 
 def table(name: str, *, quick: bool, only: str = "") -> dict[str, int]:
-    """Print one subject's table; count the verdicts."""
+    """Print one subject's table, and return the counts of the verdicts."""
     print(f"\n### {SUBJECTS[name]().name}\n")
-    print("| mutant | outcome | blamed | attribution |\n| --- | --- | --- | --- |", flush=True)
+    print("| mutant | outcome | diagnosed | attribution |\n| --- | --- | --- | --- |", flush=True)
     counts: dict[str, int] = {}
     for subject, mutant in cases(name):
         if quick and mutant.text.endswith(("^+1", "^-1", "^+1 (large)", "^-1 (large)")):
@@ -334,14 +339,14 @@ def table(name: str, *, quick: bool, only: str = "") -> dict[str, int]:
         if only not in mutant.text:
             continue
         try:
-            seen = check(subject, mutant)
-        except mt.MutransferError as problem:
-            said, right, outcome = str(problem).splitlines()[0], "refused", "error"
+            result = check(subject, mutant)
+        except mt.MutransferError as error:
+            text, right, outcome = str(error).splitlines()[0], "refused", "error"
         else:
-            (said, right), outcome = verdict(mutant, seen), seen.outcome
-        kind = "equivalent" if mutant.equivalent else "mutant" if mutant.blame else "correct"
+            (text, right), outcome = verdict(mutant, result), result.outcome
+        kind = "equivalent" if mutant.equivalent else "mutant" if mutant.faults else "correct"
         counts[f"{kind}: {right}"] = counts.get(f"{kind}: {right}", 0) + 1
-        print(f"| {mutant.text} | {outcome} | {said} | {right} |", flush=True)
+        print(f"| {mutant.text} | {outcome} | {text} | {right} |", flush=True)
     print("\n" + "; ".join(f"{k} {v}" for k, v in sorted(counts.items())), flush=True)
     return counts
 
@@ -350,13 +355,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=SUBJECTS, action="append")
     parser.add_argument("--quick", action="store_true", help="half powers only")
-    parser.add_argument("--only", default="", help="mutants whose text has this")
+    parser.add_argument("--only", default="", help="mutants whose description contains this")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    started = time.perf_counter()
+    start = time.perf_counter()
     for name in options.model or SUBJECTS:
         table(name, quick=options.quick, only=options.only)
-    print(f"\n{time.perf_counter() - started:.0f} s")
+    print(f"\n{time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

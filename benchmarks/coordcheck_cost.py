@@ -1,9 +1,9 @@
-"""What the coordinate check costs, and how often it is wrong about a correct model.
+"""Cost of the coordinate check, and its rate of false alarms on correct models.
 
     python benchmarks/coordcheck_cost.py [--runs 20] [--part time|probes|alarms]
 
-Prints Markdown: seconds of a default check of the reference decoder, the share of time that the
-probes take, and outcomes of correct MLPs with other seeds and other data.
+Prints Markdown: the seconds of a default check of the reference decoder, the share of time spent in
+probes, and the outcomes of correct MLPs with other seeds and other data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEPTH = 3  # the reference decoder's default
 
 def default_check() -> None:
     """Time a default check: widths 32 to 256, 3 seeds, 10 steps, planted faults included."""
-    started = time.perf_counter()
+    start = time.perf_counter()
     check = mt.coord_check(
         partial(decoder, depth=DEPTH),
         base=BASE,
@@ -38,13 +38,13 @@ def default_check() -> None:
         loss=next_token,
         lr=2**-7,
     )
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - start
     threads = torch.get_num_threads()
     print(f"default check, {threads} threads: {check.outcome}, {seconds:.1f} s", flush=True)
 
 
 def steps(model: nn.Module, probes: Probes | None) -> Iterator[None]:
-    """Train as a check does, with its probes or without."""
+    """Train as a check does, with or without probes."""
     batch = tokens(4, 64)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2**-7)
     number = 0
@@ -66,37 +66,37 @@ def steps(model: nn.Module, probes: Probes | None) -> Iterator[None]:
 
 
 def probes_cost(rounds: int = 40) -> None:
-    """Compare a step with probes to a plain step of the same model, in turns."""
-    print("\n| width | plain step, ms | with probes | more |\n| --- | --- | --- | --- |")
+    """Time steps with probes and plain steps of the same model, in turns."""
+    print("\n| width | plain step, ms | with probes | overhead |\n| --- | --- | --- | --- |")
     sums = [0.0, 0.0]
     for width in WIDTHS:
         plain, probed = decoder(width, DEPTH), decoder(width, DEPTH)
         kinds = steps(plain, None), steps(probed, Probes(probed, Kinds(frozenset({"readout"}))))
-        taken: tuple[list[float], list[float]] = [], []
+        samples: tuple[list[float], list[float]] = [], []
         for _ in range(rounds):
-            for kind, times in zip(kinds, taken, strict=True):
-                started = time.perf_counter()
+            for kind, times in zip(kinds, samples, strict=True):
+                start = time.perf_counter()
                 next(kind)
-                times.append(1000 * (time.perf_counter() - started))
-        a, b = (median(times[3:]) for times in taken)
+                times.append(1000 * (time.perf_counter() - start))
+        a, b = (median(times[3:]) for times in samples)
         sums = [sums[0] + a, sums[1] + b]
         print(f"| {width} | {a:.1f} | {b:.1f} | {b / a - 1:.0%} |", flush=True)
     print(f"| all | {sums[0]:.1f} | {sums[1]:.1f} | {sums[1] / sums[0] - 1:.0%} |", flush=True)
 
 
-def drawn_anew(run: int, width: int) -> nn.Module:
-    """Build an MLP from other random numbers than those of the check's seed."""
+def reseeded_mlp(run: int, width: int) -> nn.Module:
+    """Return an MLP with other random weights than those of the check's seed."""
     torch.manual_seed(torch.initial_seed() + 1000 * (run + 1))
     return mlp(width)
 
 
 def false_alarms(runs: int) -> None:
-    """Check correct MLPs, each with its own data and seeds; count what is called wrong."""
+    """Check correct MLPs, each with its own data and seeds, and count the failures."""
     print("\n| optimizer | runs | outcomes | false alarms, 95 % bound |\n| --- | --- | --- | --- |")
     for optimizer, lr in (("adamw", 2**-6), ("sgd", 0.1)):
         outcomes = Counter(
             mt.coord_check(
-                partial(drawn_anew, run),
+                partial(reseeded_mlp, run),
                 base=BASE,
                 widths=WIDTHS,
                 batch=points(run),
@@ -108,8 +108,8 @@ def false_alarms(runs: int) -> None:
         )
         failed = outcomes["fail"]
         bound = float(beta.ppf(0.95, failed + 1, runs - failed))  # Clopper-Pearson, one-sided
-        told = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
-        print(f"| {optimizer} | {runs} | {told} | {failed / runs:.0%}, {bound:.0%} |", flush=True)
+        text = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
+        print(f"| {optimizer} | {runs} | {text} | {failed / runs:.0%}, {bound:.0%} |", flush=True)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""This file is the models that the coordinate check is tried on, with their batches and losses."""
+"""Models that the coordinate check is benchmarked on, with their batches and losses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASE = 32  # width at which every factor is 1
 
 
 def mlp(width: int) -> nn.Module:
-    """Two hidden layers, with biases."""
+    """Return an MLP with two hidden layers and biases."""
     sizes = [(16, width), (width, width), (width, width)]
     body = [layer for i, o in sizes for layer in (nn.Linear(i, o), nn.ReLU())]
     return nn.Sequential(*body, nn.Linear(width, 4))
@@ -23,9 +23,9 @@ def mlp(width: int) -> nn.Module:
 
 def points(seed: int = 0) -> tuple[Tensor, Tensor]:
     """Draw inputs, and classes that depend on them."""
-    drawn = torch.Generator().manual_seed(1000 + seed)
-    x = torch.randn(64, 16, generator=drawn)
-    return x, (x @ torch.randn(16, 4, generator=drawn)).argmax(1)
+    generator = torch.Generator().manual_seed(1000 + seed)
+    x = torch.randn(64, 16, generator=generator)
+    return x, (x @ torch.randn(16, 4, generator=generator)).argmax(1)
 
 
 def classes(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -33,13 +33,13 @@ def classes(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def tokens(rows: int, length: int) -> Tensor:
-    """Draw tokens that can be learned: each follows the last by a fixed map, mostly."""
-    drawn = torch.Generator().manual_seed(7)
-    follows = torch.randint(0, 256, (256,), generator=drawn)
-    text = torch.randint(0, 256, (rows, length + 1), generator=drawn)
+    """Draw tokens of which 70 % are a fixed function of the one before."""
+    generator = torch.Generator().manual_seed(7)
+    successor = torch.randint(0, 256, (256,), generator=generator)
+    text = torch.randint(0, 256, (rows, length + 1), generator=generator)
     for t in range(1, length + 1):
-        kept = torch.rand(rows, generator=drawn) < 0.7
-        text[:, t] = torch.where(kept, follows[text[:, t - 1]], text[:, t])
+        is_successor = torch.rand(rows, generator=generator) < 0.7
+        text[:, t] = torch.where(is_successor, successor[text[:, t - 1]], text[:, t])
     return text
 
 
@@ -49,7 +49,7 @@ def next_token(model: nn.Module, text_BT: Tensor) -> Tensor:
 
 
 def decoder(width: int, depth: int = 2) -> nn.Module:
-    """Give the reference decoder; two blocks, so that the table takes minutes."""
+    """Return the reference decoder, with two blocks so that the table takes minutes."""
     return Decoder(DecoderShape(width=width, depth=depth))
 
 
@@ -73,7 +73,7 @@ class TiedGPT2(nn.Module):
         nn.init.normal_(self.positions.weight, std=0.5)
 
     def forward(self, text_BT: Tensor) -> Tensor:
-        """Give logits."""
+        """Return the logits."""
         x_BTD = self.tokens(text_BT) + self.positions(torch.arange(text_BT.shape[1]))
         q, k, v = (
             part.unflatten(-1, (4, -1)).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Break two rules of an MLP at once, and see whether the coordinate check names both.
+"""Diagnoses of the coordinate check when two rules of an MLP are broken at once.
 
     python benchmarks/coordcheck_pairs.py
 
@@ -17,11 +17,12 @@ import torch
 from coordcheck import (
     MATRIX_ROLES,
     SUBJECTS,
-    Blame,
     Change,
+    Fault,
     Mutant,
     Subject,
     check,
+    diagnosed_faults,
     role_is,
     verdict,
 )
@@ -30,49 +31,49 @@ from mutransfer.rules import Role
 
 def main() -> None:
     torch.set_num_threads(1)
-    print("| model | pairs | both named | told as one fault that trains alike | other |")
+    print("| model | pairs | both named | named as one fault that trains alike | other |")
     print("| --- | --- | --- | --- | --- |", flush=True)
-    by_eight = replace(SUBJECTS["mlp"](), form="table-8", name="MLP, AdamW, Table 8")
-    for subject in (SUBJECTS["mlp"](), by_eight, SUBJECTS["mlp-sgd"]()):
+    table_8 = replace(SUBJECTS["mlp"](), form="table-8", name="MLP, AdamW, Table 8")
+    for subject in (SUBJECTS["mlp"](), table_8, SUBJECTS["mlp-sgd"]()):
         row(subject)
 
 
 def row(subject: Subject) -> None:
-    """Print one model's row, with whatever is not named rightly."""
+    """Print one model's row, with every pair that is not named correctly."""
     rules: list[tuple[Change, Role]] = [("init", role) for role in MATRIX_ROLES]
     rules += [("rate", role) for role in (*MATRIX_ROLES, Role.VECTOR)]
     if subject.form == "table-8":
         rules += [("multiplier", role) for role in MATRIX_ROLES]
-    faults = [(change, role, power) for change, role in rules for power in (0.5, -0.5)]
+    single_faults = [(change, role, power) for change, role in rules for power in (0.5, -0.5)]
     counts, other = Counter[str](), []
-    for one, two in combinations(faults, 2):
-        if one[:2] == two[:2]:
+    for first, second in combinations(single_faults, 2):
+        if first[:2] == second[:2]:
             continue
-        changes = tuple((change, role_is(role), power) for change, role, power in (one, two))
-        blame = tuple((change, str(role), power) for change, role, power in (one, two))
-        mutant = Mutant(f"{one} and {two}", changes, blame)
-        seen = check(subject, mutant)
-        said, right = verdict(mutant, seen)
-        told = [(d.fault, d.role, round(2 * d.power) / 2) for d in seen.diagnoses]
+        changes = tuple((change, role_is(role), power) for change, role, power in (first, second))
+        faults = tuple((change, str(role), power) for change, role, power in (first, second))
+        mutant = Mutant(f"{first} and {second}", changes, faults)
+        result = check(subject, mutant)
+        text, right = verdict(mutant, result)
+        diagnosed = diagnosed_faults(result)
         square = 2 if subject.optimizer == "sgd" else 1
-        if right != "right" and trained_as(told, square) == trained_as(blame, square):
+        if right != "right" and invariants(diagnosed, square) == invariants(faults, square):
             right = "alike"
         counts[right] += 1
-        other += [] if right in ("right", "alike") else [f"{mutant.text}: {said}"]
+        other += [] if right in ("right", "alike") else [f"{mutant.text}: {text}"]
     rest = "; ".join(other) or "0"
     cells = (subject.name, counts.total(), counts["right"], counts["alike"], rest)
     print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
-def trained_as(faults: Iterable[Blame], square: int) -> dict[str, tuple[float, float]]:
-    """Give, by role, what the abc-symmetry leaves alone: gain, and effect of an update."""
-    found: dict[str, tuple[float, float]] = {}
+def invariants(faults: Iterable[Fault], square: int) -> dict[str, tuple[float, float]]:
+    """Return, by role, what the abc-symmetry preserves: the gain, and the effect of an update."""
+    result: dict[str, tuple[float, float]] = {}
     for fault, role, power in faults:
-        gain, effect = found.get(role, (0.0, 0.0))
+        gain, effect = result.get(role, (0.0, 0.0))
         gain += power if fault in ("init", "multiplier") else 0.0
         effect += {"rate": power, "multiplier": square * power}.get(fault, 0.0)
-        found[role] = gain, effect
-    return found
+        result[role] = gain, effect
+    return result
 
 
 if __name__ == "__main__":

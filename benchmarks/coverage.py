@@ -1,11 +1,11 @@
-"""This file measures how often the intervals of an analysis hold the truth.
+"""Coverage of the confidence intervals of an analysis, on surfaces with known laws.
 
     python benchmarks/coverage.py [--surfaces 200] [--case plain] [--case drifting]
 
-Surfaces whose laws are planted are made noisy and analyzed with 1,000 draws. The table says, for
-each quantity and case, which share of the intervals holds the truth, how many there were, which
-share was `undetermined`, and the median length (of one-sided bounds: the bound itself). All cases
-by default.
+Losses are simulated on the surfaces with noise, and analyzed with 1,000 bootstrap draws. For each
+quantity and case the table lists the share of intervals that contain the truth, the number of
+intervals, the share of `undetermined` estimates, and the median length (of one-sided bounds: the
+bound itself). All cases by default.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from coverage_table import Tally, gathered
+from coverage_table import Tally, coverage_table
 from numpy.typing import NDArray
 
 from mutransfer.analysis import Estimate, GroupReport, Results, analyze, predict
 from mutransfer.analysis.curves.group import Settings, fitted_groups
 from mutransfer.analysis.format import AxisNames
-from mutransfer.analysis.transfer.optima import optima_of
+from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.transfer.predictability import joint_fit, points_in_windows
 
 Floats = NDArray[np.float64]
@@ -36,9 +36,9 @@ Columns = dict[str, list[Any]]
 LN2 = math.log(2.0)
 LOSS_INF, AMPLITUDE, ALPHA, CURVATURE, GAMMA_LOG = 2.2, 13.0, 0.5, 0.25, -0.2
 WIDTHS = (128.0, 256.0, 512.0, 1024.0, 2048.0)
-FURTHER = 16.0  # times the largest width: where is predicted
+TARGET_FACTOR = 16.0  # the target of the prediction, in multiples of the largest width
 BEST = -6.0  # log2 of the best rate at the middle width, before the offset of a surface
-BEYOND = 3.5  # octaves of rates on both sides of the optima
+MARGIN = 3.5  # octaves of rates on both sides of the optima
 UNTRAINED = 10.8
 REPETITIONS = 20  # experiments on one surface whose mean E is the truth; ten times that pooled
 SETTINGS = Settings(AxisNames("width", "lr"), (), 1.1, 1000, 0)
@@ -46,22 +46,22 @@ SETTINGS = Settings(AxisNames("width", "lr"), (), 1.1, 1000, 0)
 
 @dataclass(frozen=True)
 class Case:
-    """How the surfaces of one case are made.
+    """Distribution of the surfaces of one case.
 
     Args:
-        widths: The widths.
+        widths: Widths of the runs.
         step: Octaves between rates.
-        seeds: Seeds.
+        seeds: Number of seeds.
         within: Standard deviation of the noise of a run, in nats.
-        between: Standard deviation of what a seed and width shift together, in nats.
+        between: Standard deviation of the shift common to all rates of a seed and width, in nats.
         beta: The best rate falls as n^-beta.
-        skew: Third derivative of the loss over the second: steeper towards large rates.
-        edge: Whether the largest width's optimum is near the lowest rate.
-        diverging: Whether rates 0.5 to 1.5 octaves above the optimum diverge.
-        scatter: Standard deviation of ln(best rate) from width to width.
-        bend: The reducible loss is off a power law by exp(bend · ln(n/512)²).
+        skew: Ratio of the third to the second derivative of the loss: steeper at large rates.
+        edge: Whether the optimum of the largest width is near the lowest rate.
+        diverging: Whether runs diverge from 0.5 to 1.5 octaves above the optimum on.
+        scatter: Standard deviation of ln(best rate) between widths.
+        bend: The reducible loss deviates from a power law by exp(bend · ln(n/512)²).
         delta: The best rate converges as n^-delta instead; None for a power law.
-        gap: A second group with this much more L∞, for what compares groups.
+        gap: Difference in L∞ to a second group; None without a second group.
     """
 
     widths: tuple[float, ...] = WIDTHS
@@ -98,14 +98,14 @@ CASES = {
 
 @dataclass(frozen=True)
 class Surface:
-    """A true surface, and the rates that are tried on it.
+    """A loss surface with known laws, and the rates of its runs.
 
     Args:
-        case: What it is made of.
-        offset: Octaves that all optima are moved by.
-        scatter: What every width's ln(best rate) is moved by; the last is the target's.
+        case: Its distribution.
+        offset: Shift of all optima, in octaves.
+        scatter: Shift of ln(best rate) at each width; the last is the target's.
         threshold: Octaves above the optimum from which on runs diverge.
-        gap: What is added to L∞.
+        gap: Addition to L∞.
     """
 
     case: Case
@@ -116,50 +116,50 @@ class Surface:
 
     @property
     def widths(self) -> tuple[float, ...]:
-        """The widths that are run, and the target."""
-        return (*self.case.widths, self.case.widths[-1] * FURTHER)
+        """The widths of the runs, and the target."""
+        return (*self.case.widths, self.case.widths[-1] * TARGET_FACTOR)
 
     def x(self, n: float) -> float:
-        """Give ln of the best rate."""
+        """Return ln of the best rate."""
         case, middle = self.case, self.case.widths[len(self.case.widths) // 2]
-        moved: float = -case.beta * math.log(n / middle)
+        shift: float = -case.beta * math.log(n / middle)
         if case.delta is not None:
             start, end = case.widths[0] ** -case.delta, case.widths[-1] ** -case.delta
-            moved = 1.5 * (n**-case.delta - middle**-case.delta) / (start - end)
-        return (BEST + self.offset) * LN2 + moved + self.scatter[self.widths.index(n)]
+            shift = 1.5 * (n**-case.delta - middle**-case.delta) / (start - end)
+        return (BEST + self.offset) * LN2 + shift + self.scatter[self.widths.index(n)]
 
     def best(self, n: float) -> float:
-        """Give the best loss."""
+        """Return the best loss."""
         bend = math.exp(self.case.bend * math.log(n / 512) ** 2)
         return LOSS_INF + self.gap + AMPLITUDE * math.pow(n, -ALPHA) * bend
 
-    def stiffness(self, n: float) -> float:
-        """Give the curvature in ln(rate) at the best rate."""
+    def curvature(self, n: float) -> float:
+        """Return the curvature in ln(rate) at the best rate."""
         return CURVATURE * math.pow(n, GAMMA_LOG)
 
-    def cost(self, n: float, x: float | Floats) -> Floats:
-        """Give what a rate costs, in nats; next to the optimum a parabola."""
+    def regret(self, n: float, x: float | Floats) -> Floats:
+        """Return the regret of a rate in nats, a parabola close to the optimum."""
         u, s = np.asarray(x) - self.x(n), self.case.skew
         if s:  # the second derivative is 1 at u = 0 and grows as e^su
-            return np.asarray(self.stiffness(n) * (np.expm1(s * u) - s * u) / s**2)
-        return np.asarray(0.5 * self.stiffness(n) * u**2)
+            return np.asarray(self.curvature(n) * (np.expm1(s * u) - s * u) / s**2)
+        return np.asarray(0.5 * self.curvature(n) * u**2)
 
     def rates(self) -> Floats:
-        """Give log2 of the rates, the same at every width."""
+        """Return log2 of the rates, which are the same at every width."""
         ends = [self.x(n) / LN2 - self.offset - BEST for n in (self.widths[0], self.widths[-2])]
-        low, high = min(ends) - (0.25 if self.case.edge else BEYOND), max(ends) + BEYOND
+        low, high = min(ends) - (0.25 if self.case.edge else MARGIN), max(ends) + MARGIN
         step = self.case.step
         first, count = math.floor(low / step), round((high - low) / step)
         return np.asarray(BEST + step * np.arange(first, first + count + 1))
 
     def runs(self, rng: np.random.Generator, shared: Floats | None = None) -> Columns:
-        """Run the experiment once; `shared` is what seeds shift, one row per width."""
+        """Simulate the runs once; `shared` holds the shifts of the seeds, one row per width."""
         case, log2_lr_R = self.case, self.rates()
         table: Columns = {"width": [], "lr": [], "seed": [], "loss": []}
         for k, n in enumerate(case.widths):
             seed_S = rng.normal(0.0, case.between, case.seeds) if shared is None else shared[k]
             noise_RS = rng.normal(0.0, case.within, (len(log2_lr_R), case.seeds))
-            loss_RS = self.best(n) + self.cost(n, log2_lr_R * LN2)[:, None] + seed_S + noise_RS
+            loss_RS = self.best(n) + self.regret(n, log2_lr_R * LN2)[:, None] + seed_S + noise_RS
             if case.diverging:
                 loss_RS[log2_lr_R > self.x(n) / LN2 + self.threshold] = np.nan
             table["width"] += [n] * loss_RS.size
@@ -169,8 +169,8 @@ class Surface:
         return table
 
 
-def planted(case: Case, index: int) -> tuple[Surface, np.random.Generator]:
-    """Give one surface of a case, and the generator of its noise."""
+def draw_surface(case: Case, index: int) -> tuple[Surface, np.random.Generator]:
+    """Draw one surface of a case, and return the generator of its noise."""
     rng = np.random.default_rng([index, *repr(case).encode()])
     scatter = rng.normal(0.0, 1.0, len(case.widths) + 1) * case.scatter
     surface = Surface(
@@ -179,8 +179,8 @@ def planted(case: Case, index: int) -> tuple[Surface, np.random.Generator]:
     return surface, rng
 
 
-def measured(table: Columns) -> Results:
-    """Turn columns into results that know the untrained loss."""
+def as_results(table: Columns) -> Results:
+    """Convert columns to results with the loss of an untrained model."""
     results = Results.from_columns(table)
     return replace(results, untrained_loss=np.full(len(results), UNTRAINED))
 
@@ -188,25 +188,25 @@ def measured(table: Columns) -> Results:
 Claim = tuple[str, Estimate, float, str]
 
 
-def at_widths(surface: Surface, group: GroupReport) -> Iterator[Claim]:
-    """Claims about single widths and pairs of them."""
+def about_widths(surface: Surface, group: GroupReport) -> Iterator[Claim]:
+    """Yield claims about single widths and pairs of them."""
     grid_x = surface.rates() * LN2
-    if not (surface.case.edge or surface.case.diverging):  # windows are whole: one truth for all
-        yield "skew, octaves", group.scaling.skew, planted_skew(surface), "both"
-    for one, blind in zip(group.optimum, group.scaling.lr_sensitivity, strict=True):
-        n = one.width
-        yield "best rate, log2", one.log2_lr, surface.x(n) / LN2, "both"
-        yield "best loss", one.loss, surface.best(n), "both"
-        yield "curvature at a width", one.curvature, surface.stiffness(n), "both"
-        cost_R = surface.cost(n, grid_x)
+    if not (surface.case.edge or surface.case.diverging):  # complete windows share one true skew
+        yield "skew, octaves", group.scaling.skew, true_skew(surface), "both"
+    for optimum, sensitivity in zip(group.optimum, group.scaling.lr_sensitivity, strict=True):
+        n = optimum.width
+        yield "best rate, log2", optimum.log2_lr, surface.x(n) / LN2, "both"
+        yield "best loss", optimum.loss, surface.best(n), "both"
+        yield "curvature at a width", optimum.curvature, surface.curvature(n), "both"
+        regret_R = surface.regret(n, grid_x)
         if surface.case.diverging:
-            lost_R = grid_x > surface.x(n) + surface.threshold * LN2
-            cost_R = np.where(lost_R, UNTRAINED - surface.best(n), cost_R)
-        cost_R = np.minimum(cost_R, UNTRAINED - surface.best(n))
-        truth = float(np.trapezoid(cost_R, grid_x) / (grid_x[-1] - grid_x[0]))
-        yield "rate sensitivity", blind.estimate, truth, "both"
+            diverged_R = grid_x > surface.x(n) + surface.threshold * LN2
+            regret_R = np.where(diverged_R, UNTRAINED - surface.best(n), regret_R)
+        regret_R = np.minimum(regret_R, UNTRAINED - surface.best(n))
+        truth = float(np.trapezoid(regret_R, grid_x) / (grid_x[-1] - grid_x[0]))
+        yield "rate sensitivity", sensitivity.estimate, truth, "both"
     for pair in group.regret_matrix:
-        truth = float(surface.cost(pair.target, surface.x(pair.proxy)))
+        truth = float(surface.regret(pair.target, surface.x(pair.proxy)))
         far = surface.x(pair.proxy) - surface.x(pair.target) > surface.threshold * LN2
         if surface.case.diverging and far:
             truth = math.inf
@@ -216,22 +216,22 @@ def at_widths(surface: Surface, group: GroupReport) -> Iterator[Claim]:
             yield f"{name}, lower bound", pair.regret, truth, "low"
 
 
-def planted_skew(surface: Surface) -> float:
-    """Give how far the minimum lies above that of a parabola fitted around it, in octaves."""
+def true_skew(surface: Surface) -> float:
+    """Return how far the minimum lies above that of a parabola fitted around it, in octaves."""
     if not surface.case.skew:
         return 0.0
-    moved = []
+    shifts = []
     for n in surface.case.widths:
         for offset in np.arange(-0.5, 0.5, 0.125) * surface.case.step * LN2:
             z = np.arange(-8, 9) * surface.case.step * LN2 + offset
             z = z[np.abs(z - offset) <= SETTINGS.window + 1e-9]
-            a, b, _ = np.polyfit(z, surface.cost(n, surface.x(n) + z), 2)
-            moved.append(b / (2 * a) / LN2)
-    return float(np.mean(moved))
+            a, b, _ = np.polyfit(z, surface.regret(n, surface.x(n) + z), 2)
+            shifts.append(b / (2 * a) / LN2)
+    return float(np.mean(shifts))
 
 
-def of_laws(surface: Surface, group: GroupReport) -> Iterator[Claim]:
-    """Claims about laws that the surface has."""
+def about_laws(surface: Surface, group: GroupReport) -> Iterator[Claim]:
+    """Yield claims about the laws of the surface."""
     case, laws = surface.case, group.laws
     slope, _ = np.polyfit(np.log(case.widths), [surface.x(n) for n in case.widths], 1)
     yield "drift of these widths", group.drift, float(slope), "both"
@@ -253,8 +253,8 @@ def of_laws(surface: Surface, group: GroupReport) -> Iterator[Claim]:
         yield "fast margin", group.scaling.fast.margin, case.delta - ALPHA / 2, "both"
 
 
-def error_truth(surface: Surface) -> float:
-    """Give the mean E of repetitions, of this surface's where those of a case differ in E."""
+def true_error(surface: Surface) -> float:
+    """Return the mean E of repetitions, of this surface if E differs within the case."""
     case = surface.case
     if case.scatter or case.edge or case.diverging:
         return mean_error([surface] * REPETITIONS)
@@ -263,57 +263,57 @@ def error_truth(surface: Surface) -> float:
 
 @cache
 def error_of_case(case: Case) -> float:
-    """Give the mean E of repetitions that differ in noise and in where the grid lies."""
-    return mean_error([planted(case, index)[0] for index in range(10 * REPETITIONS)])
+    """Return the mean E of repetitions that differ in noise and in the offset of the grid."""
+    return mean_error([draw_surface(case, index)[0] for index in range(10 * REPETITIONS)])
 
 
 def mean_error(surfaces: list[Surface]) -> float:
-    """Give the mean E of one experiment on each surface; seeds are averaged first."""
+    """Return the mean E of one experiment on each surface; seeds are averaged first."""
     case, rng = surfaces[0].case, np.random.default_rng(1)
     spread = math.sqrt(case.seeds)
-    quiet = replace(case, seeds=1, within=case.within / spread, between=case.between / spread)
-    found = []
+    averaged = replace(case, seeds=1, within=case.within / spread, between=case.between / spread)
+    errors = []
     for surface in surfaces:
-        results = measured(replace(surface, case=quiet).runs(rng))
+        results = as_results(replace(surface, case=averaged).runs(rng))
         (group,) = fitted_groups(results, SETTINGS).values()
-        fit = joint_fit(group, optima_of(group, SETTINGS.axes))
+        fit = joint_fit(group, fit_optima(group, SETTINGS.axes))
         if fit is not None:
-            found.append(float((fit.residuals(points_in_windows(group)) ** 2).mean()))
-    return float(np.mean(found)) if found else math.nan
+            errors.append(float((fit.residuals(points_in_windows(group)) ** 2).mean()))
+    return float(np.mean(errors)) if errors else math.nan
 
 
-def of_prediction(surface: Surface, results: Results, index: int) -> Iterator[Claim]:
-    """Claims about the target."""
+def about_prediction(surface: Surface, results: Results, index: int) -> Iterator[Claim]:
+    """Yield claims about the target."""
     n = surface.widths[-1]
-    told = predict(results, width=n, draws=1000, seed=index)
-    yield "predicted rate, log2", told.log2_lr, surface.x(n) / LN2, "both"
-    yield "predicted loss", told.loss, surface.best(n), "both"
-    if told.log2_lr.value is not None:
-        cost = float(surface.cost(n, told.log2_lr.value * LN2))
-        yield "predicted regret, upper bound", told.regret, cost, "high"
+    prediction = predict(results, width=n, draws=1000, seed=index)
+    yield "predicted rate, log2", prediction.log2_lr, surface.x(n) / LN2, "both"
+    yield "predicted loss", prediction.loss, surface.best(n), "both"
+    if prediction.log2_lr.value is not None:
+        regret = float(surface.regret(n, prediction.log2_lr.value * LN2))
+        yield "predicted regret, upper bound", prediction.regret, regret, "high"
 
 
-def alone(case: Case, index: int) -> Iterator[Claim]:
-    """Claims about one group."""
-    surface, rng = planted(case, index)
-    results = measured(surface.runs(rng))
+def about_one_group(case: Case, index: int) -> Iterator[Claim]:
+    """Yield claims about one group."""
+    surface, rng = draw_surface(case, index)
+    results = as_results(surface.runs(rng))
     group = analyze(results, draws=1000, seed=index)["all"]
-    yield from at_widths(surface, group)
-    yield from of_laws(surface, group)
-    yield "E, nats²", group.E, math.nan if group.E.value is None else error_truth(surface), "both"
-    yield from of_prediction(surface, results, index)
+    yield from about_widths(surface, group)
+    yield from about_laws(surface, group)
+    yield "E, nats²", group.E, math.nan if group.E.value is None else true_error(surface), "both"
+    yield from about_prediction(surface, results, index)
 
 
-def together(case: Case, index: int) -> Iterator[Claim]:
-    """Claims about two groups that share half of what their seeds shift."""
+def about_two_groups(case: Case, index: int) -> Iterator[Claim]:
+    """Yield claims about two groups whose seeds have half of the variance in common."""
     assert case.gap is not None
-    surface, rng = planted(case, index)
+    surface, rng = draw_surface(case, index)
     shape = (3, len(case.widths), case.seeds)
     both_WS, *own = rng.normal(0.0, case.between / math.sqrt(2), shape)
     worse = replace(surface, gap=case.gap, offset=surface.offset + rng.uniform(-1, 1))
     tables = [s.runs(rng, both_WS + mine) for s, mine in zip((surface, worse), own, strict=True)]
     table: Columns = {name: tables[0][name] + tables[1][name] for name in tables[0]}
-    rows = [len(each["loss"]) for each in tables]
+    rows = [len(columns["loss"]) for columns in tables]
     table["parametrization"] = ["a"] * rows[0] + ["b"] * rows[1]
     results = Results.from_columns(table)
     report = analyze(results, draws=1000, seed=index)
@@ -326,37 +326,39 @@ def together(case: Case, index: int) -> Iterator[Claim]:
     yield "comparison", pair.difference, sign * case.gap, "both"
 
 
-def tallied(case: Case, surfaces: int) -> dict[str, Tally]:
-    """Analyze the surfaces of a case."""
-    claims: Callable[[Case, int], Iterator[Claim]] = alone if case.gap is None else together
-    found: dict[str, Tally] = {}
+def analyze_case(case: Case, surfaces: int) -> dict[str, Tally]:
+    """Analyze the surfaces of a case, and count the covered truths by quantity."""
+    claims: Callable[[Case, int], Iterator[Claim]] = (
+        about_one_group if case.gap is None else about_two_groups
+    )
+    tallies: dict[str, Tally] = {}
     for index in range(surfaces):
         for name, estimate, truth, side in claims(case, index):
-            found.setdefault(name, Tally()).add(estimate, truth, side)
-    return found
+            tallies.setdefault(name, Tally()).add(estimate, truth, side)
+    return tallies
 
 
 def main() -> None:
-    """Run the cases that are asked for."""
+    """Run the selected cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--surfaces", type=int, default=200)
     parser.add_argument("--case", action="append", choices=list(CASES))
-    asked = parser.parse_args()
+    options = parser.parse_args()
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
     print(f"commit {commit}, {platform.machine()}, Python {platform.python_version()}")
     cases = {}
-    for name in asked.case or CASES:
-        started = time.perf_counter()
-        found = cases[name] = tallied(CASES[name], asked.surfaces)
-        print(f"\n## {name}\n\n`{CASES[name]}`, {asked.surfaces} surfaces\n")
+    for name in options.case or CASES:
+        start = time.perf_counter()
+        tallies = cases[name] = analyze_case(CASES[name], options.surfaces)
+        print(f"\n## {name}\n\n`{CASES[name]}`, {options.surfaces} surfaces\n")
         print("| quantity | covered | intervals | undetermined | median length | median error |")
         print("| --- | --- | --- | --- | --- | --- |")
-        for quantity, tally in found.items():
+        for quantity, tally in tallies.items():
             print(f"| {quantity} | {tally.cells()} |")
-        print(f"\n{time.perf_counter() - started:.0f} s", flush=True)
-    print(f"\n## Covered, in percent\n\n{gathered(cases)}")
+        print(f"\n{time.perf_counter() - start:.0f} s", flush=True)
+    print(f"\n## Covered, in percent\n\n{coverage_table(cases)}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a plan costs: seconds, memory and groups for large models, and a step with its groups.
+"""Cost of a plan: time, memory and groups for large models, and a step with its groups.
 
     python benchmarks/plan.py [--part plans|step] [--rounds 40]
 
-Prints Markdown. Each plan is made in a process of its own, so that its peak memory is its own.
+Prints Markdown. Each plan is made in its own process, so that peak memory is measured separately.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mutransfer.parametrize.model.build import build_model
 
 @dataclass(frozen=True)
 class Size:
-    """What stays fixed while the width grows."""
+    """Dimensions that stay fixed while the width grows."""
 
     depth: int
     vocabulary: int
@@ -54,7 +54,7 @@ class Block(nn.Module):
         self.down = nn.Linear(inner, width, bias=False)
 
     def forward(self, x_BTD: torch.Tensor) -> torch.Tensor:
-        """Add what attention and SwiGLU say."""
+        """Add the outputs of attention and SwiGLU to the residual stream."""
         h_BTD = self.norm_1(x_BTD)
         q, k, v = (
             layer(h_BTD).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
@@ -67,7 +67,7 @@ class Block(nn.Module):
 
 
 class Llama(nn.Module):
-    """A stranger's Llama: untied, no biases, every matrix N(0, 0.02), whatever its width."""
+    """A Llama as found in the wild: untied, no biases, every matrix N(0, 0.02) at any width."""
 
     def __init__(self, width: int, size: Size) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Llama(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, tokens_BT: torch.Tensor) -> torch.Tensor:
-        """Give the logits of each next token."""
+        """Return the logits of each next token."""
         x_BTD = self.embed(tokens_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD)
@@ -108,56 +108,56 @@ CASES = (
 
 
 def plan_cost(case: Case, pipe: object) -> None:
-    """Make one plan and its groups, and send what it took."""
+    """Make one plan and its groups, and send the measurements."""
 
     def build(width: int) -> nn.Module:
         return Llama(width, case.size)
 
     idle = peak_gb()
-    started, worked = time.perf_counter(), time.process_time()
+    start, cpu_start = time.perf_counter(), time.process_time()
     plan = mt.make_plan(build, base=case.base, probe=case.probe, target=case.target)
-    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
     model = build_model(build, case.target, meta=True)
-    started, worked = time.perf_counter(), time.process_time()
+    start, cpu_start = time.perf_counter(), time.process_time()
     groups = mt.param_groups(model, plan, lr=2**-8, weight_decay=0.1)
-    seconds, cpu = seconds + time.perf_counter() - started, cpu + time.process_time() - worked
+    seconds, cpu = seconds + time.perf_counter() - start, cpu + time.process_time() - cpu_start
     number = sum(parameter.numel() for parameter in model.parameters())
     pipe.send((number, len(plan.rows), seconds, cpu, idle, peak_gb(), len(groups)))
 
 
 def peak_gb() -> float:
-    """Give this process's peak memory so far, in GB."""
+    """Return this process's peak memory so far, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def plans(rounds: int) -> None:
-    """Print a line per case: the median of some runs, each in a fresh process."""
+    """Print a line per case: the median of several runs, each in a fresh process."""
     fresh = multiprocessing.get_context("spawn")
     print("| model | base, probe | parameters | tensors | s | CPU s | peak GB | groups |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for case in CASES:
         runs = []
         for _ in range(rounds):
-            ours, theirs = fresh.Pipe()
-            child = fresh.Process(target=plan_cost, args=(case, theirs))
+            receiver, sender = fresh.Pipe()
+            child = fresh.Process(target=plan_cost, args=(case, sender))
             child.start()
-            runs.append(ours.recv())
+            runs.append(receiver.recv())
             child.join()
         number, tensors, _, _, idle, _, groups = runs[0]
         peak = max(run[5] for run in runs)
-        shown = [
+        times = [
             f"{median(t):.1f} ({min(t):.1f}-{max(t):.1f})"
             for t in list(zip(*runs, strict=True))[2:4]
         ]
         print(
             f"| {case.name} | {case.base}, {case.probe} | {number / 1e9:.1f} B | {tensors:,} "
-            f"| {shown[0]} | {shown[1]} | {peak:.2f} ({idle:.2f} torch) | {groups} |",
+            f"| {times[0]} | {times[1]} | {peak:.2f} ({idle:.2f} torch) | {groups} |",
             flush=True,
         )
 
 
 def step_cost(rounds: int) -> None:
-    """Time optimizer steps with the plan's groups against one group, in turns."""
+    """Time optimizer steps with the plan's groups and with one group, in turns."""
     size = Size(depth=12, vocabulary=16_384, head_width=64, group=1, inner=8 / 3)
 
     def build(width: int) -> nn.Module:
@@ -173,26 +173,26 @@ def step_cost(rounds: int) -> None:
         for parameter in model.parameters():
             parameter.grad = torch.randn_like(parameter)
     for kind in ("foreach", "fused"):
-        mine = mt.param_groups(models[1], plan, lr=2**-10, weight_decay=0.1)
+        plan_groups = mt.param_groups(models[1], plan, lr=2**-10, weight_decay=0.1)
         optimizers = (
             torch.optim.AdamW(models[0].parameters(), lr=2**-10, **{kind: True}),
-            torch.optim.AdamW(mine, **{kind: True}),
+            torch.optim.AdamW(plan_groups, **{kind: True}),
         )
-        taken: list[list[float]] = []
+        samples: list[list[float]] = []
         for turn in range(rounds + 2):
             order = (0, 1) if turn % 2 else (1, 0)
             times = [0.0, 0.0]
             for which in order:
-                started = time.perf_counter()
+                start = time.perf_counter()
                 optimizers[which].step()
-                times[which] = 1000 * (time.perf_counter() - started)
-            taken.append(times)
-        taken = taken[2:]  # the first steps allocate the moments
-        ratios = sorted(groups / one for one, groups in taken)
+                times[which] = 1000 * (time.perf_counter() - start)
+            samples.append(times)
+        samples = samples[2:]  # the first steps allocate the moments
+        ratios = sorted(groups / one for one, groups in samples)
         spread = 1.25 * (ratios[3 * rounds // 4] - ratios[rounds // 4]) / 1.35 / math.sqrt(rounds)
-        one, groups = (median(times[k] for times in taken) for k in (0, 1))
+        one, groups = (median(times[k] for times in samples) for k in (0, 1))
         print(
-            f"| {kind} | {len(mine)} | {one:.0f} | {groups:.0f} "
+            f"| {kind} | {len(plan_groups)} | {one:.0f} | {groups:.0f} "
             f"| {median(ratios):.3f} ± {2 * spread:.3f} |",
             flush=True,
         )
@@ -204,11 +204,11 @@ def main() -> None:
     parser.add_argument("--part", choices=("plans", "step"))
     parser.add_argument("--rounds", type=int, default=40, help="steps per kind of optimizer")
     parser.add_argument("--repeats", type=int, default=3, help="plans per case")
-    asked = parser.parse_args()
-    if asked.part != "step":
-        plans(asked.repeats)
-    if asked.part != "plans":
-        step_cost(asked.rounds)
+    options = parser.parse_args()
+    if options.part != "step":
+        plans(options.repeats)
+    if options.part != "plans":
+        step_cost(options.rounds)
 
 
 if __name__ == "__main__":

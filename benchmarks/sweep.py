@@ -1,8 +1,8 @@
-"""This file measures what a sweep costs beside the training itself.
+"""Overhead of a sweep over the training itself.
 
     python benchmarks/sweep.py [overhead] [resume] [workers] [commands]
 
-overhead: the driver's part of 10,000 trials that do nothing. resume: looking through a store of
+overhead: the driver's time for 10,000 trials that do nothing. resume: the time to scan a store of
 100,000 finished trials. workers: real trials on two workers against one. commands: a script under
 the command runner against a bash loop over the same script. All by default.
 """
@@ -27,14 +27,14 @@ SCRIPT = Path(__file__).parents[1] / "examples" / "nanogpt_style" / "train.py"
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Time a call."""
-    started = time.perf_counter()
+    """Return the seconds of a call."""
+    start = time.perf_counter()
     call()
-    return time.perf_counter() - started
+    return time.perf_counter() - start
 
 
 def study(axes: dict[str, list[float]], **tables: object) -> dict[str, object]:
-    """Ask for one trial at every point of two axes."""
+    """Return a study with one trial at every point of its axes."""
     names = list(axes)
     analysis = {"scale": names[0], "hyperparameter": names[-1]}
     return {
@@ -65,20 +65,20 @@ def overhead(trials: int) -> None:
 
 
 def resume(trials: int) -> None:
-    """Time a run of a finished study: nothing is to be done but to see that."""
+    """Time a run of a finished study, which only finds every trial done."""
     grid = study({"width": list(range(100)), "lr": list(range(trials // 100))})
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder, "s")
         first = mt.run_study(grid, runner=nothing, store=store, only={"width": 0, "lr": 0})
         (model,) = TrialStore(first.store).results()
         for spec in prepare_study(grid, nothing).trials:
-            if spec.id != model.id:  # as a sweep leaves it, without waiting for the disk
+            if spec.id != model.id:  # as a sweep would leave it, but without waiting for the disk
                 (store / spec.id).mkdir()
                 result = model.model_copy(update={"id": spec.id, "spec": spec})
                 (store / spec.id / "result.json").write_text(result.model_dump_json(indent=1))
-        again = [seconds(lambda: mt.run_study(grid, runner=nothing, store=store)) for _ in range(3)]
+        times = [seconds(lambda: mt.run_study(grid, runner=nothing, store=store)) for _ in range(3)]
     print("| trials in the store | resume, s, median of 3 |\n| --- | --- |")
-    print(f"| {trials:,} | {statistics.median(again):.1f} |", flush=True)
+    print(f"| {trials:,} | {statistics.median(times):.1f} |", flush=True)
 
 
 def workers(trials: int, repetitions: int = 3) -> None:
@@ -104,11 +104,11 @@ def commands(trials: int, repetitions: int = 3) -> None:
     grid = study({"seed": list(range(trials))}, runner=runner)
     line = f"{sys.executable} {options} --seed=$k --out_dir="
 
-    def swept(number: int) -> float:
+    def run_sweep(number: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
             return seconds(lambda: mt.run_study(grid, store=f"{folder}/s", workers=number))
 
-    def looped(threads: str) -> float:
+    def run_loop(threads: str) -> float:
         with tempfile.TemporaryDirectory() as folder:
             loop = (
                 f"{threads} for k in $(seq 0 {trials - 1}); do {line}{folder}/$k >/dev/null; done"
@@ -117,9 +117,9 @@ def commands(trials: int, repetitions: int = 3) -> None:
 
     print("\nbash loop, one thread, against one worker")
     one = "export OMP_NUM_THREADS=1;"
-    _compare("loop, s", "sweep, s", [(looped(one), swept(1)) for _ in range(repetitions)])
+    _compare("loop, s", "sweep, s", [(run_loop(one), run_sweep(1)) for _ in range(repetitions)])
     print("\nbash loop with the script's default threads, against two workers")
-    _compare("loop, s", "sweep, s", [(looped(""), swept(2)) for _ in range(repetitions)])
+    _compare("loop, s", "sweep, s", [(run_loop(""), run_sweep(2)) for _ in range(repetitions)])
 
 
 def _compare(first: str, second: str, pairs: list[tuple[float, float]]) -> None:
@@ -132,7 +132,7 @@ def _compare(first: str, second: str, pairs: list[tuple[float, float]]) -> None:
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Run the selected parts."""
     parts = {
         "overhead": lambda: overhead(10_000),
         "resume": lambda: resume(100_000),
@@ -141,12 +141,12 @@ def main() -> None:
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
-    asked = parser.parse_args().parts or list(parts)
+    names = parser.parse_args().parts or list(parts)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
     print(f"commit {commit}, {platform.machine()}, Python {platform.python_version()}")
-    for name in asked:
+    for name in names:
         print(f"\n## {name}\n")
         parts[name]()
 

@@ -1,9 +1,9 @@
-"""Measure the trainer on one CPU thread against the matmul rate of the same minutes.
+"""Speed of the trainer on one CPU thread, relative to the matmul rate of the same minutes.
 
     OMP_NUM_THREADS=1 python benchmarks/trainer.py
 
-Steps of the lab's own loop and plain matrix products take turns, so that whatever else the
-machine does falls on both. Prints a Markdown table.
+Steps of the training loop and plain matrix products take turns, so that other load on the machine
+affects both. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 
 
 def matmul_rate(width: int, tokens: int) -> float:
-    """Time the three products of training an MLP's first layer; FLOP per second."""
+    """Return the FLOP/s of the three products that train the first layer of an MLP."""
     x, g, w = (
         torch.randn(tokens, width),
         torch.randn(tokens, 4 * width),
@@ -46,7 +46,7 @@ def matmul_rate(width: int, tokens: int) -> float:
 
 
 def measure(width: int, steps: int) -> tuple[float, float, float]:
-    """Give the median seconds of a step, its FLOPs, and the median matmul rate beside it."""
+    """Return the median seconds of a step, its FLOPs, and the median matmul rate."""
     s = LabSettings(width=width, base_width=32, lr=2**-8, steps=steps)
     plan = lab_plan(s)
     model = lab_model(s, plan)
@@ -54,14 +54,14 @@ def measure(width: int, steps: int) -> tuple[float, float, float]:
     batches = TrainingBatches(load_tokens(None).train, s.batch, s.context, s.seed)
     rates: list[float] = []
     seconds: list[float] = []
-    began = 0.0
+    start = 0.0
 
     def batch_at(step: int) -> Batch:
-        # The loop asks for its next batch when the last step is over.
-        nonlocal began
-        seconds.append(time.perf_counter() - began)
+        # The loop requests the next batch at the end of a step.
+        nonlocal start
+        seconds.append(time.perf_counter() - start)
         rates.append(matmul_rate(width, tokens))
-        began = time.perf_counter()
+        start = time.perf_counter()
         return inputs_and_targets(batches.at(step), CPU)
 
     train(model, lab_optimizer(model, plan, s), batch_at, s, CPU)
@@ -74,19 +74,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--widths", type=int, nargs="+", default=[32, 64, 128, 256])
     parser.add_argument("--steps", type=int, default=60)
-    told = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     cpu = platform.processor() or platform.machine()
     if (listing := Path("/proc/cpuinfo")).exists():
         rows = listing.read_text().splitlines()
         cpu = next((row.split(": ")[1] for row in rows if row.startswith("model name")), cpu)
-    print(f"`python benchmarks/trainer.py --steps {told.steps}`, {date.today()}, commit", end=" ")
+    command = f"python benchmarks/trainer.py --steps {options.steps}"
+    print(f"`{command}`, {date.today()}, commit", end=" ")
     print(f"{git.stdout.strip()}, {cpu}, one thread, torch {torch.__version__}; medians\n")
     print("| width | ms/step | tokens/s | GFLOP/s | matmul GFLOP/s | share |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for width in told.widths:
-        seconds, flops, rate = measure(width, told.steps)
+    for width in options.widths:
+        seconds, flops, rate = measure(width, options.steps)
         print(
             f"| {width} | {1e3 * seconds:.1f} | {1024 / seconds:,.0f} "
             f"| {flops / seconds / 1e9:.1f} | {rate / 1e9:.1f} | {flops / seconds / rate:.0%} |"

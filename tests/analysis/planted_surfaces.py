@@ -1,4 +1,4 @@
-"""Losses whose optima are known, because they are made here."""
+"""Synthetic losses with planted optima."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def surface(
     rng: np.random.Generator | None = None,
     group: str | None = None,
 ) -> Results:
-    """Train on paper: the loss, plus one shift per (width, seed), plus noise per run."""
+    """Return results: the loss, plus one shift per (width, seed), plus noise per run."""
     return Results.from_columns(
         columns(loss, widths, log2_lr, seeds, sd_within, sd_seed, rng, group)
     )
@@ -73,14 +73,14 @@ def columns(
 
 
 def together(*tables: dict[str, list]) -> Results:
-    """Put several groups into one."""
+    """Return the results of several groups."""
     return Results.from_columns(
         {name: [value for table in tables for value in table[name]] for name in tables[0]}
     )
 
 
 def with_losses(results: Results, loss: Callable[[float, float, float], float | None]) -> Results:
-    """Rewrite losses: a function of (width, log2 lr, loss); None makes a run diverge."""
+    """Replace losses by a function of (width, log2 lr, loss); None makes a run diverge."""
     axes = results.axes
     points = zip(axes["width"], axes["lr"], results.loss.tolist(), strict=True)
     changed = [loss(width, math.log2(lr), value) for width, lr, value in points]

@@ -11,7 +11,7 @@ from scipy.optimize import curve_fit, least_squares
 from mutransfer.analysis import GroupReport, Results, analyze, predict
 from mutransfer.analysis.curves.group import Settings, fitted_groups
 from mutransfer.analysis.format import AxisNames
-from mutransfer.analysis.transfer.optima import optima_of
+from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.transfer.scaling import scaling
 
 WIDTHS = (128.0, 256.0, 512.0, 1024.0, 2048.0)
@@ -35,7 +35,7 @@ def columns(
     sd_seed: float = 0.0,
     rng: np.random.Generator | None = None,
 ) -> dict[str, list[float]]:
-    """Train on paper: half octaves, eight on both sides of the optimum, times n^gauge."""
+    """Return trials: half octaves, eight on both sides of the optimum, times n^gauge."""
     rng = rng or np.random.default_rng(0)
     table: dict[str, list[float]] = {"width": [], "lr": [], "seed": [], "loss": []}
     for n in widths:
@@ -107,7 +107,7 @@ def test_estimates_from_one_seed_scatter_as_published() -> None:
     for _ in range(100):
         results = Results.from_columns(columns(sd=0.005, rng=rng))
         (group,) = fitted_groups(results, SETTINGS).values()
-        optima = optima_of(group, SETTINGS.axes)
+        optima = fit_optima(group, SETTINGS.axes)
         assert optima.loss_law is not None
         assert optima.curvature_law is not None
         kappa.append(float(optima.loss_law.exponent[0] + optima.curvature_law.slope[0]))
@@ -168,7 +168,7 @@ def test_ninety_percent_intervals_cover_the_laws() -> None:
         table = columns(seeds=3, sd=0.005, sd_seed=0.01, offset=offset, rng=rng)
         results = Results.from_columns(table)
         (fitted,) = fitted_groups(results, SETTINGS).values()
-        group = scaling(fitted, optima_of(fitted, SETTINGS.axes), SETTINGS.axes)
+        group = scaling(fitted, fit_optima(fitted, SETTINGS.axes), SETTINGS.axes)
         prediction = predict(results, width=2.0**15, draws=1000, seed=index)
         claims = {
             "alpha": (group.laws.alpha, ALPHA),

@@ -162,9 +162,12 @@ def started(tmp_path, seconds: str) -> tuple[subprocess.Popen, list[int]]:
     text = DRIVER.format(here=os.path.dirname(__file__), store=str(tmp_path / "runs"))
     script.write_text(text.replace("0.2", seconds))
     driver = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
-    time.sleep(2.5)
-    owners = (tmp_path / "runs").glob("*/claims/1.json")
-    return driver, [json.loads(path.read_text())["pid"] for path in owners]
+    claims: list[Path] = []
+    deadline = time.monotonic() + 30
+    while len(claims) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        claims = list((tmp_path / "runs").glob("*/claims/1.json"))
+    return driver, [json.loads(path.read_text())["pid"] for path in claims]
 
 
 def alive(pids: list[int]) -> list[int]:

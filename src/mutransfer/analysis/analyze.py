@@ -12,7 +12,7 @@ from mutransfer.analysis.results import Results
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
 from mutransfer.analysis.transfer.comparison import compare
 from mutransfer.analysis.transfer.group_report import group_report
-from mutransfer.analysis.transfer.optima import optima_of
+from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.types.report import Report
 from mutransfer.errors import ResultsError
 
@@ -89,7 +89,7 @@ def analyze(
     if {axes.scale, axes.hyperparameter} <= results.axes.keys():
         results = results.having(axes.scale, axes.hyperparameter)  # adds notes on what is left out
     groups = fitted_groups(results, settings)
-    optima = {name: optima_of(group, axes) for name, group in groups.items()}
+    optima = {name: fit_optima(group, axes) for name, group in groups.items()}
     reference_title, gaps = asymptotic_gaps(optima, reference, axes)
     unit = results.loss_unit
     return Report(

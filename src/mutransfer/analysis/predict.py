@@ -14,7 +14,7 @@ from mutransfer.analysis.format import AxisNames, format_value
 from mutransfer.analysis.intervals import UPPER, estimate
 from mutransfer.analysis.laws.power_law import fit_floor_law, fit_power_law
 from mutransfer.analysis.results import Results
-from mutransfer.analysis.transfer.optima import Optima, optima_of
+from mutransfer.analysis.transfer.optima import Optima, fit_optima
 from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
 from mutransfer.analysis.types.scaling import LawName, Prediction, RateLaw
 from mutransfer.errors import ResultsError, listed, nearest
@@ -114,7 +114,7 @@ def predict_groups(
             fix=f"give a positive {axes.scale}, larger than those that were run: --width 8192",
         )
     predictions = [
-        _prediction(name, optima_of(fitted, axes), width, axes, seed, results.loss_unit)
+        _prediction(name, fit_optima(fitted, axes), width, axes, seed, results.loss_unit)
         for name, fitted in fitted_groups(results, settings).items()
     ]
     if group is None:
@@ -253,7 +253,8 @@ def _union(best: Estimate, laws: Sequence[Estimate]) -> Estimate:
 def _power_of_two(log2_lr: Estimate) -> Estimate:
     """Convert log2 of a rate to the rate."""
     value, low, high = (
-        None if x is None else 2.0**x for x in (log2_lr.value, log2_lr.low, log2_lr.high)
+        None if x is None else 2.0**x if x < 1024 else math.inf
+        for x in (log2_lr.value, log2_lr.low, log2_lr.high)
     )
     return Estimate(value, low, high, log2_lr.undetermined)
 

@@ -75,7 +75,7 @@ class Places:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return f"{self.unit} {', '.join(names[:3])}{more}"
 
-    def kept(self, chosen: Sequence[bool]) -> Places:
+    def select(self, chosen: Sequence[bool]) -> Places:
         """Return the locations of the chosen trials."""
         return Places(self.unit, list(compress(self.names, chosen)))
 
@@ -210,7 +210,7 @@ class Results:
                 self.provenance, trials=int(remaining.sum()), diverged=int(diverged.sum())
             ),
             flops=self.flops[remaining],
-            places=self.places.kept(selectors),
+            places=self.places.select(selectors),
             notes=(*self.notes, note),
         )
 

@@ -50,5 +50,7 @@ def _format_value(name: str, value: object) -> str:
     if name == "lr" and 0 < value < math.inf:
         exponent = round(math.log2(value), 2)
         if math.isclose(2**exponent, value, rel_tol=1e-9):
-            return f"2^{exponent:g} ({value:.4g})"
+            from mutransfer.analysis.format import format_rate  # imports numpy
+
+            return format_rate(exponent)
     return f"{value:.4g}"

@@ -9,7 +9,7 @@ already.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mutransfer.analysis.loading.formats.csv import read_csv
@@ -27,6 +27,10 @@ FIX = (
     "pass the folder of a trial store, a CSV, JSON or Parquet file with columns width, lr and "
     "loss, or an export of W&B or TensorBoard"
 )
+READERS: Mapping[str, Callable[[Path], Table]] = {
+    **{".csv": read_csv, ".tsv": read_csv, ".parquet": read_parquet},
+    **{".json": read_json, ".jsonl": read_json, ".ndjson": read_json},
+}
 MAX_FILES = 200_000  # a folder with more is hardly one study [assumed]
 
 
@@ -83,15 +87,12 @@ def load_results(
 
 
 def _read_file(file: Path) -> Table:
-    """Read a file by its suffix, or by its first bytes where the suffix is none of ours."""
-    suffix = file.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return read_csv(file)
-    if suffix in (".jsonl", ".json", ".ndjson"):
-        return read_json(file)
+    """Read a file by its suffix, or by its first bytes where the suffix is unknown."""
+    if reader := READERS.get(file.suffix.lower()):
+        return reader(file)
     with file.open("rb") as stream:
         head = stream.read(4096)
-    if suffix == ".parquet" or head.startswith(MAGIC):
+    if head.startswith(MAGIC):
         return read_parquet(file)
     # Skip byte-order marks, blanks, and the zero bytes of UTF-16.
     first = head.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")[:1]

@@ -104,5 +104,5 @@ def _without_duplicates(table: Table) -> Table:
         return table
     note = f"{count} duplicate {'row is' if count == 1 else 'rows are'} left out"
     columns = {name: list(compress(cells, is_kept)) for name, cells in table.columns.items()}
-    places = table.places.kept(is_kept)
+    places = table.places.select(is_kept)
     return replace(table, columns=columns, places=places, notes=(*table.notes, note))

@@ -79,7 +79,7 @@ class Optima:
         return Estimate(float(value))
 
 
-def optima_of(group: FittedGroup, axes: AxisNames) -> Optima:
+def fit_optima(group: FittedGroup, axes: AxisNames) -> Optima:
     """Collect the optima of a group and fit the laws through them."""
     fitted = [k for k, curve in enumerate(group.curves) if curve.quadratic is not None]
     missing = next((c.undetermined for c in group.curves if c.quadratic is None), None)
