@@ -75,9 +75,9 @@ class _SkipFills(TorchFunctionMode):
 @contextmanager
 def temporary_seed(seed: int) -> Iterator[None]:
     """Seed torch inside the context, and restore the user's random state afterwards."""
-    # Before its first use CUDA has no state to save, and seeding it would replace the user's seed.
-    has_cuda_state = torch.cuda.is_initialized()
-    devices = range(torch.cuda.device_count()) if has_cuda_state else []
+    # Empty until CUDA is first used: until then there is no state to save, and seeding CUDA would
+    # replace the seed that the user has set for its first use.
+    devices = range(len(torch.cuda.default_generators))
     with torch.random.fork_rng(devices=devices):
-        (torch.manual_seed if has_cuda_state else torch.default_generator.manual_seed)(seed)
+        (torch.manual_seed if devices else torch.default_generator.manual_seed)(seed)
         yield
