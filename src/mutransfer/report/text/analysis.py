@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
-from mutransfer.report.format import format_rate, unit_suffix
+from mutransfer.analysis.format import format_rate
+from mutransfer.report.format import unit_suffix
 
 LABEL = 24  # characters of the column of names
 
