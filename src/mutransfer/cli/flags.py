@@ -44,23 +44,14 @@ def _object(value: str) -> str:
     return "MODULE:NAME" if is_name else f"MODULE:NAME, with NAME = {value}"
 
 
+_LITERALS = "base target probe parametrization form steps seeds device dtype".split()
+_OBJECTS = "optimizer example_inputs batch loss".split()
 ARGUMENTS = {
-    "base": _literal,
-    "target": _literal,
-    "probe": _literal,
+    **dict.fromkeys(_LITERALS, _literal),
+    **dict.fromkeys(_OBJECTS, _object),
     "widths": _numbers,
-    "parametrization": _literal,
-    "optimizer": _object,
-    "form": _literal,
-    "roles": _roles,
-    "example_inputs": _object,
-    "batch": _object,
-    "loss": _object,
     "lr": _rates,
-    "steps": _literal,
-    "seeds": _literal,
-    "device": _literal,
-    "dtype": _literal,
+    "roles": _roles,
 }
 
 _PYTHON = re.compile(
