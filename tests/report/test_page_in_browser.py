@@ -9,7 +9,7 @@ import pytest
 from report_cases import HOSTILE
 
 from mutransfer.analysis import Report
-from mutransfer.report.format import format_power, format_rate
+from mutransfer.analysis.format import format_power, format_rate
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,8 @@ from report_cases import HOSTILE, judged, no_scaling, planted, predicted, report
 from test_page import Elements, words
 
 from mutransfer.analysis import Estimate, Prediction, Report, Results, analyze
-from mutransfer.report.format import format_number, format_power, format_rate, format_slope
+from mutransfer.analysis.format import format_power, format_rate
+from mutransfer.report.format import format_number, format_slope
 from mutransfer.report.page.cards import headline, verdicts
 from mutransfer.report.page.elements import Footnotes
 from mutransfer.report.page.page import page, question

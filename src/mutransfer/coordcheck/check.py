@@ -169,6 +169,7 @@ def coord_check(
         check = _check(setting, plans, labels, may_add_seeds=is_count(seeds))
         if parametrization in (None, "sp"):
             return check
+        # One seed is enough: the exponents under SP are shown and not judged.
         sp_plans = make_plans(parametrization="sp").applied
         sp_setting = replace(setting, plans=sp_plans, seeds=distinct_seeds[:1])
         return _with_sp(check, sp_setting, {row.name: row for row in plans.judged.rows})

@@ -24,6 +24,7 @@ from mutransfer.lab.layers import DecoderShape
 from mutransfer.lab.loop import Batch, held_out_loss, train
 from mutransfer.lab.optimizers import OPTIMIZERS
 from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.parametrize.model.build import temporary_seed
 from mutransfer.parametrize.model.device import available_device
 from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
 from mutransfer.records.provenance import checkout_commit
@@ -149,8 +150,7 @@ def lab_plan(settings: LabSettings) -> Plan:
 
 def lab_model(settings: LabSettings, plan: Plan) -> Decoder:
     """Build a trial's decoder from its seed and apply the plan."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+    with temporary_seed(settings.seed):
         model = build_decoder(settings, settings.width)
     apply(model, plan)
     return model

@@ -120,27 +120,6 @@ def format_expected(value: float) -> str:
     return _minus(f"{value + 0.0:g}")
 
 
-def format_power(log2_value: float) -> str:
-    """Format a power of two as it can be typed.
-
-    Example:
-        >>> format_power(-5.0), format_power(-5.25)
-        ('2^-5', '2^-5.25')
-    """
-    return f"2^{round(log2_value, 2) + 0.0:g}"
-
-
-def format_rate(log2_value: float) -> str:
-    """Format a rate as a power of two, and as a decimal.
-
-    Example:
-        >>> format_rate(-5.0), format_rate(-6.5), format_rate(-20.0)
-        ('2^-5 (0.03125)', '2^-6.5 (0.01105)', '2^-20 (9.537e-07)')
-    """
-    decimal = 2.0 ** min(log2_value, 1023.0)  # of a hostile file: 2^1024 would overflow
-    return f"{format_power(log2_value)} ({decimal:.4g})"
-
-
 def superscript(exponent: int) -> str:
     """Format an integer in raised digits.
 

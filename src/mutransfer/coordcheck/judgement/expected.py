@@ -24,7 +24,7 @@ def expected_exponent(
     quantity, name = key
     row = rows.get(name)
     if quantity in ("gain", "change"):
-        return _of_module(quantity, name, readings, rows)
+        return _module_exponent(quantity, name, readings, rows)
     if quantity == "attention":
         return -0.5 if _grows(("head", name), readings) else 0.0
     if quantity == "pull":
@@ -42,8 +42,8 @@ def expected_exponent(
         tested = tested if is_bias(name) else (*tested, "size")
         return 0.0 if quantity in tested else None
     if quantity == "update":
-        return _of_update(row) if row.role in MATRICES else None
-    return _of_parameter(quantity, row, readings)
+        return _update_exponent(row) if row.role in MATRICES else None
+    return _parameter_exponent(quantity, row, readings)
 
 
 def has_expected_update(row: PlanRow) -> bool:
@@ -55,7 +55,7 @@ def has_expected_update(row: PlanRow) -> bool:
     return gradient_free or row.role is not Role.FIXED
 
 
-def _of_module(
+def _module_exponent(
     quantity: str, name: str, readings: Mapping[Key, Floats], rows: Mapping[str, PlanRow]
 ) -> float | None:
     """Return the expected exponent of a module's gain, or of the change of its output."""
@@ -71,7 +71,9 @@ def _of_module(
     return 0.0 - external if is_inner or name == WHOLE else None
 
 
-def _of_parameter(quantity: str, row: PlanRow, readings: Mapping[Key, Floats]) -> float | None:
+def _parameter_exponent(
+    quantity: str, row: PlanRow, readings: Mapping[Key, Floats]
+) -> float | None:
     """Return the expected exponent of a parameter's size, of its steps, or of their effect."""
     role, module = row.role, row.name.rpartition(".")[0]
     is_raw = ("gain", module) not in readings
@@ -120,7 +122,7 @@ def _power(key: Key, readings: Mapping[Key, Floats]) -> float:
     return float(np.log2(last / first) / np.log2(widths_W[-1] / widths_W[0]))
 
 
-def _of_update(row: PlanRow) -> float:
+def _update_exponent(row: PlanRow) -> float:
     """Return the expected exponent of an update's norm over the weights' norm."""
     if update_of(row) is Update.SPECTRAL:  # spectral norms
         return 0.0 if row.role is Role.HIDDEN else -0.5

@@ -25,7 +25,7 @@ from mutransfer.coordcheck.runs.optimizers import (
 from mutransfer.coordcheck.runs.probes import Key, Kinds, Probes
 from mutransfer.errors import ModelError, MutransferError
 from mutransfer.parametrize import apply
-from mutransfer.parametrize.model.build import build_model
+from mutransfer.parametrize.model.build import build_model, temporary_seed
 from mutransfer.rules import Plan
 
 # Shape legend: W widths, S seeds, T steps (the fresh model first).
@@ -93,7 +93,7 @@ def fresh_readings(setting: Setting) -> dict[Key, Floats]:
     arrays: dict[Key, Floats] = {}
     for w, width in enumerate(setting.widths):
         for s, seed in enumerate(setting.seeds):
-            with _seeded(seed, setting.device), torch.no_grad():
+            with temporary_seed(seed), torch.no_grad():
                 model = _ready(setting, width)
                 probes = Probes(model, setting.kinds)
                 with probes.step(0, setting.batch):
@@ -124,7 +124,7 @@ def _ready(setting: Setting, width: int) -> nn.Module:
 
 def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterator[dict[Key, float]]:
     """Train one model; yield the scalars of its probes before every step and after the last."""
-    with _seeded(seed, setting.device):
+    with temporary_seed(seed):
         model = _ready(setting, width)
         plan = None if setting.plans is None else setting.plans[width]
         optimizers = make_optimizers(setting.optimizer, setting.lr, model, plan)
@@ -172,15 +172,6 @@ def uncompiled() -> AbstractContextManager[Any]:
         return nullcontext()
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance
-
-
-@contextmanager
-def _seeded(seed: int, device: str) -> Iterator[None]:
-    """Seed torch inside the context, and restore the user's generators afterwards."""
-    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
 
 
 def _precision(setting: Setting) -> AbstractContextManager[Any]:

@@ -74,7 +74,10 @@ class _SkipFills(TorchFunctionMode):
 
 @contextmanager
 def temporary_seed(seed: int) -> Iterator[None]:
-    """Seed torch inside, and restore the state of the CPU generator afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """Seed torch inside the context, and restore the user's random state afterwards."""
+    # Empty until CUDA is first used: until then there is no state to save, and seeding CUDA would
+    # replace the seed that the user has set for its first use.
+    devices = range(len(torch.cuda.default_generators))
+    with torch.random.fork_rng(devices=devices):
+        (torch.manual_seed if devices else torch.default_generator.manual_seed)(seed)
         yield

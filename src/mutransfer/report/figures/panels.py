@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mutransfer.report.figures.drawing.specs import (
@@ -13,7 +13,6 @@ from mutransfer.report.figures.drawing.specs import (
     loss_rows,
     matrix_rows,
     plane_rows,
-    trend_rows,
 )
 from mutransfer.report.figures.numbers.exponents import CheckPanel, check_frame, check_rows
 from mutransfer.report.figures.numbers.loss import is_dense, loss_frame
@@ -109,7 +108,7 @@ def trend_panels(
     members = [(title, tuple(range(len(names))))]
     if len(names) > most_together:
         members = [(f"{name}: {title[0].lower()}{title[1:]}", (k,)) for k, name in enumerate(names)]
-    return [Panel(text, "", template, trend_rows(data.select(groups))) for text, groups in members]
+    return [Panel(text, "", template, asdict(data.select(groups))) for text, groups in members]
 
 
 def matrix_panels(report: Report, theme: Theme) -> list[Panel]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from mutransfer.analysis.format import format_rate
 from mutransfer.report.figures.numbers.regret_matrix import worst_regret_text
 from mutransfer.report.format import (
     Formatter,
@@ -14,7 +15,6 @@ from mutransfer.report.format import (
     format_group,
     format_number,
     format_percent,
-    format_rate,
     format_slope,
     format_width,
     hyperparameter_title,

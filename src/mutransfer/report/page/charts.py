@@ -114,7 +114,7 @@ def trend_section(report: Report, charts: Charts, predictions: Sequence[Predicti
     figures = []
     for panel in (panel for pair in zip(rates, losses, strict=True) for panel in pair):
         chart = '<p class="note">No optimum could be estimated.</p>'
-        if panel.rows["trends"]:
+        if panel.rows["marks"]:
             chart = charts.add(panel, theme, f"{panel.title} against {report.scale}.")
         figures.append(f'<figure class="panel"><h3>{escape(panel.title)}</h3>{chart}</figure>')
     return _group_legend(report) + panel_grid(figures, len(report))

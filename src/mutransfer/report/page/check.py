@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mutransfer.analysis.format import format_rate
 from mutransfer.report.figures.drawing.specs import Size
 from mutransfer.report.figures.numbers.exponents import (
     MEANINGS,
@@ -23,7 +24,6 @@ from mutransfer.report.format import (
     format_expected,
     format_exponent,
     format_number,
-    format_rate,
     shorten,
 )
 from mutransfer.report.page.charts import Charts, legend, panel_grid

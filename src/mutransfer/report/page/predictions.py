@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mutransfer.analysis.format import format_power, format_rate
 from mutransfer.report.format import (
     escape,
     format_cost,
@@ -12,8 +13,6 @@ from mutransfer.report.format import (
     format_loss,
     format_number,
     format_percent,
-    format_power,
-    format_rate,
     format_width,
     hyperparameter_title,
     unit_suffix,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mutransfer.analysis.format import format_power, format_rate
 from mutransfer.report.figures.numbers.regret_matrix import Cell, matrix_cells
 from mutransfer.report.format import (
     Formatter,
@@ -17,8 +18,6 @@ from mutransfer.report.format import (
     format_loss,
     format_number,
     format_percent,
-    format_power,
-    format_rate,
     format_width,
     unit_suffix,
 )

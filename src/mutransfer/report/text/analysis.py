@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
-from mutransfer.report.format import format_rate, unit_suffix
+from mutransfer.analysis.format import format_rate, format_share
+from mutransfer.report.format import Formatter, unit_suffix
 
 LABEL = 24  # characters of the column of names
-
-Formatter = Callable[[float], str]
 
 
 class _Lines:
@@ -78,8 +76,8 @@ def _add_transfer(lines: _Lines, group: GroupReport, report: Report) -> None:
     """Append the numbers that the verdict rests on."""
     tuned, scale, unit = report.hyperparameter, report.scale, unit_suffix(report)
     lines.estimate("regret", group.regret, unit)
-    if text := format_estimate(group.regret_share, _percent):
-        lines.add("  of the best loss", f"{text} (threshold {_percent(report.threshold)})")
+    if text := format_estimate(group.regret_share, format_share):
+        lines.add("  of the best loss", f"{text} (threshold {format_share(report.threshold)})")
     lines.estimate("  between tried rates", group.grid_regret, unit)
     lines.estimate("drift", group.drift, f" octaves of {tuned} per octave of {scale}")
     if group.sensitivity.low is not None and group.sensitivity.high is not None:
@@ -116,7 +114,7 @@ def _add_scaling(lines: _Lines, group: GroupReport, report: Report) -> None:
         lines.estimate("skew of the curves", scaling.skew, " octaves of error of the best rates")
     if group.saved.value is not None:
         lines.estimate(
-            "compute saved", group.saved, " of tuning at the largest", formatter=_percent
+            "compute saved", group.saved, " of tuning at the largest", formatter=format_share
         )
 
 
@@ -133,7 +131,7 @@ def prediction_text(prediction: Prediction) -> str:
         lines.add(f"  {law.name} law", f"{chosen}{rate}{missed}")
     lines.estimate("loss there", prediction.loss, unit_suffix(prediction))
     lines.estimate("regret there", prediction.regret, unit_suffix(prediction))
-    lines.estimate("  of the loss", prediction.regret_share, formatter=_percent)
+    lines.estimate("  of the loss", prediction.regret_share, formatter=format_share)
     lines.lines += [f"  warning: {warning}" for warning in prediction.warnings]
     head = f"{prediction.group}: {tuned} at {prediction.scale} {prediction.width:g}, " + (
         f"{prediction.extrapolation:.3g}x the largest with an optimum"
@@ -163,8 +161,3 @@ def format_estimate(estimate: Estimate, formatter: Formatter, *, brief: bool = F
 def _number(value: float) -> str:
     """Format three digits."""
     return f"{value:.3g}"
-
-
-def _percent(value: float) -> str:
-    """Format a share as a percentage."""
-    return f"{100 * value:.3g} %"

@@ -12,7 +12,7 @@ from mutransfer.sweep.lab_trials import lab_settings
 
 @dataclass(frozen=True, slots=True)
 class LabRun:
-    """Trains one trial with the built-in trainer. Workers receive it pickled.
+    """A runner that trains one trial with the built-in trainer. Workers receive it pickled.
 
     Args:
         text: The path of the user's text, or None for the embedded one.

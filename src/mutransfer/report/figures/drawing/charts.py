@@ -95,7 +95,7 @@ def trend_template(
     domain: Domain,
     size: Size,
 ) -> Spec:
-    """Draw a number against width, one line per group; for `trend_rows`."""
+    """Draw a number against width, one line per group; for the data of `Trends`."""
     x = width_axis(widths, scale)
     y = alt.Y(
         "value:Q",
@@ -107,7 +107,7 @@ def trend_template(
     colour, shape = group_channels(num_groups, theme)
     marks, laws, beyond, targets = (
         alt.Chart(alt.NamedData(name)).encode(x=x, y=y, color=colour)
-        for name in ("trends", "laws", "beyond", "targets")
+        for name in ("marks", "laws", "beyond", "targets")
     )
     point = {
         "opacity": faded(1.0),

@@ -19,7 +19,6 @@ from mutransfer.report.figures.numbers.loss import (
 )
 from mutransfer.report.figures.numbers.planes import Plane, plane_points, yardstick
 from mutransfer.report.figures.numbers.regret_matrix import Cell
-from mutransfer.report.figures.numbers.trends import Trends
 from mutransfer.report.format import format_width
 from mutransfer.report.theme import Theme
 
@@ -44,16 +43,6 @@ def loss_rows(group: GroupReport, report: Report) -> Rows:
         "optima": [asdict(optimum) for optimum in fitted_optima(group, report)],
         "parabolas": [asdict(point) for point in parabolas(group, report)],
         "carried": [] if carried is None else [{"rate": carried}],
-    }
-
-
-def trend_rows(data: Trends) -> Rows:
-    """Return the data of a figure against width."""
-    return {
-        "trends": [asdict(mark) for mark in data.marks],
-        "laws": [asdict(point) for point in data.laws],
-        "beyond": [asdict(point) for point in data.beyond],
-        "targets": [asdict(mark) for mark in data.targets],
     }
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mutransfer.report.format import format_loss, format_power, format_rate, format_width
+from mutransfer.analysis.format import format_power, format_rate
+from mutransfer.report.format import format_loss, format_width
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Curve, GroupReport, Report
