@@ -44,11 +44,9 @@ def _object(value: str) -> str:
     return "MODULE:NAME" if is_name else f"MODULE:NAME, with NAME = {value}"
 
 
-_LITERALS = "base target probe parametrization form steps seeds device dtype".split()
-_OBJECTS = "optimizer example_inputs batch loss".split()
-ARGUMENTS = {
-    **dict.fromkeys(_LITERALS, _literal),
-    **dict.fromkeys(_OBJECTS, _object),
+COMMANDS = ("plan", "check")  # whose flags are named like the arguments of the Python functions
+SPELLINGS = {
+    **dict.fromkeys(("optimizer", "example_inputs", "batch", "loss"), _object),
     "widths": _numbers,
     "lr": _rates,
     "roles": _roles,
@@ -87,13 +85,13 @@ def as_flags(text: str, command: str, *, start_only: bool = False) -> str:
     function = app[command].default_command if command else None
     if function is None:
         return text
-    flags = ARGUMENTS.keys() & inspect.signature(function).parameters
+    flags = inspect.signature(function).parameters if command in COMMANDS else {}
 
     def spelled(match: re.Match[str]) -> str:
         name, value, arguments = match["name"], match["value"], match["arguments"]
         if name in flags:
             flag = f"--{name.replace('_', '-')}"
-            return f"{flag} {ARGUMENTS[name](value)}" if value else flag
+            return f"{flag} {SPELLINGS.get(name, _literal)(value)}" if value else flag
         if match["factory"]:
             return _object(match["factory"])
         if arguments:
