@@ -103,7 +103,7 @@ def test_transfer_is_fast_if_the_rate_converges_faster_than_the_loss(
     assert fast.speed == speed
     if speed == "fast":
         assert fast.delta.low < delta < fast.delta.high
-    if speed == "not fast":  # no limit in sight: an exponent on its bound is no value
+    if speed == "not fast":  # no limit: an exponent on its bound is undetermined
         assert fast.delta.value is None
         assert "bound" in fast.delta.undetermined
 

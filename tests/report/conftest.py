@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 from check_cases import check, failing, finding
-from report_cases import HOSTILE, judged, plan, planted, predicted, scaling_results
+from report_cases import (
+    HOSTILE,
+    plan,
+    planted_results,
+    predictions_of,
+    report_of,
+    scaling_results,
+)
 
 from mutransfer.analysis import Report
 from mutransfer.report import write_report
@@ -35,29 +42,29 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def report() -> Report:
     """Three groups, one with a hostile name."""
-    return judged(planted(("mup", "sp", HOSTILE)))
+    return report_of(planted_results(("mup", "sp", HOSTILE)))
 
 
 @pytest.fixture(scope="session")
 def report_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(report, tmp_path_factory.mktemp("page"))
+    return write_page(report, tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="session")
 def hostile_file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same page over a scale with a hostile name."""
-    return written(replace(report, scale=HOSTILE), tmp_path_factory.mktemp("hostile"))
+    return write_page(replace(report, scale=HOSTILE), tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(scope="session")
 def scaling_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with laws, planes, predictions to copy, and notes; one group's name is hostile."""
     results = scaling_results(("mup", "sp", HOSTILE))
-    predictions = predicted(results)
+    predictions = predictions_of(results)
     return write_report(
         tmp_path_factory.mktemp("scaling") / "report.html",
         results=results,
-        report=replace(judged(results), notes=("3 rows without a loss were left out", HOSTILE)),
+        report=replace(report_of(results), notes=("3 rows without a loss were left out", HOSTILE)),
         predictions=predictions,
         snippets={p.group: f"lr = {p.lr.value}\n# {HOSTILE * 3}\n" for p in predictions},
     )
@@ -80,9 +87,9 @@ def check_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(tmp_path_factory.mktemp("check") / "check.html", check=coord_check)
 
 
-def written(report: Report, folder: Path) -> Path:
+def write_page(report: Report, folder: Path) -> Path:
     """Write a page with every kind of section."""
-    results = planted(("mup", "sp", HOSTILE))
+    results = planted_results(("mup", "sp", HOSTILE))
     study = "widths: [32, 64, 128]\n" + "comment: " + "long " * 60
     return write_report(
         folder / "report.html",
@@ -95,7 +102,7 @@ def written(report: Report, folder: Path) -> Path:
 
 
 @pytest.fixture
-def opened(browser: Any) -> Iterator[Opener]:
+def open_page(browser: Any) -> Iterator[Opener]:
     """Open a file in a window of its own, after its charts are drawn if scripts run."""
     contexts = []
 

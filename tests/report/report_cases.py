@@ -29,7 +29,7 @@ RATES = tuple(range(-9, 0))
 HOSTILE = "<script>alert(1)</script>' \" & \u2028 datum.loss"
 
 
-def planted(
+def planted_results(
     groups: Sequence[str] = ("mup", "sp"),
     *,
     drifting: Sequence[str] = ("sp",),
@@ -61,7 +61,7 @@ def planted(
     return Results.from_columns(columns, source="planted")
 
 
-def judged(results: Results) -> Report:
+def report_of(results: Results) -> Report:
     """Analyze with as few draws as there may be."""
     return analyze(results, group_by="parametrization", draws=1000)
 
@@ -94,7 +94,7 @@ def scaling_results(
     return Results.from_columns(columns, source="planted")
 
 
-def predicted(results: Results, width: float = 16384) -> list[Prediction]:
+def predictions_of(results: Results, width: float = 16384) -> list[Prediction]:
     """Predict for every group with as few draws as there may be."""
     return predict_groups(results, width=width, group_by="parametrization", draws=1000)
 
@@ -108,7 +108,7 @@ def no_scaling(reason: str = "two widths: add one") -> Scaling:
     )  # fmt: skip
 
 
-def reported(groups: Mapping[str, GroupReport], threshold: float = 0.01) -> Report:
+def report_of_groups(groups: Mapping[str, GroupReport], threshold: float = 0.01) -> Report:
     """Put groups made by hand into a report."""
     grouped = ("parametrization",)
     return Report(groups, threshold, "width", "lr", grouped, (), "", 1.1, (), 1000, 0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import vl_convert
 from check_cases import check, failing, finding
-from report_cases import HOSTILE, judged, planted
+from report_cases import HOSTILE, planted_results, report_of
 from test_page import Elements, expressions, words
 
 from mutransfer.coordcheck import CoordCheck, Diagnosis
@@ -202,8 +202,8 @@ def test_every_panel_compiles_and_has_a_still_picture() -> None:
 
 def test_a_check_changes_no_other_section_of_the_page() -> None:
     """A check only adds its own sections."""
-    results = planted()
-    report = judged(results)
+    results = planted_results()
+    report = report_of(results)
     without = page(results, report, check=None)
     with_check = page(results, report, check=failing())
     assert without == page(results, report)
@@ -223,7 +223,9 @@ def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
         "  fix: results=load_results('losses.csv'), or check= alone for a coordinate check"
     )
     with pytest.raises(ResultsError, match="there are no results"):
-        write_report(tmp_path / "p.html", report=judged(planted(("mup",))), check=failing())
+        write_report(
+            tmp_path / "p.html", report=report_of(planted_results(("mup",))), check=failing()
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -52,7 +52,7 @@ RAMPS = {"light": ON_LIGHT, "dark": ON_DARK}
 UNFIT = ("#2ca02c", "#d62728")
 
 
-def linear(colour: str) -> np.ndarray:
+def linear_rgb(colour: str) -> np.ndarray:
     """Undo sRGB's gamma."""
     values = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
@@ -60,7 +60,7 @@ def linear(colour: str) -> np.ndarray:
 
 def perceived(colour: str, eyes: str) -> tuple[float, float, float]:
     """Return CIE L*a*b* of a colour as these eyes perceive it."""
-    xyz = np.array(TO_XYZ) @ np.clip(np.array(EYES[eyes]) @ linear(colour), 0, 1) / WHITE
+    xyz = np.array(TO_XYZ) @ np.clip(np.array(EYES[eyes]) @ linear_rgb(colour), 0, 1) / WHITE
     x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
@@ -92,7 +92,7 @@ def distance(lab: tuple[float, float, float], other: tuple[float, float, float])
 
 def contrast(colour: str, other: str) -> float:
     """Return the contrast ratio of WCAG."""
-    low, high = sorted(float(np.array(TO_XYZ[1]) @ linear(shade)) for shade in (colour, other))
+    low, high = sorted(float(np.array(TO_XYZ[1]) @ linear_rgb(shade)) for shade in (colour, other))
     return (high + 0.05) / (low + 0.05)
 
 

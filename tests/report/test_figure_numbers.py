@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import vl_convert
-from report_cases import HOSTILE, judged, no_scaling, planted, reported
+from report_cases import HOSTILE, no_scaling, planted_results, report_of, report_of_groups
 
 from mutransfer.analysis import Curve, GroupReport, Optimum, Report
 from mutransfer.analysis.types.estimates import Estimate, Quadratic
@@ -51,7 +51,7 @@ def handmade(*, losses: tuple[float, ...] = (2.6, 2.4, 2.2, 2.3, NAN, 90.0)) -> 
     group = GroupReport("mup", "undetermined", "two widths: add one", (small, large), optima,
                         nothing, nothing, nothing, nothing, (), nothing, None, no_scaling(),
                         nothing, nothing)  # fmt: skip
-    return reported({"mup": group})
+    return report_of_groups({"mup": group})
 
 
 def test_one_huge_loss_does_not_flatten_the_curves() -> None:
@@ -65,7 +65,7 @@ def test_one_huge_loss_does_not_flatten_the_curves() -> None:
 
 
 def test_every_minimum_lies_inside_the_frame() -> None:
-    report = judged(planted())
+    report = report_of(planted_results())
     frame = loss_frame(report)
     for group in report.values():
         for optimum in group.optimum:
@@ -100,7 +100,7 @@ def test_a_diverged_rate_interrupts_the_line_and_is_marked_at_the_edge() -> None
 
 
 def test_marks_at_one_rate_hang_below_each_other() -> None:
-    report = judged(planted(diverges_above=-99.0))
+    report = report_of(planted_results(diverges_above=-99.0))
     frame = loss_frame(report)
     marks = [m for m in edge_marks(report["mup"], frame, report) if m.rate == -4.0]
     assert [m.text for m in marks] == ["2 of 2 diverged"] * 3
@@ -134,7 +134,7 @@ def test_an_optimum_on_the_edge_is_drawn_as_one() -> None:
 
 def test_the_figure_shows_the_planted_drift() -> None:
     """SP was planted one octave lower per doubling, µP level."""
-    report = judged(planted())
+    report = report_of(planted_results())
     values = {k: [m.value for m in trends(report, "rate").marks if m.index == k] for k in (0, 1)}
     assert list(report) == ["mup", "sp"]
     assert values[0] == pytest.approx([-4.0, -4.0, -4.0], abs=0.15)
@@ -143,7 +143,9 @@ def test_the_figure_shows_the_planted_drift() -> None:
 
 
 def test_of_very_many_rates_some_are_drawn_and_the_best_is_among_them() -> None:
-    report = judged(planted(("mup",), rates=tuple(np.linspace(-9.0, -1.0, 400).tolist())))
+    report = report_of(
+        planted_results(("mup",), rates=tuple(np.linspace(-9.0, -1.0, 400).tolist()))
+    )
     frame = loss_frame(report)
     points = loss_points(report["mup"], frame, report)
     assert is_dense(report)
@@ -154,13 +156,13 @@ def test_of_very_many_rates_some_are_drawn_and_the_best_is_among_them() -> None:
 
 
 def test_a_subtitle_has_the_verdict_and_its_numbers() -> None:
-    report = judged(planted())
+    report = report_of(planted_results())
     assert verdict_line(report["sp"]).startswith("does not transfer · regret ")
     assert verdict_line(handmade()["mup"]) == "undetermined"
 
 
 def test_every_exported_figure_has_a_title() -> None:
-    titles = [spec["title"]["text"] for spec in figure_specs(judged(planted())).values()]
+    titles = [spec["title"]["text"] for spec in figure_specs(report_of(planted_results())).values()]
     assert titles == [
         "Loss against learning rate",
         "Best learning rate against width",
@@ -169,11 +171,10 @@ def test_every_exported_figure_has_a_title() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "report",
-    [handmade(), judged(planted((HOSTILE,), widths=(64,), rates=(-4,), diverges_above=-99.0))],
-    ids=["edge", "one point"],
-)  # fmt: skip
+DIVERGED = planted_results((HOSTILE,), widths=(64,), rates=(-4,), diverges_above=-99.0)
+
+
+@pytest.mark.parametrize("report", [handmade(), report_of(DIVERGED)], ids=["edge", "one point"])
 def test_every_figure_compiles(report: Report) -> None:
     for spec in figure_specs(report).values():
         assert vl_convert.vegalite_to_svg(spec).startswith("<svg")

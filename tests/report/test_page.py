@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import vl_convert
-from report_cases import HOSTILE, judged, plan, planted
+from report_cases import HOSTILE, plan, planted_results, report_of
 
 from mutransfer.analysis import Comparison, Provenance, Report, Results
 from mutransfer.analysis.types.estimates import Estimate
@@ -54,8 +54,8 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def demo() -> tuple[Results, Report, str]:
-    results = planted()
-    report = judged(results)
+    results = planted_results()
+    report = report_of(results)
     return results, report, page(results, report, plans=[plan()], title="SP & µP")
 
 
@@ -126,8 +126,8 @@ def test_a_page_written_again_is_the_same(demo: tuple[Results, Report, str]) -> 
 
 def test_a_hostile_name_is_only_ever_text_or_data() -> None:
     """It may be a group, the scale, the hyperparameter, the title, or the source of the results."""
-    results = planted((HOSTILE, "sp"))
-    report = replace(judged(results), scale=HOSTILE, hyperparameter=HOSTILE)
+    results = planted_results((HOSTILE, "sp"))
+    report = replace(report_of(results), scale=HOSTILE, hyperparameter=HOSTILE)
     origin = Provenance(HOSTILE, 1, hosts=(HOSTILE,), versions={HOSTILE: (HOSTILE,)})
     text = page(replace(results, provenance=origin), report, title=HOSTILE)
     elements = Elements(text)
@@ -177,7 +177,7 @@ def test_layers_with_equal_factors_share_a_row_of_the_plan(
 
 
 def test_both_facts_are_shown_where_the_transferring_one_is_worse() -> None:
-    report = judged(planted())
+    report = report_of(planted_results())
     difference = Estimate(0.0321, 0.0215, 0.0422)
     report = replace(report, comparisons=(Comparison("mup", "sp", 128.0, difference, True),))
     text = words(headline(report) + tables.comparisons(report))
@@ -189,36 +189,36 @@ def test_both_facts_are_shown_where_the_transferring_one_is_worse() -> None:
 @pytest.mark.parametrize(
     ("results", "expected"),
     [
-        (planted(("mup",)), "µP transfers."),
-        (planted(widths=(64,)), "One width: add a larger one"),
-        (planted(seeds=1), "One seed: add seeds to get an interval."),
+        (planted_results(("mup",)), "µP transfers."),
+        (planted_results(widths=(64,)), "One width: add a larger one"),
+        (planted_results(seeds=1), "One seed: add seeds to get an interval."),
         (
-            planted(diverges_above=-99.0),
+            planted_results(diverges_above=-99.0),
             "Every rate diverged at width 32: add rates below 2^-9 (0.001953).",
         ),
-        (planted(rates=(-9, -8, -7, -6)), "the best rate is the highest tried"),
-        (planted(rates=(-4,)), "undetermined"),
-        (planted(("x" * 300, "y" * 300)), "x" * 300),
+        (planted_results(rates=(-9, -8, -7, -6)), "the best rate is the highest tried"),
+        (planted_results(rates=(-4,)), "undetermined"),
+        (planted_results(("x" * 300, "y" * 300)), "x" * 300),
     ],
     ids=["one group", "one width", "one seed", "all diverged", "edge", "one rate", "long names"],
 )
 def test_the_page_names_what_is_missing(results: Results, expected: str) -> None:
-    report = judged(results)
+    report = report_of(results)
     text = words(headline(report) + verdicts(report) + tables.optima(report))
     assert expected in text
     assert "nan" not in text.lower().split()
 
 
 def test_a_page_of_nothing_but_diverged_trials_is_written() -> None:
-    results = planted(("sp",), widths=(64,), seeds=1, diverges_above=-99.0)
-    text = page(results, judged(results))
+    results = planted_results(("sp",), widths=(64,), seeds=1, diverges_above=-99.0)
+    text = page(results, report_of(results))
     assert "No optimum could be estimated." in text
     assert "SP is undetermined." in words(text)
 
 
 def test_twenty_groups_of_five_widths_fit_on_a_page() -> None:
-    results = planted([f"group {k}" for k in range(20)], widths=(32, 64, 128, 256, 512))
-    text = page(results, judged(results))
+    results = planted_results([f"group {k}" for k in range(20)], widths=(32, 64, 128, 256, 512))
+    text = page(results, report_of(results))
     assert len(text.encode()) < MOST_BYTES
     assert "Of 20 groups, 20 transfer." in words(text)
 
@@ -233,7 +233,7 @@ def test_a_page_names_its_source_but_not_the_folder_of_a_user(source: str, expec
         tokens=16588800, versions={"torch": ("2.13.0",)}, commits=("a1b2c3d4e5f60718",),
         hosts=("laptop",), finished=("2026-01-30T10:01:02Z", "2026-01-30T10:04:41Z"),
     )  # fmt: skip
-    text = words(tables.provenance(origin, judged(planted(("mup",)))))
+    text = words(tables.provenance(origin, report_of(planted_results(("mup",)))))
     assert f"Results {expected} Trials 108 finished, 4 diverged," in text
     assert "someone" not in text
     for part in ("3.52 minutes", "3.1e+13 FLOPs, 16,588,800 tokens", "torch 2.13.0", "laptop",
@@ -243,8 +243,8 @@ def test_a_page_names_its_source_but_not_the_folder_of_a_user(source: str, expec
 
 def test_write_report_analyzes_makes_folders_and_figures(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "report.html"
-    written = write_report(path, results=planted(("mup",)), figures=tmp_path / "figures")
-    assert written == path
+    file = write_report(path, results=planted_results(("mup",)), figures=tmp_path / "figures")
+    assert file == path
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
     figures = sorted((tmp_path / "figures").iterdir())
@@ -259,9 +259,9 @@ def test_write_report_analyzes_makes_folders_and_figures(tmp_path: Path) -> None
 
 def error_of_writing(path: Path) -> str:
     """Return the message with which writing a page fails."""
-    results = planted(("mup",))
+    results = planted_results(("mup",))
     with pytest.raises(ResultsError) as caught:
-        write_report(path, results=results, report=judged(results))
+        write_report(path, results=results, report=report_of(results))
     return str(caught.value)
 
 
@@ -314,8 +314,8 @@ def test_a_failed_write_leaves_the_old_page(
 
 def test_a_lone_surrogate_is_shown_as_a_question_mark(tmp_path: Path) -> None:
     """JSON can hold what UTF-8 cannot encode."""
-    results = planted(("sp",))
+    results = planted_results(("sp",))
     path = write_report(
-        tmp_path / "p.html", results=results, report=judged(results), title="\ud800x"
+        tmp_path / "p.html", results=results, report=report_of(results), title="\ud800x"
     )
     assert "<h1>?x" in path.read_text()

@@ -42,7 +42,7 @@ FOCUSED = """(() => {
 })()"""
 
 
-def until(tab: Any, true: str) -> None:
+def wait_until(tab: Any, true: str) -> None:
     """Wait for a condition: the page's policy forbids a browser's own waiting for code."""
     for _ in range(100):
         if tab.evaluate(true):
@@ -75,10 +75,10 @@ def test_the_page_draws_and_reacts(
     button = tab.locator("section .legend button").nth(1)
     assert tab.evaluate(FADED) == 0
     button.click()
-    until(tab, f"{FADED} > 0")
+    wait_until(tab, f"{FADED} > 0")
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
-    until(tab, f"{FADED} == 0")
+    wait_until(tab, f"{FADED} == 0")
     assert button.get_attribute("aria-pressed") == "false"
 
     assert messages == []
@@ -86,8 +86,8 @@ def test_the_page_draws_and_reacts(
     context.close()
 
 
-def test_without_scripts_there_are_still_pictures(opened: Any, report_file: Path) -> None:
-    tab = opened(report_file, 1400, "light", scripts=False)
+def test_without_scripts_there_are_still_pictures(open_page: Any, report_file: Path) -> None:
+    tab = open_page(report_file, 1400, "light", scripts=False)
     assert tab.locator(".chart svg").count() == 5
 
 
@@ -107,9 +107,9 @@ def hover(tab: Any, chart: Any, rate: float, loss: float) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_tooltip_of_a_point_has_its_numbers_and_can_be_read(
-    opened: Any, hostile_file: Path, report: Report, width: int, scheme: str
+    open_page: Any, hostile_file: Path, report: Report, width: int, scheme: str
 ) -> None:
-    tab = opened(hostile_file, width, scheme)
+    tab = open_page(hostile_file, width, scheme)
     messages: list[str] = []
     tab.on("dialog", lambda dialog: messages.append("a dialog: a script of a name ran"))
     order = list(report)
@@ -139,9 +139,9 @@ def test_the_tooltip_of_a_point_has_its_numbers_and_can_be_read(
 
 
 def test_the_tooltips_of_a_diverged_rate_and_of_a_fitted_optimum(
-    opened: Any, report_file: Path, report: Report
+    open_page: Any, report_file: Path, report: Report
 ) -> None:
-    tab = opened(report_file, 1400, "light")
+    tab = open_page(report_file, 1400, "light")
     chart = tab.locator(".chart.drawn").nth(list(report).index("sp"))
     tip = tab.locator("#vg-tooltip-element.visible table")
     optimum = report["sp"].optimum[2]
@@ -174,9 +174,9 @@ def test_the_tooltips_of_a_diverged_rate_and_of_a_fitted_optimum(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_keyboard_reaches_everything_in_reading_order(
-    opened: Any, report_file: Path, width: int, scheme: str
+    open_page: Any, report_file: Path, width: int, scheme: str
 ) -> None:
-    tab = opened(report_file, width, scheme)
+    tab = open_page(report_file, width, scheme)
     places = tab.evaluate(STOPS)
     # two legends of three, three matrices, the tables of scaling and optima, the plan, the study
     assert len(places) == NUM_STOPS
@@ -193,9 +193,9 @@ def test_the_keyboard_reaches_everything_in_reading_order(
 
 
 def test_a_legend_reacts_to_enter_and_space_and_a_table_to_the_arrows(
-    opened: Any, report_file: Path
+    open_page: Any, report_file: Path
 ) -> None:
-    tab = opened(report_file, 400, "light")
+    tab = open_page(report_file, 400, "light")
     scrolled = 0
     stops = tab.evaluate(STOPS)
     for stop in range(len(stops)):
@@ -204,34 +204,36 @@ def test_a_legend_reacts_to_enter_and_space_and_a_table_to_the_arrows(
         if stop < 6:
             for key, pressed in zip(KEYS, (True, False, True, False), strict=True):
                 tab.keyboard.press(key)
-                until(tab, f"{FADED} {'>' if pressed else '=='} 0")
+                wait_until(tab, f"{FADED} {'>' if pressed else '=='} 0")
                 assert here.get_attribute("aria-pressed") == str(pressed).lower()
         elif here.evaluate("box => box.scrollWidth > box.clientWidth"):
             scrolled += 1
             assert here.evaluate("box => box.scrollLeft") == 0
             tab.keyboard.press("ArrowRight")
-            until(tab, f"document.querySelector('[data-stop=\"{stop}\"]').scrollLeft > 0")
+            wait_until(tab, f"document.querySelector('[data-stop=\"{stop}\"]').scrollLeft > 0")
     assert scrolled >= 4  # both tables, the plan and the study are wider than a telephone
 
 
-def test_a_legend_singles_out_a_group_in_the_planes_too(opened: Any, scaling_file: Path) -> None:
-    tab = opened(scaling_file, 1400, "dark")
+def test_a_legend_singles_out_a_group_in_the_planes_too(open_page: Any, scaling_file: Path) -> None:
+    tab = open_page(scaling_file, 1400, "dark")
     assert tab.locator(".chart.drawn svg").count() == 8  # three losses, two trends, three planes
     planes = tab.locator(".panels.three").locator("xpath=ancestor::section")
     planes.locator(".legend button").nth(2).click()
-    until(tab, f"{FADED} > 0")
+    wait_until(tab, f"{FADED} > 0")
 
 
-def test_a_snippet_is_copied_and_is_there_without_scripts(opened: Any, scaling_file: Path) -> None:
-    tab = opened(scaling_file, 400, "light")
+def test_a_snippet_is_copied_and_is_there_without_scripts(
+    open_page: Any, scaling_file: Path
+) -> None:
+    tab = open_page(scaling_file, 400, "light")
     tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     button = tab.locator("button[data-copy]").nth(1)
     button.click()
-    until(tab, "document.querySelectorAll('button[data-copy]')[1].textContent == 'Copied'")
+    wait_until(tab, "document.querySelectorAll('button[data-copy]')[1].textContent == 'Copied'")
     text = tab.locator(".snippet pre").nth(1).text_content()
     assert text.startswith("lr = ")
     assert HOSTILE in text
     assert tab.evaluate("navigator.clipboard.readText()") == text
-    still = opened(scaling_file, 400, "light", scripts=False)
+    still = open_page(scaling_file, 400, "light", scripts=False)
     assert still.locator(".snippet pre").nth(1).text_content() == text
     assert not still.locator("button[data-copy]").first.is_visible()

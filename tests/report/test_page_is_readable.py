@@ -43,7 +43,7 @@ TEXTS = """(() => {
 })()"""
 
 
-def faults(tab: Any, width: int) -> list[str]:
+def readability_faults(tab: Any, width: int) -> list[str]:
     """Return what is too small, cut, covered or wider than the window."""
     texts = tab.evaluate(TEXTS)
     assert len(texts) > 100
@@ -66,7 +66,7 @@ def faults(tab: Any, width: int) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 400])
 def test_all_text_is_large_enough_and_neither_cut_nor_covered(
-    opened: Any,
+    open_page: Any,
     report_file: Path,
     hostile_file: Path,
     scaling_file: Path,
@@ -75,16 +75,16 @@ def test_all_text_is_large_enough_and_neither_cut_nor_covered(
     scheme: str,
 ) -> None:
     for file in (report_file, hostile_file, scaling_file, check_file):
-        assert faults(opened(file, width, scheme), width) == []
+        assert readability_faults(open_page(file, width, scheme), width) == []
 
 
 @pytest.mark.parametrize("width", [1400, 400])
 def test_still_pictures_are_as_readable(
-    opened: Any, report_file: Path, scaling_file: Path, check_file: Path, width: int
+    open_page: Any, report_file: Path, scaling_file: Path, check_file: Path, width: int
 ) -> None:
     """Without scripts a picture is scaled to the window, and its text with it."""
     for file in (report_file, scaling_file, check_file):
-        assert faults(opened(file, width, "light", scripts=False), width) == []
+        assert readability_faults(open_page(file, width, "light", scripts=False), width) == []
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_still_pictures_are_as_readable(
     ],
 )
 def test_the_control_finds_a_page_that_is_hard_to_read(
-    opened: Any, report_file: Path, broken: str, fault: str
+    open_page: Any, report_file: Path, broken: str, fault: str
 ) -> None:
-    tab = opened(report_file, 400, "light")
+    tab = open_page(report_file, 400, "light")
     tab.add_style_tag(content=broken)
-    assert [problem for problem in faults(tab, 400) if problem.startswith(fault)]
+    assert [problem for problem in readability_faults(tab, 400) if problem.startswith(fault)]
 
 
-def serious(tab: Any, part: str = "") -> list[str]:
+def serious_violations(tab: Any, part: str = "") -> list[str]:
     """Return the violations that axe-core calls serious or critical."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
     result = axe.Axe().run(tab, context=part or None)
@@ -119,47 +119,49 @@ def serious(tab: Any, part: str = "") -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 400])
 def test_axe_finds_no_serious_fault(
-    opened: Any, report_file: Path, width: int, scheme: str
+    open_page: Any, report_file: Path, width: int, scheme: str
 ) -> None:
-    tab = opened(report_file, width, scheme)
-    assert serious(tab) == []
+    tab = open_page(report_file, width, scheme)
+    assert serious_violations(tab) == []
     tab.locator(".legend button").first.click()
-    assert serious(tab, ".legend") == []
+    assert serious_violations(tab, ".legend") == []
     tab.locator(".chart .role-mark.mark-symbol path").first.hover(force=True)
     tab.locator("#vg-tooltip-element.visible").wait_for()
-    assert serious(tab, "#vg-tooltip-element") == []
+    assert serious_violations(tab, "#vg-tooltip-element") == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 400])
 def test_axe_finds_no_serious_fault_in_scaling(
-    opened: Any, scaling_file: Path, width: int, scheme: str
+    open_page: Any, scaling_file: Path, width: int, scheme: str
 ) -> None:
-    assert serious(opened(scaling_file, width, scheme)) == []
+    assert serious_violations(open_page(scaling_file, width, scheme)) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 400])
 def test_axe_finds_no_serious_fault_in_a_check(
-    opened: Any, check_file: Path, width: int, scheme: str
+    open_page: Any, check_file: Path, width: int, scheme: str
 ) -> None:
-    tab = opened(check_file, width, scheme)
+    tab = open_page(check_file, width, scheme)
     tab.locator("summary").click()
     assert tab.locator("table.findings").is_visible()
-    assert serious(tab) == []
-    assert faults(tab, width) == []
+    assert serious_violations(tab) == []
+    assert readability_faults(tab, width) == []
 
 
-def test_axe_finds_no_serious_fault_without_scripts(opened: Any, report_file: Path) -> None:
+def test_axe_finds_no_serious_fault_without_scripts(open_page: Any, report_file: Path) -> None:
     """Axe is a script: it reads the still page's elements in a window where scripts run."""
-    still = opened(report_file, 400, "light", scripts=False).content()
-    tab = opened(report_file, 400, "light")
+    still = open_page(report_file, 400, "light", scripts=False).content()
+    tab = open_page(report_file, 400, "light")
     tab.evaluate("page => { document.body.innerHTML = page }", still)
     assert tab.locator(".chart svg").count() == 5
-    assert serious(tab) == []
+    assert serious_violations(tab) == []
 
 
-def test_the_control_finds_a_serious_fault(opened: Any, report_file: Path) -> None:
-    tab = opened(report_file, 1400, "light")
+def test_the_control_finds_a_serious_fault(open_page: Any, report_file: Path) -> None:
+    tab = open_page(report_file, 1400, "light")
     tab.evaluate("document.querySelector('.headline').style.color = '#bbbbbb'")
-    assert [fault for fault in serious(tab) if fault.startswith("color-contrast (serious)")]
+    assert [
+        fault for fault in serious_violations(tab) if fault.startswith("color-contrast (serious)")
+    ]

@@ -9,11 +9,11 @@ import pytest
 import vl_convert
 from report_cases import (
     HOSTILE,
-    judged,
     no_scaling,
-    planted,
-    predicted,
-    reported,
+    planted_results,
+    predictions_of,
+    report_of,
+    report_of_groups,
     scaling_results,
 )
 
@@ -39,12 +39,12 @@ from mutransfer.report.page.tables import regret_matrices
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return judged(scaling_results(("mup", "sp", HOSTILE)))
+    return report_of(scaling_results(("mup", "sp", HOSTILE)))
 
 
 @pytest.fixture(scope="module")
 def predictions() -> list[Prediction]:
-    return predicted(scaling_results(("mup", "sp", HOSTILE)))
+    return predictions_of(scaling_results(("mup", "sp", HOSTILE)))
 
 
 def test_a_law_is_drawn_where_the_analysis_evaluated_it(report: Report) -> None:
@@ -63,7 +63,7 @@ def test_a_law_is_drawn_where_the_analysis_evaluated_it(report: Report) -> None:
 
 def test_without_a_law_there_is_no_line_and_marks_are_joined() -> None:
     """Three widths give the best rate a law, and the loss none."""
-    report = judged(planted(("mup",)))
+    report = report_of(planted_results(("mup",)))
     assert trends(report, "loss").laws == ()
     assert [mark.has_law for mark in trends(report, "loss").marks] == [False] * 3
     assert [mark.has_law for mark in trends(report, "rate").marks] == [True] * 3
@@ -129,7 +129,7 @@ def test_the_matrix_agrees_with_the_verdict(report: Report) -> None:
 
 
 def test_a_planted_wrong_cell_is_found() -> None:
-    group = judged(scaling_results(("mup",)))["mup"]
+    group = report_of(scaling_results(("mup",)))["mup"]
     bad = Estimate(0.5, 0.4, 0.6)
     matrix = list(group.regret_matrix)
     matrix[2] = replace(matrix[2], share=bad)
@@ -144,9 +144,9 @@ def test_a_pair_without_a_bound_is_undetermined_with_its_reason() -> None:
     none = Estimate()
     regret = CarriedRegret(32, 64, none, Estimate(None, 0.0, None, "rates: add <some>"), none)
     matrix = (regret, replace(regret, target=128))
-    group = replace(judged(planted(("mup",)))["mup"], regret_matrix=matrix)
+    group = replace(report_of(planted_results(("mup",)))["mup"], regret_matrix=matrix)
     assert [cell.state for cell in matrix_cells(group, 0.01)] == ["undetermined", "undetermined"]
-    html = regret_matrices(reported({"mup": group}))
+    html = regret_matrices(report_of_groups({"mup": group}))
     assert html.count("Rates: add &lt;some&gt;.") == 1
     assert html.count("<sup>a</sup>") == 3
 
@@ -166,12 +166,12 @@ def test_planes_show_the_numbers_of_the_report(report: Report) -> None:
 
 
 def test_one_group_has_one_plane() -> None:
-    assert planes_with_points(judged(scaling_results(("mup",)))) == (("E", "kappa"),)
+    assert planes_with_points(report_of(scaling_results(("mup",)))) == (("E", "kappa"),)
 
 
 def test_an_error_of_zero_is_clipped_and_named() -> None:
     group = with_numbers(Estimate(0.0, 0.0, 1e-9), Estimate(-0.1, None, -0.05, "a bound"))
-    report = reported({"mup": group})
+    report = report_of_groups({"mup": group})
     (point,) = plane_points(report, ("E", "kappa"))
     assert (point.x, point.x_low) == (math.log10(LEAST_E), math.log10(LEAST_E))
     assert (point.y_low, point.y_high) == (None, None)  # half an interval is not data as a whole
@@ -179,7 +179,7 @@ def test_an_error_of_zero_is_clipped_and_named() -> None:
 
 
 def test_every_yardstick_lies_inside_its_plane() -> None:
-    report = reported({"mup": with_numbers(Estimate(1e-8), Estimate(3.0))})
+    report = report_of_groups({"mup": with_numbers(Estimate(1e-8), Estimate(3.0))})
     points = plane_points(report, ("E", "kappa"))
     (left, right), (bottom, top) = plane_domain(points, ("E", "kappa"))
     assert left < -8 < -2 < right
@@ -187,7 +187,7 @@ def test_every_yardstick_lies_inside_its_plane() -> None:
 
 
 def test_a_reason_that_groups_share_is_listed_once() -> None:
-    report = judged(planted())
+    report = report_of(planted_results())
     assert planes_with_points(report) == ()
     assert len(missing_reasons(report)) == 1
 
@@ -195,7 +195,7 @@ def test_a_reason_that_groups_share_is_listed_once() -> None:
 def with_numbers(error: Estimate, kappa: Estimate) -> GroupReport:
     """Return a group of which only E and kappa are known."""
     scaling = replace(no_scaling(), E=error, kappa=kappa)
-    return replace(judged(planted(("mup",)))["mup"], scaling=scaling)
+    return replace(report_of(planted_results(("mup",)))["mup"], scaling=scaling)
 
 
 def test_every_figure_of_scaling_compiles(report: Report, predictions: list[Prediction]) -> None:

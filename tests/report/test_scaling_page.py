@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from report_cases import HOSTILE, judged, no_scaling, planted, predicted, reported, scaling_results
+from report_cases import (
+    HOSTILE,
+    no_scaling,
+    planted_results,
+    predictions_of,
+    report_of,
+    report_of_groups,
+    scaling_results,
+)
 from test_page import Elements, words
 
 from mutransfer.analysis import Estimate, Prediction, Report, Results, analyze
@@ -25,12 +33,12 @@ def results() -> Results:
 
 @pytest.fixture(scope="module")
 def report(results: Results) -> Report:
-    return judged(results)
+    return report_of(results)
 
 
 @pytest.fixture(scope="module")
 def predictions(results: Results) -> list[Prediction]:
-    return predicted(results)
+    return predictions_of(results)
 
 
 def test_a_card_has_the_prediction(report: Report, predictions: list[Prediction]) -> None:
@@ -99,11 +107,14 @@ def test_a_number_with_a_wrong_sign_would_be_noticed(report: Report) -> None:
 
 
 def test_a_reason_is_listed_once_under_the_table() -> None:
-    group = replace(judged(planted(("mup",)))["mup"], scaling=no_scaling("one width: add <two>"))
-    html = scaling_table(reported({"mup": group, "sp": group}))
+    group = replace(
+        report_of(planted_results(("mup",)))["mup"],
+        scaling=no_scaling("one width: add <two>"),
+    )
+    html = scaling_table(report_of_groups({"mup": group, "sp": group}))
     assert html.count("add &lt;two&gt;") == 1
     assert "Undetermined: L∞, α, β," in words(html)
-    assert planes_note(reported({"mup": group})) == (
+    assert planes_note(report_of_groups({"mup": group})) == (
         "No group has both E and κ: one width: add &lt;two&gt;."
     )
 
@@ -113,7 +124,7 @@ def test_a_reason_in_a_footnote_is_referred_to(report: Report) -> None:
     bare = replace(report["sp"], scaling=no_scaling(reason))
     half = replace(no_scaling(reason), kappa=report["sp"].kappa)
     group = replace(report["sp"], scaling=half)
-    html = scaling_table(reported({"mup": group, "sp": bare}))
+    html = scaling_table(report_of_groups({"mup": group, "sp": bare}))
     assert html.count("add &lt;two&gt;") == 1
     assert "See <sup>a</sup>." in html
 
@@ -127,14 +138,14 @@ def test_footnotes_share_a_letter() -> None:
 
 
 def test_a_card_has_a_reason_once() -> None:
-    report = judged(planted(("mup",), widths=(32, 64)))
+    report = report_of(planted_results(("mup",), widths=(32, 64)))
     html = verdicts(report)
     assert report["mup"].sensitivity.undetermined is not None
     assert html.count(report["mup"].sensitivity.undetermined[1:].replace("'", "&#x27;")) == 1
 
 
 def test_the_first_note_is_under_the_headline_and_all_are_below(results: Results) -> None:
-    report = replace(judged(results), notes=(f"2 rows {HOSTILE}", "one <b> more"))
+    report = replace(report_of(results), notes=(f"2 rows {HOSTILE}", "one <b> more"))
     html = page(results, report)
     text = words(html)
     assert f"About the data: 2 rows {HOSTILE}".split("\u2028")[0] in text
@@ -144,10 +155,10 @@ def test_the_first_note_is_under_the_headline_and_all_are_below(results: Results
 
 
 def test_without_groups_the_headline_names_none() -> None:
-    report = analyze(planted(("mup",)), group_by=(), draws=1000)
+    report = analyze(planted_results(("mup",)), group_by=(), draws=1000)
     assert list(report) == ["all"]
     assert headline(report) == "The best learning rate <b>transfers</b>."
-    undecided = analyze(planted(("mup",), seeds=1), group_by=(), draws=1000)
+    undecided = analyze(planted_results(("mup",), seeds=1), group_by=(), draws=1000)
     assert headline(undecided) == "Whether the best learning rate transfers is <b>undetermined</b>."
 
 
@@ -163,7 +174,7 @@ def test_without_groups_the_headline_names_none() -> None:
     ],
 )
 def test_the_title_names_the_study_or_the_file(study: str, source: str, expected: str) -> None:
-    assert question(judged(planted(("mup",))), study, source).startswith(expected)
+    assert question(report_of(planted_results(("mup",))), study, source).startswith(expected)
 
 
 def test_axes_claim_nothing_about_the_loss_or_the_rate(results: Results, report: Report) -> None:

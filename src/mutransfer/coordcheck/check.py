@@ -195,51 +195,51 @@ def _check(
 ) -> CoordCheck:
     """Run and judge; where only noise leaves the outcome open, add seeds and judge again."""
     rows = {row.name: row for row in plans.judged.rows}
-    trained = readings(setting)
-    fresh = fresh_readings(replace(setting, seeds=_extended(setting.seeds, NUM_FRESH)))
-    fresh = {key: values for key, values in fresh.items() if key[0] in FRESH_QUANTITIES}
+    training = readings(setting)
+    initial = fresh_readings(replace(setting, seeds=_extended(setting.seeds, NUM_FRESH)))
+    initial = {key: values for key, values in initial.items() if key[0] in FRESH_QUANTITIES}
     # A frozen parameter has no gradient, and no rate that could be wrong.
     roles = {
         name: row.role
         for name, row in rows.items()
-        if ("gradient", name) in trained and has_expected_update(row)
+        if ("gradient", name) in training and has_expected_update(row)
     }
-    faulty = planted_readings(setting, roles)
+    planted = planted_readings(setting, roles)
 
-    def judged() -> tuple[tuple[Finding, ...], dict[str, bool], bool]:
-        slopes = fit_slopes(trained | fresh, setting.widths, rows)
+    def judge_all() -> tuple[tuple[Finding, ...], dict[str, bool], bool]:
+        slopes = fit_slopes(training | initial, setting.widths, rows)
         noise = pooled_noise(slopes)
-        findings = mark_late_inconclusive(judge(slopes, noise), trained)
-        power = detection_power(faulty, slopes, noise, setting.widths, roles)
+        findings = mark_late_inconclusive(judge(slopes, noise), training)
+        power = detection_power(planted, slopes, noise, setting.widths, roles)
         is_open = _is_open(findings, power) and max(noise.values(), default=0.0) > NOISE_FLOOR
         return findings, power, is_open
 
-    findings, power, is_open = judged()
+    findings, power, is_open = judge_all()
     if may_add_seeds and is_open:
         seeds = _extended(setting.seeds, SEEDS_FACTOR * len(setting.seeds))
         added = replace(setting, seeds=seeds[len(setting.seeds) :])
-        trained, setting = joined(trained, readings(added)), replace(setting, seeds=seeds)
-        findings, power, _ = judged()
+        training, setting = joined(training, readings(added)), replace(setting, seeds=seeds)
+        findings, power, _ = judge_all()
     fails = any(finding.outcome == "fail" for finding in findings)
     num_seeds = len(setting.seeds)
-    reasons = [] if fails else reasons_undetermined(findings, power, trained, num_seeds)
+    reasons = [] if fails else reasons_undetermined(findings, power, training, num_seeds)
     outcome: Outcome = "fail" if fails else "undetermined" if reasons else "pass"
-    increase = loss_increase(trained, setting.widths)
+    increase = loss_increase(training, setting.widths)
     if increase and outcome != "pass":
         reasons = [*reasons, f"{increase}: lower the learning rate, and check again"]
     return CoordCheck(
         outcome=outcome,
         findings=findings,
         diagnoses=diagnose(
-            findings, trained, setting.widths, rows, plans.comparable, is_own=setting.plans is None
+            findings, training, setting.widths, rows, plans.comparable, is_own=setting.plans is None
         ),
         power=power,
         reasons=tuple(reasons),
         notes=(
-            *decay_notes(trained, setting.widths, plans.judged),
-            *product_notes(trained | fresh, setting.widths),
+            *decay_notes(training, setting.widths, plans.judged),
+            *product_notes(training | initial, setting.widths),
         ),
-        curves=size_curves(trained | fresh, setting.widths, rows),
+        curves=size_curves(training | initial, setting.widths, rows),
         settings={
             "widths": list(setting.widths),
             "seeds": num_seeds,

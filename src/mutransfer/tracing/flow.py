@@ -10,7 +10,7 @@ import torch
 
 from mutransfer.tracing.images import NO_AXES, Image, Label, Path, broadcast
 from mutransfer.tracing.ledger import Ledger
-from mutransfer.tracing.operations import ADDS, LINEAR, MASKS, ROOTS, SCALES, STEADY, SUMS
+from mutransfer.tracing.operations import ADDS, LINEAR, MASKS, ROOTS, SCALES, SUMS
 
 T = TypeVar("T")
 Operands = Sequence[tuple[torch.Tensor, Image | None]]
@@ -78,7 +78,7 @@ def elementwise(
             return replace(first, dims=dims, last=last, origin=origin, path=Path())
     elif alone and not weights and (name in LINEAR or first.product is not None):
         # A soft cap, cap · tanh(logits / cap), returns logits again.
-        return replace(first, dims=dims, path=first.path if name in STEADY else Path())
+        return replace(first, dims=dims)
     ledger.elsewhere(*active)
     image = Image(dims, last=last, origin=origin, is_statistic=name in ROOTS and first.is_statistic)
     return image if alone or name not in SCALES else _of_two(ledger, name, tensors, active, image)

@@ -114,7 +114,7 @@ def _squares_on_grid(log_t_W: Floats, y_DW: Floats, is_loss: bool) -> Floats:
     product_GD = centered_GW @ rest_DW.T
     spread_G1 = (centered_GW**2).sum(axis=1, keepdims=True)
     squares_GD: Floats = (rest_DW**2).sum(axis=1) - product_GD**2 / spread_G1
-    if is_loss:  # where the floor would be negative it is zero, where losses rise there is no law
+    if is_loss:  # a negative floor becomes zero; where losses rise the amplitude becomes zero
         through_GD = (basis_GW @ y_DW.T) ** 2 / (basis_GW**2).sum(axis=1, keepdims=True)
         zero_floor_GD = (y_DW**2).sum(axis=1) - through_GD
         is_negative_GD = mean_D - product_GD / spread_G1 * mean_G < 0

@@ -146,13 +146,14 @@ def estimate_regret(
     exceeds_noise = own.lower[0] > np.quantile(no_drift.value, UPPER)
     low = float(np.quantile(drawn.lower, LOWER)) if exceeds_noise else 0.0
     high = float(np.quantile(drawn.upper, UPPER, method="higher"))
+    is_finite_D = np.isfinite(drawn.upper)
     if skewed:
         interpolated = regret_bounds(target, x_D, mean_DR, None)
         low = min(low, float(np.quantile(interpolated.lower, LOWER)))
         high = max(high, float(np.quantile(interpolated.upper, UPPER, method="higher")))
+        is_finite_D &= np.isfinite(interpolated.upper)
     if reason is None and not np.isfinite(high):
-        unbounded_D = x_D[~np.isfinite(drawn.upper)]
-        reason = _unbounded_reason(target, float(np.median(unbounded_D)), axes)
+        reason = _unbounded_reason(target, float(np.median(x_D[~is_finite_D])), axes)
     return Estimate(value, low, high if reason is None else None, reason)
 
 

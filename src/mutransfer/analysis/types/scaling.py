@@ -102,12 +102,7 @@ class FastTransfer:
 
 @dataclass(frozen=True, slots=True)
 class WidthEstimate:
-    """One estimate at one value of the scale.
-
-    Args:
-        width: The value of the scale.
-        estimate: The estimate there.
-    """
+    """An estimate at one value of the scale."""
 
     width: float
     estimate: Estimate
@@ -115,13 +110,7 @@ class WidthEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The laws at one value of the scale, for drawing them with their uncertainty.
-
-    Args:
-        width: The value of the scale.
-        log2_lr: log2 of the best rate by its power law.
-        loss: Best loss by its power law.
-    """
+    """The laws at one value of the scale: log2 of the best rate, and the best loss."""
 
     width: float
     log2_lr: Estimate
@@ -166,7 +155,7 @@ class Scaling:
 
 
 def is_skewed(skew: Estimate) -> bool:
-    """Whether skew moves the best rates by more than the noise, and by so much that it matters.
+    """Whether skew moves the best rates by more than noise, and by more than `MIN_SKEW`.
 
     Example:
         >>> is_skewed(Estimate(0.18, 0.1, 0.25)), is_skewed(Estimate(0.18, -0.1, 0.4))

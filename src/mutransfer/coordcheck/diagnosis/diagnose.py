@@ -38,9 +38,9 @@ def diagnose(
     """
     rules = {} if comparable is None else {row.name: row for row in comparable.rows}
     settings = ObservedSettings(readings, widths, rules)
-    failed = [finding for finding in findings if finding.outcome == "fail"]
-    initial = [finding for finding in failed if finding.quantity in INITIAL_QUANTITIES]
-    groups, certain = _grouped_causes(findings if failed else (), rows, settings, bool(initial))
+    failures = [finding for finding in findings if finding.outcome == "fail"]
+    initial = [finding for finding in failures if finding.quantity in INITIAL_QUANTITIES]
+    groups, certain = _grouped_causes(findings if failures else (), rows, settings, bool(initial))
     onsets = {group: min(s.since for s, _ in members) for group, members in groups.items()}
     first = min(onsets.values(), default=0)
     diagnoses = [
@@ -58,7 +58,11 @@ def diagnose(
         if onsets[fault, role, power] == first or (fault, role, power) in certain
     ]
     diagnoses += _readout_diagnoses(initial)
-    return (*diagnoses, *_attention_diagnoses(failed), *_other_diagnoses(failed, bool(diagnoses)))
+    return (
+        *diagnoses,
+        *_attention_diagnoses(failures),
+        *_other_diagnoses(failures, bool(diagnoses)),
+    )
 
 
 def _grouped_causes(
@@ -140,14 +144,14 @@ def _text(
     )
 
 
-def _attention_diagnoses(failed: Sequence[Finding]) -> list[Diagnosis]:
+def _attention_diagnoses(failures: Sequence[Finding]) -> list[Diagnosis]:
     """Diagnose attention logits that grow with the width of a head."""
-    wrong = [f for f in failed if f.quantity == "attention" and f.steps[0] == 0]
+    wrong = [f for f in failures if f.quantity == "attention" and f.steps[0] == 0]
     wrong = [f for f in wrong if f.expected == -0.5]
     if not wrong:
         return []
     deviation = wrong[0].deviation
-    initial = [f.deviation for f in failed if f.quantity in INITIAL_QUANTITIES]
+    initial = [f.deviation for f in failures if f.quantity in INITIAL_QUANTITIES]
     # Queries and keys of a wrong size contribute twice their deviation, which explains the logits.
     if any(d * deviation > 0 and abs(deviation) < 2 * abs(d) + NEAR for d in initial):
         return []
@@ -199,9 +203,9 @@ def _readout_diagnoses(initial: Sequence[Finding]) -> list[Diagnosis]:
     return [Diagnosis("multiplier", "output", (pull.name,), power, 0, text)]
 
 
-def _other_diagnoses(failed: Sequence[Finding], is_explained: bool) -> list[Diagnosis]:
+def _other_diagnoses(failures: Sequence[Finding], is_explained: bool) -> list[Diagnosis]:
     """Diagnose changes of outputs that no parameter's rule explains."""
-    wrong = [finding for finding in failed if finding.quantity == "change"]
+    wrong = [finding for finding in failures if finding.quantity == "change"]
     if is_explained or not wrong:
         return []
     first = wrong[0]

@@ -55,16 +55,10 @@ def loss_panels(report: Report, theme: Theme, size: Size) -> list[Panel]:
     """Return loss against rate, one panel per group on the same axes."""
     from mutransfer.report.figures.drawing.charts import loss_template
 
-    title = hyperparameter_title(report)
-    dense = is_dense(report)
+    title, dense = hyperparameter_title(report), is_dense(report)
     template = loss_template(loss_frame(report), theme, title=title, size=size, dense=dense)
     return [
-        Panel(
-            format_group(report, name),
-            verdict_line(group),
-            template,
-            loss_rows(group, report),
-        )
+        Panel(format_group(report, name), verdict_line(group), template, loss_rows(group, report))
         for name, group in list(report.items())[:MOST_PANELS]
     ]
 

@@ -97,11 +97,7 @@ def write_report(
     file = Path(path)
     has_analysis = report is not None or bool(predictions or snippets)
     if results is None and (has_analysis or check is None):
-        raise ResultsError(
-            "there are no results" if has_analysis else "there is nothing to show",
-            why="a page names the source of its numbers",
-            fix="results=load_results('losses.csv'), or check= alone for a coordinate check",
-        )
+        raise _missing_results(has_analysis=has_analysis)
     make_parent(file)  # fails before the analysis, not after it
     if report is None and results is not None:
         from mutransfer.analysis import analyze
@@ -122,6 +118,15 @@ def write_report(
     if figures is not None:
         write_figures(figures, report, predictions, check)
     return file
+
+
+def _missing_results(*, has_analysis: bool) -> ResultsError:
+    """Return the error for a page without a source of its numbers."""
+    return ResultsError(
+        "there are no results" if has_analysis else "there is nothing to show",
+        why="a page names the source of its numbers",
+        fix="results=load_results('losses.csv'), or check= alone for a coordinate check",
+    )
 
 
 def page(

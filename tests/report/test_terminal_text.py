@@ -1,0 +1,47 @@
+"""Analyses and predictions as terminal text: rates, units and reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from report_cases import planted_results, predictions_of, report_of, scaling_results
+
+from mutransfer.report.page.cards import verdicts
+from mutransfer.report.page.scaling import scaling_table
+from mutransfer.report.text.analysis import prediction_text, verdict_text
+
+
+def test_rates_are_powers_of_two_with_the_decimal() -> None:
+    report = report_of(planted_results(("mup",)))
+    rate = report["mup"].optimum[0].log2_lr.value
+    assert rate is not None
+    assert f"best lr                 32: 2^{round(rate, 2):g} ({2**rate:.4g}), 64: 2^" in (
+        verdict_text(report)
+    )
+    (prediction,) = predictions_of(scaling_results(("mup",)))
+    assert prediction.log2_lr.value is not None
+    assert prediction.lr.value is not None
+    expected = f"2^{round(prediction.log2_lr.value, 2):g} ({prediction.lr.value:.4g}) ["
+    assert expected in prediction_text(prediction).splitlines()[1]
+
+
+def test_a_unit_is_shown_only_where_it_is_known() -> None:
+    """A loss of a stranger's file may be in bits, or no cross-entropy at all."""
+    report = report_of(scaling_results())
+    (prediction, *_) = predictions_of(scaling_results())
+    for unit in (None, "nats"):
+        known = replace(report, loss_unit=unit)
+        texts = [
+            verdict_text(known),
+            prediction_text(replace(prediction, loss_unit=unit)),
+            verdicts(known).replace(report["sp"].reason, ""),
+            scaling_table(known),
+        ]
+        assert ["nats" in text for text in texts] == [unit is not None] * 4
+    assert "nats²" in scaling_table(replace(report, loss_unit="nats"))
+
+
+def test_a_reason_of_several_numbers_is_printed_once() -> None:
+    text = verdict_text(report_of(planted_results(("mup",), seeds=1)))
+    assert text.count("one seed: add seeds to get an interval") == 1
+    assert "undetermined: loss at infinity L∞, loss exponent α, " in text
