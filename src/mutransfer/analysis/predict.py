@@ -21,7 +21,7 @@ from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: W widths, S samples (the data first, then the draws).
 
-# Ratios of target to largest width that the literature has tested. [derived: DESIGN section 9]
+# Ratios of target to largest width that the literature has tested. [derived: docs/numbers.md]
 STUDIED_EXTRAPOLATION = 4.0, 64.0
 RATE_LAWS: tuple[LawName, ...] = ("constant", "power")
 MIN_WIDTHS = 3  # a line through two leaves no scatter to estimate
