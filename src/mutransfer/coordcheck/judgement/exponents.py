@@ -16,7 +16,7 @@ from mutransfer.rules import PlanRow, Role
 
 # Shape legend: W widths, S seeds, T steps.
 
-TOLERANCE = 0.25  # half of the smallest error that a rule can have [derived: DESIGN section 8]
+TOLERANCE = 0.25  # half of the smallest error that a rule can have [derived: docs/verify.md]
 # A layer's change contains, next to what the loss asks for, a random part that fades as width
 # outgrows the number of rows: the exponent of a correct decoder was -0.20 to -0.27. Rates are
 # judged by effects, which do not contain it. [measured: docs/verify.md]
