@@ -97,7 +97,7 @@ CHECK = "check gained:Gained --base 16 --widths 16,64,256"
 ROLE_UNDETERMINED = (
     "RoleError: cannot tell the role of 'gain': a raw parameter (Gained, shape (16,) at the base)\n"
     "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
-    "  fix: --example-inputs MODULE:NAME, what the model is called with, shows it; or --roles "
+    "  fix: pass --example-inputs MODULE:NAME, the inputs of the model; or --roles "
     "gain=vector (VECTOR where it is applied, OUTPUT or BOTTLENECK where it is summed over)\n"
 )
 ERRORS = {
@@ -115,8 +115,8 @@ ERRORS = {
     ),
     f"{CHECK} --roles gain=vector --optimizer muon": (
         "RuleError: --lr 0.0078125 is one rate for Muon and AdamW\n"
-        "  why: Muon's is the size of a matrix's change, AdamW's of an entry's: no number fits "
-        "both\n"
+        "  why: Muon's is the size of a matrix's change, AdamW's that of an entry: one number "
+        "cannot fit both\n"
         "  fix: --lr muon=0.0078125,adamw=0.003, or --optimizer muon-match-rms, whose rates are "
         "alike\n"
     ),

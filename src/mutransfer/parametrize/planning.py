@@ -42,7 +42,7 @@ def make_plan(
     """Compute the factors of every parameter at `target`, from how its shape and init scale.
 
     The model is built with weights at `base` and `probe`, several times if it is small, and on
-    the meta device at `target`. No model of yours is edited, and torch's random state is kept.
+    the meta device at `target`. Your models and torch's random state are not modified.
 
     Args:
         build: Function from a width to a model. Width may change shapes only.
@@ -61,7 +61,7 @@ def make_plan(
             multiplier at the readout).
 
     Returns:
-        A plan for `apply` and `param_groups`; print it to read it.
+        A plan for `apply` and `param_groups`; `print` shows it as a table.
 
     Raises:
         RuleError: A name is unknown.
@@ -104,7 +104,7 @@ def make_plan(
             shape=infos_at_target[name].shape,
             base_shape=infos[base][name].shape,
             role=role.role,
-            # A bias that does not grow may stand before a multiplier that does.
+            # A multiplier that grows may follow a bias that does not.
             r_in=role.r_in * (role.r_layer if multipliers[name][0] != ONE else 1),
             r_out=role.r_out,
             init=inits[name],
@@ -164,6 +164,6 @@ def _check_widths(**widths: object) -> None:
     if widths["probe"] == widths["base"]:
         raise ModelError(
             f"probe and base are both {widths['base']}",
-            why="growing axes, and how your init scales, are found by comparing two widths",
+            why="growing axes, and how your init scales, are determined by comparing two widths",
             fix="leave probe= out, or choose another small width",
         )
