@@ -164,7 +164,7 @@ def _drift_meaning(scale: str, group: GroupReport) -> str:
         return f"How the best rate moves with {scale}; zero means that it stays."
     factor = 2.0 ** max(min(group.drift.value, 60.0), -60.0)
     text = f"{factor:.2f}" if 0.1 < factor < 100 else format_number(factor, 2)
-    return f"Doubling the {scale} multiplies the best rate by {text} (2^drift). Zero: it stays."
+    return f"Doubling the {scale} multiplies the best rate by {text} (2^drift)."
 
 
 def _sensitivity(group: GroupReport, notes: Footnotes) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mutransfer.analysis import Prediction, Report
 
 MOST_CARDS = 6  # more predictions become a table
-LAWS = {"constant": "the best rate stays", "power": "the best rate moves as a power law"}
+LAWS = {"constant": "Constant law: the best rate stays", "power": "Power law: the best rate moves"}
 
 
 def prediction_section(
@@ -100,13 +100,13 @@ def _regret(prediction: Prediction, notes: Footnotes) -> str:
 def _law_errors(prediction: Prediction) -> str:
     """Return by how much each law misses the largest width when it is fitted without it."""
     errors = [
-        f"{LAWS[law.name]}: {format_number(law.held_out.value, 2)} octaves"
+        f"{law.name} law {format_number(law.held_out.value, 2)} octaves"
         for law in prediction.laws
         if law.held_out.value is not None
     ]
     if not errors:
         return "No law could be checked: fewer than three optima."
-    text = f"Error at the largest {prediction.scale}, fitted without it: {'; '.join(errors)}."
+    text = f"Error at the largest {prediction.scale}, fitted without it: {', '.join(errors)}."
     return escape(text)
 
 
