@@ -1,4 +1,4 @@
-"""Known layers: which axes of their weights are fan-in and fan-out, and which tensors are vectors."""
+"""Known layers: the axes of their weights that are fan-in and fan-out, and their vectors."""
 
 from __future__ import annotations
 
