@@ -38,6 +38,17 @@ def test_a_planted_power_law_is_extrapolated(drift: float, law: str) -> None:
     assert prediction.extrapolation == 8.0
 
 
+def test_an_extrapolated_rate_beyond_the_largest_float_is_infinite() -> None:
+    """Two octaves per octave over 990 octaves of width: about 2^1970, where 2.0**x overflows."""
+    rates = tuple(np.arange(-9.0, 6.0, 0.5))
+    table = columns(surface(2.0), WIDTHS, rates, 3, 0.004, 0.008, np.random.default_rng(0))
+    prediction = predict(Results.from_columns(table), width=1e300)
+    assert prediction.law == "power"
+    assert prediction.log2_lr.value > 1024
+    assert prediction.lr.value == prediction.lr.high == math.inf
+    assert prediction.lr.low < 1  # the constant law stays where it is
+
+
 def test_intervals_are_the_union_of_both_laws() -> None:
     prediction = predict(results(-0.4), width=TARGET)
     constant, power = prediction.laws

@@ -1,6 +1,7 @@
 """Planted regret of pairs, R(∞), fast transfer, rate sensitivity, skew and compute."""
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -161,6 +162,19 @@ def test_skew_is_reported_and_widens_the_intervals_of_best_rates() -> None:
         assert "skewed" in lacking.undetermined
     assert bent.drift.low is not None
     assert bent.verdict == "transfers"
+
+
+def test_a_regret_that_only_interpolation_leaves_unbounded_names_the_carried_rate() -> None:
+    """A rate between the optima diverged: the parabola spans the gap, interpolation does not."""
+    table = planted(skewed)
+    points = zip(table["width"], table["lr"], table["seed"], strict=True)
+    gap = [(n, round(math.log2(lr), 1), seed) == (WIDTHS[-1], -6.5, 0) for n, lr, seed in points]
+    table["loss"] = np.where(gap, math.nan, table["loss"]).tolist()
+    group = analyze(Results.from_columns(table))["all"]
+    assert group.scaling.is_skewed
+    assert group.regret.high is None
+    reason = r"the carried rate 2\^-6\.\d+ \(0\.01\d+\) is at or next to 2\^-6\.5 \(0\.01105\)"
+    assert re.match(reason, group.regret.undetermined)
 
 
 def test_skew_needs_five_rates_in_a_window() -> None:

@@ -195,8 +195,7 @@ class LossSource(Record):
         description="searched in each line of stdout; its group is the loss, as in 'loss (\\S+)'",
     )
     env: Variable | None = Field(
-        None,
-        description="variable with the path of the file to write: a number, or JSON",
+        None, description="variable with the path of the file to write: a number, or JSON"
     )
     column: str | None = Field(None, description="csv: column of the loss; 'loss' by default")
     key: str | None = Field(

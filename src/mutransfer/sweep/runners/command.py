@@ -22,12 +22,7 @@ from mutransfer.records import CommandTable, TrialResult, TrialSpec
 from mutransfer.records.command import parse_duration, substitute
 from mutransfer.sweep.devices import device
 from mutransfer.sweep.files import read_no_follow
-from mutransfer.sweep.processes import (
-    Interrupted,
-    start_program,
-    terminate_group,
-    was_interrupted,
-)
+from mutransfer.sweep.processes import Interrupted, start_program, terminate_group, was_interrupted
 from mutransfer.sweep.runners.losses import ENV_FILE, STDOUT, any_line_matches, read_loss
 
 STDERR = "stderr.txt"
