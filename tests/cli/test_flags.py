@@ -95,17 +95,18 @@ def loss(model, batch):
 CHECK = "check gained:Gained --base 16 --widths 16,64,256"
 
 ROLE_UNDETERMINED = (
-    "RoleError: cannot tell the role of 'gain': a raw parameter (Gained, shape (16,) at the base)\n"
+    "RoleError: the role of 'gain' is undetermined: a raw parameter (Gained, shape (16,) at the "
+    "base)\n"
     "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
     "  fix: pass --example-inputs MODULE:NAME, the inputs of the model; or --roles "
-    "gain=vector (VECTOR where it is applied, OUTPUT or BOTTLENECK where it is summed over)\n"
+    "gain=vector (VECTOR if it is applied elementwise, OUTPUT or BOTTLENECK if it is summed over)\n"
 )
 ERRORS = {
     "plan gained:Gained --base 16 --target 64": ROLE_UNDETERMINED,
     CHECK: ROLE_UNDETERMINED,
     "plan gained:Gained --base 16 --target 64 --probe 16": (
         "ModelError: probe and base are both 16\n"
-        "  why: which axes grow, and how your init scales, is seen between two widths\n"
+        "  why: growing axes, and how your init scales, are determined by comparing two widths\n"
         "  fix: leave --probe out, or choose another small width\n"
     ),
     "plan gained:Gained --base 16 --target 64 --roles gian=vector": (
