@@ -16,7 +16,7 @@ from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.types.report import Report
 from mutransfer.errors import ResultsError
 
-# With fewer, the ends of a 90 % interval vary from seed to seed. [derived: DESIGN section 9]
+# With fewer, the ends of a 90 % interval vary from seed to seed. [derived: docs/numbers.md]
 MIN_DRAWS = 1000
 
 

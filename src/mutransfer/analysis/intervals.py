@@ -14,7 +14,7 @@ LOWER, UPPER = 0.05, 0.95  # of a central 90 % interval
 MAX_BAD_SHARE = 0.1  # draws that may lack a value before the interval is withheld [assumed]
 ON_BOUND = "the fit ends on a bound of the search: add larger widths, or seeds"
 # A law with a floor has three parameters: three widths always fit, the fourth shows a misfit.
-# [derived: DESIGN section 9]
+# [derived: docs/numbers.md]
 WIDTHS_FOR_VALUE, WIDTHS_FOR_INTERVAL, SPAN_FOR_INTERVAL = 4, 5, 16.0
 
 

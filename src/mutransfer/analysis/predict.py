@@ -21,7 +21,7 @@ from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: W widths, S samples (the data first, then the draws).
 
-# Times the largest width: extrapolation between was tested in the literature. [derived: DESIGN]
+# Times the largest width: between these, extrapolation was tested. [derived: docs/numbers.md]
 STUDIED_EXTRAPOLATION = 4.0, 64.0
 RATE_LAWS: tuple[LawName, ...] = ("constant", "power")
 MIN_WIDTHS = 3  # a line through two leaves no scatter to estimate

@@ -44,23 +44,12 @@ def _object(value: str) -> str:
     return "MODULE:NAME" if is_name else f"MODULE:NAME, with NAME = {value}"
 
 
-ARGUMENTS = {
-    "base": _literal,
-    "target": _literal,
-    "probe": _literal,
+COMMANDS = ("plan", "check")  # whose flags are named like the arguments of the Python functions
+SPELLINGS = {
+    **dict.fromkeys(("optimizer", "example_inputs", "batch", "loss"), _object),
     "widths": _numbers,
-    "parametrization": _literal,
-    "optimizer": _object,
-    "form": _literal,
-    "roles": _roles,
-    "example_inputs": _object,
-    "batch": _object,
-    "loss": _object,
     "lr": _rates,
-    "steps": _literal,
-    "seeds": _literal,
-    "device": _literal,
-    "dtype": _literal,
+    "roles": _roles,
 }
 
 _PYTHON = re.compile(
@@ -96,13 +85,13 @@ def as_flags(text: str, command: str, *, start_only: bool = False) -> str:
     function = app[command].default_command if command else None
     if function is None:
         return text
-    flags = ARGUMENTS.keys() & inspect.signature(function).parameters
+    flags = inspect.signature(function).parameters if command in COMMANDS else {}
 
     def spelled(match: re.Match[str]) -> str:
         name, value, arguments = match["name"], match["value"], match["arguments"]
         if name in flags:
             flag = f"--{name.replace('_', '-')}"
-            return f"{flag} {ARGUMENTS[name](value)}" if value else flag
+            return f"{flag} {SPELLINGS.get(name, _literal)(value)}" if value else flag
         if match["factory"]:
             return _object(match["factory"])
         if arguments:

@@ -17,7 +17,7 @@ from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
 from mutransfer.parametrize.model.shapes import ParameterInfo, check_same_names, parameters_by_name
 from mutransfer.rules.optimizers import get_optimizer
-from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
+from mutransfer.rules.plan import UNMEASURED_INIT, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import Role
@@ -93,7 +93,7 @@ def make_plan(
     infos_at_target = infos[target]
     inferred = infer_roles(infos[base], infos[probe], infos_at_target, roles or {}, trace)
     if table.keeps_init:
-        inits = dict.fromkeys(inferred, OwnInit(None, 0.0, Fraction(0), Fraction(1)))
+        inits = dict.fromkeys(inferred, UNMEASURED_INIT)
     else:
         sizes = {name: prod(info.shape) for name, info in infos_at_target.items()}
         inits = measure_init(build, pools, inferred, sizes)

@@ -48,6 +48,9 @@ class OwnInit:
     ratio: Fraction
 
 
+UNMEASURED_INIT = OwnInit(None, 0.0, Fraction(0), Fraction(1))
+
+
 @dataclass(frozen=True, slots=True)
 class ParameterFacts:
     """Everything that a rule depends on for one parameter; `parametrize` measures it.

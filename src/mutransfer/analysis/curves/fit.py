@@ -14,7 +14,7 @@ from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 
 # Shape legend: R rates, K rates in the window, D draws, 3 coefficients (1, z, z²).
 
-# Half-width of the window in ln(rate): three half-octaves and a bit. [derived: DESIGN section 9]
+# Half-width of the window in ln(rate): three half-octaves and a bit. [derived: docs/numbers.md]
 WINDOW = 1.1
 NUM_COEFFICIENTS = 3
 TOLERANCE = 1e-9

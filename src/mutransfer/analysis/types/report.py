@@ -12,7 +12,7 @@ from mutransfer.analysis.types.scaling import CarriedRegret, Laws, Scaling
 SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GroupReport:
     """Whether the best rate transfers over widths within one group, usually a parametrization.
 
@@ -51,6 +51,9 @@ class GroupReport:
     scaling: Scaling
     R_inf: Estimate
     saved: Estimate
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.verdict}\n  {self.reason}"  # all fields would fill pages
 
     @property
     def laws(self) -> Laws:
@@ -92,7 +95,7 @@ class Comparison:
     paired: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Report(Mapping[str, GroupReport]):
     """The report of every group by its name, and the settings of the analysis.
 
@@ -123,6 +126,9 @@ class Report(Mapping[str, GroupReport]):
     draws: int
     seed: int
     loss_unit: str | None = field(default=None, metadata={"json": False})
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.values()))
 
     def __getitem__(self, name: str) -> GroupReport:
         return self.groups[name]

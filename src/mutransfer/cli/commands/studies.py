@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mutransfer.cli.app import TRAINING, Output, Switch, Workers, app, examples
-from mutransfer.cli.commands.sweep import exit_status, format_summary, summary_data
+from mutransfer.cli.commands.sweep import sweep_result
 from mutransfer.cli.output import SUCCESS, UNDETERMINED, CommandResult
 from mutransfer.cli.signals import stop_on_signals
 from mutransfer.errors import UsageError
@@ -83,7 +83,7 @@ def run_sweep_study(
     from mutransfer.workflows import run_named_study
 
     with stop_on_signals() as stop, sweep_progress(intro) as progress:
-        result = run_named_study(
+        named = run_named_study(
             name,
             store=store,
             workers=workers,
@@ -91,12 +91,12 @@ def run_sweep_study(
             on_start=progress.on_start,
             on_outcome=progress.on_outcome,
         )
-    summary, folder = result.run.summary, result.run.store
-    text, data = format_summary(summary, folder), summary_data(summary, folder)
-    if result.report is not None and result.page is not None:
-        text = f"{verdict_text(result.report)}\n\nreport: {result.page}\nstore:  {folder}"
-        data |= {"report": str(result.page), "analysis": result.report.to_json()}
-    return CommandResult(text, data, exit_status(summary), json)
+    result = sweep_result(named.run.summary, named.run.store, json)
+    if named.report is None or named.page is None:
+        return result
+    text = f"{verdict_text(named.report)}\n\nreport: {named.page}\nstore:  {named.run.store}"
+    data = result.data | {"report": str(named.page), "analysis": named.report.to_json()}
+    return replace(result, text=text, data=data)
 
 
 def _list_studies(name: str | None, json: bool) -> CommandResult:

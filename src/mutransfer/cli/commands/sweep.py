@@ -92,8 +92,7 @@ def sweep(
             on_start=progress.on_start,
             on_outcome=progress.on_outcome,
         )
-    text, data = format_summary(run.summary, run.store), summary_data(run.summary, run.store)
-    return CommandResult(text, data, exit_status(run.summary), json)
+    return sweep_result(run.summary, run.store, json)
 
 
 def format_summary(summary: SweepSummary, store: Path) -> str:
@@ -126,16 +125,11 @@ def format_summary(summary: SweepSummary, store: Path) -> str:
     return "\n".join(lines)
 
 
-def summary_data(summary: SweepSummary, store: Path) -> dict[str, object]:
-    """Return the summary of a sweep as plain data."""
-    return {"schema": 1, "store": str(store), **asdict(summary)}
-
-
-def exit_status(summary: SweepSummary) -> int:
-    """Return the exit status of a sweep."""
-    if summary.stopped:
-        return INTERRUPTED
-    return FAILED_TRIALS if summary.failed else SUCCESS
+def sweep_result(summary: SweepSummary, store: Path, json: bool) -> CommandResult:
+    """Return the result of a command that runs a sweep."""
+    status = INTERRUPTED if summary.stopped else FAILED_TRIALS if summary.failed else SUCCESS
+    data = {"schema": 1, "store": str(store), **asdict(summary)}
+    return CommandResult(format_summary(summary, store), data, status, json)
 
 
 def _format_failures(
