@@ -214,10 +214,8 @@ def _check(
         noise = pooled_noise(slopes)
         findings = mark_late_inconclusive(judge(slopes, noise), training)
         power = detection_power(planted, slopes, noise, setting.widths, roles)
-        needs_seeds = (
-            _needs_seeds(findings, power) and max(noise.values(), default=0.0) > NOISE_FLOOR
-        )
-        return findings, power, needs_seeds
+        is_noisy = max(noise.values(), default=0.0) > NOISE_FLOOR
+        return findings, power, is_noisy and _needs_seeds(findings, power)
 
     findings, power, needs_seeds = judge_all()
     if may_add_seeds and needs_seeds:

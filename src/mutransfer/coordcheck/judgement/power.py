@@ -41,15 +41,11 @@ def detection_power(
     for role, both in faulty.items():
         names = _members(role, roles)
         # Where a role has no tested effect, the size of its updates decides.
-        for deciding in ("effect" if role in MATRICES else "step", "update"):
-            deciding_slopes = [
-                slope for slope in slopes if slope.key[1] in names and slope.key[0] == deciding
-            ]
-            if deciding_slopes:
+        for quantity in ("effect" if role in MATRICES else "step", "update"):
+            tested = [s for s in slopes if s.key[1] in names and s.key[0] == quantity]
+            if tested:
                 break
-        power[str(role)] = all(
-            _is_detected(values, deciding_slopes, noise, widths) for values in both
-        )
+        power[str(role)] = all(_is_detected(values, tested, noise, widths) for values in both)
     return power
 
 

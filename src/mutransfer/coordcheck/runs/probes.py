@@ -204,7 +204,7 @@ class Probes:
         return self._output_gradients.get(module)
 
     def _size(self, name: str, weight: torch.Tensor) -> float:
-        """Return the norm of a matrix, which is spectral if an optimizer orthogonalises its updates."""
+        """Return the norm of a matrix: the spectral norm if its updates are orthogonalised."""
         return float(_spectral(weight) if name in self._kinds.orthogonalised else _norm(weight))
 
     def weights(self) -> dict[str, torch.Tensor]:
