@@ -35,6 +35,7 @@ def test_no_folder_has_more_than_13_modules() -> None:
 def test_every_module_docstring_names_its_subject() -> None:
     for path in SOURCES:
         assert path.read_text().startswith('"""'), path
+    assert not [path for path in SOURCES if path.read_text().startswith('"""This file')]
 
 
 def test_each_folder_of_tests_belongs_to_a_package() -> None:

@@ -114,7 +114,7 @@ class Tracer(TorchDispatchMode):
             return func(*args, **kwargs)
         name = func._schema.name.split("::")[1].rstrip("_")
         # Images are looked up before the call: an operation in place replaces its operand's.
-        operands = [(t, self.image(t)) for t in tensors_of((args, kwargs))]
+        operands = [(t, self.image(t)) for t in _flat((*args, *kwargs.values()))]
         first = operands[0][1] if operands else None
         if first is not None and name in SOFTMAXES:
             self.ledger.softmaxed(first, operands[0][0])
@@ -124,7 +124,7 @@ class Tracer(TorchDispatchMode):
         if name in RANDOM:
             self._images.pop(id(result), None)
         elif any(image is not None for _, image in operands):
-            for tensor, image in self._step(func, name, args, kwargs, operands, tensors_of(result)):
+            for tensor, image in self._step(func, name, args, kwargs, operands, _flat((result,))):
                 self._keep(tensor, image)
         return result
 
@@ -314,8 +314,6 @@ def tensors_of(values: object, depth: int = 6) -> list[torch.Tensor]:
     """
     if isinstance(values, torch.Tensor):
         return [values]
-    if values is None or isinstance(values, int | float | str):
-        return []  # most arguments, and the search is slow
     if isinstance(values, Mapping):
         values = list(values.values())
     elif hasattr(values, "__dict__") and not isinstance(values, type | torch.nn.Module):
@@ -323,3 +321,14 @@ def tensors_of(values: object, depth: int = 6) -> list[torch.Tensor]:
     if isinstance(values, list | tuple) and depth:
         return [tensor for value in values for tensor in tensors_of(value, depth - 1)]
     return []
+
+
+def _flat(values: Iterable[object]) -> list[torch.Tensor]:
+    """Return the tensors among the arguments or results of an operation, and in lists of them."""
+    tensors = []
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            tensors.append(value)
+        elif isinstance(value, list | tuple):
+            tensors += [element for element in value if isinstance(element, torch.Tensor)]
+    return tensors

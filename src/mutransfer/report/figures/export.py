@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mutransfer.report.figures.drawing.specs import Spec, filled, joined
+from mutransfer.report.figures.drawing.specs import Spec, fill_template, join_panels
 from mutransfer.report.figures.numbers.exponents import Check, check_panels
 from mutransfer.report.figures.numbers.loss import all_widths
 from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
@@ -155,8 +155,8 @@ def _figure(
     for k, panel in enumerate(panels):
         head = {"text": shorten(panel.title), "subtitle": panel.subtitle}
         titled = {"title": head} if panel.title else {}
-        charts.append(filled(panel.template, panel.rows, suffix=f"-{k}", **titled))
+        charts.append(fill_template(panel.template, panel.rows, suffix=f"-{k}", **titled))
     rows = [charts[k : k + columns] for k in range(0, len(charts), columns)] or [[]]
     if legend is not None:
         rows[0].append(legend)
-    return joined(shorten(title, 90), rows, theme)
+    return join_panels(shorten(title, 90), rows, theme)

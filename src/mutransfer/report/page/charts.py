@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mutransfer.report.figures.drawing.specs import Size, Spec, filled, standalone
+from mutransfer.report.figures.drawing.specs import Size, Spec, fill_template, standalone
 from mutransfer.report.figures.numbers.loss import all_widths
 from mutransfer.report.figures.panels import (
     MOST_PANELS,
@@ -48,7 +48,7 @@ class Charts:
         most: int = MOST_STILLS,
     ) -> str:
         """Add a chart and return the element that it is drawn in."""
-        spec = standalone(filled(panel.template, panel.rows), theme)
+        spec = standalone(fill_template(panel.template, panel.rows), theme)
         name = f"chart-{len(self.specs)}"
         self.specs.append(spec)
         still = f'<p class="note">This figure is drawn by a script. {numbers}</p>'

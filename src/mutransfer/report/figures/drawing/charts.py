@@ -60,28 +60,28 @@ def loss_template(
         alt.Chart(alt.NamedData("carried"))
         .mark_rule(strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted)
         .encode(x=x),
-        points.mark_line(clip=True, strokeWidth=2).encode(detail="part:N", opacity=faded(1.0)),
-        parabolas.mark_line(clip=True, strokeWidth=1).encode(opacity=faded(0.8)),
+        points.mark_line(clip=True, strokeWidth=2).encode(detail="part:N", opacity=fade(1.0)),
+        parabolas.mark_line(clip=True, strokeWidth=1).encode(opacity=fade(0.8)),
         points.mark_rule(clip=True, strokeWidth=1.5).encode(
-            y=alt.Y("low:Q"), y2="high:Q", opacity=faded(0.9)
+            y=alt.Y("low:Q"), y2="high:Q", opacity=fade(0.9)
         ),
         points.transform_filter("datum.inside")
         .mark_point(filled=True, size=9 if dense else 34)
-        .encode(opacity=faded(1.0), tooltip=[at, rate, loss, seeds]),
+        .encode(opacity=fade(1.0), tooltip=[at, rate, loss, seeds]),
         edge.transform_filter("datum.kind == 'diverged'")
         .mark_point(shape=CROSS, size=90, strokeWidth=2)
-        .encode(opacity=faded(1.0), tooltip=[at, rate, event]),
+        .encode(opacity=fade(1.0), tooltip=[at, rate, event]),
         edge.transform_filter("datum.kind == 'above'")
         .mark_point(shape="triangle-up", size=46, strokeWidth=1.5)
-        .encode(opacity=faded(1.0), tooltip=[at, rate, event]),
+        .encode(opacity=fade(1.0), tooltip=[at, rate, event]),
         optima.mark_rule(clip=True, strokeWidth=5, strokeCap="round")
-        .encode(x=alt.X("low:Q"), x2="high:Q", opacity=faded(0.45, 0.06))
+        .encode(x=alt.X("low:Q"), x2="high:Q", opacity=fade(0.45, 0.06))
         .transform_filter("datum.low < datum.high"),
         optima.mark_point(
             clip=True, shape="diamond", size=120, filled=True, stroke=theme.paper, strokeWidth=1
-        ).encode(opacity=faded(1.0), tooltip=[at, best_rate, loss]),
+        ).encode(opacity=fade(1.0), tooltip=[at, best_rate, loss]),
     ]
-    return layered(layers, size)
+    return layer_chart(layers, size)
 
 
 def trend_template(
@@ -110,7 +110,7 @@ def trend_template(
         for name in ("marks", "laws", "beyond", "targets")
     )
     point = {
-        "opacity": faded(1.0),
+        "opacity": fade(1.0),
         "tooltip": [alt.Tooltip("where:N", title="at"),
                     alt.Tooltip("text:N", title=f"best {what}")],
     }  # fmt: skip
@@ -120,12 +120,12 @@ def trend_template(
     )
     layers = [
         laws.mark_area(clip=True)
-        .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=faded(0.16, 0.03))
+        .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=fade(0.16, 0.03))
         .transform_filter("isNumber(datum.low) && isNumber(datum.high)"),
-        laws.mark_line(clip=True, strokeWidth=2).encode(opacity=faded(1.0)),
-        beyond.mark_line(clip=True, strokeWidth=1.5, strokeDash=[5, 4]).encode(opacity=faded(1.0)),
+        laws.mark_line(clip=True, strokeWidth=2).encode(opacity=fade(1.0)),
+        beyond.mark_line(clip=True, strokeWidth=1.5, strokeDash=[5, 4]).encode(opacity=fade(1.0)),
         marks.mark_line(strokeWidth=2, clip=True)
-        .encode(opacity=faded(1.0))
+        .encode(opacity=fade(1.0))
         .transform_filter("!datum.has_law"),
         _interval(marks, 3),
         marks.mark_point(filled=True, size=80)
@@ -139,14 +139,14 @@ def trend_template(
             shape=shape, **point
         ),
     ]
-    return layered(layers, size)
+    return layer_chart(layers, size)
 
 
 def _interval(chart: alt.Chart, width: int) -> alt.Chart:
     """Draw the intervals of marks against width."""
     rule = chart.mark_rule(clip=True, strokeWidth=width, strokeCap="round")
     drawn: alt.Chart = rule.encode(
-        y=alt.Y("low:Q"), y2="high:Q", opacity=faded(0.5, 0.08)
+        y=alt.Y("low:Q"), y2="high:Q", opacity=fade(0.5, 0.08)
     ).transform_filter("datum.low < datum.high")
     return drawn
 
@@ -165,7 +165,7 @@ def legend_chart(
         x=alt.value(18), text="label:N"
     )
     size = (110, 20 * max(len(labels), 1))
-    return {**layered([dots, names], size), "datasets": {"legend": rows}}
+    return {**layer_chart([dots, names], size), "datasets": {"legend": rows}}
 
 
 def group_shapes(num: int) -> list[str]:
@@ -184,7 +184,7 @@ def group_channels(num: int, theme: Theme) -> tuple[alt.Color, alt.Shape]:
     return colour, alt.Shape("index:N", scale=index_scale(group_shapes(num)), legend=None)
 
 
-def layered(layers: Sequence[alt.Chart], size: Size) -> Spec:
+def layer_chart(layers: Sequence[alt.Chart], size: Size) -> Spec:
     """Join layers into a specification without a configuration of its own."""
     chart = alt.layer(*layers).properties(width=size[0], height=size[1])
     spec: Spec = chart.to_dict(validate=False)  # validating is slow, and every test compiles it
@@ -196,7 +196,7 @@ def index_scale(values: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(range(len(values))), range=list(values))
 
 
-def faded(opacity: float, low: float = 0.12) -> Any:  # noqa: ANN401 - an altair condition
+def fade(opacity: float, low: float = 0.12) -> Any:  # noqa: ANN401 - an altair condition
     """Fade everything but the chosen line."""
     return alt.condition(CHOSEN, alt.value(opacity), alt.value(low))
 

@@ -6,9 +6,9 @@ import altair as alt
 
 from mutransfer.report.figures.drawing.charts import (
     Domain,
-    faded,
+    fade,
     index_scale,
-    layered,
+    layer_chart,
     legend_chart,
     log2_axis,
     width_axis,
@@ -60,7 +60,7 @@ def check_template(panel: CheckPanel, frame: CheckFrame, theme: Theme, size: Siz
         .mark_text(align="right", baseline="middle", fontSize=12, color=theme.outcomes[1])
         .encode(x=alt.value("width"), y=alt.Y("at:Q"), text="label:N"),
     ]
-    return layered(layers, size)
+    return layer_chart(layers, size)
 
 
 def _lines(points: alt.Chart, panel: CheckPanel) -> alt.Chart:
@@ -112,7 +112,7 @@ def sizes_template(
         alt.Tooltip("size:N", title="size"),
         alt.Tooltip("fitted:N", title="exponent of width"),
     ]
-    sizes = alt.Chart(alt.NamedData("sizes")).encode(x=x, y=y, color=colour, opacity=faded(1.0))
+    sizes = alt.Chart(alt.NamedData("sizes")).encode(x=x, y=y, color=colour, opacity=fade(1.0))
     layers = [
         alt.Chart(alt.NamedData("expected"))
         .mark_line(strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted)
@@ -120,7 +120,7 @@ def sizes_template(
         sizes.mark_line(strokeWidth=1.5),
         sizes.mark_point(filled=True, size=30).encode(tooltip=tooltip),
     ]
-    return layered(layers, size)
+    return layer_chart(layers, size)
 
 
 def steps_legend(num_steps: int, theme: Theme) -> Spec:

@@ -9,9 +9,9 @@ import altair as alt
 
 from mutransfer.report.figures.drawing.charts import (
     Domain,
-    faded,
+    fade,
     group_channels,
-    layered,
+    layer_chart,
     ticks,
 )
 from mutransfer.report.figures.drawing.specs import Size, Spec
@@ -44,16 +44,16 @@ def plane_template(
         yardstick.encode(x=x).transform_filter("datum.axis == 0"),
         yardstick.encode(y=y).transform_filter("datum.axis == 1"),
         interval.encode(
-            x=alt.X("x_low:Q"), x2="x_high:Q", opacity=faded(0.5, 0.08)
+            x=alt.X("x_low:Q"), x2="x_high:Q", opacity=fade(0.5, 0.08)
         ).transform_filter("isNumber(datum.x_low)"),
         interval.encode(
-            y=alt.Y("y_low:Q"), y2="y_high:Q", opacity=faded(0.5, 0.08)
+            y=alt.Y("y_low:Q"), y2="y_high:Q", opacity=fade(0.5, 0.08)
         ).transform_filter("isNumber(datum.y_low)"),
         points.mark_point(filled=True, size=90).encode(
-            shape=shape, opacity=faded(1.0), tooltip=tooltip
+            shape=shape, opacity=fade(1.0), tooltip=tooltip
         ),
     ]
-    return layered(layers, size)
+    return layer_chart(layers, size)
 
 
 def matrix_template(
@@ -82,7 +82,7 @@ def matrix_template(
         cells.mark_text(dy=2, fontSize=11, color=theme.ink).encode(text="bound:N"),
         cells.mark_text(dy=17, fontSize=11, color=theme.ink).encode(text="state:N"),
     ]
-    return layered(layers, (CELL[0] * max(len(targets), 1), CELL[1] * max(len(proxies), 1)))
+    return layer_chart(layers, (CELL[0] * max(len(targets), 1), CELL[1] * max(len(proxies), 1)))
 
 
 def _axis(

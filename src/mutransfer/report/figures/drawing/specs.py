@@ -67,19 +67,19 @@ def matrix_rows(cells: Sequence[Cell]) -> Rows:
     }
 
 
-def filled(template: Spec, rows: Rows, *, suffix: str = "", **more: object) -> Spec:
+def fill_template(template: Spec, rows: Rows, *, suffix: str = "", **more: object) -> Spec:
     """Return a copy of a template with its data; a suffix makes the names of data sets unique.
 
     Example:
-        >>> filled({"layer": [{"data": {"name": "a"}}]}, {"a": [{"x": 1}]}, suffix="-2")
+        >>> fill_template({"layer": [{"data": {"name": "a"}}]}, {"a": [{"x": 1}]}, suffix="-2")
         {'layer': [{'data': {'name': 'a-2'}}], 'datasets': {'a-2': [{'x': 1}]}}
     """
-    layers = [_renamed(layer, suffix) for layer in template["layer"]]
+    layers = [_add_suffix(layer, suffix) for layer in template["layer"]]
     data = {name + suffix: list(values) for name, values in rows.items()}
-    return {**_renamed(template, suffix), **more, "layer": layers, "datasets": data}
+    return {**_add_suffix(template, suffix), **more, "layer": layers, "datasets": data}
 
 
-def _renamed(part: Spec, suffix: str) -> Spec:
+def _add_suffix(part: Spec, suffix: str) -> Spec:
     """Add a suffix to the name of a layer's data; a layer without one uses the whole's."""
     if "data" not in part:
         return part
@@ -96,7 +96,7 @@ def standalone(panel: Spec, theme: Theme) -> Spec:
     }
 
 
-def joined(title: str, rows: Sequence[Sequence[Spec]], theme: Theme) -> Spec:
+def join_panels(title: str, rows: Sequence[Sequence[Spec]], theme: Theme) -> Spec:
     """Join panels, row by row, into one figure with a title."""
     data: dict[str, Any] = {}
     for panel in (panel for row in rows for panel in row):

@@ -176,7 +176,7 @@ def check_frame(panels: Sequence[CheckPanel]) -> CheckFrame:
     off = [
         value - panel.expected
         for panel in panels
-        for value in _drawn_values(panel)
+        for value in _values_of(panel)
         if value is not None
     ]
     last = max((len(line.by_step) - 1 for panel in panels for line in panel.lines), default=0)
@@ -186,7 +186,7 @@ def check_frame(panels: Sequence[CheckPanel]) -> CheckFrame:
     return CheckFrame(down, up, max(last, 1), (room * (False in is_up), room * (True in is_up)))
 
 
-def _drawn_values(panel: CheckPanel) -> list[float | None]:
+def _values_of(panel: CheckPanel) -> list[float | None]:
     """Return everything that a panel draws."""
     reference = [point["exponent"] for point in sp_points(panel)]
     if panel.is_single:

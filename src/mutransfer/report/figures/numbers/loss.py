@@ -133,15 +133,15 @@ def loss_points(group: GroupReport, frame: LossFrame, report: Report) -> tuple[L
             where=f"{report.scale} {format_width(curve.width)}",
             rate=round(curve.log2_lr[k], 6),
             rate_text=format_rate(curve.log2_lr[k]),
-            loss=_rounded(curve.loss[k]),
-            low=_rounded(min(losses)),
-            high=_rounded(max(losses)),
+            loss=_round(curve.loss[k]),
+            low=_round(min(losses)),
+            high=_round(max(losses)),
             seeds=_seeds_text(losses),
             part=part,
             inside=frame.low_loss <= curve.loss[k] <= frame.high_loss,
         )
         for curve in group.curves
-        for k, part in _thinned(curve, limit)
+        for k, part in _points_to_draw(curve, limit)
         for losses in [_finite(curve.seed_losses[k]) or [curve.loss[k]]]
     )
 
@@ -161,7 +161,7 @@ def edge_marks(group: GroupReport, frame: LossFrame, report: Report) -> tuple[Ed
     for curve in group.curves:
         outside = [k for k, loss in enumerate(curve.loss) if not loss <= frame.high_loss]
         outside = [k for k in outside if curve.num_diverged[k] or math.isfinite(curve.loss[k])]
-        for k in _evenly(outside, limit):
+        for k in _evenly_spaced(outside, limit):
             diverged = curve.num_diverged[k]
             num_seeds = diverged + len(_finite(curve.seed_losses[k]))
             rate = round(curve.log2_lr[k], 6)
@@ -208,8 +208,8 @@ def parabolas(group: GroupReport, report: Report) -> tuple[ParabolaPoint, ...]:
         low = min(curve.window[0], curve.fit.log2_lr)
         step = (max(curve.window[1], curve.fit.log2_lr) - low) / (NUM_STEPS - 1)
         for rate in (low + k * step for k in range(NUM_STEPS)):
-            loss = _rounded(curve.fit.at(rate))
-            points.append(ParabolaPoint(index[curve.width], _rounded(rate), loss))
+            loss = _round(curve.fit.at(rate))
+            points.append(ParabolaPoint(index[curve.width], _round(rate), loss))
     return tuple(points)
 
 
@@ -234,7 +234,7 @@ def _finite(values: Sequence[float]) -> list[float]:
     return [value for value in values if math.isfinite(value)]
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     """Round to seven digits: more are invisible and would make the page larger."""
     return float(f"{value:.7g}")
 
@@ -261,7 +261,7 @@ def _points_per_curve(report: Report) -> int:
     return min(max(FEWEST_POINTS, MOST_POINTS // max(num_curves, 1)), MOST_OF_CURVE)
 
 
-def _thinned(curve: Curve, limit: int) -> Iterator[tuple[int, int]]:
+def _points_to_draw(curve: Curve, limit: int) -> Iterator[tuple[int, int]]:
     """Yield the drawn rates, each with the number of its unbroken line."""
     part, parts = 0, {}
     for k, loss in enumerate(curve.loss):
@@ -270,11 +270,11 @@ def _thinned(curve: Curve, limit: int) -> Iterator[tuple[int, int]]:
         elif curve.num_diverged[k]:
             part += 1
     best = min(parts, key=lambda k: curve.loss[k], default=None)
-    for k in _evenly(list(parts), limit, include=best):
+    for k in _evenly_spaced(list(parts), limit, include=best):
         yield k, parts[k]
 
 
-def _evenly(values: list[int], limit: int, include: int | None = None) -> list[int]:
+def _evenly_spaced(values: list[int], limit: int, include: int | None = None) -> list[int]:
     """Return that many evenly spaced values, with both ends and one more."""
     if len(values) <= limit:
         return values
