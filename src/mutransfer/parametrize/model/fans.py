@@ -1,4 +1,4 @@
-"""Known layers: where fan-in and fan-out stand in their weights, and which tensors are vectors."""
+"""Fan-in and fan-out of the weights of known layers, and which tensors are vectors."""
 
 from __future__ import annotations
 
