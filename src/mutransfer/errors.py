@@ -1,8 +1,9 @@
-"""Exceptions raised to users: what is wrong, why it matters, and how to fix it."""
+"""Errors that users can fix: what is wrong, why it matters, and what to type."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 import unicodedata
 from collections.abc import Iterable
 
@@ -37,13 +38,8 @@ class MutransferError(Exception):
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments do not survive pickling between processes by themselves.
-        return _rebuild, (type(self), self.what, self.why, self.fix)
-
-
-def _rebuild(kind: type[MutransferError], what: str, why: str, fix: str) -> MutransferError:
-    """Reconstruct a pickled error."""
-    return kind(what, why=why, fix=fix)
+        # Python pickles positional arguments only; errors of worker processes are pickled.
+        return functools.partial(type(self), why=self.why, fix=self.fix), (self.what,)
 
 
 class RuleError(MutransferError):

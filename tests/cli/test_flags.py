@@ -98,7 +98,7 @@ ROLE_UNDETERMINED = (
     "RoleError: the role of 'gain' is undetermined: a raw parameter (Gained, shape (16,) at the "
     "base)\n"
     "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
-    "  fix: --example-inputs MODULE:NAME, what the model is called with, shows it; or --roles "
+    "  fix: pass --example-inputs MODULE:NAME, the inputs of the model; or --roles "
     "gain=vector (VECTOR if it is applied elementwise, OUTPUT or BOTTLENECK if it is summed over)\n"
 )
 ERRORS = {
@@ -106,7 +106,7 @@ ERRORS = {
     CHECK: ROLE_UNDETERMINED,
     "plan gained:Gained --base 16 --target 64 --probe 16": (
         "ModelError: probe and base are both 16\n"
-        "  why: growing axes, and how your init scales, are found by comparing two widths\n"
+        "  why: growing axes, and how your init scales, are determined by comparing two widths\n"
         "  fix: leave --probe out, or choose another small width\n"
     ),
     "plan gained:Gained --base 16 --target 64 --roles gian=vector": (
@@ -116,8 +116,8 @@ ERRORS = {
     ),
     f"{CHECK} --roles gain=vector --optimizer muon": (
         "RuleError: --lr 0.0078125 is one rate for Muon and AdamW\n"
-        "  why: Muon's is the size of a matrix's change, AdamW's of an entry's: no number fits "
-        "both\n"
+        "  why: Muon's is the size of a matrix's change, AdamW's that of an entry: one number "
+        "cannot fit both\n"
         "  fix: --lr muon=0.0078125,adamw=0.003, or --optimizer muon-match-rms, whose rates are "
         "alike\n"
     ),

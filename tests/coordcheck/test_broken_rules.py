@@ -148,8 +148,8 @@ REFUSALS = {
     "one rate for two optimizers": (
         {"optimizer": torch.optim.Muon},
         "RuleError: lr=0.0078125 is one rate for Muon and AdamW\n"
-        "  why: Muon's is the size of a matrix's change, AdamW's of an entry's: no number fits "
-        "both\n"
+        "  why: Muon's is the size of a matrix's change, AdamW's that of an entry: one number "
+        "cannot fit both\n"
         "  fix: lr={'muon': 0.0078125, 'adamw': 0.003}, or make_plan(..., "
         "optimizer='muon-match-rms'), whose rates are alike",
     ),

@@ -9,7 +9,7 @@ from check_models import BASE, LR, checked, diagnosed_faults, mlp, points
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from mutransfer.coordcheck.runs.train import moved
+from mutransfer.coordcheck.runs.train import move_batch
 from mutransfer.rules import Role
 
 
@@ -128,7 +128,7 @@ def test_seeds_can_be_listed():
 
 def test_a_batch_is_moved_to_the_device_of_the_models():
     x = torch.zeros(2)
-    batch = moved({"x": x, "more": [x, (x, "name")], "n": 3}, "meta")
+    batch = move_batch({"x": x, "more": [x, (x, "name")], "n": 3}, "meta")
     assert batch["x"].is_meta
     assert batch["more"][0].is_meta
     assert batch["more"][1][0].is_meta

@@ -103,8 +103,8 @@ def test_a_cache_that_cannot_be_written_is_named(
     with pytest.raises(DataError) as error:
         load_tokens(text)
     assert str(error.value) == (
-        f"cannot keep tokens in {tmp_path}/file/tokens: Not a directory\n"
-        "  why: text is turned into tokens once and mapped into memory by every worker\n"
+        f"cannot store tokens in {tmp_path}/file/tokens: Not a directory\n"
+        "  why: a text is converted to tokens once, and every worker maps them into memory\n"
         "  fix: choose a folder that can be written: export MUTRANSFER_CACHE=DIR"
     )
 
@@ -112,7 +112,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 def test_a_damaged_cache_is_named(text: str, cache: Path) -> None:
     load_tokens(text)
     next(cache.rglob("held_out.bin")).unlink()
-    with pytest.raises(DataError, match=r"cannot keep tokens in .*: No such file"):
+    with pytest.raises(DataError, match=r"cannot store tokens in .*: No such file"):
         load_tokens(text)
 
 

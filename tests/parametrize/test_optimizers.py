@@ -302,8 +302,8 @@ ERRORS = {
     "one rate for two optimizers": (
         lambda: groups_of("muon", lr=0.02),
         "RuleError: lr=0.02 is one rate for Muon and AdamW\n"
-        "  why: Muon's is the size of a matrix's change, AdamW's of an entry's: no number fits "
-        "both\n"
+        "  why: Muon's is the size of a matrix's change, AdamW's that of an entry: one number "
+        "cannot fit both\n"
         "  fix: lr={'muon': 0.02, 'adamw': 0.003}, or make_plan(..., optimizer='muon-match-rms'), "
         "whose rates are alike",
     ),
@@ -328,12 +328,12 @@ ERRORS = {
     "one epsilon of a pair": (
         lambda: groups_of("adafactor", lr=0.02, eps=1e-8),
         "RuleError: eps=1e-08 is not what 'adafactor' takes\n"
-        "  why: Adafactor takes two, the least gradient and the least weight; others take one\n"
+        "  why: Adafactor takes two, for the gradient and for the weight; others take one\n"
         "  fix: eps=(None, 0.001)",
     ),
     "unused betas": (
         lambda: groups_of("adafactor", lr=0.02, betas=(0.9, 0.99)),
-        "RuleError: 'adafactor' has no betas, but betas=(0.9, 0.99) was given\n"
+        "RuleError: 'adafactor' has no betas, but betas=(0.9, 0.99) was passed\n"
         "  why: a setting without effect hides a misunderstanding\n"
         "  fix: leave betas= out, or make the plan for another optimizer",
     ),

@@ -28,7 +28,7 @@ ERRORS = {
         "RoleError: the role of 'gain' is undetermined: a raw parameter (Raw, shape (16,) at the "
         "base)\n"
         "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
-        "  fix: example_inputs=x, what the model is called with, shows it; or "
+        "  fix: pass example_inputs=x, the inputs of the model; or "
         "roles={'gain': Role.VECTOR} (VECTOR if it is applied elementwise, OUTPUT or BOTTLENECK if "
         "it is summed over)",
     ),
@@ -122,7 +122,7 @@ ERRORS = {
     ),
     "applied twice": (
         apply_twice,
-        "InitError: a plan was applied to this model before\n"
+        "InitError: a plan has already been applied to this model\n"
         "  why: a second rescaling would square every factor\n"
         "  fix: apply once, to a fresh build(width)",
     ),
@@ -141,7 +141,7 @@ ERRORS = {
         lambda: param_groups(
             mlp(64), make_plan(mlp, base=16, target=64, optimizer="sgd"), lr=1.0, eps=1e-8
         ),
-        "RuleError: 'sgd' has no epsilon, but eps=1e-08 was given\n"
+        "RuleError: 'sgd' has no epsilon, but eps=1e-08 was passed\n"
         "  why: a setting without effect hides a misunderstanding\n"
         "  fix: leave eps= out, or make the plan for another optimizer",
     ),

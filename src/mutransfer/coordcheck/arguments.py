@@ -35,13 +35,7 @@ def check_types(
     roles: object,
     dtype: object,
 ) -> None:
-    """Raise unless the arguments of `coord_check` that need no conversion have valid types.
-
-    Raises:
-        ModelError: A model cannot be built or trained with them.
-        RuleError: The parametrization, form or optimizer is not valid.
-        RoleError: The roles are not a mapping of names.
-    """
+    """Raise unless the arguments of `coord_check` that need no conversion have valid types."""
     _check_functions(build, loss)
     _check_batch(batch)
     _check_names(parametrization, form)
@@ -185,7 +179,7 @@ def parse_widths(widths: object, base: int) -> tuple[int, ...]:
 
 
 def parse_seeds(seeds: object) -> tuple[int, ...]:
-    """Validate the seeds, given as a number or as a list."""
+    """Validate the seeds: a number of them, or a list."""
     count = _integer(seeds)
     values = _integers(seeds) if count is None else range(count)
     if values is None:
@@ -275,19 +269,19 @@ def parse_device(device: object) -> str:
 
 
 def is_count(seeds: object) -> bool:
-    """Return whether the seeds are a number of them, and not a list."""
+    """Return whether the seeds are a number and not a list."""
     return _integer(seeds) is not None
 
 
 def _integer(value: object) -> int | None:
-    """Convert a whole number, also one of numpy; a truth value is none."""
+    """Convert an integer, including numpy's; return None for a boolean or any other value."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     return None
 
 
 def _integers(values: object) -> tuple[int, ...] | None:
-    """Convert a list, tuple, range, set or array of whole numbers."""
+    """Convert a list, tuple, range, set or array of integers; return None for other values."""
     if isinstance(values, np.ndarray):
         values = values.tolist()
     if not isinstance(values, Sequence | Set) or isinstance(values, str | bytes):
@@ -297,7 +291,7 @@ def _integers(values: object) -> tuple[int, ...] | None:
 
 
 def _positive(value: object) -> float | None:
-    """Convert a positive finite number, also a tensor."""
+    """Convert a positive finite number or a tensor of one; return None for other values."""
     if isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_meta:
         value = value.item()
     if not isinstance(value, numbers.Real) or isinstance(value, bool):

@@ -40,11 +40,11 @@ from mutransfer.coordcheck.runs.probes import Kinds
 from mutransfer.coordcheck.runs.train import (
     Loss,
     Setting,
+    concatenated,
     fresh_readings,
-    joined,
-    moved,
+    move_batch,
     readings,
-    uncompiled,
+    run_eagerly,
 )
 from mutransfer.errors import ModelError
 from mutransfer.rules import Plan, PlanRow, Role, Update
@@ -52,6 +52,7 @@ from mutransfer.rules import Plan, PlanRow, Role, Update
 SEEDS_FACTOR = 4  # times as many seeds where noise leaves the outcome open [assumed]
 NOISE_FLOOR = 0.05  # half-width of an interval below which more seeds do not help [assumed]
 NUM_FRESH = 12  # seeds of fresh models: cheap, and a small readout is noisy [assumed]
+# Quantities that the first forward pass determines.
 FRESH_QUANTITIES = (
     "gain", "size", "attention", "head", "product", "summed", "scale", "normed", "shared",
 )  # fmt: skip
@@ -153,7 +154,7 @@ def coord_check(
     setting = Setting(
         build=build,
         widths=distinct_widths,
-        batch=moved(batch, device),
+        batch=move_batch(batch, device),
         loss=loss,
         plans=plans.applied,
         optimizer=optimizer,
@@ -162,20 +163,22 @@ def coord_check(
         seeds=distinct_seeds,
         device=device,
         dtype=dtype,
-        kinds=_kinds(plans.judged, keeps_tables=parametrization is None or example_inputs is None),
+        kinds=_kinds(
+            plans.largest, embeddings_keep_factors=parametrization is None or example_inputs is None
+        ),
     )
     labels = {"parametrization": parametrization, "form": form, "optimizer": plans.rules}
-    with uncompiled():
+    with run_eagerly():
         check = _check(setting, plans, labels, may_add_seeds=is_count(seeds))
         if parametrization in (None, "sp"):
             return check
         # One seed is enough: the exponents under SP are shown and not judged.
         sp_plans = make_plans(parametrization="sp").applied
         sp_setting = replace(setting, plans=sp_plans, seeds=distinct_seeds[:1])
-        return _with_sp(check, sp_setting, {row.name: row for row in plans.judged.rows})
+        return _with_sp(check, sp_setting, {row.name: row for row in plans.largest.rows})
 
 
-def _kinds(plan: Plan, *, keeps_tables: bool) -> Kinds:
+def _kinds(plan: Plan, *, embeddings_keep_factors: bool) -> Kinds:
     """Return which layers and parameters the probes treat specially."""
     outputs = [row.name for row in plan.rows if row.role is Role.OUTPUT]
     layers = [name.removesuffix(".weight") for name in outputs if "." in name]
@@ -186,7 +189,7 @@ def _kinds(plan: Plan, *, keeps_tables: bool) -> Kinds:
         readouts=frozenset([*shared, *layers]),
         orthogonalised=frozenset(spectral),
         vectors=frozenset(vectors),
-        keeps_tables=keeps_tables,
+        embeddings_keep_factors=embeddings_keep_factors,
     )
 
 
@@ -194,7 +197,7 @@ def _check(
     setting: Setting, plans: Plans, labels: Mapping[str, Any], *, may_add_seeds: bool
 ) -> CoordCheck:
     """Run and judge; where only noise leaves the outcome open, add seeds and judge again."""
-    rows = {row.name: row for row in plans.judged.rows}
+    rows = {row.name: row for row in plans.largest.rows}
     training = readings(setting)
     initial = fresh_readings(replace(setting, seeds=_extended(setting.seeds, NUM_FRESH)))
     initial = {key: values for key, values in initial.items() if key[0] in FRESH_QUANTITIES}
@@ -211,14 +214,14 @@ def _check(
         noise = pooled_noise(slopes)
         findings = mark_late_inconclusive(judge(slopes, noise), training)
         power = detection_power(planted, slopes, noise, setting.widths, roles)
-        is_open = _is_open(findings, power) and max(noise.values(), default=0.0) > NOISE_FLOOR
-        return findings, power, is_open
+        is_noisy = max(noise.values(), default=0.0) > NOISE_FLOOR
+        return findings, power, is_noisy and _needs_seeds(findings, power)
 
-    findings, power, is_open = judge_all()
-    if may_add_seeds and is_open:
+    findings, power, needs_seeds = judge_all()
+    if may_add_seeds and needs_seeds:
         seeds = _extended(setting.seeds, SEEDS_FACTOR * len(setting.seeds))
         added = replace(setting, seeds=seeds[len(setting.seeds) :])
-        training, setting = joined(training, readings(added)), replace(setting, seeds=seeds)
+        training, setting = concatenated(training, readings(added)), replace(setting, seeds=seeds)
         findings, power, _ = judge_all()
     fails = any(finding.outcome == "fail" for finding in findings)
     num_seeds = len(setting.seeds)
@@ -236,7 +239,7 @@ def _check(
         power=power,
         reasons=tuple(reasons),
         notes=(
-            *decay_notes(training, setting.widths, plans.judged),
+            *decay_notes(training, setting.widths, plans.largest),
             *product_notes(training | initial, setting.widths),
         ),
         curves=size_curves(training | initial, setting.widths, rows),
@@ -252,8 +255,8 @@ def _check(
     )
 
 
-def _is_open(findings: Sequence[Finding], power: Mapping[str, bool]) -> bool:
-    """Return whether nothing fails, and more seeds may settle what is undetermined."""
+def _needs_seeds(findings: Sequence[Finding], power: Mapping[str, bool]) -> bool:
+    """Return whether nothing fails and more seeds may decide an undetermined outcome."""
     if any(finding.outcome == "fail" for finding in findings):
         return False
     noisy = (f.outcome == "undetermined" and not is_inconclusive(f) for f in findings)
@@ -276,9 +279,9 @@ def _with_sp(check: CoordCheck, sp_setting: Setting, rows: Mapping[str, PlanRow]
 
 
 def _extended(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """Add the following seeds, up to a number."""
-    following = range(max(seeds) + 1, max(seeds) + 1 + count - len(seeds))
-    return (*seeds, *following)
+    """Append consecutive seeds until there are `count`."""
+    start = max(seeds) + 1
+    return (*seeds, *range(start, start + count - len(seeds)))
 
 
 def _lr(setting: Setting) -> float | dict[str, float] | None:

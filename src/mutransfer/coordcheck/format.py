@@ -11,7 +11,7 @@ WORST_FIRST = ("fail", "undetermined", "pass")
 
 
 def format_settings(settings: Mapping[str, Any]) -> str:
-    """Format what was run, in one line."""
+    """Format the settings of the runs in one line."""
     lr = settings["lr"]
     if isinstance(lr, Mapping):
         rate = ", ".join(f"lr of {name} {value:g}" for name, value in lr.items())

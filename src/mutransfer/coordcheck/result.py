@@ -48,7 +48,7 @@ class CoordCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether everything passed."""
+        """Whether the outcome is 'pass'."""
         return self.outcome == "pass"
 
     @property

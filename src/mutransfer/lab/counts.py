@@ -30,8 +30,8 @@ def training_flops(config: DecoderConfig, num_tokens: int) -> int:
 
     Per token each weight takes two operations forward and four backward, except the embedding,
     which is looked up. Attention adds two products of T by T by n, counted in full although
-    causal. Norms, activations and the optimizer are left out, because the count serves to
-    compare speed with the peak of the matrix products.
+    causal. Norms, activations and the optimizer are not counted, because the count is compared
+    with the peak speed of matrix products.
 
     Args:
         config: The decoder.

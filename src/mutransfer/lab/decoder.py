@@ -61,7 +61,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def _init_weights(self) -> None:
-        """Draw every weight; biases are zeroed, and gains already are 1."""
+        """Draw every weight and zero the biases; norms already set their gains to 1."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight)

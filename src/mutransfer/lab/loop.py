@@ -16,15 +16,15 @@ from mutransfer.records import LabSettings
 
 # Shape legend: B batch, T time, V vocabulary.
 
-CURVE_POINTS = 200
-READ_EVERY = 16  # steps between reads of the loss on an accelerator, which each read waits for
+CURVE_POINTS = 200  # stored losses of a long run, enough for a plot [assumed]
+READ_EVERY = 16  # steps between reads of the loss: each read waits for the accelerator [assumed]
 
 Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """The loss curve and the end of one training run.
+    """The loss curve of one training run, and how it ended.
 
     Args:
         curve: (step, training loss in nats), at most about 200 points.
@@ -68,7 +68,7 @@ def train(
     settings: LabSettings,
     device: torch.device,
 ) -> TrainingRun:
-    """Train in place for the trial's steps, or until the loss is no longer finite."""
+    """Train a model in place for the trial's steps, or until the loss is no longer finite."""
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     losses: list[float] = []

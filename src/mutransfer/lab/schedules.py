@@ -1,4 +1,4 @@
-"""Learning-rate schedules as a share of the peak, equal for all parameter groups."""
+"""Learning-rate schedules: the rate as a share of its peak, the same for all parameter groups."""
 
 from __future__ import annotations
 

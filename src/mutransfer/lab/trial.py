@@ -7,7 +7,7 @@ import platform
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -107,7 +107,7 @@ def run_trial(
 
 
 def check_device_and_text(spec: TrialSpec, *, text: str | None, device: str) -> None:
-    """Raise before the first trial what would make every trial fail.
+    """Raise if the device or the text would make every trial fail.
 
     Raises:
         ModelError: The device is not available.
@@ -138,7 +138,7 @@ def build_decoder(settings: LabSettings, width: int) -> Decoder:
 
 
 def lab_plan(settings: LabSettings) -> Plan:
-    """Make a trial's plan in the same way as a user does."""
+    """Make a trial's plan as a user would."""
     return make_plan(
         lambda width: build_decoder(settings, width),
         base=settings.base_width,
@@ -180,8 +180,6 @@ def package_versions() -> dict[str, str]:
     """Return the versions of the packages that a result depends on."""
     versions = {"mutransfer": mutransfer.__version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "lion-pytorch"):
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return versions

@@ -58,7 +58,7 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
     parameters = match_parameters(model, plan)
     if any(getattr(module, APPLIED_FLAG, False) for module in model.modules()):
         raise InitError(
-            "a plan was applied to this model before",
+            "a plan has already been applied to this model",
             why="a second rescaling would square every factor",
             fix="apply once, to a fresh build(width)",
         )
@@ -83,8 +83,8 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
 def _make_compile_guard_hooks() -> None:
     """Make torch.compile recompile for hooks, a setting of the whole process.
 
-    By default it ignores them, so the code of a plain model would silently serve an equally
-    shaped model without its multipliers.
+    By default the code compiled for a plain model would silently run an equally shaped model
+    without its multipliers.
     """
     import torch._dynamo.config  # every optimizer loads it anyway
 
@@ -97,7 +97,7 @@ def match_parameters(model: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
     """Return a model's parameters by their names in the plan.
 
     Raises:
-        CoverageError: Only one of them has a name, or its shape.
+        CoverageError: Names or shapes of the parameters differ between plan and model.
     """
     parameters = {unwrapped(name): p for name, p in model.named_parameters()}
     planned = {row.name: row for row in plan.rows}
@@ -128,11 +128,11 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
         if parameter.is_meta:
             raise InitError(
                 f"'{row.name}' is on the meta device and has no weights to rescale",
-                why="the plan multiplies the weights that your own init gives",
+                why="the plan multiplies the weights that your own init produces",
                 fix="materialise and initialise the model first, then apply",
             )
         norm = torch.linalg.vector_norm(parameter.detach(), dtype=torch.float64)
-        if hasattr(norm, "full_tensor"):  # of a DTensor, which holds this process's part only
+        if hasattr(norm, "full_tensor"):  # a DTensor holds this process's part only
             norm = norm.full_tensor()
         rms = float(norm) / max(1, parameter.numel()) ** 0.5
         # Six standard errors, and 2 % for an init that is only nearly a power of width [assumed].
@@ -151,7 +151,7 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
 def _multiplied_layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
     """Return the linear layers whose input a row multiplies."""
     names = [_weight_name(layer) for layer in row.multiplier_at] or [row.name]
-    # Wrappers share the name of what they wrap; the innermost module comes last and stays.
+    # Wrappers share the name of what they wrap; the innermost module comes last and wins.
     modules = {_weight_name(name): module for name, module in model.named_modules()}
     layers = [modules[name] for name in names if isinstance(modules.get(name), nn.Linear)]
     if len(layers) == len(names):
@@ -165,5 +165,5 @@ def _multiplied_layers(model: nn.Module, row: PlanRow) -> list[nn.Module]:
 
 def _weight_name(module: str) -> str:
     """Return the name of a module's weight, without prefixes of wrappers."""
-    # Joined first: a wrapper's prefix is recognised by its trailing dot.
+    # The suffix is added first, because a wrapper's prefix is recognised by its trailing dot.
     return unwrapped(f"{module}.weight".removeprefix("."))

@@ -32,14 +32,14 @@ Group = dict[str, Any]
 def guard(optimizer: torch.optim.Optimizer, plan: Plan) -> RemovableHandle:
     """Raise at the first step at which an optimizer's groups no longer match the plan.
 
-    What breaks them: schedulers that write absolute rates (OneCycleLR with one `max_lr`,
+    The guard detects schedulers that write absolute rates (OneCycleLR with one `max_lr`,
     `eta_min`, `min_lr`), rates written by hand, one tensor shared by groups, an engine that
-    merges groups, a state dict of another width. A schedule may scale all rates in proportion,
-    even to zero. Weight decay is not checked: its ratios depend on the decay mode, which groups
-    do not store.
+    merges groups, and a state dict of another width. A schedule may scale all rates in
+    proportion, even to zero. Weight decay is not checked: its ratios depend on the decay mode,
+    which groups do not store.
 
-    A check takes microseconds. Rates that are tensors on an accelerator are read only at steps
-    1, 2, 4, 8 and so on, because reading waits for the device, and never while a CUDA graph is
+    A check takes microseconds. It reads rates that are tensors on an accelerator at steps 1, 2,
+    4, 8 and so on only, because reading waits for the device, and never while a CUDA graph is
     captured.
 
     Args:
@@ -74,12 +74,12 @@ def guard(optimizer: torch.optim.Optimizer, plan: Plan) -> RemovableHandle:
 
 
 class _Guard:
-    """A step pre-hook that knows parameters by identity, so that groups may lose every key."""
+    """A step pre-hook that identifies parameters by `id`, so that groups may lose every key."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan) -> None:
         self.rows = {row.name: row for row in plan.rows}
         self.has_eps = get_optimizer(plan.optimizer).eps is not None
-        # The tensors are kept because Python reuses the identity of one that is freed.
+        # The tensors are kept alive because Python reuses the id of a freed object.
         self.rows_by_id: dict[int, tuple[PlanRow, torch.Tensor]] = {}
         self.steps = 0
         self.layout = _layout(optimizer)
@@ -128,7 +128,7 @@ class _Guard:
         return first_rows
 
     def _row(self, group: Group, position: int) -> PlanRow:
-        """Return a parameter's row, by identity or at first by name, or raise."""
+        """Return a parameter's row, found by name at first and by `id` afterwards, or raise."""
         parameter = group["params"][position]
         names = group.get("param_names", ())
         name = unwrapped(names[position]) if len(names) == len(group["params"]) else None
@@ -192,12 +192,12 @@ def _nonempty_groups(optimizer: torch.optim.Optimizer) -> list[Group]:
 
 
 def _layout(optimizer: torch.optim.Optimizer) -> list[tuple[list[int], object]]:
-    """Return which tensors each group holds, and their names: equal at every step."""
+    """Return the tensors of each group and their names, which must not change between steps."""
     return [(list(map(id, g["params"])), g.get("param_names")) for g in optimizer.param_groups]
 
 
 def _check_lr_factors(groups: list[Group], rows: list[PlanRow]) -> None:
-    """Raise if a group's own `lr_factor`, which state dicts store, is not the plan's."""
+    """Raise if a group's `lr_factor`, which state dicts store, differs from the plan's."""
     for group, row in zip(groups, rows, strict=True):
         if group.get("lr_factor", row.lr_factor) != row.lr_factor:
             raise RuleError(
@@ -239,7 +239,7 @@ def _check_eps(groups: list[Group], rows: list[PlanRow]) -> None:
             f"'{other.name}' has eps {eps:.6g} where '{first.name}' has {first_eps:.6g}: the plan "
             f"says {shares[0] * other.eps_factor:.6g}",
             why="gradients shrink with width, so an epsilon that does not stops the updates",
-            fix="param_groups(model, plan, lr=..., eps=...), and no write of eps afterwards",
+            fix="param_groups(model, plan, lr=..., eps=...), and leave eps unchanged afterwards",
         )
 
 

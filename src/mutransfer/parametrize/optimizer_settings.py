@@ -18,11 +18,11 @@ def lr_by_optimizer(
 ) -> dict[str, Rate]:
     """Return the rate of each optimizer, by class name.
 
-    Muon's rate is the size of a whole matrix's change, AdamW's of an entry's: one number fits
-    both only where torch's 'match_rms_adamw' makes them alike.
+    Muon's rate is the size of the change of a whole matrix, AdamW's that of an entry: one number
+    fits both only where torch's 'match_rms_adamw' makes them alike.
 
     Raises:
-        RuleError: One number for two optimizers, or a mapping that names others than the plan's.
+        RuleError: One rate is passed for two optimizers, or an optimizer is not the plan's.
     """
     names = [optimizer.class_name for optimizer in optimizers]
     if isinstance(lr, Mapping):
@@ -38,8 +38,8 @@ def lr_by_optimizer(
     if any(optimizer.adjust_lr_fn == "original" for optimizer in optimizers):
         raise RuleError(
             f"lr={float(lr):g} is one rate for Muon and AdamW",
-            why="Muon's is the size of a matrix's change, AdamW's of an entry's: no number fits "
-            "both",
+            why="Muon's is the size of a matrix's change, AdamW's that of an entry: one number "
+            "cannot fit both",
             fix=f"lr={{'muon': {float(lr):g}, 'adamw': 0.003}}, or make_plan(..., "
             "optimizer='muon-match-rms'), whose rates are alike",
         )
@@ -86,7 +86,7 @@ def _check_eps(eps: Eps, optimizer: Optimizer) -> None:
     if isinstance(optimizer.eps, tuple) != (isinstance(eps, tuple) and len(eps) == 2):
         raise RuleError(
             f"eps={eps} is not what '{optimizer.name}' takes",
-            why="Adafactor takes two, the least gradient and the least weight; others take one",
+            why="Adafactor takes two, for the gradient and for the weight; others take one",
             fix=f"eps={optimizer.eps}",
         )
 
@@ -94,7 +94,7 @@ def _check_eps(eps: Eps, optimizer: Optimizer) -> None:
 def _no_effect(name: str, what: str, setting: str) -> RuleError:
     """Return the error for a setting that the optimizer would ignore."""
     return RuleError(
-        f"'{name}' has no {what}, but {setting} was given",
+        f"'{name}' has no {what}, but {setting} was passed",
         why="a setting without effect hides a misunderstanding",
         fix=f"leave {setting.partition('=')[0]}= out, or make the plan for another optimizer",
     )

@@ -33,9 +33,9 @@ def param_groups(
     eps: Eps | Mapping[str, Eps] | None = None,
     betas: tuple[float, float] | None = None,
 ) -> Any:  # noqa: ANN401 - a list; a dict of lists where Muon needs AdamW as well
-    """Return few parameter groups that hold each parameter exactly once.
+    """Return parameter groups, as few as possible, that hold each parameter exactly once.
 
-    Pass decay, epsilon and betas here and not to the optimizer, which would not scale them.
+    Pass decay, epsilon and betas here, because the optimizer itself would not scale them.
 
     Args:
         model: The model that the plan was made for, possibly wrapped or compiled.
@@ -44,18 +44,18 @@ def param_groups(
             {'muon': 0.02, 'adamw': 0.003}, or one number if the plan is for 'muon-match-rms',
             which makes Muon's updates as large as AdamW's. torch's Adafactor uses
             min(lr, 1/√step), so its rates keep their ratios for 1/lr² steps.
-        weight_decay: Decay at the base width, or one per role (roles left out get 0).
-        decay_mode: 'constant-product' keeps rate · decay, 'coupled' takes the number
-            literally, 'independent' makes a step remove decay · schedule.
-        eps: Epsilon at the base width; the optimizer's default if left out. Adafactor takes a
-            pair, whose first may be None for the data type's, which is not scaled. Two
-            optimizers take {'adamw': 1e-8}.
+        weight_decay: Decay at the base width, or a mapping from roles to it; other roles get 0.
+        decay_mode: 'constant-product' keeps rate · decay, 'coupled' uses the number as it is,
+            'independent' makes a step remove decay · schedule.
+        eps: Epsilon at the base width; by default that of the optimizer. Adafactor takes a pair,
+            whose first may be None for the data type's, which is not scaled. Two optimizers take
+            {'adamw': 1e-8}.
         betas: Betas of every group whose optimizer has them.
 
     Returns:
         A list of groups with 'params', 'lr', 'weight_decay', 'eps' where the optimizer has one,
-        and 'lr_factor', by which a scheduler of your own must multiply. For Muon a dict of two
-        such lists, 'muon' and 'adamw'.
+        and 'lr_factor', by which your own scheduler must multiply. For Muon a dict of two such
+        lists, 'muon' and 'adamw'.
 
     Raises:
         RuleError: The optimizer does not support a decay mode, epsilon, betas or rates.

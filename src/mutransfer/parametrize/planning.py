@@ -17,7 +17,7 @@ from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
 from mutransfer.parametrize.model.shapes import ParameterInfo, check_same_names, parameters_by_name
 from mutransfer.rules.optimizers import get_optimizer
-from mutransfer.rules.plan import OwnInit, ParameterFacts, Plan, plan_from_facts
+from mutransfer.rules.plan import UNMEASURED_INIT, ParameterFacts, Plan, plan_from_facts
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import Role
@@ -42,7 +42,7 @@ def make_plan(
     """Compute the factors of every parameter at `target`, from how its shape and init scale.
 
     The model is built with weights at `base` and `probe`, several times if it is small, and on
-    the meta device at `target`. No model of yours is edited, and torch's random state is kept.
+    the meta device at `target`. Your models and torch's random state are not modified.
 
     Args:
         build: Function from a width to a model. Width may change shapes only.
@@ -61,7 +61,7 @@ def make_plan(
             multiplier at the readout).
 
     Returns:
-        A plan for `apply` and `param_groups`; print it to read it.
+        A plan for `apply` and `param_groups`; `print` shows it as a table.
 
     Raises:
         RuleError: A name is unknown.
@@ -93,7 +93,7 @@ def make_plan(
     infos_at_target = infos[target]
     inferred = infer_roles(infos[base], infos[probe], infos_at_target, roles or {}, trace)
     if table.keeps_init:
-        inits = dict.fromkeys(inferred, OwnInit(None, 0.0, Fraction(0), Fraction(1)))
+        inits = dict.fromkeys(inferred, UNMEASURED_INIT)
     else:
         sizes = {name: prod(info.shape) for name, info in infos_at_target.items()}
         inits = measure_init(build, pools, inferred, sizes)
@@ -104,7 +104,7 @@ def make_plan(
             shape=infos_at_target[name].shape,
             base_shape=infos[base][name].shape,
             role=role.role,
-            # A bias that does not grow may stand before a multiplier that does.
+            # A multiplier that grows may follow a bias that does not.
             r_in=role.r_in * (role.r_layer if multipliers[name][0] != ONE else 1),
             r_out=role.r_out,
             init=inits[name],
@@ -164,6 +164,6 @@ def _check_widths(**widths: object) -> None:
     if widths["probe"] == widths["base"]:
         raise ModelError(
             f"probe and base are both {widths['base']}",
-            why="growing axes, and how your init scales, are found by comparing two widths",
+            why="growing axes, and how your init scales, are determined by comparing two widths",
             fix="leave probe= out, or choose another small width",
         )

@@ -33,9 +33,9 @@ def check_mode(mode: str, optimizer: Optimizer) -> None:
 def constant_product(rule: Rule, optimizer: Optimizer) -> Power | Least:
     """Return the cell that keeps the effect of decay the same at every width.
 
-    Where a step removes rate · decay, that is one over the rate's cell. Where decay is a term of
-    a normalized gradient, it is the gradient's size (the cell of eps) over the weight's (that of
-    the init), so that the term keeps its share of the gradient.
+    Where a step removes rate · decay of a weight, it is the reciprocal of the rate's cell. Where
+    decay is a term of a normalized gradient, it is the size of the gradient (the cell of eps) over
+    that of the weight (the cell of the init): the term keeps its share of the gradient.
 
     Source:
         Constant rate · decay: microsoft/mup and CompleteP, arXiv:2505.01618;
@@ -72,10 +72,7 @@ def decay_of_group(decay: float, mode: str, factor: float, peak_rate: float) -> 
         >>> decay_of_group(1e-4, "independent", 4.0, 0.01)
         0.01
     """
-    factors = {
-        "constant-product": factor,
-        "coupled": 1.0,
-        # The library multiplies by rate * schedule. A frozen group (rate 0) never steps.
-        "independent": 1 / peak_rate if peak_rate else 0.0,
-    }
-    return decay * factors[mode]
+    if mode == "independent":
+        # The library multiplies by rate * schedule. A group with rate 0 is frozen.
+        factor = 1 / peak_rate if peak_rate else 0.0
+    return decay if mode == "coupled" else decay * factor

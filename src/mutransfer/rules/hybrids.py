@@ -23,20 +23,20 @@ def hybrid_name(on: Set[str]) -> str:
         ('sp+embd', 'mup-last', 'mup')
     """
     off = [switch for switch in SWITCHES if switch not in on]
-    if len(off) < 2:  # as the published results are labelled: after µP from three switches on
+    if len(off) < 2:  # as in the labels of the published results
         return "-".join(["mup", *off])
     return "+".join(["sp", *(switch for switch in SWITCHES if switch in on)])
 
 
 def switches_of(name: str) -> frozenset[str]:
-    """Return the switches that are on in one of the sixteen.
+    """Return the switches that are on in a hybrid.
 
     Example:
         >>> sorted(switches_of("mup-last"))
         ['attn', 'embd', 'ln']
     """
-    named = frozenset(switches_in_name(name))
-    return frozenset(SWITCHES) - named if name.startswith("mup") else named
+    switches = frozenset(switches_in_name(name))
+    return frozenset(SWITCHES) - switches if name.startswith("mup") else switches
 
 
 def switches_in_name(name: str) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def remove_switches(name: str, switches: Set[str]) -> str:
 
 
 def hybrid(on: Set[str]) -> Parametrization:
-    """Return the table between SP and µP in which the given switches are as in µP.
+    """Return the table between SP and µP in which some switches are as in µP.
 
     Relative to the hidden rate, `embd` and `ln` multiply the rate of embeddings and of vectors
     (norm gains, and biases if there are any) by the width ratio r; `attn` divides attention
@@ -124,11 +124,11 @@ def _rule(
     last: bool,
     mup_gauge: bool = True,
 ) -> Rule:
-    """Fill one line from its init and entrywise rate; all but AdamW's columns are [derived]."""
-    # SP has one relative and one spectral rate for all weights, so in its gauge the hidden
-    # weights' are 1: the factor FAN_IN^-1/2 cancels their init.
+    """Return a rule from its init and entrywise rate; other columns than AdamW's are [derived]."""
+    # SP has one relative and one spectral rate for all weights, so those of hidden weights are 1 in
+    # its gauge: the factor FAN_IN^-1/2 cancels their init.
     relative = rate / init if mup_gauge else rate * FAN_IN**-HALF / init
-    # A gradient is smaller by FAN_OUT in front of a readout with the smaller init.
+    # With the smaller init of the readout, gradients before it are smaller by FAN_OUT.
     gradient = rate * FAN_OUT if last and role is not Role.OUTPUT else rate
     spectral = (MUP if mup_gauge else SP).rules[role].rates.spectral
     return Rule(ONE, init, Rates(rate, gradient, spectral, relative), eps[role])
@@ -139,4 +139,4 @@ HYBRIDS = {
     for count in range(len(SWITCHES) + 1)
     for table in (hybrid(set(on)) for on in combinations(SWITCHES, count))
 }
-"""All sixteen by name, from SP to µP. The two corners are the tables `sp` and `mup`."""
+"""All sixteen hybrids by name, from SP to µP; the two corners equal the tables `sp` and `mup`."""

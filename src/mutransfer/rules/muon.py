@@ -41,8 +41,7 @@ def shape_factor(adjust_lr_fn: str | None, target: Sides, base: Sides) -> float:
         2.0
     """
     if adjust_lr_fn == "original":
-        one = Fraction(1)
-        return sqrt(max(one, Fraction(*target)) / max(one, Fraction(*base)))
+        return sqrt(max(Fraction(1), Fraction(*target)) / max(Fraction(1), Fraction(*base)))
     assert adjust_lr_fn == "match_rms_adamw", adjust_lr_fn
     return sqrt(Fraction(max(target)) / Fraction(max(base)))
 
@@ -50,8 +49,8 @@ def shape_factor(adjust_lr_fn: str | None, target: Sides, base: Sides) -> float:
 def eps_cell(rule: Rule, optimizer: Optimizer) -> Power | Least:
     """Return the cell of epsilon: the size of the quantity that it is added to.
 
-    That is an entry of the gradient, or, in Muon, the norm of the whole matrix: the size of an
-    entry times √(fan_in · fan_out) [derived].
+    It is added to an entry of the gradient, or, in Muon, to the norm of the whole matrix, which
+    is the size of an entry times √(fan_in · fan_out) [derived].
 
     Example:
         >>> from mutransfer.rules.optimizers import OPTIMIZERS

@@ -115,22 +115,21 @@ def optimizers_of(name: str) -> tuple[Optimizer, ...]:
     return (optimizer,)
 
 
-def optimizer_of(name: str, role: Role, sides: int = 2) -> Optimizer:
+def optimizer_of(name: str, role: Role, num_axes: int = 2) -> Optimizer:
     """Return the optimizer of one parameter: under Muon, AdamW trains all but hidden matrices.
 
     Args:
         name: The plan's optimizer.
         role: The parameter's role.
-        sides: Number of axes of the parameter; torch's Muon accepts matrices only.
+        num_axes: Axes of the parameter; torch's Muon accepts matrices only.
 
     Source:
-        arXiv:2505.02222 and the documentation of `torch.optim.Muon`, for which weights are
-        orthogonalized.
+        Which weights are orthogonalized: arXiv:2505.02222, documentation of `torch.optim.Muon`.
 
     Example:
         >>> optimizer_of("muon", Role.HIDDEN).name, optimizer_of("muon", Role.OUTPUT).name
         ('muon', 'adamw')
     """
     main, *fallback = optimizers_of(name)
-    is_matrix = role in (Role.HIDDEN, Role.BOTTLENECK) and sides == 2
+    is_matrix = role in (Role.HIDDEN, Role.BOTTLENECK) and num_axes == 2
     return fallback[0] if fallback and not is_matrix else main

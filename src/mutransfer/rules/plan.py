@@ -32,11 +32,11 @@ WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapp
 
 @dataclass(frozen=True, slots=True)
 class OwnInit:
-    """Measured initialization of one parameter by the model's author.
+    """The initialization that the model's author chose for one parameter, as measured.
 
     Args:
         rms: Root mean square about zero of a fresh model's tensor at the target; 0 for zeros,
-            None where it was not measured because the init stands as it is.
+            None where the init is kept as it is, and so was not measured.
         error: Relative standard error of the RMS of one target tensor.
         exponent: `rms ∝ ratio^exponent`.
         ratio: The target's size over the base's, along the axis that the init depends on.
@@ -46,6 +46,9 @@ class OwnInit:
     error: float
     exponent: Fraction
     ratio: Fraction
+
+
+UNMEASURED_INIT = OwnInit(None, 0.0, Fraction(0), Fraction(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +248,10 @@ def plan_from_facts(
 
 
 def _shift_by_own(table: Parametrization, fact: ParameterFacts) -> Rule:
-    """Return the rule of a parameter, shifted by the author's multiplier in forms without any."""
+    """Return a parameter's rule, which matches the author's multiplier in forms without any."""
     rule = table.rules[fact.role]
-    # Forms with multipliers install what the author's lacks; the others leave it where it is, so
-    # init and rates have to match it [derived: abc-symmetry].
+    # Forms with multipliers install the part that the author's lacks. The others keep the author's,
+    # so init and rates have to match it [derived: abc-symmetry].
     return shift(rule, fact.own_multiplier) if table.form in WITHOUT_MULTIPLIERS else rule
 
 
@@ -269,7 +272,7 @@ def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool
         init_factor=1.0 if keeps_init else missing_init(rule, ratios, fact.init),
         lr_factor=rate.at(ratios) / library,
         eps_factor=eps_cell(rule, optimizer).at(ratios),
-        # The library's factor also multiplies rate * decay, so it returns here.
+        # lr_factor is divided by it, so the product of rate and decay needs it here.
         decay_factor=constant_product(rule, optimizer).at(ratios) * library,
         multiplier=(rule.multiplier / fact.own_multiplier).at(ratios),
         reason=fact.reason or REASONS[fact.role],
@@ -300,8 +303,8 @@ def _tied_row(
 ) -> PlanRow:
     """Evaluate the rule of a table that embedding and readout share.
 
-    The tensor has one init and one rate, those of the embedding; what the readout lacks is a
-    multiplier on its input. The form is therefore that of Table 8, whatever the other rows have.
+    The tensor has one init and one rate, those of the embedding, and the readout needs a
+    multiplier on its input: the form of Table 8, also in a plan of another form.
     """
     table, readout = published.rules[fact.role], published.rules[Role.OUTPUT]
     update = optimizer_of(optimizer, fact.role).update
@@ -332,18 +335,15 @@ def _tied_row(
 
 
 def _swap_sides(power: Power | None) -> Power | None:
-    """Write a readout's power of its fan-in as one of the fan-out of the table that it shares."""
+    """Convert a readout's power of its fan-in to one of the fan-out of the shared table."""
     if power is None:
         return None
     return Power(fan_in=power.fan_out, fan_out=power.fan_in, depth=power.depth)
 
 
 def missing_init(rule: Rule, ratios: Ratios, own_init: OwnInit) -> float:
-    """Return the part of the rule's init factor that the author's own init does not have.
-
-    Zeros stay zeros, so their factor is 1.
-    """
+    """Return the part of the rule's init factor that the author's own init does not have."""
     if own_init.rms == 0:
-        return 1.0
+        return 1.0  # zeros stay zeros
     own_factor = Power(fan_in=own_init.exponent).at(Ratios(fan_in=own_init.ratio))
     return rule.init_std.at(ratios) / own_factor

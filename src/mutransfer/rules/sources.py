@@ -1,4 +1,4 @@
-"""Papers that the scaling rules are taken from."""
+"""Papers in which the scaling rules are published."""
 
 from __future__ import annotations
 

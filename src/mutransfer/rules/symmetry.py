@@ -1,4 +1,4 @@
-"""abc-symmetry: equivalent forms of a rule, which differ in where a factor of width stands."""
+"""abc-symmetry: equivalent forms of a rule, which differ in where they put a factor of width."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ AS_PUBLISHED = ("table-8", "published")
 def shift(rule: Rule, theta: Power) -> Rule:
     """Multiply the forward multiplier by θ and adjust the rest so that training is unchanged.
 
-    Weights shrink by θ and gradients grow by θ. So an entrywise or orthogonalized step must
-    shrink by θ, a step proportional to the gradient by θ², one proportional to the weight not at
-    all, and epsilon grows with the gradient.
+    Weights shrink by θ and gradients grow by θ. So the rate shrinks by θ if steps are entrywise or
+    orthogonalized, by θ² if they are proportional to the gradient, and not at all if they are
+    proportional to the weight; epsilon grows with the gradient.
 
     Source:
         Tensor Programs V, arXiv:2203.03466, Lemma J.1; eps derived from the same argument.

@@ -72,12 +72,12 @@ class Trace:
         """Return why the use of a parameter is unknown, and what would help."""
         use = self.uses.get(name)
         if use is None:
-            return "a raw parameter", "example_inputs=x, what the model is called with, shows it"
+            return "a raw parameter", "pass example_inputs=x, the inputs of the model"
         if use == Use():
             return "the forward pass does not use it", "pass example_inputs= that reach it"
         if use.unknown:
             return f"the forward pass does with it: {use.unknown}", "write it with matmul, einsum"
-        both = "the forward pass both sums over one of its axes and carries it on"
+        both = "the forward pass sums over an axis in one place and keeps it in another"
         return both, "give each use a parameter of its own"
 
     def required_multipliers(self, rule: Fraction | None) -> dict[UseKey, float]:

@@ -19,7 +19,7 @@ from mutransfer.rules import Plan, PlanRow
 UPDATE_FAULTS = ("rate", "eps", "not known")  # these may begin after the first step
 INITIAL_QUANTITIES = ("gain", "size", "pull")  # measured on fresh models
 
-Group = tuple[Fault, str, float]  # fault, role, power: parameters with the same one are joined
+Group = tuple[Fault, str, float]  # fault, role and power: one diagnosis for each
 
 
 def diagnose(
@@ -33,8 +33,8 @@ def diagnose(
 ) -> tuple[Diagnosis, ...]:
     """Return the broken rules, each with all the parameters that it affects.
 
-    `comparable` is µP for these models with their init as it is, or None if it does not apply to
-    the checked parametrization. The user's own implementation (`is_own`) has no plan to look at.
+    `comparable` is a plan of µP that keeps the models' own init, or None if it does not apply to
+    the checked parametrization. `is_own` marks the user's own implementation, without a plan.
     """
     rules = {} if comparable is None else {row.name: row for row in comparable.rows}
     settings = ObservedSettings(readings, widths, rules)
@@ -171,9 +171,8 @@ def product_notes(readings: Mapping[Key, Floats], widths: tuple[int, ...]) -> tu
     notes = []
     for (quantity, name), values_WST in readings.items():
         num_terms = readings.get(("summed", name))
-        if quantity != "product" or num_terms is None:
-            continue
-        if np.nanmin(num_terms) == np.nanmax(num_terms):
+        grows = num_terms is not None and np.nanmin(num_terms) < np.nanmax(num_terms)
+        if quantity != "product" or not grows:
             continue
         slope = float(np.nanmean(exponents(values_WST, widths)[:, 0]))
         if abs(slope + 0.5) < TOLERANCE:

@@ -72,7 +72,7 @@ def _initial_deviation(finding: Finding) -> float:
 
 
 def _onset(finding: Finding) -> int:
-    """Return the first step from which on the exponent deviates in the direction of the finding."""
+    """Return the first of the consecutive steps at which the exponent deviates as the finding."""
     sign = math.copysign(1.0, finding.deviation)
     gaps = [0.0 if x is None else sign * (x - finding.expected) for x in finding.by_step]
     deviates = [gap > TOLERANCE for gap in gaps]
@@ -103,13 +103,11 @@ def causes(suspect: Suspect, row: PlanRow, settings: ObservedSettings) -> list[C
 def _causes_from_settings(
     suspect: Suspect, settings: ObservedSettings, is_gradient: bool
 ) -> list[Cause]:
-    """Distinguish init, multiplier and rate where weights and rates can be read.
-
-    The gain of a fresh layer deviates by its init and its multiplier together, and the weights
-    show the init. By the abc-symmetry a multiplier m with an init i trains like m·θ with i/θ and a
-    rate/θ (θ² under SGD). So the rule is taken in the declared form and in that of the actual
-    multiplier, and the one with fewer faults counts.
-    """
+    """Distinguish init, multiplier and rate where weights and rates can be read."""
+    # The gain of a fresh layer deviates by its init and its multiplier together, and the weights
+    # show the init. By the abc-symmetry a multiplier m with an init i trains like m·θ with i/θ and
+    # a rate/θ (θ² under SGD). So faults are listed for the declared form and for that of the actual
+    # multiplier, and the form with fewer faults is the one that the author meant.
     rate = settings.deviation("rate", suspect.name)
     if suspect.role in (Role.VECTOR, Role.FIXED):
         init = suspect.deviations["gain"] if "gain" in suspect.failed else 0.0
@@ -139,7 +137,7 @@ def _causes_from_settings(
 
 
 def _nearest_half(power: float) -> float:
-    """Round to a multiple of 1/2; a power near none is no multiplier, but follows from faults."""
+    """Round to a multiple of 1/2; return 0 if none is near, because no multiplier explains that."""
     nearest = round(2 * power) / 2
     return nearest if abs(power - nearest) < NEAR_HALF else 0.0
 
@@ -153,12 +151,10 @@ def _scheduler_causes(suspect: Suspect, settings: ObservedSettings) -> list[Caus
 
 
 def _causes_from_pattern(suspect: Suspect, is_gradient: bool, eps_dominates: bool) -> list[Cause]:
-    """Distinguish init, rate, multiplier and epsilon by the quantities that deviate.
-
-    A wrong init changes the gain, and the update over the weights in the other direction. A wrong
-    rate changes effect and update. A wrong multiplier changes gain and effect equally, and not the
-    update; under SGD it changes the update too, and the effect twice.
-    """
+    """Distinguish init, rate, multiplier and epsilon by the quantities that deviate."""
+    # A wrong init changes the gain, and the update over the weights in the other direction. A wrong
+    # rate changes effect and update. A wrong multiplier changes gain and effect equally, and not
+    # the update; under SGD it changes the update too, and the effect twice.
     failed = suspect.failed
     gain = suspect.deviations["gain"] if "gain" in failed else 0.0
     effect = suspect.deviations["effect"] if "effect" in failed else 0.0

@@ -46,7 +46,7 @@ def reasons_undetermined(
 
 
 def _untrained(readings: Mapping[Key, Floats]) -> list[str]:
-    """Return the parameters that should be trained and are not: they cannot be checked."""
+    """Return a reason for the parameters that are not trained although they should be."""
     reached = {key[1]: values for key, values in readings.items() if key[0] == "reached"}
     cut_off = [name for name, values in reached.items() if not np.nanmax(values)]
     without_optimizer = [
@@ -66,11 +66,8 @@ def _listed(findings: Sequence[Finding]) -> str:
 
 
 def _seeds_factor(finding: Finding) -> float:
-    """Return by how much to multiply the seeds until the interval no longer crosses the tolerance.
-
-    The half-width of an interval falls as 1/√seeds.
-    """
+    """Return the factor on the number of seeds at which the interval clears the tolerance."""
     tolerance = finding.tolerance[0 if finding.deviation < 0 else 1]
     gap = abs(tolerance - abs(finding.deviation))
     half_width = (finding.high - finding.low) / 2
-    return (half_width / gap) ** 2 if gap else math.inf
+    return (half_width / gap) ** 2 if gap else math.inf  # half-widths fall as 1/√seeds

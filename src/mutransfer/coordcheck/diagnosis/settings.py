@@ -22,7 +22,7 @@ NEAR = 0.2  # powers that differ by less are equal: below half of a half power [
 class ObservedSettings:
     """The initial size and the optimizer settings of each parameter, as powers of width.
 
-    `rules` are the rows of µP for these models with their init as it is.
+    `rules` are the rows of a plan of µP that keeps the models' own init.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class ObservedSettings:
     ) -> None:
         self._readings = readings
         self._widths = widths
-        # Settings of an optimizer that the rules do not know cannot be compared.
+        # Settings of an optimizer without rules cannot be compared.
         self._rules = {n: row for n, row in rules.items() if row.optimizer in OPTIMIZERS}
 
     def has_rate(self, name: str) -> bool:
@@ -112,7 +112,7 @@ def decay_notes(
     """Note weight decay whose product with the learning rate changes with width.
 
     It may be intended, and the literature disagrees about the right power. A few steps do not show
-    its effect, so that the outcome stays as it is.
+    its effect, so the outcome does not change.
     """
     settings = ObservedSettings(readings, widths, {row.name: row for row in plan.rows})
     names_by_kind: dict[tuple[str, float, float], list[str]] = {}

@@ -9,7 +9,7 @@ import numpy as np
 from mutransfer.coordcheck.findings import Curve
 from mutransfer.coordcheck.judgement.expected import expected_exponent
 from mutransfer.coordcheck.judgement.exponents import exponents
-from mutransfer.coordcheck.runs.probes import WHOLE, Key
+from mutransfer.coordcheck.runs.probes import MODEL_OUTPUT, Key
 from mutransfer.coordcheck.runs.train import Floats
 from mutransfer.rules import PlanRow, Role
 
@@ -32,7 +32,7 @@ def size_curves(
             expected = None if row is None else 0.0
         elif expected is None:
             continue
-        role = "" if row is None or name == WHOLE or quantity == "pull" else str(row.role)
+        role = "" if row is None or name == MODEL_OUTPUT or quantity == "pull" else str(row.role)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs_WT = np.where(values_WST > 0, np.log2(values_WST), np.nan).mean(axis=1)
         groups.setdefault((quantity, role, expected), []).append(logs_WT)

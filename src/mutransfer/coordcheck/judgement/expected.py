@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mutransfer.coordcheck.runs.optimizers import update_of
-from mutransfer.coordcheck.runs.probes import WHOLE, Key
+from mutransfer.coordcheck.runs.probes import MODEL_OUTPUT, Key
 from mutransfer.coordcheck.runs.train import Floats
 from mutransfer.rules import PlanRow, Role, Update
 
@@ -31,7 +31,7 @@ def expected_exponent(
         # Only for a readout without a layer of its own: a layer has a gain, which is less noisy.
         # Logits of a shared table contain a part that does not shrink (the token's own row), so
         # the gradient behind the readout is judged instead.
-        grows = _grows(("outputs", WHOLE), readings)
+        grows = _grows(("outputs", MODEL_OUTPUT), readings)
         has_layer = any(r.role is Role.OUTPUT for r in rows.values())
         return -1.0 if ("shared", "") in readings and not grows and not has_layer else None
     if row is None:
@@ -68,7 +68,7 @@ def _module_exponent(
     owner = weight or rows.get(f"{name}.bias")
     # The model's output stands for what follows a readout or a shared table.
     is_inner = owner is not None and owner.role is not Role.OUTPUT
-    return 0.0 - external if is_inner or name == WHOLE else None
+    return 0.0 - external if is_inner or name == MODEL_OUTPUT else None
 
 
 def _parameter_exponent(

@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from mutransfer.coordcheck.findings import Finding, Outcome
 from mutransfer.coordcheck.judgement.expected import expected_exponent, is_bias
-from mutransfer.coordcheck.runs.probes import WHOLE, Key
+from mutransfer.coordcheck.runs.probes import MODEL_OUTPUT, Key
 from mutransfer.coordcheck.runs.train import Floats
 from mutransfer.rules import PlanRow, Role
 
@@ -87,15 +87,12 @@ def exponents(values_WST: Floats, widths: tuple[int, ...]) -> Floats:
 
 
 def _windows(by_seed_ST: Floats, *, first_only: bool) -> Iterator[tuple[int, int]]:
-    """Yield the first few steps that have an exponent, then the last few.
-
-    A fixed parameter may have a single entry, whose steps are noisy after the first.
-    """
+    """Yield the first few steps that have an exponent, then the last few."""
     steps = np.flatnonzero(np.isfinite(by_seed_ST).all(axis=0))
     if not len(steps):
         return
     first, last = int(steps[0]), int(steps[-1])
-    if first_only:
+    if first_only:  # a fixed parameter may have a single entry, which is noisy after the first step
         yield first, first
         return
     early = (first, min(first + WINDOW - 1, last))
@@ -166,7 +163,7 @@ def _tolerance(slopes: Slopes) -> tuple[float, float]:
     """Return the accepted deviation, below and above."""
     quantity, name = slopes.key
     if quantity == "change":
-        return (FADING_TOLERANCE if name == WHOLE else CHANGE_TOLERANCE, CHANGE_TOLERANCE)
+        return (FADING_TOLERANCE if name == MODEL_OUTPUT else CHANGE_TOLERANCE, CHANGE_TOLERANCE)
     if quantity == "size" and is_bias(name):
         return FADING_BIAS_TOLERANCE, TOLERANCE
     return TOLERANCE, TOLERANCE

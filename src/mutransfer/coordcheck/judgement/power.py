@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mutransfer.coordcheck.judgement.expected import MATRICES
 from mutransfer.coordcheck.judgement.exponents import Slopes, exponents, judge
-from mutransfer.coordcheck.runs.optimizers import Tilt
+from mutransfer.coordcheck.runs.optimizers import PlantedFault
 from mutransfer.coordcheck.runs.probes import Key
 from mutransfer.coordcheck.runs.train import Floats, Setting, readings
 from mutransfer.rules import Role
@@ -22,7 +22,9 @@ def planted_readings(setting: Setting, roles: Mapping[str, Role]) -> FaultyReadi
     """Run the first seed with each role's learning rate off by half a power, up and down."""
     short = replace(setting, steps=min(STEPS, setting.steps), seeds=setting.seeds[:1])
     return {
-        role: [readings(short, Tilt(role, power, _members(role, roles))) for power in POWERS]
+        role: [
+            readings(short, PlantedFault(role, power, _members(role, roles))) for power in POWERS
+        ]
         for role in dict.fromkeys(roles.values())
     }
 
@@ -39,11 +41,11 @@ def detection_power(
     for role, both in faulty.items():
         names = _members(role, roles)
         # Where a role has no tested effect, the size of its updates decides.
-        for deciding in ("effect" if role in MATRICES else "step", "update"):
-            own = [slope for slope in slopes if slope.key[1] in names and slope.key[0] == deciding]
-            if own:
+        for quantity in ("effect" if role in MATRICES else "step", "update"):
+            tested = [s for s in slopes if s.key[1] in names and s.key[0] == quantity]
+            if tested:
                 break
-        power[str(role)] = all(_is_detected(values, own, noise, widths) for values in both)
+        power[str(role)] = all(_is_detected(values, tested, noise, widths) for values in both)
     return power
 
 
@@ -58,11 +60,9 @@ def _is_detected(
     noise: Mapping[tuple[str, str], float],
     widths: tuple[int, ...],
 ) -> bool:
-    """Return whether more than half of a role's parameters would fail.
-
-    The same seed was run without the fault, so the difference is free of noise. It is added to
-    the measured exponents; power then does not depend on the noise of one seed.
-    """
+    """Return whether more than half of a role's parameters would fail."""
+    # The same seed was run without the fault, so the difference is free of noise. It is added to
+    # the measured exponents; power then does not depend on the noise of one seed.
     shifted = []
     for slope in slopes:
         if slope.key not in faulty:

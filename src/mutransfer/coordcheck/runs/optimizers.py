@@ -22,7 +22,7 @@ Rate = float | Mapping[str, float]
 Optimizers = tuple[torch.optim.Optimizer, ...]
 
 SETTINGS = ("lr", "eps", "weight_decay")
-UNKNOWN = "adamw"  # the rule for optimizers without one: most are adaptive [assumed]
+FALLBACK = "adamw"  # the rule for optimizers without one: most are adaptive [assumed]
 MODEL_EXAMPLE = "optimizer=lambda model: torch.optim.AdamW(model.parameters(), lr=2**-8)"
 GROUPS_EXAMPLE = (
     "optimizer=lambda groups: torch.optim.AdamW(groups); the factory is called with the model only "
@@ -32,7 +32,7 @@ MATCH_RMS = "match_rms_adamw"  # torch's name for the shape factor of 'muon-matc
 
 
 @dataclass(frozen=True, slots=True)
-class Tilt:
+class PlantedFault:
     """A planted fault: the learning rate of one role, times a power of the width ratio.
 
     Args:
@@ -91,7 +91,7 @@ def _requires_lr(kind: Kind) -> bool:
 
 
 def _construct(kind: Kind, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - the user's own
-    """Call a class or a factory; an error it raises states what it was called with."""
+    """Call a class or a factory; if it fails, raise an error that names its argument."""
     make: Callable[..., Any] = _optimizer_class(kind) if isinstance(kind, str) else kind
     try:
         return make(*args, **kwargs)
@@ -124,7 +124,7 @@ def _optimizer_class(name: str) -> type[torch.optim.Optimizer]:
 def rules_of(kind: Kind, lr: Rate, model: Callable[[], nn.Module], plan: Callable[[], Plan]) -> str:
     """Return the name of an optimizer in the rules, or its class name where they have none.
 
-    A factory is called with the parameters of a model, and its optimizer looked up.
+    A factory is called with the parameters of a model, to look up the optimizer that it returns.
     """
     if isinstance(kind, str):
         return get_optimizer(kind).name
@@ -132,7 +132,7 @@ def rules_of(kind: Kind, lr: Rate, model: Callable[[], nn.Module], plan: Callabl
         return _name_in_rules(kind) or kind.__name__
     example = model()
     names = names_of(make_optimizers(kind, lr, example, plan()), example)
-    return next(iter(names.values()), UNKNOWN)
+    return next(iter(names.values()), FALLBACK)
 
 
 def names_of(optimizers: Optimizers, model: nn.Module) -> dict[str, str]:
@@ -159,12 +159,9 @@ def _is_orthogonalised(group: Mapping[str, Any]) -> bool:
 
 
 def _name_in_rules(cls: type[torch.optim.Optimizer]) -> str | None:
-    """Return the rules' name of a torch optimizer, a subclass of it, or a wrapper around it.
-
-    Another library's Muon has a shape factor of its own, which the rules do not know.
-    """
+    """Return the rules' name of a torch optimizer, a subclass of it, or a wrapper around it."""
     class_name = cls.__name__.lower()
-    if "muon" in class_name:
+    if "muon" in class_name:  # the rules have the shape factor of torch's Muon only
         return "muon" if cls.__module__.startswith("torch.optim") else None
     for base in cls.__mro__:
         for row in OPTIMIZERS.values():
@@ -182,7 +179,9 @@ def update_of(row: PlanRow) -> Update:
     return Update.SPECTRAL if "muon" in row.optimizer.lower() else Update.ENTRYWISE
 
 
-def tilt(optimizers: Optimizers, model: nn.Module, fault: Tilt, factor: float) -> None:
+def plant_fault(
+    optimizers: Optimizers, model: nn.Module, fault: PlantedFault, factor: float
+) -> None:
     """Move every parameter to a group of its own, and multiply the learning rates of one role."""
     names = _names(model)
     for optimizer in optimizers:

@@ -21,14 +21,13 @@ from mutransfer.parametrize.model.multipliers import own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
 from mutransfer.parametrize.model.shapes import check_same_names, parameters_by_name
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
-from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
+from mutransfer.rules.plan import UNMEASURED_INIT, ParameterFacts, plan_from_facts
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
 from mutransfer.tracing import Trace, trace_forward
 
 # From a model to its optimizers by parameter, under the rules' names.
 OptimizersOf = Callable[[nn.Module], Mapping[str, str]]
-AS_IT_IS = OwnInit(None, 0.0, Fraction(0), Fraction(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,13 @@ class Plans:
 
     Args:
         applied: One plan per width, or None where the user's own implementation is checked.
-        judged: The plan at the largest width, with the role of each parameter.
+        largest: The plan at the largest width, with the role of each parameter.
         comparable: The init and settings of µP, if those of the models can be compared with it.
         rules: The optimizer by its name in the rules, or its class name where they have none.
     """
 
     applied: Mapping[int, Plan] | None
-    judged: Plan
+    largest: Plan
     comparable: Plan | None
     rules: str
 
@@ -61,20 +60,10 @@ def plans_of(
     form: str,
     run: Callable[[nn.Module], object],
 ) -> Plans:
-    """Make the plans of a check; other arguments are those of `coord_check`.
+    """Make the plans of a check from the arguments of `coord_check`.
 
-    Args:
-        build: A function from a width to a model.
-        widths: In ascending order.
-        optimizer: Name, class or factory.
-        lr: Learning rate at the base width.
-        parametrization: Name of a table, or None.
-        base: Width at which every factor is 1.
-        roles: Roles that the user set.
-        example_inputs: As for `make_plan`.
-        form: Form of the table.
-        run: Computes the loss of a model. Where the roles in the user's own implementation are
-            undetermined, the model's inputs are taken from this call.
+    `run` computes the loss of a model: where roles in the user's own implementation are
+    undetermined, a call of it shows the inputs of the model.
     """
     own_plan = partial(_own_plan, build, widths, roles, form)
     if parametrization is None:
@@ -97,22 +86,22 @@ def plans_of(
             base=base,
             target=width,
             parametrization=parametrization,
-            optimizer=rules if rules in OPTIMIZERS else opt.UNKNOWN,
+            optimizer=rules if rules in OPTIMIZERS else opt.FALLBACK,
             roles=roles,
             example_inputs=example_inputs,
             form=form,
         )
 
     rules = opt.rules_of(
-        optimizer, lr, lambda: build_model(build, base), lambda: plan_at(base, opt.UNKNOWN)
+        optimizer, lr, lambda: build_model(build, base), lambda: plan_at(base, opt.FALLBACK)
     )
     applied = {width: plan_at(width, rules) for width in widths}
-    judged = applied[widths[-1]]
+    largest = applied[widths[-1]]
     comparable = None
     if parametrization in ("mup", "sp"):  # others split the same powers differently
-        planned = {row.name: row.optimizer for row in judged.rows}
+        planned = {row.name: row.optimizer for row in largest.rows}
         comparable = own_plan(example_inputs, lambda model: planned)
-    return Plans(applied, judged, comparable, rules)
+    return Plans(applied, largest, comparable, rules)
 
 
 def _inputs_of(model: nn.Module, run: Callable[[nn.Module], object]) -> object:
@@ -136,10 +125,7 @@ def _own_plan(
     example_inputs: object,
     optimizers_of: OptimizersOf,
 ) -> Plan:
-    """Return µP's plan for models that implement it themselves; it is not applied.
-
-    A row names the parameter's optimizer by its class where the rules have no name for it.
-    """
+    """Return µP's plan for models that implement it themselves; it is not applied."""
     facts, names = _facts(build, widths, roles, example_inputs, optimizers_of)
     plans = {
         name: plan_from_facts(
@@ -147,20 +133,20 @@ def _own_plan(
             base=widths[0],
             target=widths[-1],
             parametrization="mup",
-            optimizer=name if name in OPTIMIZERS else opt.UNKNOWN,
+            optimizer=name if name in OPTIMIZERS else opt.FALLBACK,
             form=form,
         )
-        for name in dict.fromkeys([*names.values(), opt.UNKNOWN])
+        for name in dict.fromkeys([*names.values(), opt.FALLBACK])
     }
 
-    def row_of(name: str) -> PlanRow:
-        optimizer = names.get(name, opt.UNKNOWN)
+    def row_of(name: str) -> PlanRow:  # with the class of an optimizer that has no rules
+        optimizer = names.get(name, opt.FALLBACK)
         row = plans[optimizer][name]
         return row if optimizer in OPTIMIZERS else replace(row, optimizer=optimizer)
 
     several = ", ".join(dict.fromkeys(names.values()))
     rows = tuple(row_of(fact.name) for fact in facts)
-    return replace(plans[opt.UNKNOWN], optimizer=several, rows=rows)
+    return replace(plans[opt.FALLBACK], optimizer=several, rows=rows)
 
 
 def _facts(
@@ -170,12 +156,10 @@ def _facts(
     example_inputs: object,
     optimizers_of: OptimizersOf,
 ) -> tuple[list[ParameterFacts], Mapping[str, str]]:
-    """Return the facts of each parameter of models as they are, and its optimizer.
-
-    The models are built for real: a build that prepares weights cannot run on the meta device.
-    """
+    """Return the facts of each parameter of models that no plan changes, and its optimizer."""
     smallest, second, largest = widths[0], widths[1], widths[-1]
     with temporary_seed(0):
+        # With weights, because a build that prepares them cannot run on the meta device.
         models = {width: build_model(build, width) for width in (smallest, second, largest)}
         parameters = {width: parameters_by_name(model) for width, model in models.items()}
         check_same_names(parameters)
@@ -187,7 +171,7 @@ def _facts(
             trace = trace_forward(traced, growing, raw_parameters(base), example_inputs)
         names = optimizers_of(models[smallest])
     axes = infer_roles(base, probe, target, roles, trace)
-    # The scale of attention is judged where it is applied, so no weight is to make up for it: SP.
+    # The scale of attention is judged where it is applied. SP keeps it, so no weight corrects it.
     sp = get_parametrization("sp")
     multipliers = own_multipliers(trace, axes, sp, Fraction(second, smallest))
     facts = [
@@ -198,7 +182,7 @@ def _facts(
             role=axis.role,
             r_in=axis.r_in,
             r_out=axis.r_out,
-            init=AS_IT_IS,
+            init=UNMEASURED_INIT,
             reason=axis.reason,
             readouts=target[name].readouts,
             # The multiplier of a layer is measured with it, before or behind.

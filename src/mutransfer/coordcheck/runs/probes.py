@@ -18,15 +18,15 @@ from mutransfer.rules.plan import unwrapped
 from mutransfer.tracing import Tracer, tensors_of
 
 Key = tuple[str, str]  # quantity, name
-WHOLE = "(output)"  # the name of the model's output
+MODEL_OUTPUT = "(output)"  # its name among the layers
 LAYERS = (nn.Linear, nn.Embedding, _ConvNd)  # whose input and output are measured
-SAMPLE = 2**14  # entries of an output: its RMS is known to 0.6 %, and a layer keeps 64 KB
-ROUNDING = 1e-5  # of the largest gradient of a vector; anything below is rounding [assumed]
+SAMPLE = 2**14  # entries of an output that are stored: 64 KB, for an RMS within 0.6 %
+ROUNDING = 1e-5  # a vector's gradient below this share of the largest is rounding [assumed]
 ITERATIONS = 8  # of the power method; singular values of interest lie close together [assumed]
-MOST_PRODUCTS = 256  # a recurrence may have thousands, all alike
+MAX_PRODUCTS = 256  # a recurrence may have thousands, all alike [assumed]
 
 
-class Square:
+class MeanSquare:
     """A mean square, pooled over the calls of one forward pass.
 
     Norms stay tensors until the result is needed, so that a device need not synchronise.
@@ -50,7 +50,7 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """What some layers and parameters of a model are, by name.
+    """Names of the layers and parameters that probes treat specially.
 
     Args:
         readouts: Layers that compute the model's output.
@@ -58,14 +58,14 @@ class Kinds:
             measured by spectral norms: such an update moves all directions alike, including those
             in which the loss has no gradient.
         vectors: Parameters that are applied elementwise, whatever their number of axes.
-        keeps_tables: Whether a scalar between an embedding and a layer belongs to the embedding;
-            in a plan it belongs to the layer.
+        embeddings_keep_factors: Whether a scalar between an embedding and a layer belongs to the
+            embedding; in a plan it belongs to the layer.
     """
 
     readouts: frozenset[str] = frozenset()
     orthogonalised: frozenset[str] = frozenset()
     vectors: frozenset[str] = frozenset()
-    keeps_tables: bool = True
+    embeddings_keep_factors: bool = True
 
 
 class Probes:
@@ -76,7 +76,7 @@ class Probes:
 
     Args:
         model: The model, at initialization.
-        kinds: What some of its layers and parameters are.
+        kinds: Its layers and parameters that are treated specially.
     """
 
     def __init__(self, model: nn.Module, kinds: Kinds) -> None:
@@ -87,11 +87,11 @@ class Probes:
         self._tracer = Tracer(self._parameters, {}, frozenset())
         self._start = self.weights()
         self._sizes = {name: self._size(name, p) for name, p in self._start.items()}
-        self._first: dict[tuple[str, int], torch.Tensor] = {}
+        self._first_outputs: dict[tuple[str, int], torch.Tensor] = {}
         self._calls: dict[str, int] = {}
-        self._squares: dict[Key, Square] = {}
-        self._output_gradients: dict[str, Square] = {}
-        self._last = ""  # the last layer before the readout
+        self._squares: dict[Key, MeanSquare] = {}
+        self._output_gradients: dict[str, MeanSquare] = {}
+        self._last_layer = ""  # the last layer before the readout
         self._step = 0
         self._is_open = False
         self._handles = list(self._hooks())
@@ -122,17 +122,17 @@ class Probes:
             self._tracer.forget()
 
     def readings(self) -> dict[Key, float]:
-        """Return the scalars of the last forward pass, and the sizes of the parameters now."""
+        """Return the scalars of the last forward pass, and the current sizes of the parameters."""
         layers = self._tracer.ledger.layers
         scalars = {key: square.root for key, square in self._squares.items()}
         for quantity, name in list(scalars):
             if quantity == "gain":
-                size, by = scalars.get(("input", name), 0.0), self._multiplier(name)
-                scalars["gain", name] = scalars["gain", name] / size * by if size else 0.0
-                scalars["scale", name] = by
+                size, multiplier = scalars.get(("input", name), 0.0), self._multiplier(name)
+                scalars["gain", name] = scalars["gain", name] / size * multiplier if size else 0.0
+                scalars["scale", name] = multiplier
             elif quantity in ("change", "output"):
-                scalars[quantity, name] *= abs(layers.behind("" if name == WHOLE else name))
-        scalars |= {} if self._step else self._traced()
+                scalars[quantity, name] *= abs(layers.behind("" if name == MODEL_OUTPUT else name))
+        scalars |= {} if self._step else self._trace_readings()
         for name, parameter in self._parameters.items():
             start, size = self._start[name], self._sizes[name]
             if not self._step:
@@ -145,14 +145,14 @@ class Probes:
         """Return the absolute value of the author's own multiplier of a layer."""
         return abs(self._tracer.ledger.layers.of(layer))
 
-    def _traced(self) -> dict[Key, float]:
-        """Return what the trace of the first forward pass shows."""
+    def _trace_readings(self) -> dict[Key, float]:
+        """Return the scalars from the trace of the first forward pass."""
         ledger = self._tracer.ledger
         scalars: dict[Key, float] = {
-            ("normed", name): abs(by) for name, by in ledger.layers.normed.items()
+            ("normed", name): abs(factor) for name, factor in ledger.layers.normed.items()
         }
         counts = {"attention": 0, "product": 0}
-        for product in ledger.products[:MOST_PRODUCTS]:
+        for product in ledger.products[:MAX_PRODUCTS]:
             kind, width = ("attention", "head") if product.is_logits else ("product", "summed")
             name = f"{kind} {counts[kind]}"
             counts[kind] += 1
@@ -165,9 +165,9 @@ class Probes:
     def effects(self, before: Mapping[str, torch.Tensor]) -> dict[Key, float]:
         """Return each matrix's effect on its layer's output, along the loss's gradient there.
 
-        Σ|ΔW·∂L/∂W| is by how much the last step of W moves the output along ∂L/∂output, summed
-        over rows; divided by the sizes of input and gradient it is an RMS per coordinate. Absolute
-        values are summed, because momentum may go uphill for a step and the sum through zero.
+        Σ|ΔW·∂L/∂W| is how far the last step of W moves the output along ∂L/∂output, summed over
+        rows; divided by the sizes of input and gradient it is an RMS per coordinate. Absolute
+        values are summed, because the signed sum is near zero where momentum goes uphill.
 
         Args:
             before: The parameters before that step, by name.
@@ -192,19 +192,19 @@ class Probes:
                 total = output_gradient.count * output_gradient.root * size
                 moved = float(_norm(step * gradient, 1))
                 scalars["effect", name] = self._multiplier(module) * moved / total
-        last, whole = (self._output_gradients.get(module) for module in (self._last, ""))
-        if not self._step and self._last and last is not None and whole and whole.root:
-            scalars["pull", self._last] = last.root / whole.root
+        last, whole = (self._output_gradients.get(module) for module in (self._last_layer, ""))
+        if not self._step and self._last_layer and last is not None and whole and whole.root:
+            scalars["pull", self._last_layer] = last.root / whole.root
         return scalars
 
-    def _output_gradient(self, module: str) -> Square | None:
+    def _output_gradient(self, module: str) -> MeanSquare | None:
         """Return the gradient at a module's output, or at the output of the one that calls it."""
         while module and module not in self._output_gradients:
             module = module.rpartition(".")[0]  # a list of parameters is never called
         return self._output_gradients.get(module)
 
     def _size(self, name: str, weight: torch.Tensor) -> float:
-        """Return the norm that a matrix, or an update of it, is measured by."""
+        """Return the norm of a matrix: the spectral norm if its updates are orthogonalised."""
         return float(_spectral(weight) if name in self._kinds.orthogonalised else _norm(weight))
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -221,21 +221,19 @@ class Probes:
         }
 
     def _with_gradients(self) -> Iterator[tuple[str, nn.Parameter, torch.Tensor]]:
-        """Yield the parameters that the loss depends on, with their gradients.
-
-        A vector's gradient may be zero but for rounding: a key's bias shifts all logits alike.
-        """
+        """Yield the parameters that the loss depends on, with their gradients."""
+        # Without rounding some gradients would be zero: a key's bias shifts all logits alike.
         reached = [(n, p, p.grad) for n, p in self._parameters.items() if p.grad is not None]
         sizes = {name: _rms(gradient) for name, p, gradient in reached if p.dim() < 2}
-        least = ROUNDING * max(sizes.values(), default=0.0)
+        threshold = ROUNDING * max(sizes.values(), default=0.0)
         for name, parameter, gradient in reached:
-            if sizes.get(name, 1.0) > least:
+            if sizes.get(name, 1.0) > threshold:
                 yield name, parameter, gradient
 
     def add(self, quantity: str, name: str, tensor: torch.Tensor) -> None:
         """Pool a tensor into a quantity."""
         if self._is_open:
-            self._squares.setdefault((quantity, name), Square()).add(tensor)
+            self._squares.setdefault((quantity, name), MeanSquare()).add(tensor)
 
     def _hooks(self) -> Iterator[RemovableHandle]:
         """Attach a probe to every module that owns parameters, and to the model itself."""
@@ -267,36 +265,36 @@ class Probes:
         if tensor is None or not tensor.is_floating_point():
             return
         if tensor.requires_grad:
-            gradient = self._output_gradients.setdefault(name, Square())
+            gradient = self._output_gradients.setdefault(name, MeanSquare())
             tensor.register_hook(gradient.add)  # type: ignore[no-untyped-call] # torch's own
         if name and name not in self._kinds.readouts:
-            self._last = name
+            self._last_layer = name
         if not self._step:
-            keeps = self._kinds.keeps_tables and isinstance(module, nn.Embedding)
+            keeps = self._kinds.embeddings_keep_factors and isinstance(module, nn.Embedding)
             self._tracer.leave(name, tensor, keeps_factor=keeps)
         with _disable_current_modes():
             self._measure(module, name, tensor)
 
     def _measure(self, module: nn.Module, name: str, tensor: torch.Tensor) -> None:
         """Measure an output and, from the second step on, how far it is from the first one."""
-        shown = name or WHOLE
-        call = self._calls.get(shown, 0)
-        self._calls[shown] = call + 1
-        now = sampled(tensor)
-        self.add("output", shown, now)
-        first = self._first.get((shown, call))
+        label = name or MODEL_OUTPUT
+        call = self._calls.get(label, 0)
+        self._calls[label] = call + 1
+        sample = sampled(tensor)
+        self.add("output", label, sample)
+        first = self._first_outputs.get((label, call))
         if self._step == 0:
-            self._first[shown, call] = now.clone()
+            self._first_outputs[label, call] = sample.clone()
             if module is self._model:
-                self.add("outputs", shown, torch.tensor(float(tensor.shape[-1:].numel())))
+                self.add("outputs", label, torch.tensor(float(tensor.shape[-1:].numel())))
             if isinstance(module, LAYERS):
                 self.add("gain", name, _without_bias(module, tensor))
-        elif first is not None and first.shape == now.shape:
-            self.add("change", shown, now - first)
+        elif first is not None and first.shape == sample.shape:
+            self.add("change", label, sample - first)
 
 
 def _without_bias(module: nn.Module, output: torch.Tensor) -> torch.Tensor:
-    """Return what the weights of a layer make of its input."""
+    """Return the product of a layer's weights with its input."""
     bias, output = getattr(module, "bias", None), output.detach()
     if bias is not None:
         kernel = module.weight.dim() - 2 if isinstance(module, _ConvNd) else 0

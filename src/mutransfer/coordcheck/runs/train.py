@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,12 @@ from torch import nn
 
 from mutransfer.coordcheck.runs.optimizers import (
     Kind,
+    PlantedFault,
     Rate,
-    Tilt,
     in_one_line,
     make_optimizers,
+    plant_fault,
     settings_of,
-    tilt,
 )
 from mutransfer.coordcheck.runs.probes import Key, Kinds, Probes
 from mutransfer.errors import ModelError, MutransferError
@@ -55,7 +56,7 @@ class Setting:
         seeds: One model per seed and width.
         device: Device of the runs.
         dtype: Precision of the forward pass.
-        kinds: What some layers and parameters are.
+        kinds: Layers and parameters that the probes treat specially.
     """
 
     build: Callable[[int], nn.Module]
@@ -72,64 +73,72 @@ class Setting:
     kinds: Kinds
 
 
-def readings(setting: Setting, fault: Tilt | None = None) -> dict[Key, Floats]:
+def readings(setting: Setting, fault: PlantedFault | None = None) -> dict[Key, Floats]:
     """Train every width and seed; return each quantity as an array of widths, seeds and steps.
 
     Seeds are the same at every width: noise that widths share cancels in a slope.
     """
+    return _collect(setting, partial(_run, setting, fault))
+
+
+def fresh_readings(setting: Setting) -> dict[Key, Floats]:
+    """Measure models at initialization only: one forward pass each, so many seeds are cheap."""
+    return _collect(setting, partial(_forward, setting))
+
+
+def _collect(
+    setting: Setting, run: Callable[[int, int], Iterable[dict[Key, float]]]
+) -> dict[Key, Floats]:
+    """Run every width and seed; return the scalars of every step as arrays."""
     shape = (len(setting.widths), len(setting.seeds), setting.steps + 1)
     arrays: dict[Key, Floats] = {}
     for w, width in enumerate(setting.widths):
         for s, seed in enumerate(setting.seeds):
-            for t, scalars in enumerate(_run(setting, width, seed, fault)):
+            for t, scalars in enumerate(run(width, seed)):
                 for key, value in scalars.items():
                     arrays.setdefault(key, np.full(shape, np.nan))[w, s, t] = value
     return arrays
 
 
-def fresh_readings(setting: Setting) -> dict[Key, Floats]:
-    """Measure models at initialization only: one forward pass each, so many seeds are cheap."""
-    shape = (len(setting.widths), len(setting.seeds), setting.steps + 1)
-    arrays: dict[Key, Floats] = {}
-    for w, width in enumerate(setting.widths):
-        for s, seed in enumerate(setting.seeds):
-            with temporary_seed(seed), torch.no_grad():
-                model = _ready(setting, width)
-                probes = Probes(model, setting.kinds)
-                with probes.step(0, setting.batch):
-                    _loss(setting, model, width, 0)
-                probes.close()
-            for key, value in probes.readings().items():
-                arrays.setdefault(key, np.full(shape, np.nan))[w, s, 0] = value
-    return arrays
+def concatenated(first: Mapping[Key, Floats], second: Mapping[Key, Floats]) -> dict[Key, Floats]:
+    """Concatenate the readings of two sets of seeds; missing quantities are NaN."""
 
-
-def joined(some: Mapping[Key, Floats], more: Mapping[Key, Floats]) -> dict[Key, Floats]:
-    """Concatenate the readings of two sets of seeds; a quantity that one set lacks is NaN there."""
-
-    def filled(arrays: Mapping[Key, Floats], key: Key) -> Floats:
+    def values(arrays: Mapping[Key, Floats], key: Key) -> Floats:
         return arrays[key] if key in arrays else np.full_like(next(iter(arrays.values())), np.nan)
 
     return {
-        key: np.concatenate([filled(some, key), filled(more, key)], axis=1)
-        for key in dict.fromkeys([*some, *more])
+        key: np.concatenate([values(first, key), values(second, key)], axis=1)
+        for key in dict.fromkeys([*first, *second])
     }
 
 
-def _ready(setting: Setting, width: int) -> nn.Module:
+def _forward(setting: Setting, width: int, seed: int) -> list[dict[Key, float]]:
+    """Run one fresh model forward; return the scalars of its probes."""
+    with temporary_seed(seed), torch.no_grad():
+        model = _fresh_model(setting, width)
+        probes = Probes(model, setting.kinds)
+        with probes.step(0, setting.batch):
+            _loss(setting, model, width, 0)
+        probes.close()
+    return [probes.readings()]
+
+
+def _fresh_model(setting: Setting, width: int) -> nn.Module:
     """Build a model, and apply its plan if there is one."""
     model = build_model(setting.build, width).to(setting.device)
     return model if setting.plans is None else apply(model, setting.plans[width])
 
 
-def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterator[dict[Key, float]]:
+def _run(
+    setting: Setting, fault: PlantedFault | None, width: int, seed: int
+) -> Iterator[dict[Key, float]]:
     """Train one model; yield the scalars of its probes before every step and after the last."""
     with temporary_seed(seed):
-        model = _ready(setting, width)
+        model = _fresh_model(setting, width)
         plan = None if setting.plans is None else setting.plans[width]
         optimizers = make_optimizers(setting.optimizer, setting.lr, model, plan)
         if fault is not None:
-            tilt(optimizers, model, fault, (width / setting.widths[0]) ** fault.power)
+            plant_fault(optimizers, model, fault, (width / setting.widths[0]) ** fault.power)
         probes = Probes(model, setting.kinds)
         try:
             for step in range(setting.steps + 1):
@@ -141,13 +150,13 @@ def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterato
                     ("width", ""): float(width),
                 }
                 if step < setting.steps:
-                    with _users_code("the loss's backward()", width, BACKWARD_FIX):
+                    with _user_errors("the loss's backward()", width, BACKWARD_FIX):
                         loss.backward()  # type: ignore[no-untyped-call] # torch's own
                     if step in (0, setting.steps - 1):  # a scheduler may change them in between
                         scalars |= settings_of(optimizers, model) | probes.gradients()
                     before = probes.weights()
                     for optimizer in optimizers:
-                        with _users_code("optimizer.step()", width, STEP_FIX):
+                        with _user_errors("optimizer.step()", width, STEP_FIX):
                             optimizer.step()
                     scalars |= probes.effects(before)
                 yield scalars
@@ -155,18 +164,18 @@ def _run(setting: Setting, width: int, seed: int, fault: Tilt | None) -> Iterato
             probes.close()
 
 
-def moved(batch: Any, device: str) -> Any:  # noqa: ANN401 - whatever the user's loss accepts
+def move_batch(batch: Any, device: str) -> Any:  # noqa: ANN401 - whatever the user's loss accepts
     """Move the tensors of a batch to a device; leave anything else as it is."""
     if hasattr(batch, "to"):
         return batch.to(device)
     if isinstance(batch, dict):
-        return {key: moved(value, device) for key, value in batch.items()}
+        return {key: move_batch(value, device) for key, value in batch.items()}
     if type(batch) in (list, tuple):
-        return type(batch)(moved(value, device) for value in batch)
+        return type(batch)(move_batch(value, device) for value in batch)
     return batch
 
 
-def uncompiled() -> AbstractContextManager[Any]:
+def run_eagerly() -> AbstractContextManager[Any]:
     """Run compiled models eagerly: hooks inside a compiled graph are not called."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing it takes seconds
         return nullcontext()
@@ -182,20 +191,16 @@ def _precision(setting: Setting) -> AbstractContextManager[Any]:
 
 
 def _loss(setting: Setting, model: nn.Module, width: int, step: int) -> torch.Tensor:
-    """Compute the user's loss.
-
-    Raises:
-        ModelError: The loss is not a finite scalar that can be trained.
-    """
+    """Compute the user's loss, or raise if it is not a finite scalar that can be trained."""
     fix = f"make loss(build({width}), batch) work by itself; batch is "
     with (
-        _users_code("loss(model, batch)", width, fix + _described(setting.batch)),
+        _user_errors("loss(model, batch)", width, fix + _format_type(setting.batch)),
         _precision(setting),
     ):
         loss = setting.loss(model, setting.batch)
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         raise ModelError(
-            f"loss(model, batch) returned {_described(loss)}, not a scalar tensor",
+            f"loss(model, batch) returned {_format_type(loss)}, not a scalar tensor",
             why="the check trains the model for a few steps",
             fix="return the loss: loss=lambda model, batch: model(batch).square().mean()",
         )
@@ -228,7 +233,7 @@ def _loss(setting: Setting, model: nn.Module, width: int, step: int) -> torch.Te
 
 
 @contextmanager
-def _users_code(call: str, width: int, fix: str) -> Iterator[None]:
+def _user_errors(call: str, width: int, fix: str) -> Iterator[None]:
     """Re-raise an exception of the user's code as a `ModelError` that names the call."""
     try:
         yield
@@ -242,7 +247,7 @@ def _users_code(call: str, width: int, fix: str) -> Iterator[None]:
         ) from error
 
 
-def _described(value: object) -> str:
+def _format_type(value: object) -> str:
     """Format the type of a loss or a batch, and its shape."""
     shape = tuple(value.shape) if isinstance(value, torch.Tensor) else ""
     return f"{type(value).__name__} {shape}".strip()

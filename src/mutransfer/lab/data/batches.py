@@ -1,4 +1,4 @@
-"""Batches: training ones as a function of seed and step, held-out ones fixed."""
+"""Batches: training batches depend on seed and step only, held-out batches are fixed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mutransfer.lab.data.tokens import Bytes
 
 # Shape legend: B batch, W window of context + 1 tokens.
 
-NUM_HELD_OUT = 128
-HELD_OUT_BATCH = 16
+NUM_HELD_OUT = 128  # windows of the reported loss, the same for every trial [assumed]
+HELD_OUT_BATCH = 16  # windows in one forward pass; the loss does not depend on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class TrainingBatches:
         tokens: Training part of a text.
         batch: Windows per batch.
         context: Tokens of one sequence.
-        seed: Seed of the order, which does not depend on width or rate.
+        seed: Seed of the windows; width and learning rate have no effect on them.
 
     Example:
         >>> batches = TrainingBatches(np.arange(99, dtype=np.uint8), batch=2, context=4, seed=0)
@@ -79,7 +79,7 @@ def windows(tokens: Bytes, starts_B: NDArray[np.int64], context: int) -> Bytes:
 
 
 def _check_length(tokens: Bytes, context: int, part: str) -> None:
-    """Raise for a text without a single window."""
+    """Raise if a text is shorter than one window."""
     if len(tokens) <= context:
         raise DataError(
             f"the {part} part of the text has {len(tokens)} bytes, a window needs {context + 1}",

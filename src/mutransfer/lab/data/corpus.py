@@ -14,9 +14,9 @@ from mutransfer.errors import DataError
 
 # Content hash of the shipped text, so that resuming a sweep does not unpack it.
 EMBEDDED_HASH = "cc24a5794d592a6c335a7eadf401686006b4033d766b1e97a08b62ef8d125730"
-PIECE_BYTES = 2**14
-WHOLE_BYTES = 2**20  # a larger file of a folder is cut, so that it may be larger than memory
-NUL_IS_BINARY = 2**13  # bytes at a file's start in which a zero byte means that it is not text
+PIECE_BYTES = 2**14  # of a file that is split: 32 kB give two documents, one to hold out
+MAX_WHOLE_BYTES = 2**20  # a larger file in a folder is split: it may not fit into memory
+BINARY_CHECK_BYTES = 2**13  # a zero byte among the first of a file means that it is not text
 
 Document = tuple[str, bytes]
 
@@ -104,11 +104,11 @@ def _folder(folder: Path) -> Iterator[Document]:
         if any(part.startswith(".") for part in parts) or not path.is_file():
             continue
         with path.open("rb") as file:
-            start = file.peek(NUL_IS_BINARY)[:NUL_IS_BINARY]
+            start = file.peek(BINARY_CHECK_BYTES)[:BINARY_CHECK_BYTES]
             if not start or b"\0" in start:
                 continue
             is_empty = False
-            if path.stat().st_size > WHOLE_BYTES:
+            if path.stat().st_size > MAX_WHOLE_BYTES:
                 yield from _pieces("/".join(parts), file, path=path)
             else:
                 yield "/".join(parts), file.read()
@@ -124,7 +124,7 @@ def _pieces(name: str, file: IO[bytes], *, path: Path) -> Iterator[Document]:
     """Yield pieces of a file, cut at ends of lines; `name` is empty where it does not matter."""
     number = 0
     while piece := file.read(PIECE_BYTES):
-        if number == 0 and b"\0" in piece[:NUL_IS_BINARY]:
+        if number == 0 and b"\0" in piece[:BINARY_CHECK_BYTES]:
             raise DataError(
                 f"{path} is not text: it has zero bytes",
                 why="trials are trained on the bytes of text",

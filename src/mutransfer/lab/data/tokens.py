@@ -53,8 +53,8 @@ def load_tokens(source: str | None = None, *, digest: str | None = None) -> Toke
         return Tokens(_map_file(folder / "train.bin"), _map_file(folder / "held_out.bin"))
     except OSError as problem:
         raise DataError(
-            f"cannot keep tokens in {folder.parent}: {problem.strerror}",
-            why="text is turned into tokens once and mapped into memory by every worker",
+            f"cannot store tokens in {folder.parent}: {problem.strerror}",
+            why="a text is converted to tokens once, and every worker maps them into memory",
             fix="choose a folder that can be written: export MUTRANSFER_CACHE=DIR",
         ) from None
 
@@ -75,10 +75,10 @@ def _write(source: str | None, digest: str, folder: Path) -> None:
     draft = folder.with_name(f".{uuid.uuid4().hex}")
     try:
         draft.mkdir(parents=True)
-        with (draft / "train.bin").open("wb") as most, (draft / "held_out.bin").open("wb") as few:
+        with (draft / "train.bin").open("wb") as train, (draft / "held_out.bin").open("wb") as rest:
             for name, text in documents(source):
-                (few if name in held_out else most).write(text + SEPARATOR)
-            for file in (most, few):
+                (rest if name in held_out else train).write(text + SEPARATOR)
+            for file in (train, rest):
                 file.flush()
                 os.fsync(file.fileno())
         if hash_documents(documents(source)) != digest:
@@ -96,7 +96,7 @@ def _write(source: str | None, digest: str, folder: Path) -> None:
 
 
 def _map_file(path: Path) -> Bytes:
-    """Map a file of tokens into memory; an empty file cannot be mapped."""
-    if path.stat().st_size == 0:
+    """Map a file of tokens into memory."""
+    if path.stat().st_size == 0:  # an empty file cannot be mapped
         return np.zeros(0, dtype=np.uint8)
     return np.memmap(path, dtype=np.uint8, mode="r")

@@ -38,7 +38,7 @@ ELEMENTWISE = (
 def fans(weight: ParameterInfo) -> tuple[int, int] | None:
     """Return a weight's fan-in and fan-out, or None if its owner is not a known layer.
 
-    A channel of a grouped convolution sees only the channels of its group, so the fan-in of a
+    A channel of a grouped convolution receives the channels of its group only, so the fan-in of a
     depthwise convolution does not grow.
 
     Example:
@@ -57,7 +57,7 @@ def fans(weight: ParameterInfo) -> tuple[int, int] | None:
 
 
 def layout(weight: ParameterInfo) -> str | None:
-    """Return how a weight is stored, 'out in' or 'in out', or None if its owner is not known.
+    """Return how a weight is stored, 'out in' or 'in out', or None for an unknown owner.
 
     Example:
         >>> layout(ParameterInfo("w", (64, 3), "", nn.Linear, "weight"))

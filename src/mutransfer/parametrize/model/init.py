@@ -23,15 +23,15 @@ CHUNK = 2**17  # entries that fit the cache in double precision: 30 times faster
 # Small models are built more often, up to this many entries in all [assumed: about a second]: a
 # readout's bias of one entry needs more than 64 draws to tell exponent 0 from 1/2.
 CHEAP_ENTRIES = 2**26
-# An exponent is settled once the next half step is so many times less likely. Of 4500 simulated
-# biases in torch's own init, 4 were settled wrongly; one of 3 entries took 23 builds on average,
-# one of a single entry 67 [measured].
+# An exponent is settled once the next half step is this many times less likely. Of 4500 simulated
+# biases in torch's own init, 4 were settled wrongly; a bias of 3 entries took 23 builds on average,
+# a bias of one entry 67 [measured].
 ODDS = 1000.0
 
 
 @dataclass(slots=True)
 class Moments:
-    """Second and fourth moment about zero of one parameter, pooled over builds."""
+    """The second and fourth moment about zero of one parameter, pooled over builds."""
 
     size: int
     builds: int = 0
@@ -48,7 +48,7 @@ class Moments:
             mean += float(square.sum()) / self.size
             fourth += float(square.dot(square)) / self.size
         self.builds += 1
-        # A factory that seeds itself repeats its draw, which is no new evidence.
+        # A factory that sets its own seed repeats the same draw, which is no new evidence.
         self.distinct += mean != self.latest
         self.latest = mean
         self.second += (mean - self.second) / self.builds
@@ -129,7 +129,7 @@ def measure_init(
 
 
 def add_to_pool(model: nn.Module, pool: Pool, names: Set[str] | None = None) -> Pool:
-    """Add the parameters of a fresh model, or some of them, to a pool, and return it."""
+    """Add all or some parameters of a fresh model to a pool, and return it."""
     for wrapped, parameter in model.named_parameters():
         name = unwrapped(wrapped)
         if names is None or name in names:

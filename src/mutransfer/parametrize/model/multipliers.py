@@ -18,7 +18,7 @@ EXPONENT_TOLERANCE = 0.1  # of a measured exponent from a multiple of 1/2 [assum
 
 
 def is_tied(parameter: ParameterInfo, trace: Trace) -> bool:
-    """Return whether a table embeds and reads out: by its owners, or in a forward pass."""
+    """Return whether embedding and readout share a table, by its owners or in a forward pass."""
     use = trace.use(parameter.name)
     return bool(parameter.readouts) or (use is not None and bool(use.rows and use.contracted))
 
@@ -28,7 +28,7 @@ def own_multipliers(
 ) -> dict[str, tuple[Power, Power]]:
     """Return the author's multiplier of each parameter, and its multiplier as a readout.
 
-    No layer owns the logits of attention, so what their scale lacks counts as a multiplier of
+    No layer owns the logits of attention, so a correction of their scale counts as a multiplier of
     the queries' weights.
 
     Args:
@@ -55,7 +55,7 @@ def own_multipliers(
 def _power(name: str, exponent: float, role: ParameterRole, probe: Fraction) -> Power:
     """Convert a power of width to one of fan-in, or of fan-out where fan-in does not grow."""
     if role.fan_probe == 1:
-        return ONE  # nothing about it grows, so there is no ratio that a rule could use
+        return ONE  # no axis grows, so there is no ratio that a rule could use
     value = exponent * math.log(probe) / math.log(role.fan_probe)
     nearest = Fraction(round(2 * value), 2)
     if abs(value - nearest) > EXPONENT_TOLERANCE:

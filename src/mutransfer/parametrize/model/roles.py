@@ -121,14 +121,16 @@ def _require_known(unknown: list[Fans], trace: Trace) -> None:
         return
     first = unknown[0].parameter
     reason, remedy = trace.unknown_use(first.name)
-    meaning = "INPUT if a growing axis is carried on, OUTPUT or BOTTLENECK if it is summed over, "
+    meaning = (
+        "INPUT if a growing axis stays in the result, OUTPUT or BOTTLENECK if it is summed over, "
+    )
     meaning += "HIDDEN if both, VECTOR if it is applied elementwise"
     if len(first.shape) == 1:
         meaning = "VECTOR if it is applied elementwise, OUTPUT or BOTTLENECK if it is summed over"
     elif unknown[0].maps_to_fixed and unknown[0].is_known:
         meaning = "OUTPUT for a head of the model, BOTTLENECK if other weights follow"
     elif unknown[0].num_growing > 1:
-        meaning = "HIDDEN if one growing axis is summed over and another carried on"
+        meaning = "HIDDEN if one growing axis is summed over and another stays in the result"
     raise RoleError(
         f"the role of {listed(f.parameter.name for f in unknown)} is undetermined: {reason} "
         f"({first.kind.__name__}, shape {first.shape} at the base)",
@@ -138,7 +140,7 @@ def _require_known(unknown: list[Fans], trace: Trace) -> None:
 
 
 def _only_readout(fans: Mapping[str, Fans]) -> frozenset[str]:
-    """Return the weight that maps a growing axis to a fixed one, if no weight may follow it."""
+    """Return the only weight that maps a growing axis to a fixed one, or raise if it is unclear."""
     names = [n for n, f in fans.items() if not f.is_elementwise]
     candidates = [n for n in names if fans[n].maps_to_fixed]
     if not candidates:
@@ -183,7 +185,7 @@ def _role(fans: Fans, override: Role | None, readouts: frozenset[str]) -> tuple[
 
 
 def _check_override(fans: Fans, role: Role) -> None:
-    """Raise if the axes that a user's role needs do not grow, or could be either."""
+    """Raise if the axes that a user's role needs do not grow, or are undetermined."""
     name, shape = fans.parameter.name, fans.parameter.shape
     needs_in = role in (Role.HIDDEN, Role.OUTPUT, Role.BOTTLENECK)
     needs_out = role in (Role.HIDDEN, Role.INPUT)

@@ -59,11 +59,7 @@ def parameters_by_name(model: nn.Module) -> dict[str, ParameterInfo]:
 
 
 def check_same_names(models: dict[int, dict[str, ParameterInfo]]) -> None:
-    """Check that a model has the same parameters at every width.
-
-    Raises:
-        CoverageError: Names, or numbers of axes, differ between widths.
-    """
+    """Raise `CoverageError` if parameters' names or numbers of axes differ between widths."""
     (base, first), *others = models.items()
     for width, other in others:
         if mismatches := sorted(first.keys() ^ other.keys()):
@@ -82,7 +78,7 @@ def check_same_names(models: dict[int, dict[str, ParameterInfo]]) -> None:
 
 
 def _check_supported(name: str, parameter: nn.Parameter) -> None:
-    """Raise for a parameter without a shape, or whose entries are not plain real numbers."""
+    """Raise for a parameter without a shape, or with entries that are not plain real numbers."""
     if isinstance(parameter, nn.parameter.UninitializedParameter):
         raise ModelError(
             f"'{name}' is lazy and has no shape yet",
@@ -134,7 +130,7 @@ def _groups(module: nn.Module) -> int:
 
 
 def _merge_owners(infos: list[ParameterInfo]) -> ParameterInfo:
-    """Return one owner of a tensor: that of a layer used twice, or of a tied embedding."""
+    """Return the owner of a tensor that a layer uses twice, or that an embedding shares."""
     first = infos[0]
     if len({info.kind for info in infos}) == 1:
         return first

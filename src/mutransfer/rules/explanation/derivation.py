@@ -62,7 +62,7 @@ class Derivation:
         role: Role of the parameter in the rule table.
         reason: Why it has this role, in words.
         parametrization: Name of the rule table.
-        form: Form of the table that applies: for a tied embedding the published one.
+        form: Form of the table that applies, which is the published one for a tied embedding.
         base: Base width.
         target: Target width.
         axes: One entry per axis; empty for a plan that was saved without base shapes.
@@ -243,17 +243,17 @@ def _rate(row: PlanRow, rule: Rule, ratios: Ratios, optimizer: Optimizer) -> Fac
 def _decay(row: PlanRow, rule: Rule, ratios: Ratios, optimizer: Optimizer) -> dict[str, Factor]:
     """Derive the decay factor of every mode that the optimizer supports."""
     rate = Fraction(row.lr_factor)
-    kept = _factor(row.decay_factor, constant_product(rule, optimizer), ratios)
+    constant = _factor(row.decay_factor, constant_product(rule, optimizer), ratios)
     if corrects_shape_factor(rule, optimizer):
-        kept = Factor(row.decay_factor, "1 / lr", f"1 / {format_number(float(rate))}")
+        constant = Factor(row.decay_factor, "1 / lr", f"1 / {format_number(float(rate))}")
     factors = {
-        "constant-product": kept,
+        "constant-product": constant,
         "coupled": Factor(1.0, "1", "the same coefficient in every group"),
     }
     if optimizer.decay is not DecayKind.IN_GRADIENT:
-        free = float(1 / rate)
-        text = f"{format_number(free)} over your rate, so that a step removes decay · schedule"
-        factors["independent"] = Factor(free, "1 / (your rate · lr)", text)
+        inverse = float(1 / rate)
+        text = f"{format_number(inverse)} over your rate, so that a step removes decay · schedule"
+        factors["independent"] = Factor(inverse, "1 / (your rate · lr)", text)
     return factors
 
 

@@ -77,7 +77,7 @@ def _format_table(table: Parametrization, optimizer: Optimizer | None) -> str:
 
 
 def _format_derivation(result: Derivation) -> str:
-    """Format one parameter's derivation, a line per step."""
+    """Format one parameter's derivation, one line per step."""
     shapes: list[tuple[str, str]] = []
     if result.axes:  # plans saved before base shapes were recorded have none
         shapes = [

@@ -57,7 +57,7 @@ def format_plan_rows(
 
 
 def _columns(rows: Sequence[PlanRow]) -> tuple[list[str], list[list[str]], list[str]]:
-    """Return the heads, the cells of every line, and the abbreviated names behind each line."""
+    """Return the heads, and for each line its cells and the abbreviated names of its parameters."""
     # Columns that are 1 or empty on every line are left out.
     has_eps = any(OPTIMIZERS[row.optimizer].eps is not None for row in rows)
     has_multiplier = any(row.multiplier != 1 for row in rows)
@@ -100,7 +100,7 @@ def _format_role(role: Role, reason: str) -> str:
 
 
 def _group_equal(rows: Sequence[PlanRow]) -> list[list[PlanRow]]:
-    """Group parameters with equal factors, in the order of their first."""
+    """Group the parameters that have equal factors, in the order of the model."""
     groups: dict[tuple[object, ...], list[PlanRow]] = {}
     for row in rows:
         factors = (row.init_factor, row.lr_factor, row.eps_factor, row.decay_factor, row.multiplier)
