@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from check_models import BASE, checked, diagnosed_faults
+from check_models import BASE, diagnosed_faults, run_check
 from torch import nn
 
 from mutransfer.rules import Role
@@ -96,7 +96,7 @@ def test_a_correct_readout_passes_wherever_its_multiplier_is_written(
     """The first four are the same network in different forms."""
     own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",), [("c.weight", init)], [("c.w", rate)])
     form = "table-8" if init == 1 else "table-3"
-    check = checked(batch=VECTORS, loss=loss, form=form, **own)
+    check = run_check(batch=VECTORS, loss=loss, form=form, **own)
     assert check.outcome == "pass", str(check)
 
 
@@ -110,7 +110,7 @@ def test_a_correct_readout_passes_wherever_its_multiplier_is_written(
 )
 def test_a_wrong_multiplier_is_named_without_example_inputs(around, faults) -> None:
     own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",))
-    assert diagnosed_faults(checked(batch=VECTORS, loss=classes, **own)) == faults
+    assert diagnosed_faults(run_check(batch=VECTORS, loss=classes, **own)) == faults
 
 
 class Heads(Mlp):
@@ -140,7 +140,7 @@ def loss_of_both_heads(model, batch):
 def test_two_heads_are_judged_separately(init, rate, faults) -> None:
     own = by_hand(Heads, ("b",), ("c", "value"), init, rate)
     roles = {"value.weight": Role.OUTPUT, "c.weight": Role.OUTPUT}
-    check = checked(batch=VECTORS, loss=loss_of_both_heads, roles=roles, **own)
+    check = run_check(batch=VECTORS, loss=loss_of_both_heads, roles=roles, **own)
     assert diagnosed_faults(check) == faults, str(check)
     assert check.outcome == ("fail" if faults else "pass"), str(check)
 
@@ -224,7 +224,7 @@ def test_language_models_fail_exactly_for_their_broken_rules(
     net, hidden, init, rate, faults
 ) -> None:
     own = by_hand(net, hidden, ("head",), init, rate)
-    check = checked(batch=TOKENS, loss=next_token, **own)
+    check = run_check(batch=TOKENS, loss=next_token, **own)
     assert diagnosed_faults(check) == faults, str(check)
     assert check.outcome == ("fail" if faults else "pass"), str(check)
 
@@ -247,7 +247,7 @@ def test_roles_that_shapes_do_not_determine_are_inferred_from_the_loss(rate) -> 
         return Text(width, lambda m, x: F.gelu(m.b(m.n(x))), **layers)
 
     own = by_hand(net, ("b",), ("head",), rate=[("n.gain", rate)])
-    check = checked(batch=TOKENS, loss=next_token, **own)
+    check = run_check(batch=TOKENS, loss=next_token, **own)
     assert diagnosed_faults(check) == ([("rate", "vector", rate)] if rate else []), str(check)
 
 
@@ -271,7 +271,7 @@ def test_a_contrastive_model_is_checked() -> None:
         return F.cross_entropy(model(batch, batch.roll(1, -1)), torch.arange(64))
 
     roles = {"head.weight": Role.BOTTLENECK}
-    check = checked(Pairs, batch=VECTORS[0], loss=loss, roles=roles, seeds=2)
+    check = run_check(Pairs, batch=VECTORS[0], loss=loss, roles=roles, seeds=2)
     assert check.outcome != "fail", str(check)
 
 
@@ -292,7 +292,7 @@ def test_an_untrained_parameter_makes_the_outcome_undetermined(around, missing, 
         return torch.optim.Adam([group for group, name in pairs if name not in missing])
 
     own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",), make=adam)
-    check = checked(batch=VECTORS, loss=classes, **own)
+    check = run_check(batch=VECTORS, loss=classes, **own)
     assert check.outcome == "undetermined"
     assert check.reasons[0].startswith(reason)
 
@@ -313,7 +313,7 @@ def test_an_untrained_parameter_makes_the_outcome_undetermined(around, missing, 
 def test_two_faults_at_once_are_both_named(init, rate, faults) -> None:
     """Inits and rates are read, so that they show whatever other faults do to updates."""
     own = by_hand(Mlp, ("b",), ("c",), init, rate)
-    assert sorted(diagnosed_faults(checked(batch=VECTORS, loss=classes, **own))) == sorted(faults)
+    assert sorted(diagnosed_faults(run_check(batch=VECTORS, loss=classes, **own))) == sorted(faults)
 
 
 @pytest.mark.slow
@@ -323,6 +323,6 @@ def test_a_form_other_than_the_declared_one_is_no_second_fault() -> None:
     own = by_hand(
         lambda w: Mlp(w, lambda m, h, x: m.c(h) / m.m), ("b",), ("c",), [("c.w", 1)], rates
     )
-    assert diagnosed_faults(checked(batch=VECTORS, loss=classes, **own)) == [
+    assert diagnosed_faults(run_check(batch=VECTORS, loss=classes, **own)) == [
         ("rate", "output", 0.5)
     ]

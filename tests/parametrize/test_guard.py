@@ -8,7 +8,7 @@ import torch
 from lion_pytorch import Lion
 from test_identities import Network
 from torch.optim import lr_scheduler as schedules
-from zoo import refused
+from zoo import error_text
 
 from mutransfer.errors import RuleError
 from mutransfer.parametrize import guard, make_plan, param_groups
@@ -266,7 +266,7 @@ def test_every_way_to_break_a_plan_raises_with_its_message(breaking) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.ones_like(parameter)
-    assert refused(optimizer.step).startswith(BROKEN[breaking])
+    assert error_text(optimizer.step).startswith(BROKEN[breaking])
     assert all(map(torch.equal, before, (p for g in optimizer.param_groups for p in g["params"])))
 
 
@@ -283,13 +283,13 @@ def test_removing_the_handle_ends_the_guard_and_copies_have_none() -> None:
 
 def test_groups_without_names_raise_at_once() -> None:
     model = Network(48)
-    assert refused(lambda: guard(torch.optim.AdamW(model.parameters()), PLAN)) == (
+    assert error_text(lambda: guard(torch.optim.AdamW(model.parameters()), PLAN)) == (
         "RuleError: a group holds a parameter without a name, shape (11, 48)"
         "\n  why: a parameter without its rule trains at a rate that does not transfer" + REBUILD
     )
     # Names from torch itself are as good as ours.
     named = torch.optim.AdamW(model.named_parameters())
-    assert "whose factors differ" in refused(lambda: guard(named, PLAN))
+    assert "whose factors differ" in error_text(lambda: guard(named, PLAN))
 
 
 def test_lost_keys_do_no_harm_if_rates_are_right() -> None:
@@ -369,5 +369,5 @@ def test_muon_and_adamw_of_one_plan_have_a_guard_each() -> None:
         run(optimizer, schedules.LinearLR(optimizer, 0.1, 1, 10))
     half = torch.optim.Muon([{**groups["muon"][0], "params": groups["muon"][0]["params"][:1],
                               "param_names": groups["muon"][0]["param_names"][:1]}])  # fmt: skip
-    message = refused(lambda: guard(half, plan))
+    message = error_text(lambda: guard(half, plan))
     assert message.startswith("RuleError: the optimizer does not train 'down.weight'")
