@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mutransfer.lab.decoder import Decoder
-from mutransfer.lab.layers import DecoderShape
+from mutransfer.lab.decoder_config import DecoderConfig
 
 BASE = 32  # width at which every factor is 1
 
@@ -50,7 +50,7 @@ def next_token(model: nn.Module, text_BT: Tensor) -> Tensor:
 
 def decoder(width: int, depth: int = 2) -> nn.Module:
     """Return the reference decoder, with two blocks so that the table takes minutes."""
-    return Decoder(DecoderShape(width=width, depth=depth))
+    return Decoder(DecoderConfig(width=width, depth=depth))
 
 
 class TiedGPT2(nn.Module):

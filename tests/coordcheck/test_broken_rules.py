@@ -7,7 +7,7 @@ from check_models import LR, check_with_broken_rule, diagnosed_faults, of_role, 
 
 import mutransfer as mt
 from mutransfer.lab.decoder import Decoder
-from mutransfer.lab.layers import DecoderShape
+from mutransfer.lab.decoder_config import DecoderConfig
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
@@ -83,7 +83,7 @@ def test_the_reference_decoder_passes():
         return F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
     check = run_check(
-        lambda width: Decoder(DecoderShape(width=width, depth=2)), batch=text, loss=loss, lr=2**-7
+        lambda width: Decoder(DecoderConfig(width=width, depth=2)), batch=text, loss=loss, lr=2**-7
     )
     assert check.outcome == "pass", str(check)
 

@@ -24,8 +24,8 @@ from mutransfer import (  # noqa: F401 - imported now, because importing compile
     workflows,
 )
 from mutransfer.cli import main
+from mutransfer.cli.exit_status import INVALID_INPUT
 from mutransfer.cli.main import print_error
-from mutransfer.cli.output import INVALID_INPUT
 from mutransfer.errors import MutransferError
 
 MAX_SECONDS = 5.0

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mutransfer.errors import ModelError
 from mutransfer.lab.counts import num_parameters, training_flops
 from mutransfer.lab.decoder import Decoder
-from mutransfer.lab.layers import DecoderShape
+from mutransfer.lab.decoder_config import DecoderConfig
 
 # Shape legend: B batch, T time, D width, N heads, H head width, V vocabulary, Q query, K key.
 
@@ -34,7 +34,7 @@ SWITCHES: list[dict[str, Any]] = [
 
 def decoder(seed: int = 0, **sizes: Any) -> Decoder:
     torch.manual_seed(seed)
-    return Decoder(DecoderShape(**{"width": 32, **sizes}))
+    return Decoder(DecoderConfig(**{"width": 32, **sizes}))
 
 
 def perturbed(model: Decoder) -> Decoder:
@@ -45,15 +45,15 @@ def perturbed(model: Decoder) -> Decoder:
     return model
 
 
-def some_tokens(shape: DecoderShape, batch: int = 2) -> Tensor:
-    return torch.randint(shape.vocabulary, (batch, shape.context))
+def some_tokens(config: DecoderConfig, batch: int = 2) -> Tensor:
+    return torch.randint(config.vocabulary, (batch, config.context))
 
 
 def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
     """Compute the same network with functions only: explicit heads, mask, softmax and angles."""
-    shape, weights = model.shape, dict(model.named_parameters())
-    H, T = shape.head_width, tokens_BT.shape[1]
-    divisor = math.sqrt(H) if shape.attention_scale == "1/sqrt(d)" else H
+    config, weights = model.config, dict(model.named_parameters())
+    H, T = config.head_width, tokens_BT.shape[1]
+    divisor = math.sqrt(H) if config.attention_scale == "1/sqrt(d)" else H
 
     def linear(name: str, x: Tensor) -> Tensor:
         return F.linear(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
@@ -70,11 +70,11 @@ def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
         return torch.cat((pairs.real, pairs.imag), -1)
 
     x_BTD = weights["embedding.weight"][tokens_BT]
-    for k in range(shape.depth):
+    for k in range(config.depth):
         h = rms(f"blocks.{k}.attention_norm", x_BTD)
         q, key, v = (linear(f"blocks.{k}.attention.{n}", h) for n in ("query", "key", "value"))
         mixed = []
-        for start in range(0, shape.width, H):
+        for start in range(0, config.width, H):
             head = slice(start, start + H)
             logits_BQK = rotate(q[..., head]) @ rotate(key[..., head]).mT / divisor
             logits_BQK = logits_BQK + torch.full((T, T), -math.inf).triu(1)
@@ -88,14 +88,14 @@ def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_the_network_equals_plain_pytorch(switches: dict[str, Any]) -> None:
     model = perturbed(decoder(**switches))
-    tokens_BT = some_tokens(model.shape)
+    tokens_BT = some_tokens(model.config)
     with torch.no_grad():
         torch.testing.assert_close(model(tokens_BT), plain_logits(model, tokens_BT))
 
 
 def test_a_later_token_never_changes_an_earlier_prediction() -> None:
     model = perturbed(decoder())
-    tokens_BT = some_tokens(model.shape)
+    tokens_BT = some_tokens(model.config)
     changed_BT = tokens_BT.clone()
     changed_BT[:, 40] = (changed_BT[:, 40] + 1) % 256
     with torch.no_grad():
@@ -107,7 +107,7 @@ def test_a_later_token_never_changes_an_earlier_prediction() -> None:
 
 def test_fewer_tokens_than_the_context_give_the_same_predictions() -> None:
     model = perturbed(decoder())
-    tokens_BT = some_tokens(model.shape)
+    tokens_BT = some_tokens(model.config)
     with torch.no_grad():
         torch.testing.assert_close(model(tokens_BT[:, :17]), model(tokens_BT)[:, :17])
 
@@ -115,7 +115,7 @@ def test_fewer_tokens_than_the_context_give_the_same_predictions() -> None:
 @pytest.mark.parametrize("width", [32, 128])
 def test_a_zero_readout_scores_ln_v_exactly(width: int) -> None:
     model = decoder(width=width, readout_init="zero")
-    tokens_BT = some_tokens(model.shape)
+    tokens_BT = some_tokens(model.config)
     logits_BTV = model(tokens_BT)
     assert not logits_BTV.any()
     loss = F.cross_entropy(logits_BTV.flatten(0, 1), tokens_BT.flatten())
@@ -128,7 +128,7 @@ def test_the_untrained_loss_is_ln_v_plus_half_over_the_width(width: int) -> None
     losses = []
     for seed in range(12):
         model = decoder(seed, width=width)
-        tokens_BT = some_tokens(model.shape, batch=8)
+        tokens_BT = some_tokens(model.config, batch=8)
         # Targets that the input does not hold, over all of the vocabulary: no sampling of V.
         with torch.no_grad():
             losses.append(-model(tokens_BT).log_softmax(-1).mean().item())
@@ -141,7 +141,7 @@ def test_an_sp_readout_starts_half_a_nat_above_ln_v_at_every_width() -> None:
     for width in (32, 64):
         model = decoder(width=width, readout_init="sp")
         with torch.no_grad():
-            loss = -model(some_tokens(model.shape, batch=8)).log_softmax(-1).mean().item()
+            loss = -model(some_tokens(model.config, batch=8)).log_softmax(-1).mean().item()
         assert loss - math.log(256) == pytest.approx(0.5, rel=0.15)
 
 
@@ -184,37 +184,37 @@ def test_every_parameter_belongs_to_a_known_layer() -> None:
 
 def test_a_decoder_is_built_on_the_meta_device_without_memory() -> None:
     with torch.device("meta"):
-        model = Decoder(DecoderShape(width=8192, depth=80, head_width=128, biases=True))
+        model = Decoder(DecoderConfig(width=8192, depth=80, head_width=128, biases=True))
     assert {p.device.type for p in model.parameters()} == {"meta"}
-    assert sum(p.numel() for p in model.parameters()) == num_parameters(model.shape)
+    assert sum(p.numel() for p in model.parameters()) == num_parameters(model.config)
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_closed_form_counts_equal_those_of_a_real_model(switches: dict[str, Any]) -> None:
     """ORACLE: torch's counter; it knows the products of explicit attention on a CPU."""
     model = perturbed(decoder(**switches))
-    assert num_parameters(model.shape) == sum(p.numel() for p in model.parameters())
-    tokens_BT = some_tokens(model.shape, batch=3)
+    assert num_parameters(model.config) == sum(p.numel() for p in model.parameters())
+    tokens_BT = some_tokens(model.config, batch=3)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(tokens_BT).sum().backward()
-    assert training_flops(model.shape, tokens_BT.numel()) == counter.get_total_flops()
+    assert training_flops(model.config, tokens_BT.numel()) == counter.get_total_flops()
 
 
 def test_impossible_shapes_are_errors_in_three_lines() -> None:
     with pytest.raises(ModelError) as no_depth:
-        DecoderShape(width=32, depth=0)
+        DecoderConfig(width=32, depth=0)
     assert str(no_depth.value) == (
         "depth is 0\n  why: a decoder has at least one of everything\n  fix: make depth 1 or more"
     )
     with pytest.raises(ModelError) as no_heads:
-        DecoderShape(width=40)
+        DecoderConfig(width=40)
     assert str(no_heads.value) == (
         "width 40 does not split into heads of 16\n"
         "  why: heads share the width equally, and rotary positions turn pairs of channels\n"
         "  fix: make head_width even and width a multiple of it, as 32"
     )
     with pytest.raises(ModelError, match="heads of 5"):
-        DecoderShape(width=40, head_width=5)
+        DecoderConfig(width=40, head_width=5)
 
 
 def test_more_tokens_than_the_context_are_an_error() -> None:
@@ -230,4 +230,4 @@ def test_more_tokens_than_the_context_are_an_error() -> None:
 
 def test_a_shape_cannot_change_under_its_model() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        decoder().shape.width = 64  # type: ignore[misc] # the test
+        decoder().config.width = 64  # type: ignore[misc] # the test

@@ -23,7 +23,7 @@ from mutransfer.lab.data.batches import HeldOut, TrainingBatches
 from mutransfer.lab.data.corpus import corpus_hash
 from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.decoder import Decoder
-from mutransfer.lab.layers import DecoderShape
+from mutransfer.lab.decoder_config import DecoderConfig
 from mutransfer.lab.loop import train
 from mutransfer.lab.optimizers import OPTIMIZERS
 from mutransfer.lab.trial import lab_model, lab_optimizer, lab_plan, run_trial
@@ -55,7 +55,7 @@ def plain_curve(s: LabSettings) -> tuple[tuple[tuple[int, float], ...], float]:
     tokens = load_tokens(None)
     batches = TrainingBatches(tokens.train, s.batch, s.context, s.seed)
     torch.manual_seed(s.seed)
-    model = Decoder(DecoderShape(width=s.width, depth=s.depth, context=s.context))
+    model = Decoder(DecoderConfig(width=s.width, depth=s.depth, context=s.context))
     optimizer: torch.optim.Optimizer = {
         "adamw": lambda p: torch.optim.AdamW(
             p, lr=s.lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=s.weight_decay, fused=True

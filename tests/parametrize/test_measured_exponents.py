@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoo import mlp
 
 from mutransfer.lab.decoder import Decoder
-from mutransfer.lab.layers import DecoderShape
+from mutransfer.lab.decoder_config import DecoderConfig
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.rules import Plan
 
@@ -38,7 +38,7 @@ class Channels(nn.Module):
 
 
 def decoder(width: int) -> nn.Module:
-    return Decoder(DecoderShape(width=width, depth=2, context=16, vocabulary=48, biases=True))
+    return Decoder(DecoderConfig(width=width, depth=2, context=16, vocabulary=48, biases=True))
 
 
 def features() -> tuple[torch.Tensor, torch.Tensor]:

@@ -67,9 +67,9 @@ BAD = {
         "'runner.loss.json': 'C:\\log.json' must be a file inside the trial's folder "
         "(got 'C:\\\\log.json')",
     ),
-    "a program that is not told where to write": (
+    "a program that cannot know where to write": (
         {"loss": {"csv": "log.csv"}},
-        "the command is not told where to write 'log.csv': pass it {trial_dir}",
+        "the command cannot know where to write 'log.csv': pass it {trial_dir}",
     ),
     "two sources": (
         {"loss": {"csv": "a", "json": "b"}},

@@ -25,7 +25,8 @@ def format_rate(log2_rate: float) -> str:
         >>> format_rate(-6.0), format_rate(-6.5)
         ('2^-6 (0.01562)', '2^-6.5 (0.01105)')
     """
-    decimal = 2.0 ** min(log2_rate, 1023.0)  # the largest floats round to 2^1024, an overflow
+    # log2 of a rate just below the largest float rounds to 1024, and 2.0**1024 raises an error.
+    decimal = 2.0 ** min(log2_rate, 1023.0)
     return f"{format_power(log2_rate)} ({decimal:.4g})"
 
 

@@ -1,4 +1,4 @@
-"""Estimates with intervals from bootstrap samples, and what an interval requires."""
+"""Estimates with intervals from bootstrap samples, and the conditions for an interval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
 from mutransfer.analysis.types.scaling import is_skewed
 
-# Shape legend: S samples: the data's own value first, then the D draws.
+# Shape legend: S samples (the data first, then the D draws).
 
 LOWER, UPPER = 0.05, 0.95  # of a central 90 % interval
 MAX_BAD_SHARE = 0.1  # draws that may lack a value before the interval is withheld [assumed]
@@ -27,12 +27,12 @@ def central_interval(value: float, draws_D: Floats) -> Estimate:
 def estimate(
     samples_S: Floats, no_interval: str | None, is_bound_S: Bools | None = None
 ) -> Estimate:
-    """Return the estimate that samples give.
+    """Return the value of the data with the interval of the draws, or the reason for lacking it.
 
     Args:
-        samples_S: The data's own value first, then the draws; NaN where a fit has no value.
-        no_interval: The reason against an interval, or None.
-        is_bound_S: Samples that lie on a bound of the search and therefore are no values.
+        samples_S: The value of the data, then those of the draws; NaN where a fit failed.
+        no_interval: Why there is no interval, or None.
+        is_bound_S: Samples that lie on a bound of the search, where the fit determines no value.
     """
     is_bound_S = np.zeros(len(samples_S), dtype=np.bool_) if is_bound_S is None else is_bound_S
     value = float(samples_S[0])

@@ -21,7 +21,7 @@ from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: W widths, S samples (the data first, then the draws).
 
-# Times the largest width: between these, extrapolation was tested. [derived: docs/numbers.md]
+# Ratios of target to largest width that the literature has tested. [derived: docs/numbers.md]
 STUDIED_EXTRAPOLATION = 4.0, 64.0
 RATE_LAWS: tuple[LawName, ...] = ("constant", "power")
 MIN_WIDTHS = 3  # a line through two leaves no scatter to estimate
@@ -146,11 +146,11 @@ def _prediction(
     no_interval = _no_interval_reason(optima, axes)
     extrapolation = width / float(optima.n[-1]) if len(optima.n) else math.nan
     x = {law: _extrapolated_rate(optima, width, law, rng) for law in RATE_LAWS}
-    nothing = Estimate(undetermined=optima.no_value)
+    no_rate = Estimate(undetermined=optima.no_value)
     laws = {
         law: RateLaw(
             law,
-            estimate(x_S / LN2, no_interval) if len(optima.n) else nothing,
+            estimate(x_S / LN2, no_interval) if len(optima.n) else no_rate,
             _held_out_error(optima, law, axes),
         )
         for law, x_S in x.items()
@@ -159,12 +159,12 @@ def _prediction(
     log2_lr = _union(laws[best].log2_lr, [law.log2_lr for law in laws.values()])
     loss = _extrapolated_loss(optima, width, rng)
     regret = _regret(optima, width, x, best, no_interval)
-    total = loss.value
-    if total is None and len(optima.n):
-        total = float(optima.loss[0, -1])  # the largest width's best loss, an upper bound
+    best_loss = loss.value
+    if best_loss is None and len(optima.n):
+        best_loss = float(optima.loss[0, -1])  # that of the largest width, an upper bound
     share = Estimate(undetermined=no_interval)
-    if total is not None and total > 0:
-        share = regret.times(1 / total)
+    if best_loss is not None and best_loss > 0:
+        share = regret.times(1 / best_loss)
     return Prediction(
         group=name,
         scale=axes.scale,
@@ -196,14 +196,11 @@ def _no_interval_reason(optima: Optima, axes: AxisNames) -> str | None:
 def _scatter(
     values_SW: Floats, fitted_SW: Floats, freedom: int, rng: np.random.Generator
 ) -> Floats:
-    """Draw the standard deviation between widths beyond noise; zero for the data itself.
-
-    The mean square about the law is that of noise plus scatter, and is drawn with its degrees of
-    freedom.
-    """
+    """Draw the standard deviation between widths beyond that of noise; zero for the data itself."""
     num_draws = len(values_SW) - 1
     if not num_draws or freedom < 1:
         return np.zeros(num_draws + 1)
+    # The mean square about the law is that of noise plus scatter; chi² draws its expectation.
     square = float(((values_SW[0] - fitted_SW[0]) ** 2).sum()) / freedom
     noise = float(values_SW[1:].var(axis=0).mean())
     scatter_D = square * freedom / rng.chisquare(freedom, num_draws) - noise
@@ -237,12 +234,10 @@ def _held_out_error(optima: Optima, law: LawName, axes: AxisNames) -> Estimate:
 
 
 def _union(best: Estimate, laws: Sequence[Estimate]) -> Estimate:
-    """Return the best law's value with the union of the intervals of all laws.
-
-    A law that the data contradict counts too: where a rate's drift fades, as under µP, the
-    interval without the constant law covered the truth on none of 200 surfaces instead of all.
-    [measured: docs/decisions.md]
-    """
+    """Return the best law's value with the union of the intervals of all laws."""
+    # A law that the data contradict counts too: where the drift fades with width, as under µP, the
+    # union covered the truth on all of 200 surfaces, and the power law alone on none.
+    # [measured: docs/decisions.md]
     lows = [law.low for law in laws if law.low is not None]
     highs = [law.high for law in laws if law.high is not None]
     if len(lows) < len(laws) or len(highs) < len(laws):
@@ -275,31 +270,26 @@ def _extrapolated_loss(optima: Optima, width: float, rng: np.random.Generator) -
 
 
 def _regret(
-    optima: Optima,
-    width: float,
-    x: Mapping[LawName, Floats],
-    best: LawName,
-    no_interval: str | None,
+    optima: Optima, width: float, x: Mapping[LawName, Floats], best: LawName, reason: str | None
 ) -> Estimate:
-    """Estimate the cost of the predicted rate if the best one is where the laws' draws are."""
-    if no_interval is not None or optima.curvature_law is None:
-        return Estimate(undetermined=no_interval or optima.no_value)
+    """Estimate the excess loss of the predicted rate over that of the rates the laws draw."""
+    if reason is not None or optima.curvature_law is None:
+        return Estimate(undetermined=reason or optima.no_value)
     with np.errstate(over="ignore"):
         curvature_S = np.exp(optima.curvature_law.log_at(width))
     costs = {law: 0.5 * curvature_S[1:] * (x_S[1:] - x[best][0]) ** 2 for law, x_S in x.items()}
     finite = {law: cost_D[np.isfinite(cost_D)] for law, cost_D in costs.items()}
-    both = np.concatenate(list(finite.values()))
-    if not len(both):
+    all_costs = np.concatenate(list(finite.values()))
+    if not len(all_costs):
         return Estimate(undetermined="the noise hides a curvature: add seeds")
-    return Estimate(float(np.median(finite[best])), 0.0, float(np.quantile(both, UPPER)))
+    return Estimate(float(np.median(finite[best])), 0.0, float(np.quantile(all_costs, UPPER)))
 
 
 def _warnings(optima: Optima, width: float, extrapolation: float, axes: AxisNames) -> list[str]:
     """Return reasons for caution."""
     if not len(optima.n):
         return []
-    warnings = []
-    least, most = STUDIED_EXTRAPOLATION
+    warnings, (least, most) = [], STUDIED_EXTRAPOLATION
     distance = (
         f"{axes.scale} {format_value(float(width))} is {extrapolation:.3g}x the largest with an "
         f"optimum, {format_value(float(optima.n[-1]))}"

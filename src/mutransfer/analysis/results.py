@@ -93,7 +93,7 @@ class Results:
         provenance: The origin and the cost of the trials.
         flops: Floating-point operations of each trial; NaN where not recorded.
         places: The location of each trial in its source.
-        notes: What was left out or counted once, in sentences.
+        notes: Sentences on the runs, rows and columns that were left out.
         loss_unit: Unit of the losses: 'nats' for the lab's own trials, None where undetermined.
 
     Example:
@@ -180,7 +180,7 @@ class Results:
         return results
 
     def without(self, rows: Bools, lack: str, advice: str = "") -> Results:
-        """Return the other trials, with a note about what these ones lack.
+        """Return the trials that are not in `rows`, with a note on what those in `rows` lack.
 
         Raises:
             ResultsError: No trial remains.
@@ -268,7 +268,7 @@ def _as_float(value: Cell) -> float:
 
 
 def _losses(values: Sequence[Cell], source: str, places: Places) -> tuple[Floats, Bools]:
-    """Return the losses, and where there is one: a run with None has no result."""
+    """Return the losses, and whether each run has one; None means that a run has no result."""
     loss = as_floats(values)
     has_loss = np.array([value is not None for value in values], dtype=np.bool_)
     if {bool, str} & set(map(type, values)):
@@ -283,7 +283,7 @@ def _losses(values: Sequence[Cell], source: str, places: Places) -> tuple[Floats
 
 
 def _flops(columns: Mapping[str, Sequence[Cell]], rows: int) -> Floats:
-    """Return each run's cost as recorded, else 6 per parameter and token, else NaN."""
+    """Return the recorded FLOPs of each run, else 6 per parameter and token, else NaN."""
 
     def positive(name: str) -> Floats:
         values = as_floats(columns[name]) if name in columns else np.full(rows, np.nan)

@@ -1,4 +1,4 @@
-"""Entry point of the command line: parsing, exit statuses, and errors in three lines."""
+"""Entry point of the command line: parsing, and errors in three lines with an exit status."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from mutransfer.cli.commands import (  # noqa: F401 - importing registers the co
     studies,
     sweep,
 )
+from mutransfer.cli.exit_status import INTERNAL_ERROR, INTERRUPTED, INVALID_INPUT, SUCCESS
 from mutransfer.cli.flags import as_flags
-from mutransfer.cli.output import INTERNAL_ERROR, INTERRUPTED, INVALID_INPUT, SUCCESS, CommandResult
+from mutransfer.cli.output import CommandResult
 from mutransfer.errors import MutransferError, UsageError, plain
 
 

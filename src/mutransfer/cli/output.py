@@ -7,13 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SUCCESS = 0
-NEGATIVE = 1
-INVALID_INPUT = 2
-UNDETERMINED = 3
-FAILED_TRIALS = 4
-INTERNAL_ERROR = 70
-INTERRUPTED = 130
+from mutransfer.cli.exit_status import SUCCESS
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from mutransfer.lab.layers import MLP_RATIO, DecoderShape
+from mutransfer.lab.decoder_config import DecoderConfig
+from mutransfer.lab.layers import MLP_RATIO
 
 
-def num_parameters(shape: DecoderShape) -> int:
+def num_parameters(config: DecoderConfig) -> int:
     """Return the number of trained parameters.
 
     With width n, depth L and vocabulary V: `2·V·n + 12·L·n²`; biases add `9·L·n + V`, gains
     `(2·L + 1)·n`.
 
     Example:
-        >>> num_parameters(DecoderShape(width=64))
+        >>> num_parameters(DecoderConfig(width=64))
         180224
     """
-    n, depth = shape.width, shape.depth
-    count = 2 * shape.vocabulary * n + depth * (4 + 2 * MLP_RATIO) * n**2
-    if shape.biases:
-        count += depth * (5 + MLP_RATIO) * n + shape.vocabulary
-    if shape.norm_gains == "vector":
+    n, depth = config.width, config.depth
+    count = 2 * config.vocabulary * n + depth * (4 + 2 * MLP_RATIO) * n**2
+    if config.biases:
+        count += depth * (5 + MLP_RATIO) * n + config.vocabulary
+    if config.norm_gains == "vector":
         count += (2 * depth + 1) * n
     return count
 
 
-def training_flops(shape: DecoderShape, num_tokens: int) -> int:
+def training_flops(config: DecoderConfig, num_tokens: int) -> int:
     """Return the floating-point operations of matrix products, forward and backward.
 
     Per token each weight takes two operations forward and four backward, except the embedding,
@@ -33,14 +34,14 @@ def training_flops(shape: DecoderShape, num_tokens: int) -> int:
     with the peak speed of matrix products.
 
     Args:
-        shape: The decoder.
-        num_tokens: Tokens trained on, in whole sequences of `shape.context`.
+        config: The decoder.
+        num_tokens: Tokens trained on, in whole sequences of `config.context`.
 
     Example:
-        >>> training_flops(DecoderShape(width=64), 64)
+        >>> training_flops(DecoderConfig(width=64), 64)
         72351744
     """
-    n, depth = shape.width, shape.depth
-    weights = depth * (4 + 2 * MLP_RATIO) * n**2 + shape.vocabulary * n
-    attention = 2 * depth * shape.context * n
+    n, depth = config.width, config.depth
+    weights = depth * (4 + 2 * MLP_RATIO) * n**2 + config.vocabulary * n
+    attention = 2 * depth * config.context * n
     return 6 * num_tokens * (weights + attention)

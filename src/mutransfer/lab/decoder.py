@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mutransfer.errors import ModelError
-from mutransfer.lab.layers import Block, DecoderShape, make_norm, rotary_tables
+from mutransfer.lab.decoder_config import DecoderConfig
+from mutransfer.lab.layers import Block, make_norm, rotary_tables
 
 # Shape legend: B batch, T time, D width, V vocabulary.
 
@@ -21,21 +22,21 @@ class Decoder(nn.Module):
     consumes its random numbers too, so that a switch leaves all other weights as they are.
 
     Args:
-        shape: Sizes and switches.
+        config: Sizes and switches.
 
     Example:
-        >>> model = Decoder(DecoderShape(width=32))
+        >>> model = Decoder(DecoderConfig(width=32))
         >>> model(torch.zeros(2, 64, dtype=torch.long)).shape
         torch.Size([2, 64, 256])
     """
 
-    def __init__(self, shape: DecoderShape) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.shape = shape
-        self.embedding = nn.Embedding(shape.vocabulary, shape.width)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
-        self.final_norm = make_norm(shape)
-        self.readout = nn.Linear(shape.width, shape.vocabulary, bias=shape.biases)
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.final_norm = make_norm(config)
+        self.readout = nn.Linear(config.width, config.vocabulary, bias=config.biases)
         self._init_weights()
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
@@ -45,13 +46,13 @@ class Decoder(nn.Module):
             ModelError: There are more tokens than the context has.
         """
         num_tokens = tokens_BT.shape[1]
-        if num_tokens > self.shape.context:
+        if num_tokens > self.config.context:
             raise ModelError(
-                f"{num_tokens} tokens in a context of {self.shape.context}",
+                f"{num_tokens} tokens in a context of {self.config.context}",
                 why="positions past the context were never trained",
-                fix=f"pass {self.shape.context} tokens, or build with context={num_tokens}",
+                fix=f"pass {self.config.context} tokens, or build with context={num_tokens}",
             )
-        tables = rotary_tables(num_tokens, self.shape.head_width, device=tokens_BT.device)
+        tables = rotary_tables(num_tokens, self.config.head_width, device=tokens_BT.device)
         x_BTD = self.embedding(tokens_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD, tables)
@@ -73,7 +74,7 @@ class Decoder(nn.Module):
         """Return the init std of a linear layer: the switches `readout_init` and `query_init`."""
         if name == "readout":
             stds = {"mup": 1 / fan_in, "sp": 1 / math.sqrt(fan_in), "zero": 0.0}
-            return stds[self.shape.readout_init]
-        if name.endswith(".query") and self.shape.query_init == "zero":
+            return stds[self.config.readout_init]
+        if name.endswith(".query") and self.config.query_init == "zero":
             return 0.0
         return 1 / math.sqrt(fan_in)

@@ -9,7 +9,7 @@ from mutransfer.lab import loop
 from mutransfer.lab.data.batches import TrainingBatches
 from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.decoder import Decoder
-from mutransfer.lab.layers import DecoderShape
+from mutransfer.lab.decoder_config import DecoderConfig
 from mutransfer.parametrize.apply import ScaleInput
 from mutransfer.records.ladder import LadderSpec, Rule
 
@@ -21,7 +21,7 @@ BETAS = (0.9, 0.95)  # of nanoGPT [derived: its code]
 def rung_model(spec: LadderSpec, rules: frozenset[Rule], width: int) -> Decoder:
     """Build a decoder whose weights share one standard deviation, unless a rule changes it."""
     model = Decoder(
-        DecoderShape(
+        DecoderConfig(
             width=width,
             depth=spec.model.depth,
             head_width=spec.model.head_width,
@@ -43,7 +43,7 @@ def rung_optimizer(
 ) -> torch.optim.Optimizer:
     """Make AdamW with one rate; the rule 'hidden rate' lowers that of hidden matrices."""
     assert isinstance(model, Decoder)
-    ratio = model.shape.width / spec.check.base
+    ratio = model.config.width / spec.check.base
     hidden: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():

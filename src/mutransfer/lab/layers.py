@@ -1,15 +1,12 @@
-"""Layers of the reference decoder and their switches: norm, rotary positions, attention, MLP."""
+"""Layers of the reference decoder: norm, rotary positions, attention, MLP."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mutransfer.errors import ModelError
+from mutransfer.lab.decoder_config import DecoderConfig
 
 # Shape legend: B batch, T time, D width, N heads, H head width.
 
@@ -18,64 +15,9 @@ NORM_EPS = 1e-6  # [derived: arXiv:2404.05728, code of the published numbers]
 MLP_RATIO = 4  # [derived: arXiv:2404.05728, the baseline]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderShape:
-    """Sizes of a decoder in channels, blocks and tokens, and one switch per ablation.
-
-    Args:
-        biases: Whether linear layers have biases, which start at 0.
-        norm_gains: Gains of the RMSNorms, which start at 1.
-        query_init: Std of the query weights: fan_in^-1/2, as of all hidden weights, or 0.
-        readout_init: Std of the readout: 1/width, width^-1/2, or 0. The embedding's is 1.
-        attention_scale: Attention logits are divided by the head width, or by its root.
-
-    Raises:
-        ModelError: No decoder has these sizes.
-
-    Source:
-        The baseline of arXiv:2404.05728 and its ablations. The activation is fixed to ReLU:
-        GELU, SwiGLU and GEGLU have no switch yet.
-
-    Example:
-        >>> DecoderShape(width=64).num_heads
-        4
-    """
-
-    width: int
-    depth: int = 3
-    head_width: int = 16
-    context: int = 64
-    vocabulary: int = 256
-    biases: bool = False
-    norm_gains: Literal["none", "vector"] = "none"
-    query_init: Literal["normal", "zero"] = "normal"
-    readout_init: Literal["mup", "sp", "zero"] = "mup"
-    attention_scale: Literal["1/d", "1/sqrt(d)"] = "1/d"
-
-    def __post_init__(self) -> None:
-        sizes = ("width", "depth", "head_width", "context", "vocabulary")
-        if small := [name for name in sizes if getattr(self, name) < 1]:
-            raise ModelError(
-                f"{small[0]} is {getattr(self, small[0])}",
-                why="a decoder has at least one of everything",
-                fix=f"make {small[0]} 1 or more",
-            )
-        if self.width % self.head_width or self.head_width % 2:
-            raise ModelError(
-                f"width {self.width} does not split into heads of {self.head_width}",
-                why="heads share the width equally, and rotary positions turn pairs of channels",
-                fix=f"make head_width even and width a multiple of it, as {2 * self.head_width}",
-            )
-
-    @property
-    def num_heads(self) -> int:
-        """Heads of each attention layer; their number grows with width, their width does not."""
-        return self.width // self.head_width
-
-
-def make_norm(shape: DecoderShape) -> nn.RMSNorm:
+def make_norm(config: DecoderConfig) -> nn.RMSNorm:
     """Return a norm to unit RMS, with gains by the switch `norm_gains`."""
-    return nn.RMSNorm(shape.width, eps=NORM_EPS, elementwise_affine=shape.norm_gains == "vector")
+    return nn.RMSNorm(config.width, eps=NORM_EPS, elementwise_affine=config.norm_gains == "vector")
 
 
 def rotary_tables(
@@ -120,15 +62,15 @@ class Attention(nn.Module):
         The scale 1/d instead of 1/√d: Tensor Programs V, arXiv:2203.03466, definition 4.1.
     """
 
-    def __init__(self, shape: DecoderShape) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.head_width = shape.head_width
-        scales = {"1/d": 1 / shape.head_width, "1/sqrt(d)": shape.head_width**-0.5}
-        self.scale = scales[shape.attention_scale]
-        self.query = nn.Linear(shape.width, shape.width, bias=shape.biases)
-        self.key = nn.Linear(shape.width, shape.width, bias=shape.biases)
-        self.value = nn.Linear(shape.width, shape.width, bias=shape.biases)
-        self.out = nn.Linear(shape.width, shape.width, bias=shape.biases)
+        self.head_width = config.head_width
+        scales = {"1/d": 1 / config.head_width, "1/sqrt(d)": config.head_width**-0.5}
+        self.scale = scales[config.attention_scale]
+        self.query = nn.Linear(config.width, config.width, bias=config.biases)
+        self.key = nn.Linear(config.width, config.width, bias=config.biases)
+        self.value = nn.Linear(config.width, config.width, bias=config.biases)
+        self.out = nn.Linear(config.width, config.width, bias=config.biases)
 
     def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
         """Mix the values of each token and of those before it."""
@@ -150,10 +92,10 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """Two linear layers with a ReLU between them, four times as wide inside."""
 
-    def __init__(self, shape: DecoderShape) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(shape.width, MLP_RATIO * shape.width, bias=shape.biases)
-        self.down = nn.Linear(MLP_RATIO * shape.width, shape.width, bias=shape.biases)
+        self.up = nn.Linear(config.width, MLP_RATIO * config.width, bias=config.biases)
+        self.down = nn.Linear(MLP_RATIO * config.width, config.width, bias=config.biases)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Transform each token by itself."""
@@ -164,12 +106,12 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each applied to a norm of the residual stream and added to it."""
 
-    def __init__(self, shape: DecoderShape) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.attention_norm = make_norm(shape)
-        self.attention = Attention(shape)
-        self.mlp_norm = make_norm(shape)
-        self.mlp = MLP(shape)
+        self.attention_norm = make_norm(config)
+        self.attention = Attention(config)
+        self.mlp_norm = make_norm(config)
+        self.mlp = MLP(config)
 
     def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
         """Add the outputs of attention and MLP to the residual stream."""

@@ -20,7 +20,7 @@ from mutransfer.lab.counts import num_parameters, training_flops
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
 from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.decoder import Decoder
-from mutransfer.lab.layers import DecoderShape
+from mutransfer.lab.decoder_config import DecoderConfig
 from mutransfer.lab.loop import Batch, held_out_loss, train
 from mutransfer.lab.optimizers import OPTIMIZERS
 from mutransfer.parametrize import apply, make_plan, param_groups
@@ -96,8 +96,8 @@ def run_trial(
         untrained_loss=untrained,
         curve=run.curve,
         tokens=num_tokens,
-        flops=float(training_flops(model.shape, num_tokens)),
-        parameters=num_parameters(model.shape),
+        flops=float(training_flops(model.config, num_tokens)),
+        parameters=num_parameters(model.config),
         seconds=time.perf_counter() - started,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         host=socket.gethostname(),
@@ -124,7 +124,7 @@ def check_device_and_text(spec: TrialSpec, *, text: str | None, device: str) -> 
 def build_decoder(settings: LabSettings, width: int) -> Decoder:
     """Build a trial's decoder at a width: the factory from which the plan is made."""
     return Decoder(
-        DecoderShape(
+        DecoderConfig(
             width=width,
             depth=settings.depth,
             head_width=settings.head_width,

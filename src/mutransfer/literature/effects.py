@@ -1,4 +1,4 @@
-"""Effect of each switch from SP to µP on E: a regression and medians over released cells."""
+"""Effect on E of each switch from SP to µP: a regression, and medians, over released cells."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Effect:
     Args:
         switch: 'embd', 'ln', 'attn' or 'last'.
         log10: Change of log10 E; 90 % interval.
-        factor: The same as a factor on E; 90 % interval.
+        factor: The factor by which E changes; 90 % interval.
         num_cells: Number of cells in the regression.
     """
 
@@ -94,11 +94,10 @@ def switch_effects(
     coefficients = inverse @ design.T @ log10_E
     variance = float(np.sum((log10_E - design @ coefficients) ** 2)) / degrees
     half_widths = _t_quantile(degrees) * np.sqrt(variance * np.diag(inverse))
+    intervals = zip(SWITCHES, coefficients[1:], half_widths[1:], strict=True)
     return tuple(
         _effect(switch, float(value), float(half_width), len(cells))
-        for switch, value, half_width in zip(
-            SWITCHES, coefficients[1:], half_widths[1:], strict=True
-        )
+        for switch, value, half_width in intervals
     )
 
 
@@ -119,14 +118,8 @@ def median_e(
         lowest: Lowest weight decay, included.
         highest: Highest weight decay, included.
 
-    Returns:
-        The median and the number of its cells.
-
     Raises:
         ResultsError: A switch does not exist, or no cell remains.
-
-    Source:
-        Computed here from the table released with arXiv:2605.21486.
 
     Example:
         >>> from mutransfer.literature import load_transfer_table
@@ -139,12 +132,8 @@ def median_e(
             why="a misspelled switch would select other hybrids",
             fix=nearest(unknown[0], SWITCHES),
         )
-    values = [
-        cell.E
-        for cell in _between(table, lowest, highest)
-        if set(on) <= switches_on(cell.parametrization)
-        and not set(off) & switches_on(cell.parametrization)
-    ]
+    cells = [(switches_on(c.parametrization), c.E) for c in _between(table, lowest, highest)]
+    values = [E for switches, E in cells if set(on) <= switches and not set(off) & switches]
     if not values:
         raise ResultsError(
             "no released cell has these switches in this range of weight decays",

@@ -10,7 +10,7 @@ from mutransfer.literature.sources import read_rows
 
 SWITCHES = ("embd", "ln", "attn", "last")
 
-# Sorted by the number of switches that are on.
+# The hybrids, sorted by the number of switches that are on.
 ORDER = (
     "sp", "sp+attn", "sp+last", "sp+ln", "sp+embd", "sp+attn+last", "sp+attn+ln", "sp+ln+last",
     "sp+attn+embd", "sp+embd+ln", "sp+embd+last", "mup-embd", "mup-ln", "mup-attn", "mup-last",

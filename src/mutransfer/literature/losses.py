@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mutransfer.analysis import Estimate, GroupReport, Results, analyze
-from mutransfer.analysis.types.estimates import Curve, Verdict
+from mutransfer.analysis.types.estimates import Verdict
 from mutransfer.errors import ResultsError
 from mutransfer.literature.sources import citation, read_rows
 
@@ -70,7 +70,6 @@ def load_published(name: str) -> Results:
         >>> analyze(load_published("lingle2024"), group_by="experiment")["lion"].paper_criterion
         False
     """
-    cited = citation(name)
     rows = read_rows(name)
     if "val_loss" not in rows[0]:
         raise ResultsError(
@@ -85,12 +84,12 @@ def load_published(name: str) -> Results:
             "lr": [2.0 ** float(row["log2_lr"]) for row in rows],
             "loss": [float(row["val_loss"]) for row in rows],
         },
-        source=f"{name} (arXiv:{cited.arxiv})",
+        source=f"{name} (arXiv:{citation(name).arxiv})",
     )
 
 
 def printed_verdicts() -> dict[str, bool]:
-    """Return whether the best rate transfers in each experiment of 'lingle2024', per the paper.
+    """Return whether each experiment of 'lingle2024' transfers, according to the paper.
 
     Source:
         arXiv:2404.05728v3: Table 1, or the text for the experiments in `FROM_TEXT`.
@@ -139,7 +138,7 @@ def _check(group: GroupReport, printed: bool) -> TransferCheck:
     """Return the check of one experiment."""
     best = tuple(o.grid_log2_lr for o in group.optimum if o.grid_log2_lr is not None)
     assert len(best) == len(group.optimum), "no published cell is empty"
-    carried = {curve.width: _loss(curve, best[0]) for curve in group.curves[1:]}
+    carried = {c.width: c.loss[c.log2_lr.index(best[0])] for c in group.curves[1:]}
     return TransferCheck(
         experiment=group.name,
         widths=tuple(curve.width for curve in group.curves),
@@ -171,10 +170,5 @@ def _notes(group: GroupReport, carried: Mapping[float, float]) -> tuple[str, ...
         for width, loss in carried.items()
         if loss >= DIVERGED
     ]
-    place = ["the printed verdict is in the paper's text, not in Table 1"]
-    return tuple(edges + diverged + (place if group.name in FROM_TEXT else []))
-
-
-def _loss(curve: Curve, log2_lr: float) -> float:
-    """Return the printed loss of one cell."""
-    return curve.loss[curve.log2_lr.index(log2_lr)]
+    from_text = ["the printed verdict is in the paper's text, not in Table 1"]
+    return tuple(edges + diverged + (from_text if group.name in FROM_TEXT else []))

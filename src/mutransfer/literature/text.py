@@ -23,7 +23,7 @@ from mutransfer.literature import (
 )
 
 SCHEMA = 1
-COLUMNS = 100
+COLUMNS = 100  # of the terminal
 DAGGER = "†"
 # E behaves alike within each of these ranges, and differently between them.
 LOW_DECAYS, HIGH_DECAYS = (0.0, 1e-3), (3e-3, 1e-2)
@@ -43,7 +43,7 @@ _KALRA_CAUTIONS = (
 
 
 def published_report(name: str) -> tuple[str, dict[str, Any]]:
-    """Report what `analyze --published` prints: the conclusions recomputed from a paper's numbers.
+    """Build the report of `analyze --published`: conclusions recomputed from published numbers.
 
     Args:
         name: 'lingle2024' or 'kalra2026'.
@@ -54,21 +54,18 @@ def published_report(name: str) -> tuple[str, dict[str, Any]]:
     Raises:
         ResultsError: The table does not exist.
 
-    Source:
-        arXiv:2404.05728 and arXiv:2605.21486.
-
     Example:
         >>> text, data = published_report("lingle2024")
         >>> data["experiments"][4]["experiment"], data["experiments"][4]["recomputed"]
         ('lion', False)
     """
-    cited = citation(name)
-    head = {"schema": SCHEMA, "published": name, "citation": json_data(cited)}
+    source = citation(name)
+    head = {"schema": SCHEMA, "published": name, "citation": json_data(source)}
     if name == "lingle2024":
         checks = published_transfer()
-        return _with_citation(format_transfer(checks), cited), {**head, **_transfer_data(checks)}
+        return _with_citation(format_transfer(checks), source), {**head, **_transfer_data(checks)}
     table = load_transfer_table()
-    return _with_citation(format_hybrids(table), cited), {**head, **_hybrids_data(table)}
+    return _with_citation(format_hybrids(table), source), {**head, **_hybrids_data(table)}
 
 
 def format_transfer(checks: Sequence[TransferCheck]) -> str:
@@ -91,11 +88,11 @@ def format_transfer(checks: Sequence[TransferCheck]) -> str:
             *(_format_disagreement(check) for check in checks if not check.agrees),
             "\n".join(line.rstrip() for line in lines),
             "\n".join(f"{mark}  {note}" for note, mark in marks.items()),
-            _wrapped(
+            _wrap(
                 f"The cells confirm the paper's verdict in {agreeing} of {len(checks)} experiments."
                 " The regret is the loss at the smallest width's best rate minus the best loss."
             ),
-            _wrapped(
+            _wrap(
                 f"Our own verdict: {', '.join(verdicts)}. With one seed per cell there is no "
                 "interval, so this table cannot show whether a regret of a few thousandths exceeds "
                 "the noise between seeds, or where the optimum lies between rates four times apart."
@@ -117,7 +114,7 @@ def format_hybrids(table: TransferTable) -> str:
             _format_effects(table, *LOW_DECAYS),
             _format_effects(table, *HIGH_DECAYS),
             "\n".join(["Median E:", *medians]),
-            "\n".join(_wrapped(f"- {caution}", indent="  ") for caution in _KALRA_CAUTIONS),
+            "\n".join(_wrap(f"- {caution}", indent="  ") for caution in _KALRA_CAUTIONS),
         ]
     )
 
@@ -139,13 +136,13 @@ def _format_row(check: TransferCheck, widths: Sequence[float], marks: dict[str, 
 
 def _format_disagreement(check: TransferCheck) -> str:
     """Format a warning that cells and paper disagree."""
-    return _wrapped(
+    return _wrap(
         f"DISAGREEMENT in {check.experiment}: the cells say {_yes_or_no(check.recomputed)}, the "
         f"paper says {_yes_or_no(check.printed)}. Check the cells before you quote either."
     )
 
 
-def _format_grid(title: str, table: TransferTable, shown: Callable[[TransferCell], str]) -> str:
+def _format_grid(title: str, table: TransferTable, formatter: Callable[[TransferCell], str]) -> str:
     """Format one number of every cell, with a row per hybrid and a column per weight decay."""
     lines = [
         f"{title}; one column per weight decay",
@@ -156,7 +153,7 @@ def _format_grid(title: str, table: TransferTable, shown: Callable[[TransferCell
         lines.append(
             f"{name:<14}"
             + "".join(
-                f"{'-':>8} " if c is None else f"{shown(c):>8}{DAGGER if c.failed else ' '}"
+                f"{'-':>8} " if c is None else f"{formatter(c):>8}{DAGGER if c.failed else ' '}"
                 for c in cells
             )
         )
@@ -190,12 +187,11 @@ def _format_effect(effect: Effect) -> str:
 
 def _medians(table: TransferTable) -> dict[str, Median]:
     """Return medians of E that isolate the effect of the embedding's rate."""
+    low = LOW_DECAYS[1]
     return {
-        "embd on, decay <= 0.001": median_e(table, on=["embd"], highest=LOW_DECAYS[1]),
-        "embd off, decay <= 0.001": median_e(table, off=["embd"], highest=LOW_DECAYS[1]),
-        "embd on, ln off, decay <= 0.001": median_e(
-            table, on=["embd"], off=["ln"], highest=LOW_DECAYS[1]
-        ),
+        "embd on, decay <= 0.001": median_e(table, on=["embd"], highest=low),
+        "embd off, decay <= 0.001": median_e(table, off=["embd"], highest=low),
+        "embd on, ln off, decay <= 0.001": median_e(table, on=["embd"], off=["ln"], highest=low),
         "embd off, decay 0": median_e(table, off=["embd"], highest=0.0),
         "embd off, decay >= 0.003": median_e(table, off=["embd"], lowest=HIGH_DECAYS[0]),
     }
@@ -233,18 +229,18 @@ def _hybrids_data(table: TransferTable) -> dict[str, Any]:
     }
 
 
-def _with_citation(body: str, cited: Citation) -> str:
+def _with_citation(body: str, source: Citation) -> str:
     """Append the citation to a report."""
     lines = (
-        f"Cite: {cited}",
-        f"Numbers: {cited.numbers}",
-        f"License: {cited.license}",
-        f"Open: {' '.join(cited.not_known)}",
+        f"Cite: {source}",
+        f"Numbers: {source.numbers}",
+        f"License: {source.license}",
+        f"Open: {' '.join(source.not_known)}",
     )
-    return body + "\n\n" + "\n".join(_wrapped(line, indent="  ") for line in lines)
+    return body + "\n\n" + "\n".join(_wrap(line, indent="  ") for line in lines)
 
 
-def _wrapped(text: str, indent: str = "") -> str:
+def _wrap(text: str, indent: str = "") -> str:
     """Break a paragraph into lines."""
     return textwrap.fill(text, COLUMNS, subsequent_indent=indent, break_on_hyphens=False)
 

@@ -11,8 +11,8 @@ from torch import nn
 from mutransfer.errors import ModelError
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import Build, build_model, temporary_seed
+from mutransfer.parametrize.model.fans import layout
 from mutransfer.parametrize.model.init import Pool, add_to_pool, measure_init
-from mutransfer.parametrize.model.layers import layout
 from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
 from mutransfer.parametrize.model.shapes import ParameterInfo, check_same_names, parameters_by_name

@@ -79,7 +79,7 @@ def validation_error(
             hints.append(f"add '{path}'")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            # A whole table would hide the message; the key names it well enough.
+            # The content of a table would hide the message, and its key is enough to find it.
             is_table = isinstance(problem["input"], dict)
             value = "" if is_table else f" (got {problem['input']!r})"
             prefix = f"'{path}': " if path else ""
@@ -95,13 +95,12 @@ def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseMode
     """Return the record class that defines the keys at `path`."""
     for part in path:
         field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
-        kinds = (
-            [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
-        )
-        inner = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
-        if not inner:
+        annotation = None if field is None else field.annotation
+        kinds = [annotation, *getattr(annotation, "__args__", ())]
+        records = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not records:
             return None
-        model = inner[0]
+        model = records[0]
     return model
 
 
@@ -130,10 +129,5 @@ def canonical_json(data: object) -> str:
         >>> canonical_json({"b": 1.0, "a": 0.25})
         '{"a":0.25,"b":1}'
     """
-    return json.dumps(
-        plain_number(data),
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
-        allow_nan=False,
-    )
+    data = plain_number(data)
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -14,15 +14,15 @@ from pydantic import AfterValidator, Field, model_validator
 from mutransfer.errors import listed, nearest
 from mutransfer.records.base import Record, plain_number
 
-# A diverged run prints the first, a very small loss looks like the second. A regex that matches
-# neither would silently report the last ordinary loss, or the mantissa alone.
+# A diverged run prints 'nan', and a very small loss looks like '1.5e-05'. A regex that matched
+# neither would silently report an earlier loss, or only the mantissa.
 ODD_NUMBERS = ("nan", "1.5e-05")
 BUILT_IN = ("device", "python", "trial_dir")
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*([smhd])\s*")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-LONGEST_DAYS = 365
+LONGEST_DAYS = 365  # no training run takes longer [assumed]
 LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes; file systems allow 255, and 4096 for a path
 
 
@@ -134,8 +134,8 @@ def _regex(pattern: str) -> str:
 
 def _group_matches(pattern: str, text: str) -> bool:
     """Return whether the only group of a pattern can match a text."""
-    # The group is matched alone: whether the rest of the pattern matches depends on the lines that
-    # the program prints, which are not known yet.
+    # The group is matched alone, because the lines that the program will print around it are
+    # unknown.
     group = _capturing_group(pattern)
     try:
         return group is None or re.fullmatch(group, text, re.IGNORECASE) is not None
@@ -206,7 +206,7 @@ class LossSource(Record):
     )
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _check_source(self) -> Self:
         """Check that there is exactly one source and no setting without effect."""
         sources = ("csv", "json_file", "jsonl", "regex", "env")
         chosen = [name for name in sources if getattr(self, name) is not None]
@@ -235,7 +235,7 @@ class Diverged(Record):
     exit: int | None = Field(None, ge=1, le=255, description="exit status")
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
+    def _check_not_empty(self) -> Self:
         """Check that the table is not empty."""
         if self.regex is None and self.exit is None:
             raise ValueError("set a regex, an exit status, or both")
@@ -278,10 +278,10 @@ class CommandTable(Record):
             axes: Axes of the study.
             derived: The names that each derived value is computed from.
         """
-        known = {*axes, *derived, *BUILT_IN}
+        valid = {*axes, *derived, *BUILT_IN}
         problems = [
-            f"runner: there is no axis or derived value '{name}', {nearest(name, known)}"
-            for name in sorted(self.names - known)
+            f"runner: there is no axis or derived value '{name}', {nearest(name, valid)}"
+            for name in sorted(self.names - valid)
         ]
         problems += [
             f"'{name}' is a built-in placeholder, rename the axis or derived value"
@@ -302,6 +302,6 @@ class CommandTable(Record):
         loss_file = self.loss.csv or self.loss.json_file or self.loss.jsonl
         if loss_file and "trial_dir" not in self.names:
             problems.append(
-                f"the command is not told where to write '{loss_file}': pass it {{trial_dir}}"
+                f"the command cannot know where to write '{loss_file}': pass it {{trial_dir}}"
             )
         return problems

@@ -97,7 +97,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, object]) -> Number:
         return -_evaluate(node.operand, values)
     assert isinstance(node, ast.BinOp)
     left, right = _evaluate(node.left, values), _evaluate(node.right, values)
-    # Checked before computing: 9 ** 9 ** 9 would not end.
+    # The size of a power is checked before it is computed: 9 ** 9 ** 9 would take forever.
     if isinstance(node.op, ast.Pow) and abs(right) * math.log2(max(abs(left), 2)) > 63:
         raise ValueError("a power exceeds the range of 2^63")
     return _in_range(OPERATORS[type(node.op)](left, right))

@@ -71,7 +71,7 @@ class LabSettings(Record):
         return self.steps // 10 if self.warmup is None else self.warmup
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         """Reject combinations of settings that no model or schedule can have."""
         for name in ("width", "base_width"):
             if getattr(self, name) % self.head_width:

@@ -54,7 +54,7 @@ class LadderSpec(Record):
         return frozenset(rung.adds for rung in self.rungs[: number + 1] if rung.adds is not None)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         """Check conditions that involve several tables, and report every problem."""
         problems = []
         if self.rungs[0].adds is not None:

@@ -1,4 +1,4 @@
-"""Provenance of a result: the commit of the source checkout that it was made from."""
+"""Provenance of a result: the commit of the source checkout that produced it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from mutransfer.records.expressions import names_in
 from mutransfer.records.lab import LabSettings
 from mutransfer.records.trial import AxisValue
 
-MAX_TRIALS = 10**6
+MAX_TRIALS = 10**6  # a larger grid is a mistake, and would fill the memory [assumed]
 
 _POWERS = re.compile(
     r"\s*2\s*\^\s*(?P<low>-?\d+(?:\.\d+)?)\s*\.\.\s*2\s*\^\s*(?P<high>-?\d+(?:\.\d+)?)"
@@ -39,7 +39,7 @@ def powers_of_two(text: str) -> list[float]:
     step = int(match["num"] or 1) / int(match["den"] or 1)
     if high < low or max(abs(low), abs(high)) > 1000:
         raise ValueError(f"'{text}' must be increasing and within 2^-1000 .. 2^1000")
-    # The small number absorbs rounding of steps such as 1/3.
+    # 1e-9 compensates the rounding of steps such as 1/3.
     count = int((high - low) / step + 1e-9) + 1
     if count > MAX_TRIALS:
         raise ValueError(f"'{text}' has {count} values, more than {MAX_TRIALS}")
@@ -68,9 +68,8 @@ def _points(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
 
 def _is_point(value: object) -> bool:
     """Return whether a value can be a point on an axis."""
-    return isinstance(value, bool | int | str) or (
-        isinstance(value, float) and math.isfinite(value)
-    )
+    is_finite = isinstance(value, float) and math.isfinite(value)
+    return isinstance(value, bool | int | str) or is_finite
 
 
 def _name(text: str) -> str:
@@ -130,7 +129,7 @@ class LabTable(Record):
         return dict(self.model_extra or {})
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _check_keys(self) -> Self:
         """Check that every key is a setting of the lab, with a single value."""
         unknown = sorted(set(self.settings) - set(LabSettings.model_fields))
         if unknown:
@@ -176,13 +175,10 @@ class StudySpec(Record):
     @property
     def num_trials(self) -> int:
         """Number of points of the grid."""
-        count = 1
-        for values in self.axes.values():
-            count *= len(values)
-        return count
+        return math.prod(map(len, self.axes.values()))
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         """Check conditions that involve several tables, and report every problem."""
         problems = []
         if self.runner is not None and self.lab is not None:
@@ -214,14 +210,10 @@ class StudySpec(Record):
     def _numeric_axis(self) -> str:
         """Guess which axis is meant: the first numeric one that has no other use."""
         used = (self.analysis.scale, self.analysis.hyperparameter, "seed")
-        return next(
-            (
-                name
-                for name, values in self.axes.items()
-                if name not in used and all(isinstance(v, int | float) for v in values)
-            ),
-            next(iter(self.axes)),
-        )
+        for name, values in self.axes.items():
+            if name not in used and all(isinstance(value, int | float) for value in values):
+                return name
+        return next(iter(self.axes))
 
     def _derived_problems(self) -> list[str]:
         """Return derived values that are not arithmetic over axes and earlier derived values."""

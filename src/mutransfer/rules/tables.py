@@ -90,7 +90,7 @@ MUP = Parametrization(
     rules={
         #                     multiplier   init std             entrywise   gradient          spectral                    relative           eps
         Role.INPUT:      Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None,                       ONE),              FAN_OUT**-1),
-        Role.VECTOR:     Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None,                       ONE),              FAN_OUT**-1),
+        Role.VECTOR:     Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None,                       ONE),              FAN_OUT**-1),  # biases and gains
         Role.HIDDEN:     Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF,   FAN_IN**-HALF),    Least(FAN_OUT**-1, (FAN_IN * FAN_OUT)**-HALF)),
         Role.OUTPUT:     Rule(FAN_IN**-1,  ONE,           Rates(ONE,        FAN_IN,           None,                       ONE),              FAN_IN**-1),
         Role.BOTTLENECK: Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF,   FAN_IN**-HALF),    FAN_IN**-HALF),

@@ -15,7 +15,7 @@ from mutransfer.sweep.store.claims import STALE_SECONDS, ClaimState
 from mutransfer.sweep.store.store import TrialStore, csv_row, error_summary
 from mutransfer.sweep.trial_run import Outcome, Runner, TrialRun, Work
 
-MAX_RUNS = 2  # a trial that failed in one run is tried again in the next, and then given up
+MAX_RUNS = 2  # a failed trial is retried in the next run, and then no more
 POLL_SECONDS = 1.0
 
 
@@ -45,7 +45,7 @@ class SweepSummary:
         shared: Trials whose results this run copied from identical ones.
         diverged: Trials with a result that diverged.
         taken: Trials that another driver has claimed.
-        given_up: Failed trials that were not retried, having failed in two earlier runs.
+        given_up: Failed trials that were not retried because they failed in two earlier runs.
         stopped: Whether the run was stopped before its end.
         aside: Trials in the store that belong to another command or to former axes.
         failed: Errors of trials without a result, by trial id.
@@ -119,7 +119,7 @@ def run_sweep(
 
 @dataclass(slots=True)
 class _Sweep:
-    """State of a run: counts, and results by group of identical trials."""
+    """State of a sweep: counts, remaining tries, and groups of identical trials."""
 
     store: TrialStore
     same: Callable[[TrialSpec], str]
@@ -144,7 +144,7 @@ class _Sweep:
         return [group[0] for key, group in self.groups.items() if key not in results]
 
     def allow_tries(self, pending: Sequence[TrialSpec], retries: int, retry_failed: bool) -> None:
-        """Set how often each trial may be tried in this run; count those that are given up."""
+        """Set how often each trial may run in this sweep; count those that are given up."""
         for spec in pending:
             errors = [] if retry_failed else self.store.failures(spec.id)
             left = MAX_RUNS * (1 + retries) - len(errors)
@@ -155,7 +155,7 @@ class _Sweep:
                 self.count(Outcome(spec, "failed", error=error_summary(errors[-1])))
 
     def collect(self, outcomes: Iterable[Outcome]) -> tuple[list[TrialSpec], list[TrialSpec]]:
-        """Count outcomes; return the trials to retry, and those that others have claimed."""
+        """Count outcomes; return the trials to retry, and those that other drivers have claimed."""
         retried, claimed_elsewhere = [], []
         for outcome in outcomes:
             if outcome.status == "taken":
@@ -186,7 +186,7 @@ class _Sweep:
         self.on_outcome(outcome)
 
     def record_failure(self, outcome: Outcome) -> None:
-        """Write the error of a worker that died before it could write it itself."""
+        """Write the error of a worker that died before it could write the error itself."""
         if outcome.attempt is not None and not (outcome.attempt / "error.txt").exists():
             with suppress(StoreError):  # on a full disk, only the summary has the error
                 self.store.record_failure(outcome.attempt, outcome.error)
@@ -194,13 +194,13 @@ class _Sweep:
     def watch_claims(
         self, trials: Sequence[TrialSpec]
     ) -> tuple[list[TrialSpec], dict[str, ClaimState]]:
-        """Watch trials that others have claimed until each is done, alive, or stale.
+        """Watch claimed trials until each is done, free, or known to run elsewhere.
 
         A claim of another host is stale if its heartbeat does not change for `STALE_SECONDS` of
-        our own monotonic clock: its age would have to compare the clocks of two hosts.
+        this host's monotonic clock, since the clocks of two hosts cannot be compared.
 
         Returns:
-            The trials that are free, and the stale claims among theirs. The others are counted.
+            The trials that are free, and their stale claims. The other trials are counted.
         """
         free, stale_claims = [], {}
         initial = {spec.id: self.store.current_claim(spec.id) for spec in trials}

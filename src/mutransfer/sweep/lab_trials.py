@@ -68,11 +68,9 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
 
 
 def _check_switches(settings: LabSettings) -> None:
-    """Reject a hybrid named after a switch that changes nothing in the lab's decoder.
-
-    All heads of the lab have one width, so 1/d and 1/√d attention differ by a constant, and `attn`
-    changes nothing from width to width. Without gains and biases, `ln` applies to no parameter.
-    """
+    """Reject a hybrid named after a switch that changes nothing in the lab's decoder."""
+    # The head width is the same at every width, so 1/d and 1/√d attention differ by a constant.
+    # Without gains and biases, `ln` applies to no parameter.
     idle = {"attn": "the lab's attention is 1/d at a fixed head width"}
     if settings.norm_gains == "none" and not settings.biases:
         idle["ln"] = "the lab's norms have no gains here (norm_gains 'none', no biases)"

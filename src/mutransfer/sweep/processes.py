@@ -1,4 +1,4 @@
-"""Processes: who is alive where, and programs in process groups that can be terminated whole."""
+"""Processes: whether one is alive, and process groups that are terminated as a whole."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Interrupted(Exception):  # noqa: N818 - like KeyboardInterrupt, it is not 
 
 @cache
 def pid_scope() -> str:
-    """Return where a process number is unique: host, boot, and PID namespace of a container.
+    """Return the scope in which a process number is unique: host, boot, and PID namespace.
 
     Two containers may have the same host name and different processes under one number.
     """
@@ -43,7 +43,7 @@ def pid_scope() -> str:
 
 
 def start_time(pid: int) -> str | None:
-    """Return when a process started, which tells it from a later one with the same number.
+    """Return when a process started, which distinguishes it from a later one of the same number.
 
     Returns None if there is no such process. A zombie has finished, even if it is not yet reaped.
     """
@@ -68,7 +68,8 @@ def start_program(
 ) -> subprocess.Popen[bytes]:
     """Start a program as the leader of a new process group, recorded in its attempt's folder.
 
-    If this process is killed, so is the leader; whoever finds the record can kill the others.
+    If this process is killed, the kernel kills the leader, and the record allows others to kill
+    the rest of the group.
     """
     process = subprocess.Popen(
         arguments,
@@ -84,7 +85,7 @@ def start_program(
     try:
         (attempt / PROCESS_FILE).write_text(json.dumps(record))
     except OSError:
-        process.kill()  # without its record, nobody else could terminate it
+        process.kill()  # without its record, no other process could terminate it later
         process.wait()
         raise
     return process
@@ -105,9 +106,10 @@ def _die_with_parent(parent: int) -> Callable[[], None] | None:
 
 
 def terminate_group(attempt: Path, patience: float = KILL_SECONDS) -> None:
-    """Terminate what an attempt left running on this machine: SIGTERM first, then SIGKILL.
+    """Terminate the processes of an attempt on this machine: SIGTERM first, then SIGKILL.
 
-    Nothing happens if the record is of another place, or its number now belongs to another process.
+    Nothing happens if the record is of another host or container, or if its process number now
+    belongs to another process.
     """
     try:
         record = json.loads(read_no_follow(attempt / PROCESS_FILE))
@@ -126,7 +128,7 @@ def terminate_group(attempt: Path, patience: float = KILL_SECONDS) -> None:
 
 
 def close(attempt: Path | None) -> None:
-    """Terminate what an attempt started, because this process ends; called from another thread."""
+    """Terminate the processes of an attempt because this process ends; called from a thread."""
     _is_closing.set()
     if attempt is not None:
         terminate_group(attempt)
@@ -138,7 +140,7 @@ def on_sigterm(number: int, frame: FrameType | None) -> None:
 
 
 def was_interrupted(status: int) -> bool:
-    """Return whether we or the cluster ended a program: then it has no result and no failure."""
+    """Return whether this process or the cluster ended a program, which then has not failed."""
     is_sigterm = status in (-signal.SIGTERM, 128 + signal.SIGTERM)
     # The program may get its signal a moment before this process does.
     return _is_closing.is_set() or (is_sigterm and _got_sigterm.wait(0.2))

@@ -1,4 +1,4 @@
-"""Status of a store: counts of its trials, taken while workers may be writing to it."""
+"""Status of a store: counts of its trials, also while workers write to it."""
 
 from __future__ import annotations
 

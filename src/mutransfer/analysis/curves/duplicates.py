@@ -17,8 +17,8 @@ from mutransfer.errors import ResultsError
 # Shape legend: N trials.
 
 SEED = "seed"
-# Columns that differ between any two runs without being settings: those of a store, those of W&B,
-# and numbers of repetitions.
+# Columns that may differ between repetitions of a run, since they are not settings: those of a
+# store, those of W&B, and numbers of repetitions.
 INCIDENTAL = frozenset(
     {"id", "seconds", "shared_from", "flops", "tokens", "state", "notes", "user", "created"}
     | {"updated", "status", "runtime", "end time", "hostname", "host", "sweep", "run id", "run_id"}
@@ -31,7 +31,7 @@ Key = Sequence[NDArray[np.str_] | Floats]
 
 
 def point_ids(key: Key) -> NDArray[np.intp]:
-    """Number the points of the trials: trials with equal keys have equal numbers."""
+    """Return the number of each trial's point; trials with equal keys have equal numbers."""
     codes = [np.unique(column, return_inverse=True) for column in key]
     flat = np.ravel_multi_index([code for _, code in codes], [len(values) for values, _ in codes])
     return np.asarray(np.unique(flat, return_inverse=True)[1], np.intp)
@@ -60,7 +60,7 @@ def distinguishing_columns(
 
 
 def _is_unique_per_run(values: Sequence[object]) -> bool:
-    """Whether nearly every run has its own value: a measurement, or the run's name."""
+    """Whether nearly every run has a value of its own, as measurements and names of runs are."""
     num_values = len(set(values))
     if all(isinstance(value, str) for value in values):
         return num_values == len(values)
@@ -78,8 +78,7 @@ def check_duplicates(results: Results, key: Key, axes: AxisNames, group_by: Sequ
     points = [
         f"{key[0][row]}: {axes.scale} {format_value(float(key[1][row]))}, "
         f"{axes.hyperparameter} {results.axes[axes.hyperparameter][row]:g}"
-        + f", seed {key[3][row]}"
-        * has_seeds
+        + (f", seed {key[3][row]}" if has_seeds else "")
         for row in first[duplicated[:3]].tolist()
     ]
     more = f" and {len(duplicated) - 3} more" if len(duplicated) > 3 else ""
@@ -92,16 +91,11 @@ def check_duplicates(results: Results, key: Key, axes: AxisNames, group_by: Sequ
         why = "losses of unfinished training would be averaged with final ones"
         fix = f"keep the last row of each run, the one with the largest '{steps[0]}'"
     elif seed:
-        fix = (
-            f"name the column that holds the seeds of repeated runs: {format_mapping({SEED: seed})}"
-        )
+        mapping = format_mapping({SEED: seed})
+        fix = f"name the column that holds the seeds of repeated runs: {mapping}"
     elif columns:
         fix = f"distinguish the runs: {format_group_by([*group_by, *columns])}"
     else:
         fix = "keep one row per run, or give repeated runs different values of 'seed'"
-    source = results.provenance.source
-    raise ResultsError(
-        f"{source} has several trials at the same point: {'; '.join(points)}{more}",
-        why=why,
-        fix=fix,
-    )
+    what = f"has several trials at the same point: {'; '.join(points)}{more}"
+    raise ResultsError(f"{results.provenance.source} {what}", why=why, fix=fix)

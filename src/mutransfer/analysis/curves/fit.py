@@ -14,10 +14,10 @@ from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 
 # Shape legend: R rates, K rates in the window, D draws, 3 coefficients (1, z, z²).
 
-# Half-width of the window in ln(rate): three half-octaves and a bit. [derived: docs/numbers.md]
+# Half-width of the window in ln(rate): three half-octaves are 1.04. [derived: docs/numbers.md]
 WINDOW = 1.1
 NUM_COEFFICIENTS = 3
-TOLERANCE = 1e-9
+TOLERANCE = 1e-9  # in ln(rate), for rates that differ by rounding only
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class LocalQuadratic:
         x: ln of these rates.
         mean: Mean losses there.
         center: ln(rate) where z is zero.
-        solve: The fixed linear map from mean losses to coefficients.
-        coefficients: Those of the data.
+        solve: Pseudo-inverse of the design matrix, which maps mean losses to coefficients.
+        coefficients: Coefficients fitted to the mean losses.
         low: Lowest ln(rate) at which the minimum may lie: a rate that was tried.
-        high: Highest ln(rate) at which it may lie.
-        note: What was unusual about the choice of the window, or None.
+        high: Highest ln(rate) at which the minimum may lie.
+        note: Why the window is not the usual one, or None.
     """
 
     window: NDArray[np.intp]
@@ -67,10 +67,10 @@ class LocalQuadratic:
         return self.loss(self.coefficients, self.x)
 
     def loss(self, coefficients_D3: Floats, x_D: Floats) -> Floats:
-        """Return the losses of quadratics, one per draw, at one ln(rate) each."""
+        """Return the loss of each draw's quadratic at its own ln(rate)."""
         z_D = x_D - self.center
-        a, b, c = coefficients_D3[..., 2], coefficients_D3[..., 1], coefficients_D3[..., 0]
-        return c + b * z_D + a * z_D**2
+        c_D, b_D, a_D = np.moveaxis(coefficients_D3, -1, 0)
+        return np.asarray(c_D + b_D * z_D + a_D * z_D**2)
 
     def vertex(self, coefficients_D3: Floats) -> Floats:
         """Return each draw's minimum in ln(rate), clipped to the rates that were tried."""
@@ -102,7 +102,7 @@ class CurveFit:
     Args:
         grid: The width's losses.
         argmin: Index of the best rate of the grid, or None where all diverged.
-        edge: Whether that is the lowest or highest rate tried.
+        edge: 'low' or 'high' where that is the lowest or highest rate tried, else None.
         quadratic: The quadratic, or None.
         undetermined: Why there is no quadratic, and what to add.
     """
@@ -151,7 +151,7 @@ def fit_curve(grid: LossGrid, axes: AxisNames, window: float = WINDOW) -> CurveF
 
 
 def _window(grid: LossGrid, best: int, half_width: float) -> tuple[NDArray[np.intp], str | None]:
-    """Choose the rates near the best one, on both sides of it where that is possible."""
+    """Return the rates near the best one, on both sides if possible, and a note or None."""
     x_R = grid.x
     usable = np.flatnonzero(grid.usable)
     distance = np.abs(x_R[usable] - x_R[best])
@@ -195,10 +195,10 @@ def _fit_quadratic(
 def _fit_problem(
     quadratic: LocalQuadratic, grid: LossGrid, best: int, axes: AxisNames
 ) -> str | None:
-    """Return what to add if the fit has no minimum between rates that were tried, else None."""
+    """Return why the fit has no minimum between rates that were tried, and what to add, or None."""
     where, best_rate = axes.at(grid.width), format_rate(grid.log2_lr[best])
     c, b, a = quadratic.coefficients
-    if a <= 1e-12 * abs(c):
+    if a <= 1e-12 * abs(c):  # not a <= 0, since rounding may leave a straight line a curvature
         return (
             f"the losses near {best_rate} do not curve upwards {where}: "
             f"add seeds, or {axes.rates} further away"

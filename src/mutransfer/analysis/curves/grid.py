@@ -72,7 +72,7 @@ class LossGrid:
 
     @property
     def mean(self) -> Floats:
-        """Mean loss over seeds; NaN where a seed diverged: the survivors' mean is too good."""
+        """Mean loss over seeds; NaN where a seed diverged, since the others' mean is too good."""
         count_R = np.maximum(self.finite.sum(axis=1), 1)
         sum_R = np.where(self.finite, self.losses, 0.0).sum(axis=1)
         return np.where(self.usable, sum_R / count_R, np.nan)
@@ -87,20 +87,18 @@ class LossGrid:
 
     @property
     def argmin(self) -> int | None:
-        """Index of the lowest mean loss; an exact tie goes to the larger rate."""
-        mean_R = self.mean
+        """Index of the lowest mean loss; of equal ones, that of the larger rate."""
         if not self.usable.any():
             return None
-        lowest = np.nanmin(mean_R)
+        lowest = np.nanmin(self.mean)
         # Equal losses may differ in the last bit after averaging in another order.
-        ties = np.flatnonzero(mean_R <= lowest + 1e-12 * abs(lowest))
-        return int(ties[-1])
+        return int(np.flatnonzero(self.mean <= lowest + 1e-12 * abs(lowest))[-1])
 
 
 def loss_grids(
     results: Results, axes: AxisNames, group_by: Sequence[str]
 ) -> Mapping[str, tuple[LossGrid, ...]]:
-    """Sort trials into groups and widths.
+    """Arrange the trials of every group and width as a grid of rates and seeds.
 
     A trial without width or rate is left out. Without a column of seeds, trials at the same
     point are repeated runs, numbered in the order of their rows.

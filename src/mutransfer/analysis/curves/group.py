@@ -34,9 +34,9 @@ class FittedGroup:
     Args:
         name: The group.
         curves: One per width, ascending.
-        noise: The noise, or None.
-        draws: One set of draws per width; empty without noise.
-        no_interval: Why there is no noise to draw from, or None.
+        noise: The estimated noise, or None.
+        draws: One set of draws per width; empty without an estimate of the noise.
+        no_interval: Why the noise could not be estimated, or None.
     """
 
     name: str
@@ -83,7 +83,7 @@ def unstable_reason(curve: CurveFit, draws: CurveDraws, axes: AxisNames) -> str 
 
 
 def no_draws_reason(group: FittedGroup, indices: Sequence[int], axes: AxisNames) -> str | None:
-    """Return the first reason against an interval at these widths, or None."""
+    """Return why there is no interval at these widths, the first reason if several, or None."""
     if group.no_interval:
         return group.no_interval
     reasons = (unstable_reason(group.curves[k], group.draws[k], axes) for k in indices)
@@ -91,9 +91,9 @@ def no_draws_reason(group: FittedGroup, indices: Sequence[int], axes: AxisNames)
 
 
 def optimum_samples(group: FittedGroup, index: int) -> tuple[Floats, Floats, Floats]:
-    """Return ln of the best rate, the loss there and the curvature: the data's, then the draws'.
+    """Return samples of ln of the best rate, the loss there and the curvature.
 
-    Only for a width that has a fit. The curvature is not positive where a draw has no minimum.
+    The width must have a fit. The curvature is not positive where a draw has no minimum.
     """
     quadratic = group.curves[index].quadratic
     assert quadratic is not None

@@ -37,7 +37,7 @@ def chord(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
 
 
 def extended_chords(x_F: Floats, mean_DF: Floats, x_D: Floats) -> Floats:
-    """Extend the lines on both sides of a gap into it, and return the higher one; NaN without."""
+    """Extend the chords next to a gap into it and return the higher one; NaN without any."""
     last = len(x_F) - 1
     if last < 2:
         return np.full(len(x_D), np.nan)

@@ -18,10 +18,10 @@ class Noise:
     """Two variance components, pooled over widths, with their degrees of freedom.
 
     Args:
-        within: Variance within a width and seed over the rates of the window.
-        df_within: Its degrees of freedom.
-        between: Mean square of the seeds' window means within a width.
-        df_between: Its degrees of freedom.
+        within: Variance of single runs about the curve of their width and seed.
+        df_within: Degrees of freedom of `within`.
+        between: Variance, between the seeds of a width, of the mean loss over the window.
+        df_between: Degrees of freedom of `between`.
         inverse_rates: Mean of 1/(rates in the window), the share of `within` in `between`.
     """
 

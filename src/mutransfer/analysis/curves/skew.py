@@ -12,7 +12,7 @@ from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
 
 # Shape legend: W widths, S samples (the data first, then the draws), K rates in the window.
 
-MIN_RATES = 5  # a cubic needs four; with one more, noise does not determine its shape
+MIN_RATES = 5  # a cubic through four rates would follow their noise exactly
 
 
 def skew(group: FittedGroup, axes: AxisNames) -> Estimate:

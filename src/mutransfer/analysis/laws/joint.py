@@ -12,8 +12,10 @@ from mutransfer.analysis.types.estimates import Bools, Floats
 # Shape legend: P points, D draws, F free parameters, 7 parameters.
 
 FLOOR, AMPLITUDE, ALPHA, CURVATURE, GAMMA, RATE, BETA = range(7)
+# Bounds in this order. Those of logarithms and slopes only keep `exp` in range. [assumed]
 LOW = np.array([0.0, -60.0, MIN_EXPONENT, -80.0, -12.0, -60.0, -8.0])
 HIGH = np.array([np.inf, 60.0, MAX_EXPONENT, 80.0, 12.0, 60.0, 8.0])
+# The fit ends when steps are at rounding error, or when no damping lowers the residual.
 MAX_STEPS, TOLERANCE, MAX_DAMPING = 300, 1e-13, 1e12
 
 
@@ -25,7 +27,7 @@ class CurvePoints:
     x: Floats
     loss: Floats
 
-    def where(self, chosen_P: Bools) -> CurvePoints:
+    def select(self, chosen_P: Bools) -> CurvePoints:
         """Return the chosen points."""
         return CurvePoints(self.n[chosen_P], self.x[chosen_P], self.loss[chosen_P])
 
@@ -34,13 +36,13 @@ class CurvePoints:
 class JointFit:
     """L(n, η) = floor + amplitude·n^-alpha + curvature/2 · n^gamma · (ln η - ln B + beta·ln n)².
 
-    With `is_linear` the parabola is one in η. n is divided by e^center, η by e^origin.
+    With `is_linear` the parabola is in η instead of ln η. n is divided by e^center, η by e^origin.
 
     Args:
         parameters: floor, ln amplitude, alpha, ln curvature, gamma, ln B, beta.
         center: ln of the unit of widths.
         origin: ln of the unit of rates.
-        is_linear: Whether the parabola is one in the rate itself.
+        is_linear: Whether the parabola is in the rate itself instead of its logarithm.
     """
 
     parameters: Floats
@@ -61,13 +63,13 @@ class JointFit:
         return points.loss - value_P
 
     def tangent_basis(self, points: CurvePoints) -> Floats:
-        """Return an orthonormal basis of the changes that free parameters make to first order."""
+        """Return an orthonormal basis of the derivatives with respect to the free parameters."""
         _, slopes_P7 = self._surface(self.parameters, points)
         free = [k for k in range(7) if not self._is_on_bound(k)]
         basis_PF: Floats = np.linalg.qr(slopes_P7[:, free])[0]
         return basis_PF
 
-    def optimized(self, points: CurvePoints) -> JointFit | None:
+    def optimize(self, points: CurvePoints) -> JointFit | None:
         """Fit by the Levenberg-Marquardt method from these parameters; None if it diverges."""
         best = np.clip(self.parameters, LOW, HIGH)
         value_P, slopes_P7 = self._surface(best, points)
@@ -95,7 +97,7 @@ class JointFit:
         return JointFit(best, self.center, self.origin, self.is_linear)
 
     def _is_on_bound(self, parameter: int) -> bool:
-        """Whether the floor or alpha lies on its bound."""
+        """Whether a parameter is the floor or alpha, and lies on its bound."""
         value = self.parameters[parameter]
         if parameter == FLOOR:
             return bool(value < 1e-9)
@@ -113,8 +115,7 @@ class JointFit:
             distance_P, derivative_P = x_P - best_P, np.ones_like(x_P)
         excess_P = 0.5 * stiffness_P * distance_P**2
         pull_P = -stiffness_P * distance_P * derivative_P
-        one_P = np.ones_like(t_P)
-        columns = [one_P, reducible_P, -t_P * reducible_P, excess_P, t_P * excess_P]
+        columns = [np.ones_like(t_P), reducible_P, -t_P * reducible_P, excess_P, t_P * excess_P]
         slopes_P7 = np.stack([*columns, pull_P, -t_P * pull_P], axis=1)
         return p[FLOOR] + reducible_P + excess_P, slopes_P7
 
@@ -146,23 +147,20 @@ def fit_joint(
         ]
     )
     center, origin = float(np.log(loss.center)), float(rate.level[0])
-    return JointFit(start, center, origin, is_linear).optimized(points)
+    return JointFit(start, center, origin, is_linear).optimize(points)
 
 
 def mean_square_draws(
     residual_P: Floats, noise_DP: Floats, tangent_PF: Floats
 ) -> tuple[float, Floats]:
-    """Draw the mean squared residual of repeated experiments.
+    """Return the mean squared residual that noise alone causes, and draws of the whole one.
 
-    The fit absorbs the part of the noise along its tangent. The rest of the residual that noise
-    does not explain is the laws' own error, which is the same in every draw.
-
-    Returns:
-        The mean square that noise alone leaves, and the draws.
+    The fit absorbs the noise along its tangent. What noise does not explain of the residual is the
+    error of the laws themselves, which is the same in every draw.
     """
     rest_DP = noise_DP - (noise_DP @ tangent_PF) @ tangent_PF.T
     noise_floor = float((rest_DP**2).mean())
     square = float((residual_P**2).mean())
-    own_share = np.sqrt(max(0.0, 1.0 - noise_floor / square)) if square > 0 else 0.0
-    draws_D: Floats = ((own_share * residual_P + rest_DP) ** 2).mean(axis=1)
+    misfit_share = np.sqrt(max(0.0, 1.0 - noise_floor / square)) if square > 0 else 0.0
+    draws_D: Floats = ((misfit_share * residual_P + rest_DP) ** 2).mean(axis=1)
     return noise_floor, draws_D

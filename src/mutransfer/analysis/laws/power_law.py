@@ -10,7 +10,7 @@ from mutransfer.analysis.types.estimates import Bools, Floats
 
 # Shape legend: D draws, W widths, G exponents of a grid.
 
-MIN_EXPONENT, MAX_EXPONENT = 1 / 32, 4.0  # beyond, the data do not determine one [assumed]
+MIN_EXPONENT, MAX_EXPONENT = 1 / 32, 4.0  # data do not determine exponents beyond [assumed]
 EXPONENTS = np.geomspace(MIN_EXPONENT, MAX_EXPONENT, 57)
 GOLDEN = (np.sqrt(5.0) - 1) / 2
 NUM_SECTIONS = 44  # each shrinks the bracket to 0.618: 44 give ten digits
@@ -23,8 +23,8 @@ class FloorLaw:
 
     Args:
         floor: Limit at infinite n.
-        amplitude: Distance to it at the center.
-        exponent: Rate of the approach.
+        amplitude: Distance to the floor at the center.
+        exponent: Exponent of that distance.
         center: Geometric mean of the widths.
         is_bound: Whether the exponent or the floor lies on a bound of the search.
     """
@@ -76,13 +76,13 @@ def fit_power_law(n_W: Floats, log_y_DW: Floats) -> PowerLaw:
 def fit_floor_law(n_W: Floats, y_DW: Floats, *, is_loss: bool = True) -> FloorLaw:
     """Fit power laws with a floor, by least squares.
 
-    For a given exponent floor and amplitude are linear. Only the exponent is searched, on a
-    grid and then by golden sections, for all draws together.
+    For a given exponent, floor and amplitude follow from linear least squares. The exponent is
+    searched on a grid and then by golden sections, for all draws together.
 
     Args:
         n_W: Widths.
         y_DW: Values, one row per draw.
-        is_loss: Whether values are losses: they fall towards a floor of zero or more.
+        is_loss: Whether the values are losses, which fall towards a floor of zero or more.
 
     Example:
         >>> widths = 2.0 ** np.arange(7, 12)

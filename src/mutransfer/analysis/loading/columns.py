@@ -8,8 +8,8 @@
 - `State`: the state of the run in W&B; only finished runs count
 - any other column: a setting, to group by
 
-Columns under other names are suggested in an error and never renamed without being asked: a wrong
-guess would change the answer silently.
+An error suggests columns under other names. They are renamed only if the user asks for it, because
+a wrong guess would change the answer silently.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mutransfer.errors import listed
 
-# Numbers, even in a file where everything else is text.
+# Columns whose cells are parsed as numbers even where a format stores text, such as JSON.
 NUMERIC_COLUMNS = ("width", "lr", "flops", "params", "tokens")
 
 # Our name -> names in other people's training programs, the most likely one first [assumed].
@@ -50,7 +50,7 @@ PLACEHOLDER = "COLUMN"
 
 
 def suggested_columns(missing: Iterable[str], names: Iterable[str]) -> dict[str, str | None]:
-    """Return, for each of our columns that is missing, the column that is probably meant.
+    """Return the column that is probably meant for each of our columns that is missing.
 
     Example:
         >>> names = ["config.n_embd", "log2_lr", "eval/loss", "x"]

@@ -1,4 +1,4 @@
-"""The user's mapping of columns (`columns={"width": "n_embd", "lr": "2^log2_lr"}`), applied."""
+"""Renaming of columns by the user's mapping, such as `{"width": "n_embd", "lr": "2^log2_lr"}`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOGARITHM = re.compile(r"(2|10|e)\^(.+)")
 
 
 def rename_columns(table: Table, mapping: Mapping[str, str] | None) -> Table:
-    """Rename columns to ours; a column whose name is thereby taken is left out, with a note.
+    """Rename columns to ours; a different column of the same name is left out, with a note.
 
     Args:
         table: The table.
@@ -31,7 +31,7 @@ def rename_columns(table: Table, mapping: Mapping[str, str] | None) -> Table:
     origins = {ours: _split_base(theirs, table.columns) for ours, theirs in mapping.items()}
     _check_exist(table, origins)
     sources = {name for _, name in origins.values()}
-    renamed = {ours: _raised(table, base, name) for ours, (base, name) in origins.items()}
+    renamed = {ours: _mapped_column(table, base, name) for ours, (base, name) in origins.items()}
     others = {n: cells for n, cells in table.columns.items() if n not in {*sources, *renamed}}
     notes = [
         f"the column '{ours}' is left out: '{theirs}' is read as {ours}"
@@ -44,7 +44,7 @@ def rename_columns(table: Table, mapping: Mapping[str, str] | None) -> Table:
 
 
 def _split_base(theirs: str, names: Mapping[str, object]) -> tuple[str | None, str]:
-    """Split `2^log2_lr` into base and column, unless a column has this very name."""
+    """Split `2^log2_lr` into base and column, unless a column has that whole name."""
     match = LOGARITHM.fullmatch(theirs)
     return (match[1], match[2]) if match and theirs not in names else (None, theirs)
 
@@ -64,8 +64,8 @@ def _check_exist(table: Table, origins: Mapping[str, tuple[str | None, str]]) ->
         )
 
 
-def _raised(table: Table, base: str | None, name: str) -> Sequence[Cell]:
-    """Return a column, or a base raised to it; empty cells stay empty."""
+def _mapped_column(table: Table, base: str | None, name: str) -> Sequence[Cell]:
+    """Return a column, or a base to the power of its cells; empty cells stay empty."""
     if base is None:
         return table.columns[name]
     cells = parse_cells(table.columns[name], decimal_comma=table.decimal_comma)

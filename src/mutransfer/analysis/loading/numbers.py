@@ -41,7 +41,7 @@ def parse_number(text: str, *, decimal_comma: bool = False) -> float | None:
         [0.001, 1024.0, None]
     """
     text = text.strip()
-    if "_" in text:  # Python groups digits by underscores; nobody writes results so
+    if "_" in text:  # Python accepts 1_000, but in a table that is text such as a name
         return None
     if decimal_comma:
         if GROUPED.fullmatch(text):
@@ -67,7 +67,7 @@ def power(base: str, exponent: float) -> float:
 
 
 def parse_cells(cells: Sequence[Cell], *, decimal_comma: bool) -> list[Cell]:
-    """Parse the texts among some cells; a text that is not a number stays, for an error to name."""
+    """Parse the cells that are text; a text that is not a number stays, for the error message."""
     if str not in set(map(type, cells)):
         return list(cells)
     parsed: list[Cell] = []

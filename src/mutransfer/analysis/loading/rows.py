@@ -1,4 +1,4 @@
-"""Rows of a table as results: numbers parsed, duplicate rows and unfinished runs left out."""
+"""Conversion of a table to results: parse numbers, drop duplicate rows and unfinished runs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _parsed_column(table: Table, name: str) -> Sequence[Cell]:
     numbers = parse_cells(cells, decimal_comma=table.decimal_comma)
     if not np.isnan(as_floats(numbers)).any():
         return numbers
-    # Programs such as pandas write an empty cell as NaN. Only for a loss does NaN mean more.
+    # Programs such as pandas write an empty cell as NaN. Only a loss of NaN means a divergence.
     return [None if isinstance(cell, float) and math.isnan(cell) else cell for cell in numbers]
 
 

@@ -25,7 +25,7 @@ def asymptotic_gaps(
 
     Args:
         optima: The optima of every group.
-        reference: A group, or None for the lower envelope: at every width the best loss of all.
+        reference: A group, or None for the lower envelope: the best loss of all at every width.
         axes: Names of the scale and of the hyperparameter.
 
     Returns:
@@ -50,12 +50,10 @@ def asymptotic_gaps(
         members, title = [reference], reference
     law, no_value = _reference_law([optima[name] for name in members], axes)
     no_interval = next((optima[n].no_interval for n in members if optima[n].no_interval), None)
-    return title, {
-        name: Estimate(0.0, 0.0, 0.0)
-        if name == reference and law is not None
-        else _gap(group, law, no_value, no_interval)
-        for name, group in optima.items()
-    }
+    gaps = {name: _gap(group, law, no_value, no_interval) for name, group in optima.items()}
+    if reference is not None and law is not None:
+        gaps[reference] = Estimate(0.0, 0.0, 0.0)
+    return title, gaps
 
 
 def _reference_law(members: list[Optima], axes: AxisNames) -> tuple[FloorLaw | None, str | None]:

@@ -89,24 +89,23 @@ def _compare(
     return comparison(central_interval(value, difference_D), is_paired=is_paired)
 
 
-def _has_same_trials(one: CurveFit, other: CurveFit) -> bool:
-    """Whether both groups have the very same losses, as they do at a shared base."""
-    a, b = one.grid.losses, other.grid.losses
-    return a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
+def _has_same_trials(a: CurveFit, b: CurveFit) -> bool:
+    """Whether two curves have equal losses, as those of two groups do at a shared base width."""
+    return np.array_equal(a.grid.losses, b.grid.losses, equal_nan=True)
 
 
-def _num_paired_seeds(one: CurveFit, other: CurveFit) -> int:
-    """Return the number of seeds if both ran the same ones and no others, else 0."""
-    seeds = complete_block(one).seeds
-    is_same = seeds == complete_block(other).seeds == one.grid.seeds == other.grid.seeds
-    return len(seeds) if is_same else 0
+def _num_paired_seeds(a: CurveFit, b: CurveFit) -> int:
+    """Return the number of seeds if both curves have the same seeds without gaps, else 0."""
+    seeds = complete_block(a).seeds
+    is_paired = seeds == complete_block(b).seeds == a.grid.seeds == b.grid.seeds
+    return len(seeds) if is_paired else 0
 
 
-def _paired_squares(one: FittedGroup, other: FittedGroup) -> tuple[float, int]:
-    """Return the sum of squares of the seeds' differences over widths, and its freedom."""
+def _paired_squares(a: FittedGroup, b: FittedGroup) -> tuple[float, int]:
+    """Return the sum of squares of the seeds' differences, and its degrees of freedom."""
     total, freedom = 0.0, 0
-    partners = {curve.grid.width: curve for curve in other.curves if curve.quadratic is not None}
-    for curve in one.curves:
+    partners = {curve.grid.width: curve for curve in b.curves if curve.quadratic is not None}
+    for curve in a.curves:
         partner = partners.get(curve.grid.width)
         if curve.quadratic is None or partner is None:
             continue

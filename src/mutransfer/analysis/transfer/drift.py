@@ -1,4 +1,4 @@
-"""Drift of the best rate over widths, and the grid's own criterion of transfer."""
+"""Drift of the best rate over widths, and the published criterion of transfer on the grid."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ def fast_transfer(optima: Optima) -> FastTransfer:
     drift = estimate(optima.rate_law.slope, optima.no_interval)
     if drift.low is not None and drift.high is not None and drift.low <= 0 <= drift.high:
         text = "the best rate moves no more than noise, so it has no exponent: add seeds, or widths"
-        hidden = Estimate(undetermined=text)
-        return FastTransfer("undetermined", hidden, hidden)
+        missing = Estimate(undetermined=text)
+        return FastTransfer("undetermined", missing, missing)
     law = fit_floor_law(optima.n, optima.x, is_loss=False)
     delta = estimate(law.exponent, optima.no_interval, law.is_bound)
     margin_S, loss_bound_S = law.exponent - optima.loss_law.exponent / 2, optima.loss_law.is_bound
     margin = estimate(margin_S, optima.no_interval, law.is_bound | loss_bound_S)
-    # A delta on its lower bound is at most that value, which suffices to call it too small.
+    # A delta on the lower bound of the search may be smaller still: "not fast" holds all the more.
     upper = estimate(margin_S, optima.no_interval, loss_bound_S).high
     speed: Speed = "undetermined"
     if margin.low is not None and margin.low > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -31,7 +32,12 @@ def group_report(
 ) -> GroupReport:
     """Build the report of a fitted group."""
     matrix = _regret_matrix(group, optima, axes)
-    largest = _largest_transfer(group, matrix, axes)
+    ends = group.curves[0].grid.width, group.curves[-1].grid.width
+    missing = Estimate(undetermined=f"one {axes.scale}: add a larger one")
+    largest = next(
+        (pair for pair in matrix if (pair.proxy, pair.target) == ends),
+        CarriedRegret(*ends, missing, missing, missing),
+    )
     verdict, reason = decide(largest, group.curves, threshold, axes, loss_unit)
     return GroupReport(
         name=group.name,
@@ -56,32 +62,17 @@ def _regret_matrix(
     group: FittedGroup, optima: Optima, axes: AxisNames
 ) -> tuple[CarriedRegret, ...]:
     """Estimate the regret of every width's best rate at every larger width."""
-    count = len(group.curves)
-    is_skewed = optima.skew_reason is not None
-    pairs = [(proxy, target) for proxy in range(count) for target in range(proxy + 1, count)]
-    return tuple(_carried_regret(group, *pair, axes, skewed=is_skewed) for pair in pairs)
-
-
-def _carried_regret(
-    group: FittedGroup, proxy: int, target: int, axes: AxisNames, *, skewed: bool
-) -> CarriedRegret:
-    """Estimate the regret of one width's best rate at a larger one."""
-    small, large = group.curves[proxy], group.curves[target]
-    reason = no_draws_reason(group, [proxy, target], axes)
-    draws = None if reason else (group.draws[proxy], group.draws[target])
-    regret = estimate_regret(small, large, draws, reason, axes, skewed=skewed)
-    share, grid = share_of_loss(regret, large, axes), grid_regret(small, large, axes)
-    return CarriedRegret(small.grid.width, large.grid.width, regret, share, grid)
-
-
-def _largest_transfer(
-    group: FittedGroup, matrix: tuple[CarriedRegret, ...], axes: AxisNames
-) -> CarriedRegret:
-    """Return the regret from the smallest to the largest width, which the verdict is about."""
-    ends = group.curves[0].grid.width, group.curves[-1].grid.width
-    missing = Estimate(undetermined=f"one {axes.scale}: add a larger one")
-    largest = (pair for pair in matrix if (pair.proxy, pair.target) == ends)
-    return next(largest, CarriedRegret(*ends, missing, missing, missing))
+    matrix = []
+    for proxy, target in combinations(range(len(group.curves)), 2):
+        small, large = group.curves[proxy], group.curves[target]
+        reason = no_draws_reason(group, [proxy, target], axes)
+        draws = None if reason else (group.draws[proxy], group.draws[target])
+        is_skewed = optima.skew_reason is not None
+        regret = estimate_regret(small, large, draws, reason, axes, skewed=is_skewed)
+        share, grid = share_of_loss(regret, large, axes), grid_regret(small, large, axes)
+        widths = small.grid.width, large.grid.width
+        matrix.append(CarriedRegret(*widths, regret, share, grid))
+    return tuple(matrix)
 
 
 def _optimum(group: FittedGroup, index: int, optima: Optima, axes: AxisNames) -> Optimum:
@@ -128,15 +119,12 @@ def _curve(curve: CurveFit) -> Curve:
 
 
 def _compute_saved(curves: Sequence[CurveFit], axes: AxisNames) -> Estimate:
-    """Return the share of FLOPs saved by a sweep at the smallest width plus one run at the largest.
-
-    The comparison is the same sweep at the largest width.
-    """
+    """Return the share of FLOPs saved by a sweep at the smallest instead of the largest width."""
     small, large = curves[0].grid, curves[-1].grid
     if small.width == large.width:
         return Estimate(undetermined=f"one {axes.scale}: add a larger one")
     if not np.isfinite(small.flops + large.flops):
         text = "the trials' FLOPs are not recorded: add a column flops, or params and tokens"
         return Estimate(undetermined=text)
-    trials = int((small.finite | small.diverged).sum())
+    trials = int((small.finite | small.diverged).sum())  # the largest width is then trained once
     return Estimate(1 - (trials * small.flops + large.flops) / (trials * large.flops))

@@ -24,14 +24,14 @@ class Optima:
     Args:
         n: Widths that have an optimum, ascending.
         x: ln of the best rate.
-        loss: Loss there.
+        loss: Loss at the best rate.
         rate_law: Power law of the best rate; None with fewer than two widths.
         curvature_law: Power law of the curvature in ln(rate); NaN where a draw has none.
         loss_law: Power law with a floor of the best loss; None with fewer than four widths.
         no_value: Why a law with a floor has no value, or None.
         no_interval: Why a law with a floor has no interval, or None.
-        no_draws: Why even a straight line has no interval, or None.
-        skew: How far the best rates of the parabolas err, in octaves.
+        no_draws: Why a straight line has no interval, or None.
+        skew: Error of the best rates where curves are not parabolas, in octaves.
     """
 
     n: Floats
@@ -68,8 +68,7 @@ class Optima:
     ) -> Estimate:
         """Return the estimate of a parameter of a straight line: two widths give a value."""
         if samples_S is None:
-            text = self.no_draws or f"one {axes.scale}: add a larger one"
-            return Estimate(undetermined=text)
+            return Estimate(undetermined=self.no_draws or f"one {axes.scale}: add a larger one")
         return estimate(samples_S, self.no_draws or reason)
 
     def point_estimate(self, value: float | None) -> Estimate:

@@ -79,7 +79,7 @@ def _held_out_error(group: FittedGroup, optima: Optima, points: CurvePoints) -> 
     curvatures = [c.quadratic.curvature for c in group.curves if c.quadratic is not None]
     n_W, largest = optima.n[:-1], optima.n[-1]
     fit = fit_joint(
-        points.where(points.n != largest),
+        points.select(points.n != largest),
         fit_floor_law(n_W, optima.loss[:1, :-1]),
         fit_power_law(n_W, optima.x[:1, :-1]),
         fit_power_law(n_W, np.log(curvatures)[None, :-1]),
@@ -87,5 +87,5 @@ def _held_out_error(group: FittedGroup, optima: Optima, points: CurvePoints) -> 
     )
     if fit is None:
         return optima.point_estimate(None)
-    residual_P = fit.residuals(points.where(points.n == largest))
+    residual_P = fit.residuals(points.select(points.n == largest))
     return optima.point_estimate(float((residual_P**2).mean()))

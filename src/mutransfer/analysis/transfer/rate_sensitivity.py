@@ -1,4 +1,4 @@
-"""Learning-rate sensitivity: the mean excess loss of a rate that was not tuned, at each width."""
+"""Learning-rate sensitivity: the mean excess loss of an untuned rate at each width."""
 
 from __future__ import annotations
 

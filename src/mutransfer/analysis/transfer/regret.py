@@ -15,7 +15,7 @@ from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
 
 # Shape legend: R rates, D draws (1 for the data itself).
 
-SAME_RATE = 1e-6  # in ln(rate)
+SAME_RATE = 1e-6  # in ln(rate): rates that differ by rounding only
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ def regret_bounds(
 ) -> RegretBounds:
     """Compute the regret of every draw's carried rate at the target width.
 
-    Inside the window the loss is that of the fitted quadratic. Outside it is interpolated between
-    the rates that were tried, with bounds for the error. Next to a diverged rate, or beyond the
-    rates that were tried, it is at least the last determined loss on the way there, and has no
-    upper bound. Without coefficients all losses are interpolated.
+    Inside the window the loss is that of the fitted quadratic. Outside, it is interpolated between
+    the rates that were tried, with bounds of the error. Next to a diverged rate, or beyond the
+    rates that were tried, it has no upper bound; the lower one is the loss at the last usable rate
+    between the optimum and the carried rate. Without coefficients all losses are interpolated.
     """
     grid, quadratic = target.grid, target.quadratic
     if quadratic is not None and coefficients_D3 is not None:
@@ -75,7 +75,7 @@ def _loss_outside_window(
 
 
 def _is_between_usable(target: CurveFit, x_D: Floats) -> Bools:
-    """Whether a rate lies at, or between two neighboring, rates that did not diverge."""
+    """Whether each rate is, or lies between two neighbors that are, rates that did not diverge."""
     x_R, usable_R = target.grid.x, target.grid.usable
     padded = np.concatenate([[False], usable_R, [False]])
     right_D = np.searchsorted(x_R, x_D)
@@ -88,7 +88,7 @@ def _is_between_usable(target: CurveFit, x_D: Floats) -> Bools:
 def _last_determined_loss(
     target: CurveFit, x_D: Floats, mean_DR: Floats, best_x: float, best_D: Floats
 ) -> Floats:
-    """Return the last loss between the optimum and each rate: losses rise on the way."""
+    """Return the loss at the last rate between the optimum and each rate; losses rise that way."""
     grid = target.grid
     x_R, bound_R = grid.x, grid.lower_bound
     last_D = best_D.copy()
@@ -140,8 +140,8 @@ def estimate_regret(
         return Estimate(value, undetermined=reasons)
     x_D, mean_DR, coefficients_D3 = draws[0].x, draws[1].mean, draws[1].coefficients
     drawn = regret_bounds(target, x_D, mean_DR, coefficients_D3)
-    # The lower bound is positive only where the regret exceeds what noise gives without drift: the
-    # same draws, with the source's optimum moved onto the target's.
+    # Noise alone causes a regret. Its size without drift is that of the same draws with the optimum
+    # of the source moved onto that of the target; only a larger regret has a positive lower bound.
     no_drift = regret_bounds(target, x_D - x + best_x, mean_DR, coefficients_D3)
     exceeds_noise = own.lower[0] > np.quantile(no_drift.value, UPPER)
     low = float(np.quantile(drawn.lower, LOWER)) if exceeds_noise else 0.0
@@ -194,11 +194,8 @@ def grid_regret(source: CurveFit, target: CurveFit, axes: AxisNames) -> Estimate
 
 
 def share_of_loss(regret: Estimate, target: CurveFit, axes: AxisNames) -> Estimate:
-    """Return a regret as a share of the best loss at the target.
-
-    On the edge of the grid the best loss is the grid's, an upper bound.
-    """
-    best = target.lowest_loss
+    """Return a regret as a share of the best loss at the target."""
+    best = target.lowest_loss  # on the edge of the grid an upper bound, the loss at that rate
     if best is not None and best > 0:
         return regret.times(1 / best)
     text = f"the loss is not positive {axes.at(target.grid.width)}, so a share of it has no meaning"

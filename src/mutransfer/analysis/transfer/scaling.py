@@ -1,4 +1,4 @@
-"""Scaling of a group over widths: the power laws, κ and what derives from them."""
+"""Scaling of a group over widths: the power laws, κ and other numbers derived from them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mutransfer.analysis.types.scaling import Band, Laws, Scaling
 
 # Shape legend: W widths with an optimum, S samples (the data first, then the draws).
 
-NUM_BANDS = 9  # points at which the laws are drawn
+NUM_BANDS = 9  # widths at which figures draw the laws
 
 
 def scaling(group: FittedGroup, optima: Optima, axes: AxisNames) -> Scaling:
-    """Estimate everything that needs several widths."""
+    """Estimate the laws over widths and the numbers derived from them."""
     kappa = _kappa(optima)
     joint = joint_fit(group, optima)
     error, errors = loss_errors(group, optima, joint)

@@ -100,7 +100,7 @@ class Curve:
         num_diverged: Diverged seeds at each rate.
         window: log2 of the lowest and highest rate that the parabola was fitted to, or None.
         fit: The parabola, or None where no fit can be trusted.
-        note: What was unusual about the choice of the window, or None.
+        note: Why the window is not the usual one, or None.
     """
 
     width: float

@@ -107,8 +107,8 @@ class Report(Mapping[str, GroupReport]):
         group_by: The columns that make groups.
         comparisons: Each other group against the best one; empty with one group.
         reference: What R(∞) is measured from; empty with one group.
-        window: Half-width in ln(rate) of what the parabolas are fitted to.
-        notes: What was left out of the results, or changed, in sentences.
+        window: Half-width in ln(rate) of the range that parabolas are fitted to.
+        notes: Sentences on the runs, rows and columns that were left out.
         draws: Draws behind each interval.
         seed: Seed of these draws.
         loss_unit: Unit of the losses, 'nats', or None where it is undetermined.

@@ -1,4 +1,4 @@
-"""Scaling laws, robustness, predictability and predictions, as reports hold them."""
+"""Scaling laws, robustness, predictability and predictions: the parts of a report."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CarriedRegret:
         proxy: The width that the rate was tuned at.
         target: The larger width that it is used at.
         regret: The excess loss there; `low` and `high` are one-sided 95 % bounds.
-        share: The same as a share of the best loss at the target.
-        grid: The same between rates that were tried, without an interval.
+        share: The regret as a share of the best loss at the target.
+        grid: The regret between rates that were tried, without an interval.
     """
 
     proxy: float
@@ -125,7 +125,7 @@ class Scaling:
         laws: The power laws.
         kappa: Transfer robustness exponent alpha + gamma_log (arXiv:2605.21486): a fixed relative
             error of the rate costs a share ∝ n^kappa of the reducible loss; negative is robust.
-        kappa_joint: The same from the joint fit of all losses; a check, without an interval.
+        kappa_joint: kappa from the joint fit of all losses; a check, without an interval.
         kappa_sensitivity: Range of kappa when one width is left out; no interval.
         E: Loss predictability error: mean squared residual of the joint fit.
         errors: E in other norms, and its noise floor.

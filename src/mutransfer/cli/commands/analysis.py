@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from cyclopts import Parameter
 
 from mutransfer.cli.app import LOSSES, Output, Switch, app, examples, split_list
-from mutransfer.cli.output import NEGATIVE, SUCCESS, UNDETERMINED, CommandResult
+from mutransfer.cli.exit_status import NEGATIVE, SUCCESS, UNDETERMINED
+from mutransfer.cli.output import CommandResult
 from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:

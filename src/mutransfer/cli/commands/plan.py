@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from mutransfer.cli.app import MODEL, Output, Switch, app, examples, parse_roles
-from mutransfer.cli.output import SUCCESS, CommandResult
+from mutransfer.cli.exit_status import SUCCESS
+from mutransfer.cli.output import CommandResult
 from mutransfer.errors import UsageError
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mutransfer.cli.app import START, Switch, app, examples
-from mutransfer.cli.output import SUCCESS, CommandResult
+from mutransfer.cli.exit_status import SUCCESS
+from mutransfer.cli.output import CommandResult
 
 
 @app.command(

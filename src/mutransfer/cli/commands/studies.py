@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from mutransfer.cli.app import TRAINING, Output, Switch, Workers, app, examples
 from mutransfer.cli.commands.sweep import sweep_result
-from mutransfer.cli.output import SUCCESS, UNDETERMINED, CommandResult
+from mutransfer.cli.exit_status import SUCCESS, UNDETERMINED
+from mutransfer.cli.output import CommandResult
 from mutransfer.cli.signals import stop_on_signals
 from mutransfer.errors import UsageError
 

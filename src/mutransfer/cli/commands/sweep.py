@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from mutransfer.cli.app import TRAINING, Switch, Workers, app, examples, split_list
-from mutransfer.cli.output import FAILED_TRIALS, INTERRUPTED, SUCCESS, CommandResult, format_point
+from mutransfer.cli.exit_status import FAILED_TRIALS, INTERRUPTED, SUCCESS
+from mutransfer.cli.output import CommandResult, format_point
 from mutransfer.cli.signals import stop_on_signals
 from mutransfer.errors import UsageError
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import prod
 
 from mutransfer.errors import RoleError
-from mutransfer.parametrize.model.layers import fans, is_elementwise
+from mutransfer.parametrize.model.fans import fans, is_elementwise
 from mutransfer.parametrize.model.shapes import ParameterInfo
 from mutransfer.tracing import Use
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from mutransfer.errors import RoleError, listed
 from mutransfer.parametrize.model.axes import ONES, Fans, Sizes, fans_across_widths, grows, ratio
-from mutransfer.parametrize.model.layers import is_elementwise
+from mutransfer.parametrize.model.fans import is_elementwise
 from mutransfer.parametrize.model.shapes import ParameterInfo
 from mutransfer.rules.roles import REASONS, ROLE_OVERRIDE, Role, role_of_matrix
 from mutransfer.tracing import Trace

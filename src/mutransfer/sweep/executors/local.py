@@ -30,7 +30,7 @@ from mutransfer.sweep.processes import KILL_SECONDS, terminate_group
 from mutransfer.sweep.trial_run import Outcome, Work
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-POLL_SECONDS = 0.5  # between checks of the stop event and of workers that may have died
+POLL_SECONDS = 0.5  # between checks of the stop event and for dead workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class LocalExecutor:
                         else:
                             error = error or message
         finally:
-            _end(workers)
+            _shut_down(workers)
         if error is not None:
             raise error
 
@@ -116,20 +116,20 @@ def _pickled(work: Work) -> bytes:
 
 
 class _Worker:
-    """A worker process, as the driver sees it."""
+    """The driver's handle of a worker process."""
 
     def __init__(self, slot: int, payload: bytes, env: dict[str, str]) -> None:
-        ours, theirs = socket.socketpair()
+        own_end, worker_end = socket.socketpair()
         self.slot = slot
-        self.connection = Connection(ours.detach())
+        self.connection = Connection(own_end.detach())
         self.spec: TrialSpec | None = None
         self.attempt: Path | None = None
-        with theirs:
+        with worker_end:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", BOOT, str(theirs.fileno()), json.dumps(sys.path)],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-c", BOOT, str(worker_end.fileno()), json.dumps(sys.path)],
+                pass_fds=[worker_end.fileno()],
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C reaches the driver only, which decides
+                start_new_session=True,  # Ctrl-C reaches only the driver, which stops its workers
                 env={**dict.fromkeys(THREADS, "1"), **os.environ, **env},
             )
         with suppress(OSError):  # if the worker died, messages() reports it
@@ -159,7 +159,7 @@ class _Worker:
                 yield self._failure()
 
     def _failure(self) -> Outcome:
-        """Return the failure of the trial whose worker died, and terminate what it started."""
+        """Return the failure of a trial whose worker died; terminate the processes it started."""
         assert self.spec is not None
         status = self.process.wait()
         error = f"killed by signal {-status}" if status < 0 else "its worker process exited"
@@ -171,8 +171,8 @@ class _Worker:
         return Outcome(spec, "failed", error=error, attempt=self.attempt)
 
 
-def _end(workers: Sequence[_Worker]) -> None:
-    """End idle workers at once, others when they have terminated what they run."""
+def _shut_down(workers: Sequence[_Worker]) -> None:
+    """Close the workers' connections, which makes them exit, and wait until they have."""
     for worker in workers:
         worker.connection.close()
     for worker in workers:

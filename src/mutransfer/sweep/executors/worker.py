@@ -32,7 +32,7 @@ serve(int(sys.argv[1]))
 
 @dataclass(slots=True)
 class _CurrentTrial:
-    """What must be cleaned up if this process ends during a trial."""
+    """Claim and attempt to clean up if this process ends during a trial."""
 
     claim: Claim | None = None
     attempt: Path | None = None
@@ -41,12 +41,12 @@ class _CurrentTrial:
 def serve(handle: int) -> None:
     """Run the trials that the driver sends, until it closes the socket.
 
-    The answers to each trial are an outcome 'running' and a final one, or a StoreError. `handle`
+    The replies to each trial are an outcome 'running' and a final one, or a StoreError. `handle`
     is the file descriptor of this end of the socket.
     """
     driver = Connection(handle)
     current = _CurrentTrial()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver stops its workers
     signal.signal(signal.SIGTERM, on_sigterm)
     threading.Thread(target=_exit_with_driver, args=(handle, current), daemon=True).start()
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -49,11 +49,12 @@ class CommandRun:
 
         Raises:
             TrialError: The program did not start, took too long, failed, or left no loss.
-            Interrupted: The program was ended by us or by the cluster.
+            Interrupted: This process or the cluster ended the program.
         """
-        for earlier in _earlier_attempts(trial_dir):
-            # The study may have named the wrong place of the loss: once it is corrected, an
-            # attempt whose program ended well needs no new training.
+        attempts = trial_dir.parent
+        for earlier in sorted(attempts.iterdir()) if attempts.name == "attempts" else ():
+            # If only the place of the loss was wrong in the study, an earlier attempt has the loss,
+            # and nothing has to be trained again.
             with suppress(OSError, ValueError, KeyError, TypeError, TrialError):
                 exit_ = json.loads(read_no_follow(earlier / EXIT_FILE))
                 return self._result(spec, earlier, int(exit_["status"]), float(exit_["seconds"]))
@@ -100,7 +101,7 @@ class CommandRun:
         return " && ".join([*change_folder, " ".join([*variables, shlex.join(arguments)])])
 
     def check(self, first: TrialSpec) -> None:
-        """Check before the first trial what would make all trials fail.
+        """Check, before the first trial starts, for errors that would make every trial fail.
 
         Raises:
             StudyError: The folder or the program does not exist.
@@ -122,7 +123,7 @@ class CommandRun:
             )
 
     def _run(self, spec: TrialSpec, trial_dir: Path) -> int:
-        """Run the program and return its exit status; what it leaves running is terminated."""
+        """Run the program, terminate the processes it leaves, and return its exit status."""
         arguments, env = self.arguments_and_env(spec, trial_dir)
         timeout = None if self.table.timeout is None else parse_duration(self.table.timeout)
         try:
@@ -177,12 +178,6 @@ class CommandRun:
                 return math.nan, True
             raise
         return loss, diverged or not math.isfinite(loss)
-
-
-def _earlier_attempts(trial_dir: Path) -> list[Path]:
-    """Return the attempts of the same trial, if `trial_dir` is in a store."""
-    folder = trial_dir.parent
-    return sorted(folder.iterdir()) if folder.name == "attempts" else []
 
 
 def _logs(trial_dir: Path) -> list[Path]:

@@ -1,6 +1,6 @@
-"""Fingerprints of Python functions, so that results of an edited function are not mixed.
+"""Fingerprints of Python functions, which detect that a function was edited between two sweeps.
 
-Commands have none: which files a program depends on is unknown.
+A command has no fingerprint, since the files that its program depends on are unknown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLAIN = (bool, int, float, str, bytes, type(None))
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
-    """Return a text that is equal as long as the code and the plain values it uses are equal.
+    """Return a hash of a function's code and of the plain values it uses.
 
     Functions of the same module that it calls are included; data such as arrays and models is not.
 
@@ -73,7 +73,7 @@ def check_function(
 
 
 def _description(thing: object, visited: set[int]) -> object:
-    """Describe what determines a function's behavior; a repeated object by its type only."""
+    """Describe an object by the code and values in it; a repeated object by its type only."""
     if isinstance(thing, PLAIN):
         return repr(thing)
     if isinstance(thing, tuple):

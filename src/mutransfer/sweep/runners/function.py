@@ -36,7 +36,7 @@ class FunctionRun:
         return kind.__qualname__ if module == "__main__" else f"{module}.{kind.__qualname__}"
 
     def check(self, first: TrialSpec) -> None:
-        """Check before the first trial that the function takes the study's axes.
+        """Check, before the first trial starts, that the function takes the study's axes.
 
         Raises:
             StudyError: The function has other parameters.

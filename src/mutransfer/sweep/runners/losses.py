@@ -16,8 +16,8 @@ from mutransfer.errors import TrialError, listed
 from mutransfer.records.command import LossSource
 
 STDOUT = "stdout.txt"
-ENV_FILE = "loss"  # the program finds its path in the variable `loss.env`
-MAX_JSON_BYTES = 2**28
+ENV_FILE = "loss"  # its path is the value of the variable `loss.env`
+MAX_JSON_BYTES = 2**28  # a JSON file is parsed as a whole, in memory
 
 
 def read_loss(source: LossSource, attempt: Path) -> float:
@@ -62,7 +62,7 @@ def read_loss(source: LossSource, attempt: Path) -> float:
 
 
 def _missing(source: LossSource) -> str:
-    """Format what was not found."""
+    """Describe the missing loss."""
     if source.csv is not None:
         return f"no number in column '{source.column or 'loss'}'"
     if source.regex is not None:
@@ -142,7 +142,7 @@ def _at_key(data: object, source: LossSource, line: int) -> Iterator[float]:
 
 
 def _parse(value: object, line: int) -> float:
-    """Parse a number; null is NaN, which many JSON writers write so."""
+    """Parse a number; null is NaN, as many programs write NaN as null."""
     if value is None:
         return math.nan
     try:

@@ -39,7 +39,7 @@ def grid_trials(
 def select_trials(
     study: StudySpec, trials: Sequence[TrialSpec], only: Mapping[str, object]
 ) -> list[TrialSpec]:
-    """Return the trials at some points of some axes.
+    """Return the trials at the selected points of axes.
 
     Args:
         study: The study.
@@ -71,7 +71,7 @@ def select_trials(
 
 
 def _spellings(point: AxisValue) -> list[str]:
-    """Return the texts that stand for a point: as a number, as it is listed, as a power of 2."""
+    """Return the accepted spellings of a point: its number, rounded ones, and a power of 2."""
     texts = [str(point)]
     if isinstance(point, int | float) and not isinstance(point, bool):
         texts += [str(float(point)), f"{point:g}", f"{point:.4g}"]

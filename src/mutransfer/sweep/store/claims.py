@@ -1,12 +1,12 @@
 """Claims: a claim is a worker's exclusive, temporary right to run one trial.
 
-It is a numbered file `claims/<k>.json` in the trial's folder that names its owner; the time of the
-file is the owner's heartbeat. Only the highest number counts. A trial whose owner is gone is taken
-over by creating `<k+1>.json` exclusively, so of two workers that try, one fails. Nothing is ever
-deleted: between reading a stale claim and deleting it, another worker may have replaced it.
+It is a numbered file `claims/<k>.json` in the trial's folder that names its owner. The modification
+time of the file is the owner's heartbeat, and only the highest number counts. A worker takes over
+the trial of a dead owner by creating `<k+1>.json` exclusively, so only one of two workers succeeds.
+Claims are never deleted: between reading and deleting one, another worker may have replaced it.
 
-No clock is compared with another. Whether an owner on another host is alive is found by watching
-its heartbeat for `STALE_SECONDS` of one's own clock.
+The clocks of two hosts are never compared. An owner on another host counts as dead if its heartbeat
+does not change for `STALE_SECONDS` of the observer's own clock.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ClaimState:
         number: Number of the claim.
         heartbeat: Time of the last heartbeat by the file server's clock, in nanoseconds.
         owner: Host and process number of the owner.
-        is_alive: Whether the owner is alive; None where only watching can tell.
+        is_alive: Whether the owner is alive; None on another host, where only the heartbeat shows.
     """
 
     number: int
@@ -50,7 +50,7 @@ class ClaimState:
 
 
 def current_claim(folder: Path) -> ClaimState | None:
-    """Return the state of a trial's claim, None if nobody holds one."""
+    """Return the state of a trial's claim, None if there is none."""
     claims = reject_link(folder / "claims")
     return _claim_state(claims, _highest_number(claims))
 
@@ -66,7 +66,7 @@ def _claim_state(claims: Path, number: int) -> ClaimState | None:
             owner = json.loads(file.read())
         place, pid, started = str(owner["place"]), int(owner["pid"]), owner["started"]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        # Incomplete, because its host lost power.
+        # The file is incomplete because its host lost power.
         return ClaimState(number, _modification_time(path), "unknown", None)
     is_here = place == pid_scope()
     is_alive = started is not None and start_time(pid) == started if is_here else None
@@ -102,7 +102,7 @@ def acquire(folder: Path, stale: ClaimState | None = None) -> Claim | None:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim of this process; inside its context a thread keeps up the heartbeat."""
+    """A claim of this process; inside its context a thread updates the heartbeat."""
 
     path: Path
 
@@ -120,7 +120,7 @@ class Claim:
         self.release()
 
     def release(self) -> None:
-        """Give up the claim at once; otherwise others would first have to find the owner dead."""
+        """Release the claim, so that other workers need not wait until it is stale."""
         # On a full disk, or if the store is gone, the end of this process has the same effect.
         with suppress(OSError):
             released = self.path.with_suffix(".released")

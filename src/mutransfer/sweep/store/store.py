@@ -128,8 +128,8 @@ class TrialStore:
     def new_attempt(self, trial_id: str) -> Path:
         """Create the folder of a new attempt: its `trial_dir`.
 
-        What earlier attempts left running on this machine is terminated, and space for the result
-        is reserved, so that a disk which is full by then costs no finished training.
+        Processes that earlier attempts left on this machine are terminated. Space for the result is
+        reserved, so that a finished training can be published even if the disk is full by then.
         """
         attempts = reject_link(self.folder(trial_id) / "attempts")
         with write_errors(attempts):
@@ -144,7 +144,7 @@ class TrialStore:
         return attempt
 
     def publish(self, result: TrialResult, attempt: Path) -> None:
-        """Publish a result atomically; if another was first, the first result stays."""
+        """Publish a result atomically, unless the trial already has one."""
         draft, final = attempt / "result.json", self.folder(result.id) / "result.json"
         with write_errors(final):
             (attempt / RESERVE_FILE).unlink(missing_ok=True)
@@ -294,7 +294,7 @@ def csv_row(result: TrialResult) -> dict[str, object]:
 
 
 def error_summary(error: str) -> str:
-    """Return the part of a failed attempt's error that says what happened."""
+    """Return an error without its traceback."""
     lines = error.strip().splitlines() or [""]
     if lines[0].startswith("Traceback"):
         return lines[-1]
@@ -336,7 +336,7 @@ def _is_draft(path: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder durable."""
+    """Make a new file name in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -14,7 +14,7 @@ from mutransfer.analysis.results import Places
 from mutransfer.errors import ResultsError, listed
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-CURVE_HEADER = ["wall time", "step", "value"]  # of TensorBoard's download of one curve
+CURVE_HEADER = ["wall time", "step", "value"]  # of a curve downloaded from TensorBoard
 
 
 def read_csv(path: Path) -> Table:

@@ -33,7 +33,7 @@ def read_json(path: Path) -> Table:
         if not isinstance(value, dict):
             raise _error(f"'{path}', {unit} {number} is {json_kind(value)}")
         try:
-            rows.append(flattened(value))
+            rows.append(flatten(value))
         except ValueError as error:
             raise _error(f"'{path}', {unit} {number}: {error}") from None
         numbers.append(number)
@@ -42,14 +42,14 @@ def read_json(path: Path) -> Table:
     return Table(f"'{path}'", columns_from_rows(rows), Places(unit, numbers))
 
 
-def flattened(data: Mapping[str, Any]) -> dict[str, Cell]:
+def flatten(data: Mapping[str, Any]) -> dict[str, Cell]:
     """Flatten an object into dotted names; lists and values nested too deeply are dropped.
 
     Raises:
         ValueError: Two values have the same name.
 
     Example:
-        >>> flattened({"config": {"lr": {"value": 0.01, "desc": None}}, "tags": ["a"], "loss": 3})
+        >>> flatten({"config": {"lr": {"value": 0.01, "desc": None}}, "tags": ["a"], "loss": 3})
         {'config.lr': 0.01, 'loss': 3}
     """
     if not {dict, list}.intersection(map(type, data.values())):
@@ -74,7 +74,7 @@ def flattened(data: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def parse_json(text: str) -> object:
-    """Parse JSON, NaN and infinity included; a ValueError says what is wrong.
+    """Parse JSON, including NaN and infinity; raise ValueError with the problem.
 
     Example:
         >>> parse_json('{"lr": 1, "lr": 2}')
@@ -89,8 +89,8 @@ def parse_json(text: str) -> object:
         raise ValueError(f"not JSON: {error}") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; a repeated key is an error, since one value would be ignored silently."""
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object; raise for a repeated key, since one value would be ignored silently."""
     data = dict(pairs)
     if len(data) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -98,11 +98,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return data
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def json_kind(value: object) -> str:
-    """Return what a JSON value is, in words.
+    """Describe the type of a JSON value, or the number, in words.
 
     Example:
         >>> json_kind(None), json_kind([1]), json_kind(3.5)
@@ -126,7 +126,7 @@ def _array_entries(path: Path, text: str) -> Iterable[tuple[int, object]]:
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, object]]:
     """Yield number and value of every line that is not blank."""
-    # Not splitlines(): a JSON string may hold U+2028, which splitlines() takes for a line end.
+    # Not splitlines(), which would split a JSON string at U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:

@@ -1,6 +1,6 @@
-"""Validation of one `result.json` of a trial store.
+"""Validation of a `result.json` of a trial store, without pydantic.
 
-By hand instead of by pydantic, which takes several times as long for 100,000 trials.
+Pydantic would take several times as long for 100,000 trials.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FIELDS: dict[str, tuple[tuple[type, ...], bool]] = {
 
 
 def load_json(path: str) -> object:
-    """Load a JSON file without following a link; a ValueError says what is wrong."""
+    """Load a JSON file without following a link; raise ValueError with the problem."""
     # A named pipe would block without O_NONBLOCK.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
@@ -45,7 +45,7 @@ def load_json(path: str) -> object:
 
 
 def result_problem(result: object, folder: str) -> str | None:
-    """Return what is wrong with a result, None if nothing is; the folder's name is its id."""
+    """Return the problem of a result, None if it is valid; the folder's name must be its id."""
     if not isinstance(result, dict):
         return f"holds {json_kind(result)} where a table is expected"
     if result.get("schema") != SCHEMA:

@@ -206,7 +206,7 @@ def _as_table(trials: list[dict[str, Any]], store: Path) -> Table:
 
 
 def _flops(trials: list[dict[str, Any]]) -> Floats:
-    """Return the cost of each trial; a copy that records none has the cost of its original."""
+    """Return the FLOPs of each trial; a copy without a record has those of its original."""
     recorded = {trial["id"]: trial.get("flops") for trial in trials}
     costs = [(recorded[t["id"]], recorded.get(t.get("shared_from"))) for t in trials]
     return _floats([original if own is None else own for own, original in costs])

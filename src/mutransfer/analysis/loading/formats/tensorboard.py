@@ -124,7 +124,7 @@ def read_curves(folder: Path, files: Sequence[Path]) -> Table | None:
 
 
 def _last_value(file: Path, cells: Sequence[Sequence[str]], lines: Sequence[int]) -> Cell:
-    """Return the value at the last step; of two at the same step, the later line's."""
+    """Return the value at the last step; if several lines have that step, the last of them."""
     steps = [parse_number(row[1]) for row in cells]
     wrong = [lines[row] for row, step in enumerate(steps) if step is None or step != step]
     if wrong:

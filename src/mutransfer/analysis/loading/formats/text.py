@@ -14,11 +14,11 @@ CONTROLS = bytes({*range(32)} - {*b"\t\n\r\f"})
 def read_text(path: Path) -> str:
     """Read a file as UTF-8, as UTF-16 if it has a byte-order mark, or else as cp1252.
 
-    Excel writes cp1252 by default. It has a letter for almost every byte, so a file with control
+    Excel writes cp1252 by default. cp1252 decodes almost every byte, so a file with control
     characters is rejected.
 
     Raises:
-        ResultsError: The file is none of them.
+        ResultsError: The file has none of these encodings.
     """
     data = path.read_bytes()
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mutransfer.analysis.loading.formats.json import flattened, parse_json
+from mutransfer.analysis.loading.formats.json import flatten, parse_json
 from mutransfer.analysis.loading.formats.text import read_text
 from mutransfer.analysis.loading.formats.wandb_config import parse_config
 from mutransfer.analysis.loading.table import Table, columns_from_rows
@@ -18,7 +18,7 @@ SUMMARY, CONFIG = "wandb-summary.json", "config.yaml"
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the run folders in a folder or in its folder `wandb`; or the folder, if it is one."""
+    """Return the run folders in a folder or its `wandb`, or the folder itself if it is a run."""
     if _is_run(folder):
         return [folder]
     parents = [p for p in (folder, folder / "wandb") if p.is_dir() and not p.is_symlink()]
@@ -62,7 +62,7 @@ def read_runs(folder: Path, runs: Sequence[Path]) -> Table:
 
 
 def _read_own(file: Path) -> str | None:
-    """Read a file of a run; None where there is none, or only a link."""
+    """Read a file of a run; None if it does not exist or is a link."""
     return None if file.is_symlink() or not file.is_file() else read_text(file)
 
 
@@ -72,7 +72,7 @@ def _parse_summary(run: Path, text: str) -> dict[str, Cell]:
         summary = parse_json(text)
         if not isinstance(summary, dict):
             raise ValueError("not a table of names and values")
-        return flattened(summary)
+        return flatten(summary)
     except ValueError as error:
         raise ResultsError(
             f"'{run / 'files' / SUMMARY}': {error}",
@@ -82,11 +82,9 @@ def _parse_summary(run: Path, text: str) -> dict[str, Cell]:
 
 
 def _row(settings: Mapping[str, Cell], summary: Mapping[str, Cell]) -> dict[str, Cell]:
-    """Join settings and logged values; the setting keeps the name, except for `loss`.
-
-    A logged learning rate is the last one of its schedule, so the setting is the one to tune. A
-    setting `loss` names a function, so the logged value is the loss.
-    """
+    """Join settings and logged values; the setting keeps the name, except for `loss`."""
+    # A logged learning rate is the last of its schedule, so the setting is the tuned one. A setting
+    # `loss` is the name of a function, so the logged value is the loss.
     logged = {name: value for name, value in summary.items() if not name.startswith("_")}
     row = {f"config.{n}" if n == "loss" and n in logged else n: v for n, v in settings.items()}
     return row | {f"summary.{n}" if n in row else n: v for n, v in logged.items()}

@@ -1,4 +1,4 @@
-"""Known layers: the axes of their weights that are fan-in and fan-out, and their vectors."""
+"""Fan-in and fan-out of the weights of known layers, and which tensors are vectors."""
 
 from __future__ import annotations
 
