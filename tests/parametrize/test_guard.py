@@ -210,32 +210,40 @@ REBUILD = (
     "\n  fix: pass param_groups(model, plan, lr=...) unchanged to the optimizer, and guard it then"
 )
 BROKEN = {
-    schedule_one_cycle: "RuleError: 'up.weight' trains at 0.004 where 'embed.weight' trains at 0.004: the "
+    schedule_one_cycle: "RuleError: 'up.weight' trains at 0.004 where 'embed.weight' trains at "
+    "0.004: the "
     "plan says 0.00133333"
     "\n  why: a schedule that writes absolute rates erases the plan's ratios, so nothing transfers"
     "\n  fix: max_lr=[lr * g['lr_factor'] for g in optimizer.param_groups] in place of max_lr=lr, "
     "or torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ...)",
-    schedule_with_floor: "RuleError: 'up.weight' trains at 0.00216667 where 'embed.weight' trains at 0.0055: "
+    schedule_with_floor: "RuleError: 'up.weight' trains at 0.00216667 where 'embed.weight' "
+    "trains at 0.0055: "
     "the plan says 0.00183333" + ABSOLUTE,
-    write_absolute_rate: "RuleError: 'up.weight' trains at 0.01 where 'embed.weight' trains at 0.01: the "
+    write_absolute_rate: "RuleError: 'up.weight' trains at 0.01 where 'embed.weight' trains at "
+    "0.01: the "
     "plan says 0.00333333" + ABSOLUTE,
-    write_nan: "RuleError: 'up.weight' trains at nan where 'embed.weight' trains at 0.01: the plan says "
+    write_nan: "RuleError: 'up.weight' trains at nan where 'embed.weight' trains at 0.01: the "
+    "plan says "
     "0.00333333" + ABSOLUTE,
-    share_one_tensor: "RuleError: 'embed.weight' and 'up.weight' share one tensor as their rate, and their "
+    share_one_tensor: "RuleError: 'embed.weight' and 'up.weight' share one tensor as their rate, "
+    "and their "
     "factors are 1 and 0.333333"
     "\n  why: a tensor has one value, so both train at the same rate"
     "\n  fix: for g in optimizer.param_groups: g['lr'] = lr * g['lr_factor'], which makes a tensor "
     "for each group",
-    write_tensor_rates: "RuleError: 'up.weight' trains at 0.01 where 'embed.weight' trains at 0.01: "
+    write_tensor_rates: "RuleError: 'up.weight' trains at 0.01 where 'embed.weight' trains at "
+    "0.01: "
     "the plan says 0.00333333" + ABSOLUTE,
-    merge_all_groups: "RuleError: one group holds 'embed.weight', 'up.weight', 'head.weight', 'head.bias', "
+    merge_all_groups: "RuleError: one group holds 'embed.weight', 'up.weight', 'head.weight', "
+    "'head.bias', "
     "whose factors differ"
     "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
     merge_two_groups: "RuleError: one group holds 'embed.weight', 'up.weight', whose factors differ"
     "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
     drop_keys_and_rates: "RuleError: 'up.weight' trains at 0.001 where 'embed.weight' trains at "
     "0.001: the plan says 0.000333333" + ABSOLUTE,
-    load_other_width: "RuleError: the group of 'up.weight' has lr_factor 0.5, the plan says 0.333333: "
+    load_other_width: "RuleError: the group of 'up.weight' has lr_factor 0.5, the plan says "
+    "0.333333: "
     "its state is of another width or plan"
     "\n  why: load_state_dict restores the rates, epsilons and moments of the other width"
     "\n  fix: create a new optimizer at this width: torch.optim.AdamW(param_groups(model, "
@@ -250,7 +258,8 @@ BROKEN = {
     "\n  why: a parameter in no group silently stays at its init"
     + REBUILD
     + "; freeze a parameter with requires_grad_(False)",
-    write_one_eps: "RuleError: 'head.weight' has eps 1e-08 where 'embed.weight' has 1e-08: the plan says "
+    write_one_eps: "RuleError: 'head.weight' has eps 1e-08 where 'embed.weight' has 1e-08: the "
+    "plan says "
     "3e-08",
 }
 
@@ -322,7 +331,7 @@ def test_other_optimizers_are_guarded(name, make) -> None:
     optimizer = make(param_groups(Network(48), plan, lr=LR))
     guard(optimizer, plan)
     run(optimizer, schedules.LinearLR(optimizer))
-    one_cycle(optimizer) if name != "lion" else write_absolute_rate(optimizer)
+    schedule_one_cycle(optimizer) if name != "lion" else write_absolute_rate(optimizer)
     with pytest.raises(RuleError, match="trains at"):
         optimizer.step()
 
