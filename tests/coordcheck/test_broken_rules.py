@@ -115,7 +115,7 @@ REFUSALS = {
     "one seed": (
         {"seeds": 1},
         "ModelError: seeds=1: the noise of an exponent cannot be estimated\n"
-        "  why: without its noise an exponent neither agrees nor disagrees with the expected one\n"
+        "  why: without its noise an exponent cannot be compared with the expected one\n"
         "  fix: seeds=3",
     ),
     "two steps": (
@@ -173,7 +173,7 @@ REFUSALS = {
         {"loss": lambda model, batch: model(batch[0]).detach().sum()},
         "ModelError: loss(model, batch) returned a loss without a gradient\n"
         "  why: the check trains the model for a few steps\n"
-        "  fix: do not detach it, nor compute it under torch.no_grad()",
+        "  fix: do not detach it or compute it under torch.no_grad()",
     ),
 }
 

@@ -166,7 +166,7 @@ LINES = {
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:adam": (
         "ModelError: --optimizer is an instance of Adam, which holds one model's parameters\n"
-        "  why: every width and seed trains a model of its own\n"
+        "  why: every width and seed trains its own model\n"
         "  fix: pass a factory: --optimizer MODULE:NAME, with NAME = lambda groups: "
         "torch.optim.Adam(groups)\n"
     ),

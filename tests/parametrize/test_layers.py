@@ -211,7 +211,7 @@ def test_layers_of_different_kinds_that_share_a_tensor_are_an_error() -> None:
         "RoleError: layers of different kinds share one tensor: '0.weight (Linear)', "
         "'1.weight_hh (LSTMCell)'\n"
         "  why: different layers have different rules, except for a tied embedding and readout\n"
-        "  fix: share it between nn.Embedding and nn.Linear, or give each a weight of its own"
+        "  fix: share it between nn.Embedding and nn.Linear, or give each its own weight"
     )
 
 

@@ -133,6 +133,6 @@ def test_a_hybrid_with_reordered_switches_is_an_error_with_its_registered_name()
         get_parametrization("sp+embd+attn")
     assert str(error.value) == (
         "there is no parametrization 'sp+embd+attn'\n"
-        "  why: every parametrization has learning rates of its own\n"
+        "  why: every parametrization has its own learning rates\n"
         "  fix: write 'sp+attn+embd' (`mutransfer rules` lists the names)"
     )

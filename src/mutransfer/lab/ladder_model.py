@@ -41,7 +41,7 @@ def rung_model(spec: LadderSpec, rules: frozenset[Rule], width: int) -> Decoder:
 def rung_optimizer(
     spec: LadderSpec, rules: frozenset[Rule], model: nn.Module
 ) -> torch.optim.Optimizer:
-    """Make AdamW with one rate; the rule 'hidden rate' lowers that of hidden matrices."""
+    """Make AdamW with one rate; the rule 'hidden rate' lowers it for hidden matrices."""
     assert isinstance(model, Decoder)
     ratio = model.config.width / spec.check.base
     hidden: list[nn.Parameter] = []
@@ -70,5 +70,5 @@ def next_token_loss(model: nn.Module, windows_BW: Tensor) -> Tensor:
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether both axes of a matrix grow with width: those of the blocks do."""
+    """Return whether both axes of a matrix grow with width, as in the blocks."""
     return name.startswith("blocks.")

@@ -197,7 +197,7 @@ _HEAD = ("parametrization", "form", "optimizer", "base", "target")
 
 
 def unwrapped(name: str) -> str:
-    """Return a parameter's name without prefixes of wrappers, wherever a module starts.
+    """Return a parameter's name without the prefixes that wrappers of modules add.
 
     Example:
         >>> unwrapped("module._orig_mod.blocks.0.weight")

@@ -54,7 +54,7 @@ def elementwise_image(
     keeps_rank, alone = len(first.dims) == result.dim(), len(active) == 1
     dims = first.dims if keeps_rank else NO_AXES * result.dim()
     if name in SCALES and alone and not any(any(image.dims) for image in weights):
-        # A learned scalar, such as a temperature, is no power of width: it counts as a constant.
+        # A learned scalar, such as a temperature, is not a power of width: it counts as a constant.
         # In a coordinate check it ends the path, because its value is not the author's.
         learned = weights or any(t.requires_grad for t, image in operands if image is None)
         return replace(first, dims=dims, path=Path() if learned else first.path)
@@ -95,7 +95,7 @@ def _of_two(
     if any(factor.is_statistic for factor in active):
         for factor in (factor for factor in active if not factor.is_statistic):
             ledger.layers.record_norm(factor.path)
-    # A square is no product of two activations.
+    # A square is not a product of two activations.
     is_pair = tensors[0] is not tensors[1] and tensors[0].shape == tensors[1].shape
     return replace(image, is_pair=name == "mul" and is_pair)
 

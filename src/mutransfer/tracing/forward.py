@@ -78,7 +78,7 @@ class Trace:
         if use.unknown:
             return f"the forward pass does with it: {use.unknown}", "write it with matmul, einsum"
         both = "the forward pass sums over an axis in one place and keeps it in another"
-        return both, "give each use a parameter of its own"
+        return both, "give each use its own parameter"
 
     def required_multipliers(self, rule: Fraction | None) -> dict[UseKey, float]:
         """Return each use's multiplier, less what attention requires.
@@ -88,7 +88,7 @@ class Trace:
         the weights of one factor.
 
         Raises:
-            RoleError: Neither factor is the product of weights of its own.
+            RoleError: Neither factor has weights that only this product uses.
         """
         exponents = dict(self.multipliers)
         for product in self.products if rule is not None else ():
@@ -214,7 +214,7 @@ def _multipliers(small: Ledger, large: Ledger, widths: tuple[int, int]) -> dict[
             raise ModelError(
                 f"the uses of '{use[0]}' are multiplied by different powers of width",
                 why="one parameter has one multiplier",
-                fix="multiply at every use alike, or give each use a parameter of its own",
+                fix="multiply every use by the same power, or give each use its own parameter",
             )
         exponents[use] = of_use.pop()
     return exponents
@@ -295,9 +295,9 @@ def _exponent(small: float, large: float, widths: tuple[int, int]) -> float:
 
 
 def _attention_error(product: ProductScaling, rule: Fraction) -> RoleError:
-    """Return the error for an attention whose scale no weight of its own can carry."""
+    """Return the error for an attention whose scale no weight can absorb."""
     first, second = ({name for name, _ in side} for side in product.sides)
-    reason = "neither factor is the product of weights alone"
+    reason = "neither factor is computed from weights alone"
     if first and second:
         reason = f"{listed(sorted(first | second))} make more than one of them"
     return RoleError(

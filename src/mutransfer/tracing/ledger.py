@@ -70,7 +70,7 @@ class Product:
         is_logits: Whether a softmax follows.
         is_elementwise: Whether it is written as an elementwise product and a sum.
         scalars: Scalars that its factors were multiplied by.
-        factor_rms: RMS of those factors that are no product of a weight, such as normed queries.
+        factor_rms: RMS of the factors that are not products with a weight, such as normed queries.
         query: Origin of the first factor.
         key: Origin of the second.
     """
@@ -208,7 +208,7 @@ def rms_of(tensor: torch.Tensor) -> float:
     """Return the root mean square of a tensor's entries.
 
     Example:
-        >>> rms_of(torch.tensor([3.0, -3.0]))
+        >>> rms_of(torch.tensor([3.0, -3.0, 3.0, -3.0]))
         3.0
     """
     flat = tensor.detach().to_dense().float()

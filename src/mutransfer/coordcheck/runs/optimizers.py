@@ -178,7 +178,7 @@ def update_of(row: PlanRow) -> Update:
 def plant_fault(
     optimizers: Optimizers, model: nn.Module, fault: PlantedFault, factor: float
 ) -> None:
-    """Move every parameter to a group of its own, and multiply the learning rates of one role."""
+    """Move every parameter to its own group, and multiply the learning rates of one role."""
     names = _names(model)
     for optimizer in optimizers:
         groups = [

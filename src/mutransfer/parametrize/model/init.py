@@ -140,7 +140,7 @@ def add_to_pool(model: nn.Module, pool: Pool, names: Set[str] | None = None) -> 
 def _build_until_settled(
     build: Build, pools: Mapping[int, Pool], roles: Mapping[str, ParameterRole]
 ) -> set[str]:
-    """Build models until every exponent is settled; return the parameters whose is not."""
+    """Build models until every exponent is settled; return the parameters that are not."""
     unsettled, both = set(roles), list(pools.values())
     entries = sum(moments.size for pool in both for moments in pool.values())
     for builds in itertools.count(1):
