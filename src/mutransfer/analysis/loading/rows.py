@@ -70,10 +70,7 @@ def _parsed_outcomes(table: Table, name: str) -> Sequence[Cell]:
     cells = parse_cells(table.columns[name], decimal_comma=table.decimal_comma)
     if {str, bool} & set(map(type, cells)):
         wrong = [row for row, cell in enumerate(cells) if isinstance(cell, str | bool)]
-        values, places = (
-            listed(dict.fromkeys(cells[row] for row in wrong)),
-            table.places.format(wrong),
-        )
+        values = listed(dict.fromkeys(cells[row] for row in wrong))
         raise ResultsError(
             f"{table.source}: column '{name}' must hold numbers, not {values} in "
             f"{table.places.format(wrong)}",
