@@ -19,12 +19,12 @@ class MutransferError(Exception):
     Example:
         >>> raise RuleError(
         ...     "there is no parametrization 'mupp'",
-        ...     why="every parametrization has learning rates of its own",
+        ...     why="every parametrization has its own learning rates",
         ...     fix="write 'mup'",
         ... )
         Traceback (most recent call last):
         mutransfer.errors.RuleError: there is no parametrization 'mupp'
-          why: every parametrization has learning rates of its own
+          why: every parametrization has its own learning rates
           fix: write 'mup'
     """
 

@@ -15,24 +15,24 @@ from mutransfer.errors import ResultsError
 ONE, TWO = "a" * 64, "b" * 64
 
 
-def message(of: Callable[[], object]) -> str:
-    with pytest.raises(ResultsError) as caught:
-        of()
-    return str(caught.value)
+def message(call: Callable[[], object]) -> str:
+    with pytest.raises(ResultsError) as raised:
+        call()
+    return str(raised.value)
 
 
 def result(**changes: object) -> dict[str, Any]:
-    """What a finished trial leaves behind."""
+    """Return the content of a valid `result.json`."""
     runner = {"kind": "command", "command": "train", "derived": {}}
     axes = {"width": 64, "lr": 0.25, "seed": 0}
     spec = {"schema": 1, "runner": runner, "axes": axes}
     done = "2026-01-01T00:00:00Z"
-    made = {"schema": 1, "id": ONE, "spec": spec, "loss": 3.0, "seconds": 1.0, "finished": done}
-    return {**made, **changes}
+    fields = {"schema": 1, "id": ONE, "spec": spec, "loss": 3.0, "seconds": 1.0, "finished": done}
+    return {**fields, **changes}
 
 
 def store(place: Path, *results: dict[str, Any] | str) -> Path:
-    """A trial store with these results, in folders a…, b…."""
+    """Write a trial store with these results in folders a…, b…."""
     (place / "store.json").write_text('{"schema": 1}')
     for name, data in zip((ONE, TWO), results, strict=False):
         (place / name).mkdir()
@@ -206,7 +206,7 @@ def test_links_inside_a_store_are_refused(tmp_path: Path) -> None:
 def test_a_file_without_permission_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Raised by hand, because root may read everything."""
+    """The error is raised by the test, because root may read everything."""
     file = csv(tmp_path, "width,lr,loss\n64,0.25,3\n")
 
     def refuse(path: Path) -> bytes:

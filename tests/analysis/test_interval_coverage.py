@@ -17,7 +17,7 @@ RATES = {1.0: np.arange(-10.0, -2.0), 0.5: np.arange(-10.0, -2.0, 0.5)}
 
 @dataclass
 class Tally:
-    """How often an interval covered the truth."""
+    """Count of the intervals that cover the truth."""
 
     covered: list[bool] = field(default_factory=list)
     missing: int = 0
@@ -34,7 +34,7 @@ class Tally:
 
 
 def planted(index: int, seeds: int, step: float, drift: float, sd: float) -> tuple[Results, float]:
-    """One noisy surface, its optimum anywhere between two rates of the grid."""
+    """Return a noisy surface, and its optimum at random between two rates of the grid."""
     rng = np.random.default_rng([index, seeds, int(1 / step)])
     best = -6.0 + rng.uniform(-0.5, 0.5)
     results = surface(
@@ -49,7 +49,7 @@ def planted(index: int, seeds: int, step: float, drift: float, sd: float) -> tup
 
 
 def tallies(num: int, seeds: int, step: float, drift: float, sd: float = 0.01) -> dict[str, Tally]:
-    """Analyze many surfaces and count."""
+    """Analyze many surfaces and count the intervals that cover the truth."""
     tally = {name: Tally() for name in ("rate", "loss", "drift", "regret")}
     steps = np.log2(WIDTHS[-1] / WIDTHS[0])
     regret = 0.5 * 0.3 * (drift * steps * LN2) ** 2
@@ -78,7 +78,7 @@ def test_ninety_percent_intervals_cover(seeds: int, step: float, drift: float) -
 
 
 def test_two_seeds_at_one_width_still_cover() -> None:
-    """Two degrees of freedom: without the chi² scaling only three in four would hold."""
+    """With two degrees of freedom, only three in four would cover without the chi² scaling."""
     tally = Tally()
     for index in range(300):
         rng = np.random.default_rng(index)
@@ -104,7 +104,7 @@ def test_two_seeds_at_one_width_still_cover() -> None:
 def test_ninety_percent_intervals_cover_closely(
     seeds: int, step: float, drift: float, sd: float
 ) -> None:
-    """With 500 surfaces of four widths a coverage is known to about one percent."""
+    """500 surfaces of four widths determine a coverage to about one percent."""
     tally = tallies(500, seeds, step, drift, sd)
     assert {n: t.share for n, t in tally.items() if t.share < 0.87} == {}
     assert 0.87 < tally["rate"].share < 0.95
@@ -112,7 +112,7 @@ def test_ninety_percent_intervals_cover_closely(
 
 
 def seed_bootstrap(results: Results, seeds: int) -> list[tuple[float, float]]:
-    """The control: resample whole seeds, refit, take percentiles; one interval per width."""
+    """Return percentile intervals, one per width, from resampling whole seeds: the control."""
     (grids,) = loss_grids(results, AxisNames("width", "lr"), ()).values()
     rng, intervals = np.random.default_rng(0), []
     for grid in grids:
@@ -127,7 +127,7 @@ def seed_bootstrap(results: Results, seeds: int) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize(("seeds", "most"), [(2, 0.65), (3, 0.75)])
 def test_a_percentile_bootstrap_over_seeds_does_not_cover(seeds: int, most: float) -> None:
-    """Negative control: the usual bootstrap, on the same surfaces."""
+    """Negative control: the usual bootstrap on the same surfaces covers too seldom."""
     covered = []
     for index in range(200):
         results, best = planted(index, seeds, 1.0, 0.0, 0.01)
@@ -136,7 +136,7 @@ def test_a_percentile_bootstrap_over_seeds_does_not_cover(seeds: int, most: floa
 
 
 def false_positive_rate(num: int, seeds: int, step: float) -> float:
-    """How often a regret above zero is claimed though nothing drifts."""
+    """Return how often the analysis reports a regret above zero without any drift."""
     positives = 0
     for index in range(num):
         results, _ = planted(index, seeds, step, drift=0.0, sd=0.02)
@@ -146,14 +146,14 @@ def false_positive_rate(num: int, seeds: int, step: float) -> float:
 
 
 def test_without_drift_a_positive_lower_bound_is_rare() -> None:
-    """The hardest threshold, almost zero: the rate is the test's own 5 %, plus sampling."""
+    """At a threshold near zero, the hardest, the rate is the 5 % of the bound, plus sampling."""
     assert false_positive_rate(120, 2, 1.0) < 0.1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "step"), [(2, 1.0), (3, 1.0), (3, 0.5)])
 def test_without_drift_the_false_positive_rate_is_five_percent(seeds: int, step: float) -> None:
-    """Five percent, within three standard errors of 1,000 surfaces."""
+    """7 % leaves room for three standard errors of 1,000 surfaces."""
     assert false_positive_rate(1000, seeds, step) < 0.07
 
 
@@ -168,7 +168,7 @@ def test_at_the_default_threshold_both_verdicts_are_right() -> None:
 
 
 def test_too_much_noise_is_undetermined_and_says_what_to_add() -> None:
-    """Noise as large as the curve: no claim either way."""
+    """Noise as large as the curve allows both verdicts."""
     results, _ = planted(0, 2, 1.0, drift=0.0, sd=0.2)
     group = analyze(results)["all"]
     assert group.verdict == "undetermined"
@@ -192,18 +192,18 @@ def test_planted_variances_are_estimated_without_bias() -> None:
 
 
 def test_seeds_that_ran_only_the_rates_near_the_optimum_are_used() -> None:
-    """A refined sweep is unbalanced; its intervals cover all the same."""
+    """A refined sweep has more seeds at some rates than at others; its intervals cover too."""
     tally = Tally()
     for index in range(50):
         results, best = planted(index, 3, 0.5, drift=0.0, sd=0.01)
         axes = results.axes
-        keep = [
+        rows = [
             row
             for row, (lr, seed) in enumerate(zip(axes["lr"], axes["seed"], strict=True))
             if seed == 0 or abs(np.log2(lr) + 6.0) <= 1.0
         ]
         columns = {**axes, "loss": results.loss.tolist()}
-        part = Results.from_columns({n: [v[k] for k in keep] for n, v in columns.items()})
+        part = Results.from_columns({n: [v[k] for k in rows] for n, v in columns.items()})
         for optimum in analyze(part, draws=1000)["all"].optimum:
             tally.add(optimum.log2_lr, best)
     assert tally.missing == 0

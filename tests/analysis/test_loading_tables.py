@@ -18,7 +18,7 @@ from mutransfer.analysis.format import AxisNames
 from mutransfer.errors import ResultsError
 
 
-def saved(place: Path, content: str | bytes, name: str = "runs.csv") -> Path:
+def write_file(place: Path, content: str | bytes, name: str = "runs.csv") -> Path:
     file = place / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return file
@@ -26,10 +26,10 @@ def saved(place: Path, content: str | bytes, name: str = "runs.csv") -> Path:
 
 def error_text(content: str | bytes, place: Path, name: str = "runs.csv", **kwargs: object) -> str:
     """Return the error that loading raises, without the file's name."""
-    file = saved(place, content, name)
-    with pytest.raises(ResultsError) as caught:
+    file = write_file(place, content, name)
+    with pytest.raises(ResultsError) as raised:
         load_results(file, **kwargs)
-    return str(caught.value).replace(f"'{file}'", "FILE")
+    return str(raised.value).replace(f"'{file}'", "FILE")
 
 
 def comparable(results: Results) -> tuple[object, ...]:
@@ -80,16 +80,16 @@ def test_the_validation_loss_is_suggested_among_several_losses(tmp_path) -> None
 
 def test_missing_width_and_rate_are_an_error_of_the_analysis(tmp_path) -> None:
     """Another column may be the scale, so loading the file succeeds."""
-    results = load_results(saved(tmp_path, "n_embd,max_lr,loss\n64,0.5,3\n"))
-    with pytest.raises(ResultsError) as caught:
+    results = load_results(write_file(tmp_path, "n_embd,max_lr,loss\n64,0.5,3\n"))
+    with pytest.raises(ResultsError) as raised:
         analyze(results)
-    assert caught.value.fix == (
+    assert raised.value.fix == (
         '--columns width=n_embd,lr=max_lr (in Python: columns={"width": "n_embd", "lr": "max_lr"})'
     )
 
 
 def test_a_mapped_logarithm_is_undone(tmp_path) -> None:
-    file = saved(tmp_path, "width,l2,l10,loss\n64,-6,-3,3\n64,,-2,3\n")
+    file = write_file(tmp_path, "width,l2,l10,loss\n64,-6,-3,3\n64,,-2,3\n")
     columns = {"lr": "2^l2", "decay": "10^l10", "clip": "e^l10"}
     axes = load_results(file, columns=columns).axes
     assert axes["lr"] == [0.015625]  # the second run has none
@@ -108,7 +108,7 @@ def test_mapping_a_missing_column_is_an_error(tmp_path) -> None:
 
 
 def test_a_mapped_column_replaces_one_of_the_same_name_with_a_note(tmp_path) -> None:
-    file = saved(tmp_path, "width,lr,loss,val_loss\n64,1,2.5,3.5\n")
+    file = write_file(tmp_path, "width,lr,loss,val_loss\n64,1,2.5,3.5\n")
     results = load_results(file, columns={"loss": "val_loss"})
     assert results.loss.tolist() == [3.5]
     assert results.notes == ("the column 'loss' is left out: 'val_loss' is read as loss",)
@@ -125,7 +125,7 @@ LINES = [("width", "lr", "loss"), ("64", "0.5", "3.125"), ("1024", "0.001", "nan
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_every_encoding_and_separator_is_read(tmp_path, encoding, separator) -> None:
     text = "\r\n".join(separator.join(line) for line in LINES)
-    results = load_results(saved(tmp_path, text.encode(encoding)))
+    results = load_results(write_file(tmp_path, text.encode(encoding)))
     assert results.axes == {"width": [64, 1024], "lr": [0.5, 0.001]}
     assert repr(results.loss.tolist()) == "[3.125, nan]"
 
@@ -135,15 +135,15 @@ def test_numbers_are_parsed_as_spreadsheets_write_them(tmp_path) -> None:
     content = (
         'width;lr;loss;"a;b"\n 1.024 ;2^-6;3,14;x\n\xa02.048;1,00E-03; 1.234,5 ;y\n64;2**-2;3;z\n'
     )
-    results = load_results(saved(tmp_path, content))
+    results = load_results(write_file(tmp_path, content))
     assert results.axes["width"] == [1024, 2048, 64]
     assert results.axes["lr"] == [0.015625, 0.001, 0.25]
     assert results.loss.tolist() == [3.14, 1234.5, 3]
     assert results.axes["a;b"] == ["x", "y", "z"]
-    quoted = load_results(saved(tmp_path, 'width,lr,loss\n64,"0,5","3,25"\n'))
+    quoted = load_results(write_file(tmp_path, 'width,lr,loss\n64,"0,5","3,25"\n'))
     assert (quoted.axes["lr"], quoted.loss.tolist()) == ([0.5], [3.25])
     # In a file without decimal commas, a dot is a decimal point.
-    assert load_results(saved(tmp_path, "width;lr;loss\n64;1.024;3\n")).axes["lr"] == [1.024]
+    assert load_results(write_file(tmp_path, "width;lr;loss\n64;1.024;3\n")).axes["lr"] == [1.024]
 
 
 @pytest.mark.parametrize("row", ["64;0.25;3", "64;1.25;3", "64;2^-6.5;3"])
@@ -158,7 +158,7 @@ def test_mixed_decimal_commas_and_points_are_an_error(tmp_path, row) -> None:
 
 
 def test_a_comma_between_thousands_is_an_error(tmp_path) -> None:
-    """`1,024` beside `0.5` might be read as 1.024, so it is rejected."""
+    """`1,024` next to `0.5` might be read as 1.024, so it is rejected."""
     text = error_text('width,lr,loss\n"1,024",0.5,3\n', tmp_path)
     assert text.startswith("FILE mixes decimal commas and decimal points: '1,024' in line 2, '0.5'")
 
@@ -167,7 +167,7 @@ def test_a_hundred_thousand_rows_are_read_in_a_second_and_a_half(tmp_path) -> No
     head = "width,lr,seed,loss,parametrization,wd\n"
     rows = (f"{w},{2.0**-k},{s},{3 + k / (s + 1)!r},mup,0.1\n" for w in (64, 128, 256, 512, 1024)
             for k in range(20) for s in range(1000))  # fmt: skip
-    file = saved(tmp_path, head + "".join(rows))
+    file = write_file(tmp_path, head + "".join(rows))
     start = time.process_time()
     assert len(load_results(file)) == 100_000
     assert time.process_time() - start < 1.5
@@ -202,10 +202,10 @@ def test_results_do_not_depend_on_the_format_of_the_file(tmp_path_factory, rows)
 
     lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
     loaded = [
-        comparable(load_results(saved(place, as_csv(",", comma=False), "a.csv"))),
-        comparable(load_results(saved(place, as_csv(";", comma=True), "b.csv"))),
-        comparable(load_results(saved(place, "\n".join(lines), "c.jsonl"))),
-        comparable(load_results(saved(place, f"[{','.join(lines)}]", "d.json"))),
+        comparable(load_results(write_file(place, as_csv(",", comma=False), "a.csv"))),
+        comparable(load_results(write_file(place, as_csv(";", comma=True), "b.csv"))),
+        comparable(load_results(write_file(place, "\n".join(lines), "c.jsonl"))),
+        comparable(load_results(write_file(place, f"[{','.join(lines)}]", "d.json"))),
     ]
     numbers = ("width", "lr", "seed")
     for axes, *_ in loaded:
@@ -221,7 +221,7 @@ def test_an_empty_loss_is_an_unfinished_run_and_nan_a_diverged_one(tmp_path) -> 
     gone = ["nan", "NaN", "inf", "-inf", "+Inf", "infinity", "1e101", "-1e101"]
     rows = [f"64,{k + 1},{loss}," for k, loss in enumerate([*empty, *gone, "3.5"])]
     rows.append("64,99,,7")  # diverged_at marks a diverged run, whatever its loss
-    results = load_results(saved(tmp_path, "width,lr,loss,diverged_at\n" + "\n".join(rows)))
+    results = load_results(write_file(tmp_path, "width,lr,loss,diverged_at\n" + "\n".join(rows)))
     assert results.axes["lr"] == [*range(9, 18), 99]
     assert results.diverged.tolist() == [True] * 8 + [False, True]
     assert results.notes == (
@@ -233,7 +233,7 @@ def test_an_empty_loss_is_an_unfinished_run_and_nan_a_diverged_one(tmp_path) -> 
 
 def test_runs_without_width_or_rate_are_left_out_and_counted(tmp_path) -> None:
     content = "width,lr,loss,depth\n64,0.5,3,2\n,0.5,3,2\n64,,3,2\n64,-,3,2\n64,0.25,3,\n"
-    results = load_results(saved(tmp_path, content))
+    results = load_results(write_file(tmp_path, content))
     assert results.notes == (
         "1 run has no width and is left out",
         "2 runs have no lr and are left out",
@@ -247,10 +247,10 @@ def test_runs_without_width_or_rate_are_left_out_and_counted(tmp_path) -> None:
 
 def test_an_error_names_the_line_of_the_file(tmp_path) -> None:
     """Lines are counted in the file, including rows that were left out."""
-    file = saved(tmp_path, "width,lr,loss\n64,0.5,3\n64,0.5,\n64,fast,3\n64,0,3\n")
-    with pytest.raises(ResultsError) as caught:
+    file = write_file(tmp_path, "width,lr,loss\n64,0.5,3\n64,0.5,\n64,fast,3\n64,0,3\n")
+    with pytest.raises(ResultsError) as raised:
         analyze(load_results(file))
-    assert caught.value.what.endswith("positive numbers, not 'fast', '0' in line 4, 5")
+    assert raised.value.what.endswith("positive numbers, not 'fast', '0' in line 4, 5")
 
 
 def test_a_table_without_any_loss_is_an_error(tmp_path) -> None:
@@ -263,7 +263,7 @@ def test_a_table_without_any_loss_is_an_error(tmp_path) -> None:
 
 def test_duplicate_rows_are_left_out_with_a_note(tmp_path) -> None:
     rows = "64,0.5,0,3\n64,0.50,0,3.0\n64,0.5,0,3\n64,0.25,0,nan\n64,0.25,0,NaN\n"
-    results = load_results(saved(tmp_path, f"width,lr,seed,loss\n{rows}"))
+    results = load_results(write_file(tmp_path, f"width,lr,seed,loss\n{rows}"))
     assert results.axes["lr"] == [0.5, 0.25]
     assert results.notes == ("3 duplicate rows are left out",)
 
@@ -281,9 +281,9 @@ def test_runs_with_different_settings_are_not_repetitions() -> None:
     table = planted(quadratic(), widths=(64.0,), log2_lr=(-4, -3, -3))
     del table["seed"]
     table["optimizer"] = ["adam", "adam", "lion"]
-    with pytest.raises(ResultsError) as caught:
+    with pytest.raises(ResultsError) as raised:
         analyze(Results.from_columns(table))
-    assert caught.value.fix == (
+    assert raised.value.fix == (
         'distinguish the runs: --group-by optimizer (in Python: group_by=["optimizer"])'
     )
 
@@ -291,13 +291,13 @@ def test_runs_with_different_settings_are_not_repetitions() -> None:
 def test_a_row_per_step_instead_of_per_run_is_an_error() -> None:
     table = {"width": [64] * 3, "lr": [0.5] * 3, "step": [0, 50, 100], "loss": [9.0, 5.0, 3.0]}
     for seed in ({}, {"seed": [0] * 3}):
-        with pytest.raises(ResultsError) as caught:
+        with pytest.raises(ResultsError) as raised:
             analyze(Results.from_columns({**table, **seed}))
-        assert caught.value.fix == "keep the last row of each run, the one with the largest 'step'"
+        assert raised.value.fix == "keep the last row of each run, the one with the largest 'step'"
 
 
 def test_the_cost_of_a_run_is_recorded_or_six_n_d() -> None:
-    """Without parameters or tokens it is unknown."""
+    """It is undetermined without parameters or tokens."""
     table = {"width": [64] * 4, "lr": [1, 2, 3, 4], "loss": [3.0] * 4}
     costs = {"flops": [5.0, None, -1, None], "params": [10, 10, 10, 0], "tokens": [7, 7, 7, 7]}
     flops = Results.from_columns({**table, **costs}).flops.tolist()
@@ -319,7 +319,7 @@ def test_nested_json_becomes_dotted_columns(tmp_path) -> None:
     columns = {"width": "config.n_embd", "lr": "config.lr", "loss": "summary.val_loss"}
     # Without a known suffix, the first character identifies JSON.
     for name in ("runs.jsonl", "runs.txt"):
-        results = load_results(saved(tmp_path, content, name), columns=columns)
+        results = load_results(write_file(tmp_path, content, name), columns=columns)
         assert results.axes == {"width": [64, 64], "lr": [0.01, 0.02], "name": ["a", None]}
         assert results.diverged.tolist() == [False, True]
         assert len(results.notes) == 1

@@ -50,14 +50,14 @@ def columns(
     return table
 
 
-def analyzed(table: dict[str, list[float]]) -> GroupReport:
+def group_report(table: dict[str, list[float]]) -> GroupReport:
     return analyze(Results.from_columns(table), draws=1000)["all"]
 
 
 @pytest.mark.parametrize("gauge", [0.0, 1.0, -0.5])
 def test_a_planted_surface_is_recovered_in_every_gauge(gauge: float) -> None:
     """Alpha 0.5, gamma -0.2, kappa 0.3, L_inf 2.2; kappa is the same in every gauge."""
-    group = analyzed(columns(gauge=gauge))
+    group = group_report(columns(gauge=gauge))
     laws = group.laws
     estimates = {
         "alpha": laws.alpha,
@@ -91,17 +91,17 @@ def test_a_planted_surface_is_recovered_in_every_gauge(gauge: float) -> None:
 
 
 def test_kappa_is_the_slope_of_the_cost_of_a_fixed_error() -> None:
-    """An independent computation: one octave off, as a share of the reducible loss."""
+    """The cost of one octave, as a share of the reducible loss, is computed independently."""
     table = columns()
     loss = dict(zip(zip(table["width"], table["lr"], strict=True), table["loss"], strict=True))
     share_W = [(loss[n, 2.0**-5] - loss[n, 2.0**-6]) / (loss[n, 2.0**-6] - 2.2) for n in WIDTHS]
     slope = np.polyfit(np.log(WIDTHS), np.log(share_W), 1)[0]
     assert slope == pytest.approx(0.3, abs=1e-9)
-    assert analyzed(table).kappa.value == pytest.approx(slope, abs=1e-6)
+    assert group_report(table).kappa.value == pytest.approx(slope, abs=1e-6)
 
 
 def test_estimates_from_one_seed_scatter_as_published() -> None:
-    """Noise of 0.005: sd(kappa) 0.06 and sd(L_inf) 0.014; 100 repetitions know an sd to 7 %."""
+    """Noise of 0.005: sd(kappa) 0.06 and sd(L_inf) 0.014; 100 repetitions give an sd to 7 %."""
     rng = np.random.default_rng(5)
     kappa, floor = [], []
     for _ in range(100):
@@ -117,7 +117,7 @@ def test_estimates_from_one_seed_scatter_as_published() -> None:
 
 
 def laws_by_scipy(table: dict[str, list[float]]) -> tuple[float, float, float]:
-    """Fit alpha, L_inf and the joint kappa by other means: scipy, numerical slopes, one start."""
+    """Fit alpha, L_inf and the joint kappa with scipy, from one start with numerical slopes."""
     n_N, x_N, loss_N = (np.array(table[name]) for name in ("width", "lr", "loss"))
     x_N = np.log(x_N)
     vertex, points = [], []
@@ -150,10 +150,10 @@ def laws_by_scipy(table: dict[str, list[float]]) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_another_implementation_fits_the_same_laws(seed: int) -> None:
-    """Noisy data: what is fitted here is fitted again with scipy alone."""
+    """Scipy fits the same noisy data."""
     rng = np.random.default_rng(seed)
     table = columns(seeds=3, sd=0.005, sd_seed=0.01, offset=0.13, rng=rng)
-    group = analyzed(table)
+    group = group_report(table)
     ours = (group.laws.alpha.value, group.laws.loss_inf.value, group.scaling.kappa_joint.value)
     assert ours == pytest.approx(laws_by_scipy(table), abs=1e-5)
     assert ours[0] != pytest.approx(ALPHA, abs=1e-4)  # there is noise to fit
@@ -201,7 +201,7 @@ def test_an_exponent_on_a_bound_is_undetermined(
     best_loss: Callable[[float], float], seeds: int
 ) -> None:
     """The best fit has an exponent of zero, or a negative loss: the -2.20 of arXiv:2605.21486."""
-    group = analyzed(columns(best_loss, seeds=seeds, sd=1e-4, sd_seed=1e-4))
+    group = group_report(columns(best_loss, seeds=seeds, sd=1e-4, sd_seed=1e-4))
     laws = group.laws
     for estimate in (laws.alpha, laws.loss_inf, laws.amplitude, group.kappa):
         assert (estimate.value, estimate.low, estimate.high) == (None, None, None)
@@ -211,8 +211,8 @@ def test_an_exponent_on_a_bound_is_undetermined(
 
 
 def test_four_widths_have_laws_without_intervals() -> None:
-    """Three parameters through four points leave one degree of freedom."""
-    group = analyzed(columns(widths=WIDTHS[:4], seeds=3, sd=0.002, sd_seed=0.002))
+    """A law with three parameters leaves one degree of freedom of four points."""
+    group = group_report(columns(widths=WIDTHS[:4], seeds=3, sd=0.002, sd_seed=0.002))
     for estimate in (group.laws.alpha, group.laws.loss_inf, group.kappa, group.E):
         assert estimate.value is not None
         assert (estimate.low, estimate.high) == (None, None)
@@ -222,17 +222,17 @@ def test_four_widths_have_laws_without_intervals() -> None:
 
 
 def test_five_widths_over_a_short_span_have_no_interval() -> None:
-    """Over 8x an exponent is hardly determined."""
+    """Widths over a span of 8x hardly determine an exponent."""
     widths = tuple(128.0 * 8 ** (k / 4) for k in range(5))
-    alpha = analyzed(columns(widths=widths, seeds=3, sd=0.002, sd_seed=0.002)).laws.alpha
+    alpha = group_report(columns(widths=widths, seeds=3, sd=0.002, sd_seed=0.002)).laws.alpha
     assert alpha.value is not None
     assert (alpha.low, alpha.high) == (None, None)
     assert "over 8x" in str(alpha.undetermined)
 
 
 def test_three_widths_have_no_laws_with_a_floor() -> None:
-    """Three parameters through three points always fit."""
-    group = analyzed(columns(widths=WIDTHS[:3], seeds=3, sd=0.002, sd_seed=0.002))
+    """A law with three parameters always fits three points."""
+    group = group_report(columns(widths=WIDTHS[:3], seeds=3, sd=0.002, sd_seed=0.002))
     for estimate in (group.laws.alpha, group.laws.loss_inf, group.kappa, group.E):
         assert (estimate.value, estimate.low, estimate.high) == (None, None, None)
         assert "3 of the 4 values of width" in str(estimate.undetermined)
@@ -241,7 +241,7 @@ def test_three_widths_have_no_laws_with_a_floor() -> None:
 
 def test_one_seed_has_values_without_intervals() -> None:
     """Without a second seed noise cannot be distinguished from the shape of the curve."""
-    group = analyzed(columns(sd=0.002))
+    group = group_report(columns(sd=0.002))
     for estimate in (group.laws.alpha, group.laws.beta, group.laws.gamma, group.kappa, group.E):
         assert estimate.value is not None
         assert (estimate.low, estimate.high) == (None, None)

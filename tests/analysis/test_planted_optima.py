@@ -1,4 +1,4 @@
-"""Without noise planted optima, drifts and regrets are recovered exactly, in closed form."""
+"""Planted optima, drifts and regrets are recovered exactly where there is no noise."""
 
 import math
 from dataclasses import replace
@@ -29,7 +29,7 @@ def test_a_planted_parabola_is_recovered_exactly(drift: float, step: float) -> N
 
 
 def test_regret_inside_the_window_is_the_parabolas() -> None:
-    """Three widths apart, 0.25 octaves each: ½·h·(0.75 ln 2)²."""
+    """The optimum drifts by 0.25 octaves at each of three doublings: ½·h·(0.75 ln 2)²."""
     group = analyze(surface(quadratic(drift=-0.25)))["all"]
     closed_form = 0.5 * 0.3 * (0.75 * LN2) ** 2
     assert group.regret.value == pytest.approx(closed_form, abs=1e-9)
@@ -37,28 +37,28 @@ def test_regret_inside_the_window_is_the_parabolas() -> None:
 
 
 def test_regret_outside_the_window_is_that_of_the_shape_preserving_cubic() -> None:
-    """Scipy's own interpolant through the grid is the other implementation."""
+    """The other implementation is scipy's interpolant through the grid."""
     loss, rates = quadratic(drift=-1.0), np.arange(-12.0, -1.0)
     group = analyze(surface(loss, log2_lr=rates))["all"]
-    there = PchipInterpolator(rates, [loss(512.0, k) for k in rates])(-6.2)
-    assert group.regret.value == pytest.approx(float(there) - best_loss(512.0), abs=1e-9)
+    carried_loss = PchipInterpolator(rates, [loss(512.0, k) for k in rates])(-6.2)
+    assert group.regret.value == pytest.approx(float(carried_loss) - best_loss(512.0), abs=1e-9)
     assert group.regret.value == pytest.approx(0.5 * 0.3 * (3 * LN2) ** 2, rel=0.01)
 
 
 def test_every_draw_is_interpolated_at_its_own_rate() -> None:
-    """The batched interpolation equals scipy's, one curve at a time."""
+    """The batched interpolation equals that of scipy, which takes one curve at a time."""
     rng = np.random.default_rng(0)
     x_F, mean_DF, x_D = (
         np.sort(rng.normal(size=7)),
         rng.normal(size=(50, 7)),
         rng.uniform(-1, 1, 50),
     )
-    alone = [float(PchipInterpolator(x_F, y)(x)) for y, x in zip(mean_DF, x_D, strict=True)]
-    assert monotone_cubic(x_F, mean_DF, x_D) == pytest.approx(alone, abs=1e-12)
+    one_by_one = [float(PchipInterpolator(x_F, y)(x)) for y, x in zip(mean_DF, x_D, strict=True)]
+    assert monotone_cubic(x_F, mean_DF, x_D) == pytest.approx(one_by_one, abs=1e-12)
 
 
 def test_the_upper_bound_covers_every_convex_curve_between_two_rates() -> None:
-    """Almost without noise it is the straight line between them, which no such curve exceeds."""
+    """With hardly any noise, the bound is the straight line between the two rates."""
     loss, rates = quadratic(drift=-1.0), np.arange(-12.0, -1.0)
     noise = {"seeds": 2, "sd_within": 1e-6, "rng": np.random.default_rng(0)}
     group = analyze(surface(loss, log2_lr=rates, **noise))["all"]
@@ -77,7 +77,7 @@ def test_grid_optima_and_grid_regret_are_those_of_the_tried_rates() -> None:
 
 
 def test_an_exact_tie_goes_to_the_larger_rate() -> None:
-    """The published code's convention."""
+    """This is the convention of the published code."""
     tied = surface(quadratic(log2_best=-5.5))
     group = analyze(tied)["all"]
     assert [optimum.grid_log2_lr for optimum in group.optimum] == [-5, -5, -5, -5]
@@ -85,7 +85,7 @@ def test_an_exact_tie_goes_to_the_larger_rate() -> None:
 
 
 def noisy(drift: float, stretch: float = 0.0, factor: float = 1.0) -> Results:
-    """A noisy surface whose rates are multiplied by factor * (width/64)**stretch."""
+    """Return a noisy surface whose rates are multiplied by factor * (width/64)**stretch."""
     table = columns(
         quadratic(drift=drift),
         seeds=3,
@@ -99,27 +99,27 @@ def noisy(drift: float, stretch: float = 0.0, factor: float = 1.0) -> Results:
 
 
 def test_a_constant_factor_on_all_rates_changes_only_the_rates() -> None:
-    """Units of the rate are a convention."""
-    one, other = analyze(noisy(-0.3))["all"], analyze(noisy(-0.3, factor=8.0))["all"]
-    assert other.regret.value == pytest.approx(one.regret.value, rel=1e-9)
-    assert other.regret.high == pytest.approx(one.regret.high, rel=1e-9)
-    assert other.drift.low == pytest.approx(one.drift.low, rel=1e-9)
-    assert other.verdict == one.verdict
-    for a, b in zip(one.optimum, other.optimum, strict=True):
+    """The unit of the rate is a convention."""
+    original, scaled = analyze(noisy(-0.3))["all"], analyze(noisy(-0.3, factor=8.0))["all"]
+    assert scaled.regret.value == pytest.approx(original.regret.value, rel=1e-9)
+    assert scaled.regret.high == pytest.approx(original.regret.high, rel=1e-9)
+    assert scaled.drift.low == pytest.approx(original.drift.low, rel=1e-9)
+    assert scaled.verdict == original.verdict
+    for a, b in zip(original.optimum, scaled.optimum, strict=True):
         assert a.log2_lr.value is not None
         assert b.log2_lr.value == pytest.approx(a.log2_lr.value + 3.0, abs=1e-9)
 
 
 def test_a_gauge_shifts_drift_and_optimum_by_its_exponent_and_keeps_the_losses() -> None:
     """η → η·n^s is another rule for the same runs: its drift, and so its regret, differ."""
-    one, other = analyze(noisy(0.0))["all"], analyze(noisy(0.0, stretch=1.0))["all"]
-    assert one.drift.value is not None
-    assert other.drift.value == pytest.approx(one.drift.value + 1.0, abs=1e-9)
-    assert other.drift.high == pytest.approx(one.drift.high + 1.0, abs=1e-9)
-    for a, b in zip(one.optimum, other.optimum, strict=True):
+    original, shifted = analyze(noisy(0.0))["all"], analyze(noisy(0.0, stretch=1.0))["all"]
+    assert original.drift.value is not None
+    assert shifted.drift.value == pytest.approx(original.drift.value + 1.0, abs=1e-9)
+    assert shifted.drift.high == pytest.approx(original.drift.high + 1.0, abs=1e-9)
+    for a, b in zip(original.optimum, shifted.optimum, strict=True):
         assert b.loss.value == pytest.approx(a.loss.value, rel=1e-12)
         assert b.loss.low == pytest.approx(a.loss.low, rel=1e-12)
-    assert (one.verdict, other.verdict) == ("transfers", "does not transfer")
+    assert (original.verdict, shifted.verdict) == ("transfers", "does not transfer")
 
 
 def test_groups_at_their_own_optimum_are_compared_exactly() -> None:
@@ -127,14 +127,14 @@ def test_groups_at_their_own_optimum_are_compared_exactly() -> None:
     table = columns(quadratic(drift=-1.0), group="sp")
     table["loss"] = [loss + 0.07 for loss in table["loss"]]
     wide = columns(quadratic(), widths=(*WIDTHS, 1024.0), group="mup")
-    (only,) = analyze(together(wide, table)).comparisons
-    assert (only.group, only.reference, only.width) == ("sp", "mup", 512.0)
-    assert only.difference.value == pytest.approx(0.07, abs=1e-9)
-    assert only.difference.undetermined == "one seed: add seeds to get an interval"
+    (comparison,) = analyze(together(wide, table)).comparisons
+    assert (comparison.group, comparison.reference, comparison.width) == ("sp", "mup", 512.0)
+    assert comparison.difference.value == pytest.approx(0.07, abs=1e-9)
+    assert comparison.difference.undetermined == "one seed: add seeds to get an interval"
 
 
 def test_shared_seed_effects_cancel_in_a_comparison() -> None:
-    """Pairing narrows the interval; with other seeds' names it cannot."""
+    """Pairing narrows the interval; groups with different seeds cannot be paired."""
     rng = np.random.default_rng(0)
     shift = {(w, s): rng.normal(0.0, 0.1) for w in WIDTHS for s in range(3)}
 
@@ -146,38 +146,42 @@ def test_shared_seed_effects_cancel_in_a_comparison() -> None:
         return table
 
     def width(first_seed: int) -> float:
-        (only,) = analyze(together(group("a", 0), group("b", first_seed))).comparisons
-        assert only.paired is (first_seed == 0)
-        assert only.difference.high is not None
-        assert only.difference.low is not None
-        return only.difference.high - only.difference.low
+        (comparison,) = analyze(together(group("a", 0), group("b", first_seed))).comparisons
+        assert comparison.paired is (first_seed == 0)
+        assert comparison.difference.high is not None
+        assert comparison.difference.low is not None
+        return comparison.difference.high - comparison.difference.low
 
     assert width(0) < width(3) / 5
 
 
 def test_groups_with_the_same_trials_differ_by_exactly_zero() -> None:
-    """At its base width a parametrization may copy another's trials."""
+    """Two parametrizations share their trials at the base width."""
     rng = np.random.default_rng(0)
-    one = columns(quadratic(), seeds=2, sd_within=0.01, rng=rng, group="sp")
-    other = {**one, "parametrization": ["mup"] * len(one["loss"])}
-    (only,) = analyze(together(one, other)).comparisons
-    assert (only.difference.value, only.difference.low, only.difference.high) == (0, 0, 0)
+    sp = columns(quadratic(), seeds=2, sd_within=0.01, rng=rng, group="sp")
+    mup = {**sp, "parametrization": ["mup"] * len(sp["loss"])}
+    (comparison,) = analyze(together(sp, mup)).comparisons
+    assert (comparison.difference.value, comparison.difference.low, comparison.difference.high) == (
+        0,
+        0,
+        0,
+    )
 
 
 def test_draws_are_reproducible_and_do_not_depend_on_the_other_groups() -> None:
-    """The same group gives the same interval alone, in company, and again."""
+    """A group has the same intervals alone and with another group."""
     rng = np.random.default_rng(0)
-    one = columns(quadratic(), seeds=2, sd_within=0.01, rng=rng, group="mup")
-    other = columns(quadratic(drift=-1.0), seeds=2, sd_within=0.01, rng=rng, group="sp")
-    alone, company = Results.from_columns(one), together(other, one)
-    mine, theirs = analyze(alone)["mup"], analyze(company)["mup"]
-    assert mine.R_inf.value is None  # the only number that needs another group
-    assert replace(mine, R_inf=theirs.R_inf) == theirs
-    assert analyze(alone, seed=1)["mup"].drift != analyze(alone)["mup"].drift
+    mup = columns(quadratic(), seeds=2, sd_within=0.01, rng=rng, group="mup")
+    sp = columns(quadratic(drift=-1.0), seeds=2, sd_within=0.01, rng=rng, group="sp")
+    single, both = Results.from_columns(mup), together(sp, mup)
+    alone, with_sp = analyze(single)["mup"], analyze(both)["mup"]
+    assert alone.R_inf.value is None  # the only number that needs another group
+    assert replace(alone, R_inf=with_sp.R_inf) == with_sp
+    assert analyze(single, seed=1)["mup"].drift != alone.drift
 
 
 def test_the_report_converts_to_json() -> None:
-    """Plain data, NaN is null."""
+    """The data are plain, and NaN is null."""
     results = surface(quadratic(), seeds=2, sd_within=0.01)
     results.diverged[-1] = True
     results.loss[-1] = math.nan

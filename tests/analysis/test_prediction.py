@@ -16,8 +16,8 @@ TARGET = 16384.0
 
 def surface(drift: float = 0.0, best: float = -6.2):
     def loss(width: float, log2_lr: float) -> float:
-        at = best + drift * math.log2(width / 128)
-        return 2.2 + 13 * width**-0.5 + 0.125 * width**-0.2 * ((log2_lr - at) * LN2) ** 2
+        optimum = best + drift * math.log2(width / 128)
+        return 2.2 + 13 * width**-0.5 + 0.125 * width**-0.2 * ((log2_lr - optimum) * LN2) ** 2
 
     return loss
 
@@ -59,11 +59,11 @@ def test_intervals_are_the_union_of_both_laws() -> None:
 
 
 def test_a_rate_that_converges_lies_in_the_union() -> None:
-    """Drift that fades: the power law alone, which fits the widths that were run, misses it."""
+    """The drift fades, so the power law that fits the smaller widths misses the target."""
 
     def converging(width: float, log2_lr: float) -> float:
-        at = -6.2 + 6.0 * width**-0.4
-        return 2.2 + 13 * width**-0.5 + 0.125 * width**-0.2 * ((log2_lr - at) * LN2) ** 2
+        optimum = -6.2 + 6.0 * width**-0.4
+        return 2.2 + 13 * width**-0.5 + 0.125 * width**-0.2 * ((log2_lr - optimum) * LN2) ** 2
 
     noise = {"sd_within": 0.001, "sd_seed": 0.002, "rng": np.random.default_rng(0)}
     prediction = predict(
@@ -77,12 +77,12 @@ def test_a_rate_that_converges_lies_in_the_union() -> None:
 
 
 def test_the_regret_is_that_of_the_predicted_rate() -> None:
-    """Its bound holds the cost of the worse law: half the curvature times the distance squared."""
+    """Its upper bound is the cost of the worse law: half the curvature times distance squared."""
     prediction = predict(results(-0.4), width=TARGET)
     constant, power = (law.log2_lr.value for law in prediction.laws)
-    apart = 0.5 * 0.25 * TARGET**-0.2 * ((constant - power) * LN2) ** 2
-    assert prediction.regret.value < 0.02 * apart
-    assert 0.7 * apart < prediction.regret.high < 1.5 * apart
+    cost = 0.5 * 0.25 * TARGET**-0.2 * ((constant - power) * LN2) ** 2
+    assert prediction.regret.value < 0.02 * cost
+    assert 0.7 * cost < prediction.regret.high < 1.5 * cost
     assert prediction.regret_share.high == pytest.approx(
         prediction.regret.high / prediction.loss.value
     )
@@ -93,10 +93,10 @@ def test_scatter_from_width_to_width_widens_the_interval() -> None:
     table = columns(surface(), WIDTHS, HALVES, 3, 0.004, 0.008, np.random.default_rng(0))
     jumps = dict(zip(WIDTHS, (0.33, -0.33, 0.33, -0.33, 0.33), strict=True))
     table["lr"] = [lr * 2.0 ** jumps[n] for n, lr in zip(table["width"], table["lr"], strict=True)]
-    calm, rough = (
+    smooth, scattered = (
         predict(trials, width=TARGET).log2_lr for trials in (results(), Results.from_columns(table))
     )
-    assert rough.high - rough.low > 4 * (calm.high - calm.low)
+    assert scattered.high - scattered.low > 4 * (smooth.high - smooth.low)
 
 
 @pytest.mark.parametrize(("width", "text"), [(2048 * 65, "beyond 64x"), (4096, "below 4x")])
@@ -130,16 +130,16 @@ def test_where_everything_diverged_nothing_is_predicted() -> None:
 def test_a_group_must_be_named_where_there_are_several() -> None:
     tables = [columns(surface(), WIDTHS, HALVES, 2, 0.004, group=name) for name in ("mup", "sp")]
     both = together(*tables)
-    with pytest.raises(ResultsError, match="several groups") as refused:
+    with pytest.raises(ResultsError, match="several groups") as raised:
         predict(both, width=TARGET)
-    assert refused.value.fix == "--group mup (in Python: group='mup')"
+    assert raised.value.fix == "--group mup (in Python: group='mup')"
     assert predict(both, width=TARGET, group="sp").group == "sp"
     with pytest.raises(ResultsError, match="no group 'mpu'"):
         predict(both, width=TARGET, group="mpu")
 
 
 def test_predictions_do_not_depend_on_the_other_groups() -> None:
-    one = columns(surface(), WIDTHS, HALVES, 2, 0.004, group="mup")
-    other = columns(surface(-0.5), WIDTHS, HALVES, 2, 0.004, group="sp")
-    alone, company = Results.from_columns(one), together(other, one)
-    assert predict(alone, width=TARGET) == predict(company, width=TARGET, group="mup")
+    mup = columns(surface(), WIDTHS, HALVES, 2, 0.004, group="mup")
+    sp = columns(surface(-0.5), WIDTHS, HALVES, 2, 0.004, group="sp")
+    single, both = Results.from_columns(mup), together(sp, mup)
+    assert predict(single, width=TARGET) == predict(both, width=TARGET, group="mup")

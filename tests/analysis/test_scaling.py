@@ -17,7 +17,7 @@ HALVES = tuple(np.arange(-10.0, -2.0, 0.5))
 
 
 def planted(loss, group: str | None = None, seed: int = 0, **more) -> dict[str, list]:
-    """Five widths, half octaves, three seeds, both parts of the noise."""
+    """Return trials of five widths with half octaves, three seeds and both kinds of noise."""
     settings = {"seeds": 3, "sd_within": 0.003, "sd_seed": 0.005} | more
     rng = np.random.default_rng(seed)
     return columns(loss, WIDTHS, HALVES, rng=rng, group=group, **settings)
@@ -25,8 +25,8 @@ def planted(loss, group: str | None = None, seed: int = 0, **more) -> dict[str, 
 
 def law(floor: float, amplitude: float = 13.0, alpha: float = 0.5, best=lambda n: -6.2):
     def loss(width: float, log2_lr: float) -> float:
-        off = (log2_lr - best(width)) * LN2
-        return floor + amplitude * width**-alpha + 0.5 * 0.3 * off**2
+        distance = (log2_lr - best(width)) * LN2
+        return floor + amplitude * width**-alpha + 0.5 * 0.3 * distance**2
 
     return loss
 
@@ -44,8 +44,8 @@ def test_every_pair_has_its_regret() -> None:
         assert pair.regret.value == pytest.approx(0.5 * 0.3 * (octaves * LN2) ** 2, abs=2e-3)
         best = next(o for o in group.optimum if o.width == pair.target).loss.value
         assert pair.share.value == pytest.approx(pair.regret.value / best)
-    most = next(p for p in group.regret_matrix if (p.proxy, p.target) == (WIDTHS[0], WIDTHS[-1]))
-    assert (most.regret, most.share, most.grid) == (
+    largest = next(p for p in group.regret_matrix if (p.proxy, p.target) == (WIDTHS[0], WIDTHS[-1]))
+    assert (largest.regret, largest.share, largest.grid) == (
         group.regret,
         group.regret_share,
         group.grid_regret,
@@ -53,7 +53,7 @@ def test_every_pair_has_its_regret() -> None:
 
 
 def test_r_inf_is_measured_from_the_lower_envelope_or_from_a_group() -> None:
-    """Planted 2.0 and 2.3: 0.3 apart; the lower one stands 0 above the envelope."""
+    """The planted limits are 2.0 and 2.3; the envelope coincides with the lower one."""
     good, poor = planted(law(2.0), "good"), planted(law(2.3), "poor", seed=1)
     report = analyze(together(good, poor))
     assert report.reference == "the lower envelope of 'good', 'poor'"
@@ -67,7 +67,7 @@ def test_r_inf_is_measured_from_the_lower_envelope_or_from_a_group() -> None:
 
 
 def test_crossing_groups_have_an_envelope_below_both() -> None:
-    """One is better small, the other large: the envelope is neither group."""
+    """One group is better at small widths and the other at large ones."""
     steep = planted(law(2.0, amplitude=40.0, alpha=0.6), "steep")
     flat = planted(law(2.3, amplitude=6.0, alpha=0.5), "flat", seed=1)
     report = analyze(together(steep, flat))
@@ -84,7 +84,7 @@ def test_r_inf_needs_two_groups_and_a_reference_that_exists() -> None:
         analyze(Results.from_columns(planted(law(2.0), "mup")), reference="mpu")
 
 
-# Within noise; ∝ n^-0.7, faster than alpha / 2 = 0.25; as a power without a limit.
+# No drift; convergence with an exponent above alpha / 2 = 0.25; a power law without a limit.
 SPEEDS = [
     ("undetermined", None, lambda n: -6.2),
     ("fast", 0.7, lambda n: -6.2 + 45.0 * n**-0.7),
@@ -97,7 +97,7 @@ SPEEDS = [
 def test_transfer_is_fast_if_the_rate_converges_faster_than_the_loss(
     speed: str, delta: float | None, best: Callable[[float], float]
 ) -> None:
-    """arXiv:2512.22768: fast iff the gap of the rate closes faster than the root of the loss's."""
+    """Transfer is fast if the exponent of the rate exceeds alpha / 2 (arXiv:2512.22768)."""
     quiet = {"sd_within": 2e-4, "sd_seed": 2e-4}
     group = analyze(Results.from_columns(planted(law(2.2, best=best), **quiet)))["all"]
     fast = group.scaling.fast
@@ -110,7 +110,7 @@ def test_transfer_is_fast_if_the_rate_converges_faster_than_the_loss(
 
 
 def test_rate_sensitivity_is_the_mean_excess_over_the_rates_that_all_widths_tried() -> None:
-    """A parabola's mean over [a, b] in closed form; cut off at the untrained loss."""
+    """The mean of a parabola over [a, b] has a closed form."""
     results = Results.from_columns(
         columns(law(2.0), WIDTHS[:2], np.arange(-10.2, -2.19, 0.05), seeds=1)
     )
@@ -142,26 +142,26 @@ def test_a_diverged_rate_without_untrained_loss_leaves_the_sensitivity_undetermi
 
 
 def skewed(width: float, log2_lr: float) -> float:
-    """Steeper towards large rates; the minimum is at 2^-6.2 all the same."""
-    off = (log2_lr + 6.2) * LN2
-    return 2.2 + 13.0 * width**-0.5 + 0.3 * (math.exp(off) - 1 - off)
+    """Return a loss that is steeper towards large rates and has its minimum at 2^-6.2."""
+    distance = (log2_lr + 6.2) * LN2
+    return 2.2 + 13.0 * width**-0.5 + 0.3 * (math.exp(distance) - 1 - distance)
 
 
 def test_skew_is_reported_and_widens_the_intervals_of_best_rates() -> None:
-    """The parabola's vertex is off; with the skew in its interval it holds the truth."""
-    straight = analyze(Results.from_columns(planted(law(2.2))))["all"]
-    bent = analyze(Results.from_columns(planted(skewed)))["all"]
-    assert not straight.scaling.is_skewed
-    assert bent.scaling.is_skewed
-    assert bent.scaling.skew.low < 0.17 < bent.scaling.skew.high
-    assert all(o.log2_lr.low < -6.2 < o.log2_lr.high for o in bent.optimum)
-    assert all(o.log2_lr.value < -6.3 for o in bent.optimum)
-    for lacking in (bent.kappa, bent.laws.gamma_log, bent.optimum[0].curvature):
-        assert lacking.value is not None
-        assert lacking.low is None
-        assert "skewed" in lacking.undetermined
-    assert bent.drift.low is not None
-    assert bent.verdict == "transfers"
+    """The vertex of the parabola is biased; its interval with the skew covers the truth."""
+    parabolic = analyze(Results.from_columns(planted(law(2.2))))["all"]
+    group = analyze(Results.from_columns(planted(skewed)))["all"]
+    assert not parabolic.scaling.is_skewed
+    assert group.scaling.is_skewed
+    assert group.scaling.skew.low < 0.17 < group.scaling.skew.high
+    assert all(o.log2_lr.low < -6.2 < o.log2_lr.high for o in group.optimum)
+    assert all(o.log2_lr.value < -6.3 for o in group.optimum)
+    for estimate in (group.kappa, group.laws.gamma_log, group.optimum[0].curvature):
+        assert estimate.value is not None
+        assert estimate.low is None
+        assert "skewed" in estimate.undetermined
+    assert group.drift.low is not None
+    assert group.verdict == "transfers"
 
 
 def test_a_regret_that_only_interpolation_leaves_unbounded_names_the_carried_rate() -> None:
@@ -197,23 +197,25 @@ def test_compute_saved_counts_the_sweep_and_one_run_at_the_target() -> None:
 
 
 def test_e_is_at_its_noise_floor_if_the_laws_hold_and_above_it_otherwise() -> None:
-    """A scatter of best rates between widths, which no power law takes up."""
+    """No power law describes best rates that scatter from width to width."""
     jumps = dict(zip(WIDTHS, (0.3, -0.4, 0.5, -0.3, 0.4), strict=True))
     exact = analyze(Results.from_columns(planted(law(2.2))))["all"]
-    rough = analyze(Results.from_columns(planted(law(2.2, best=lambda n: -6.2 + jumps[n]))))["all"]
+    scattered = analyze(Results.from_columns(planted(law(2.2, best=lambda n: -6.2 + jumps[n]))))[
+        "all"
+    ]
     assert exact.E.value < 3 * exact.scaling.errors.noise_floor.value
-    assert rough.E.low > 5 * rough.scaling.errors.noise_floor.value
-    assert rough.scaling.errors.rmse.value == pytest.approx(math.sqrt(rough.E.value))
-    assert rough.scaling.errors.held_out.value > rough.E.value
+    assert scattered.E.low > 5 * scattered.scaling.errors.noise_floor.value
+    assert scattered.scaling.errors.rmse.value == pytest.approx(math.sqrt(scattered.E.value))
+    assert scattered.scaling.errors.held_out.value > scattered.E.value
 
 
 def test_exponents_on_a_bound_are_undetermined_everywhere() -> None:
-    """Losses on a straight line in ln n: every exponent and every limit is a bound."""
+    """Losses that are linear in ln n put every exponent and every limit on a bound."""
 
-    def straight(width: float, log2_lr: float) -> float:
+    def linear_in_log_width(width: float, log2_lr: float) -> float:
         return 3.0 - 0.2 * math.log(width / 128) + 0.15 * ((log2_lr + 6.2) * LN2) ** 2
 
-    group = analyze(Results.from_columns(planted(straight)))["all"]
+    group = analyze(Results.from_columns(planted(linear_in_log_width)))["all"]
     scaling, laws = group.scaling, group.laws
     numbers = (laws.alpha, laws.loss_inf, laws.amplitude, scaling.kappa, scaling.kappa_joint)
     for estimate in numbers:

@@ -20,12 +20,12 @@ def noisy(drift: float = 0.0, log2_best: float = -6.2, **more: object) -> Result
 QUIET = {"sd_within": 0.001, "sd_seed": 0.003}
 
 
-def alone(results: Results) -> GroupReport:
+def only_group(results: Results) -> GroupReport:
     return analyze(results)["all"]
 
 
 def test_one_seed_gives_values_without_intervals() -> None:
-    group = alone(surface(quadratic(drift=-0.25)))
+    group = only_group(surface(quadratic(drift=-0.25)))
     reason = "one seed: add seeds to get an interval"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     for estimate in (group.drift, group.regret, group.optimum[0].log2_lr, group.optimum[0].loss):
@@ -38,13 +38,13 @@ def test_seeds_that_share_no_rate_are_not_two_seeds() -> None:
     """Even rates with one seed, odd ones with another: noise cannot be distinguished from shape."""
     table = columns(quadratic())
     table["seed"] = [round(math.log2(lr)) % 2 for lr in table["lr"]]
-    group = alone(Results.from_columns(table))
+    group = only_group(Results.from_columns(table))
     assert group.reason == "one seed: add seeds to get an interval"
     assert group.drift.value == pytest.approx(0.0, abs=1e-9)
 
 
 def test_one_width_gives_no_verdict() -> None:
-    group = alone(noisy(widths=(64.0,)))
+    group = only_group(noisy(widths=(64.0,)))
     assert (group.verdict, group.reason) == ("undetermined", "one width: add a larger one")
     for estimate in (group.drift, group.regret, group.regret_share, group.grid_regret):
         assert estimate.undetermined == "one width: add a larger one"
@@ -53,14 +53,14 @@ def test_one_width_gives_no_verdict() -> None:
 
 
 def test_one_rate_gives_no_verdict() -> None:
-    group = alone(noisy(log2_lr=[-6]))
+    group = only_group(noisy(log2_lr=[-6]))
     reason = "one rate at width 64: add rates on both sides of 2^-6 (0.01562)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.drift.undetermined == reason
 
 
 def test_if_every_rate_diverged_there_is_no_verdict() -> None:
-    group = alone(with_losses(noisy(), lambda width, log2_lr, loss: None))
+    group = only_group(with_losses(noisy(), lambda width, log2_lr, loss: None))
     reason = "every rate diverged at width 64: add rates below 2^-11 (0.0004883)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.grid_regret.undetermined == reason
@@ -70,7 +70,7 @@ def test_if_every_rate_diverged_there_is_no_verdict() -> None:
 
 
 def test_if_the_largest_width_diverged_the_drift_is_that_of_the_others() -> None:
-    group = alone(with_losses(noisy(), lambda w, k, loss: None if w == 512 else loss))
+    group = only_group(with_losses(noisy(), lambda w, k, loss: None if w == 512 else loss))
     reason = "every rate diverged at width 512: add rates below 2^-11 (0.0004883)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.drift.undetermined == f"{reason}; the value is from the other 3"
@@ -78,7 +78,7 @@ def test_if_the_largest_width_diverged_the_drift_is_that_of_the_others() -> None
 
 
 def test_a_minimum_on_the_lower_edge_asks_for_lower_rates() -> None:
-    group = alone(noisy(drift=1.0, log2_best=-9.9, log2_lr=range(-10, -3)))
+    group = only_group(noisy(drift=1.0, log2_best=-9.9, log2_lr=range(-10, -3)))
     reason = "minimum on the edge of the grid at width 64: add rates below 2^-10 (0.0009766)"
     assert (group.verdict, group.reason) == ("undetermined", reason)
     assert group.optimum[0].edge == "low"
@@ -86,7 +86,7 @@ def test_a_minimum_on_the_lower_edge_asks_for_lower_rates() -> None:
 
 
 def test_a_minimum_on_the_upper_edge_asks_for_higher_rates() -> None:
-    group = alone(noisy(log2_lr=range(-12, -6)))
+    group = only_group(noisy(log2_lr=range(-12, -6)))
     assert group.optimum[0].edge == "high"
     assert (
         group.reason
@@ -97,7 +97,7 @@ def test_a_minimum_on_the_upper_edge_asks_for_higher_rates() -> None:
 def test_a_minimum_on_the_edge_of_the_largest_width_still_bounds_the_regret() -> None:
     """The best loss is at most the grid's, so the regret is at least what the grid shows."""
     loss = quadratic(drift=-1.5)
-    group = alone(noisy(drift=-1.5, log2_lr=range(-10, -3), **QUIET))
+    group = only_group(noisy(drift=-1.5, log2_lr=range(-10, -3), **QUIET))
     grid_regret = loss(512.0, -6.2) - loss(512.0, -10)
     assert group.verdict == "does not transfer"
     assert group.regret.value is None
@@ -108,12 +108,12 @@ def test_a_minimum_on_the_edge_of_the_largest_width_still_bounds_the_regret() ->
 
 
 def test_a_carried_rate_that_diverges_bounds_the_regret_from_below() -> None:
-    """SP: the last known loss on the way there, and no upper bound."""
+    """The lower bound is the loss at the last rate before the diverged one, as under SP."""
     results = with_losses(
         noisy(drift=-1.0, **QUIET),
         lambda width, log2_lr, loss: None if log2_lr > -5 - math.log2(width / 64) else loss,
     )
-    group = alone(results)
+    group = only_group(results)
     loss = quadratic(drift=-1.0)
     assert group.verdict == "does not transfer"
     assert group.regret.value is None
@@ -128,15 +128,15 @@ def test_a_carried_rate_that_diverges_bounds_the_regret_from_below() -> None:
 
 
 def test_a_diverged_run_is_at_least_as_bad_as_no_training() -> None:
-    """Where the untrained loss is known, and the carried rate lies beyond a diverged one."""
+    """The untrained loss must be recorded, and the carried rate lie beyond a diverged one."""
     results = with_losses(
         noisy(drift=-1.0, log2_best=-5.8, **QUIET),
         lambda width, log2_lr, loss: None if log2_lr > -5 - math.log2(width / 64) else loss,
     )
     loss = quadratic(drift=-1.0, log2_best=-5.8)
-    before = alone(results).regret.low
+    before = only_group(results).regret.low
     results.untrained_loss[:] = 5.5
-    after = alone(results).regret.low
+    after = only_group(results).regret.low
     assert before == pytest.approx(loss(512.0, -8) - best_loss(512.0), abs=0.01)
     assert after == pytest.approx(5.5 - best_loss(512.0), abs=0.01)
 
@@ -145,7 +145,7 @@ def test_a_carried_rate_beyond_the_rates_tried_bounds_the_regret_from_below() ->
     loss = quadratic(drift=-2.0)
     near = columns(loss, (64.0,), range(-9, -3), seeds=3, sd_within=0.01)
     far = columns(loss, (512.0,), range(-15, -8), seeds=3, sd_within=0.01)
-    group = alone(together(near, far))
+    group = only_group(together(near, far))
     assert group.verdict == "does not transfer"
     assert group.regret.low == pytest.approx(loss(512.0, -9) - best_loss(512.0), abs=0.05)
     assert group.regret.high is None
@@ -157,9 +157,9 @@ def test_a_carried_rate_beyond_the_rates_tried_bounds_the_regret_from_below() ->
 
 
 def test_a_diverged_neighbour_brackets_the_minimum() -> None:
-    """Not an edge: the three nearest rates on the other side are fitted, and a note says so."""
+    """The optimum is not on an edge: the three nearest rates are fitted, and a note says so."""
     results = with_losses(surface(quadratic()), lambda w, k, x: None if k > -6 else x)
-    group = alone(results)
+    group = only_group(results)
     for optimum, curve in zip(group.optimum, group.curves, strict=True):
         assert optimum.edge is None
         assert optimum.log2_lr.value == pytest.approx(-6.2, abs=1e-9)
@@ -169,7 +169,7 @@ def test_a_diverged_neighbour_brackets_the_minimum() -> None:
 
 def test_a_minimum_beyond_the_diverged_neighbour_is_undetermined() -> None:
     """Losses that fall straight into a cliff have no minimum that a parabola could locate."""
-    group = alone(surface(lambda w, k: 3.0 + 0.01 * (k - 4.0) ** 2 if k < -5 else math.nan))
+    group = only_group(surface(lambda w, k: 3.0 + 0.01 * (k - 4.0) ** 2 if k < -5 else math.nan))
     assert group.optimum[0].edge is None
     assert group.reason == (
         "the fitted minimum lies outside the rates near 2^-6 (0.01562) at width 64: "
@@ -178,8 +178,8 @@ def test_a_minimum_beyond_the_diverged_neighbour_is_undetermined() -> None:
 
 
 def test_losses_that_do_not_curve_upwards_have_no_optimum() -> None:
-    """A cliff after a concave slope."""
-    group = alone(surface(lambda w, k: 3.0 - 0.01 * (k + 12) ** 2 if k < -5 else math.nan))
+    """The losses fall along a concave slope until they diverge."""
+    group = only_group(surface(lambda w, k: 3.0 - 0.01 * (k + 12) ** 2 if k < -5 else math.nan))
     assert group.reason == (
         "the losses near 2^-6 (0.01562) do not curve upwards at width 64: add seeds, or rates "
         "further away"
@@ -189,7 +189,7 @@ def test_losses_that_do_not_curve_upwards_have_no_optimum() -> None:
 def test_two_rates_next_to_a_diverged_one_have_no_optimum() -> None:
     table = columns(quadratic(), log2_lr=(-7, -6, -5))
     results = with_losses(Results.from_columns(table), lambda w, k, x: None if k > -6 else x)
-    assert alone(results).reason == (
+    assert only_group(results).reason == (
         "fewer than three rates did not diverge at width 64: add rates near 2^-6 (0.01562)"
     )
 
@@ -205,15 +205,15 @@ def test_a_rate_with_a_diverged_seed_is_excluded_from_the_fit() -> None:
         if width == 64.0 and lr == 2.0**-6
     )
     results.loss[first], results.diverged[first] = math.nan, True
-    curve = alone(results).curves[0]
-    at = curve.log2_lr.index(-6)
-    assert math.isnan(curve.loss[at])
-    assert curve.num_diverged[at] == 1
-    assert [math.isnan(x) for x in curve.seed_losses[at]] == [True, False, False]
+    curve = only_group(results).curves[0]
+    index = curve.log2_lr.index(-6)
+    assert math.isnan(curve.loss[index])
+    assert curve.num_diverged[index] == 1
+    assert [math.isnan(x) for x in curve.seed_losses[index]] == [True, False, False]
 
 
 def test_an_optimum_hidden_by_noise_has_no_interval() -> None:
-    group = alone(noisy(sd_within=0.1))
+    group = only_group(noisy(sd_within=0.1))
     unstable = [o for o in group.optimum if o.log2_lr.undetermined]
     assert unstable
     assert unstable[0].log2_lr.value is not None
@@ -227,7 +227,7 @@ def test_an_optimum_hidden_by_noise_has_no_interval() -> None:
 def test_a_threshold_inside_the_interval_gives_no_verdict() -> None:
     """The data allow both verdicts; more seeds would decide."""
     results = noisy(drift=-0.2)
-    share = alone(results).regret_share.value
+    share = only_group(results).regret_share.value
     assert share is not None
     group = analyze(results, threshold=share)["all"]
     assert group.verdict == "undetermined"
@@ -238,7 +238,7 @@ def test_a_threshold_inside_the_interval_gives_no_verdict() -> None:
 
 
 def test_a_loss_that_is_not_positive_has_no_share() -> None:
-    group = alone(with_losses(noisy(), lambda w, k, loss: loss - 10.0))
+    group = only_group(with_losses(noisy(), lambda w, k, loss: loss - 10.0))
     assert group.reason == (
         "the loss is not positive at width 512, so a share of it has no meaning: "
         "analyze a positive loss"
@@ -247,7 +247,7 @@ def test_a_loss_that_is_not_positive_has_no_share() -> None:
 
 
 def test_two_widths_have_a_drift_but_no_sensitivity() -> None:
-    group = alone(noisy(widths=(64.0, 256.0)))
+    group = only_group(noisy(widths=(64.0, 256.0)))
     assert group.drift.low is not None
     assert group.sensitivity.undetermined == (
         "an optimum at fewer than three values of width: add some"
@@ -255,9 +255,9 @@ def test_two_widths_have_a_drift_but_no_sensitivity() -> None:
 
 
 def test_leaving_one_width_out_moves_the_drift_in_its_range() -> None:
-    """One width off by an octave: slopes without it, by numpy's own least squares."""
+    """One optimum is shifted by an octave; numpy fits the slopes without each width."""
     shift = {64.0: 0.0, 128.0: 1.0, 256.0: 0.0, 512.0: 0.0}
-    group = alone(surface(lambda w, k: 3.0 + 0.1 * (k + 6.2 - shift[w]) ** 2))
+    group = only_group(surface(lambda w, k: 3.0 + 0.1 * (k + 6.2 - shift[w]) ** 2))
     log2_width, best = np.log2(list(shift)), np.array(list(shift.values()))
     slopes = [
         np.polyfit(np.delete(log2_width, k), np.delete(best, k), 1)[0] for k in range(len(best))

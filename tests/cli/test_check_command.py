@@ -88,7 +88,7 @@ ERRORS = {
     ),
     "check mlp:build --base 32 --widths 32,64,128 --seeds 1": (
         "ModelError: --seeds 1: the noise of an exponent cannot be estimated\n"
-        "  why: without its noise an exponent neither agrees nor disagrees with the expected one\n"
+        "  why: without its noise an exponent cannot be compared with the expected one\n"
         "  fix: --seeds 3\n"
     ),
     "check mlp:build --base 32 --widths 32,64,128 --lr 2^": (

@@ -114,14 +114,14 @@ REFUSALS = {
     "seeds, two alike": (
         {"seeds": [1, 1]},
         "ModelError: seeds=1: the noise of an exponent cannot be estimated\n"
-        "  why: without its noise an exponent neither agrees nor disagrees with the "
+        "  why: without its noise an exponent cannot be compared with the "
         "expected one\n"
         "  fix: seeds=3",
     ),
     "seeds, negative": (
         {"seeds": -5},
         "ModelError: seeds=-5: the noise of an exponent cannot be estimated\n"
-        "  why: without its noise an exponent neither agrees nor disagrees with the "
+        "  why: without its noise an exponent cannot be compared with the "
         "expected one\n"
         "  fix: seeds=3",
     ),
@@ -242,13 +242,13 @@ REFUSALS = {
     "optimizer, an instance": (
         {"optimizer": torch.optim.Adam(mlp(32).parameters())},
         "ModelError: optimizer= is an instance of Adam, which holds one model's parameters\n"
-        "  why: every width and seed trains a model of its own\n"
+        "  why: every width and seed trains its own model\n"
         "  fix: pass a factory: optimizer=lambda groups: torch.optim.Adam(groups)",
     ),
     "optimizer, my own instance": (
         {"optimizer": torch.optim.SGD(mlp(32).parameters()), **OWN},
         "ModelError: optimizer= is an instance of SGD, which holds one model's parameters\n"
-        "  why: every width and seed trains a model of its own\n"
+        "  why: every width and seed trains its own model\n"
         "  fix: pass a factory: optimizer=lambda model: torch.optim.SGD(model.parameters(), "
         "lr=2**-8)",
     ),
@@ -299,7 +299,7 @@ REFUSALS = {
     "parametrization, a number": (
         {"parametrization": 3},
         "RuleError: parametrization=3 is not a name\n"
-        "  why: every parametrization has learning rates of its own\n"
+        "  why: every parametrization has its own learning rates\n"
         "  fix: parametrization='mup', or None to check your own implementation",
     ),
     "form, none": (

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from check_models import LR, broken, checked, diagnosed_faults, of_role
+from check_models import LR, check_with_broken_rule, diagnosed_faults, of_role, run_check
 
 import mutransfer as mt
 from mutransfer.lab.decoder import Decoder
@@ -12,7 +12,7 @@ from mutransfer.lab.decoder_config import DecoderConfig
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
 def test_a_correct_mlp_passes(optimizer):
-    check = checked(optimizer=optimizer, lr=LR[optimizer])
+    check = run_check(optimizer=optimizer, lr=LR[optimizer])
     assert check.outcome == "pass", str(check)
     assert not check.diagnoses
     assert check.status == 0
@@ -20,14 +20,16 @@ def test_a_correct_mlp_passes(optimizer):
 
 
 def test_a_correct_own_implementation_passes():
-    check = broken("lr_factor", of_role("none"), 1.0)
+    check = check_with_broken_rule("lr_factor", of_role("none"), 1.0)
     assert check.outcome == "pass", str(check)
     assert not any(f.under_sp for f in check.findings)
 
 
 def test_exponents_under_sp_are_reported_and_not_judged():
     """The hidden rate of SP deviates at the first step."""
-    hidden = [f for f in checked(seeds=2).findings if (f.quantity, f.role) == ("effect", "hidden")]
+    hidden = [
+        f for f in run_check(seeds=2).findings if (f.quantity, f.role) == ("effect", "hidden")
+    ]
     assert all(f.outcome == "pass" and f.under_sp[0] > 0.7 for f in hidden)
 
 
@@ -50,7 +52,7 @@ def test_exponents_under_sp_are_reported_and_not_judged():
     ],
 )
 def test_a_broken_rule_is_named(field, role, power, form, fault):
-    check = broken(field, of_role(role), power, form)
+    check = check_with_broken_rule(field, of_role(role), power, form)
     assert check.outcome == "fail", str(check)
     assert diagnosed_faults(check) == [fault]
     assert check.status == 1
@@ -58,7 +60,7 @@ def test_a_broken_rule_is_named(field, role, power, form, fault):
 
 @pytest.mark.slow
 def test_one_layer_with_a_wrong_rate_is_named_alone():
-    check = broken("lr_factor", lambda row: row.name == "2.weight", 1.0)
+    check = check_with_broken_rule("lr_factor", lambda row: row.name == "2.weight", 1.0)
     (diagnosis,) = check.diagnoses
     assert (diagnosis.fault, diagnosis.names) == ("rate", ("2.weight",))
     assert "look at the rate of '2.weight'" in diagnosis.text
@@ -66,7 +68,7 @@ def test_one_layer_with_a_wrong_rate_is_named_alone():
 
 @pytest.mark.slow
 def test_the_standard_parametrization_fails_for_its_known_reasons():
-    check = checked(parametrization="sp")
+    check = run_check(parametrization="sp")
     assert check.outcome == "fail"
     faults = set(diagnosed_faults(check))
     assert {("rate", "hidden", 1.0), ("init", "output", 0.5), ("rate", "output", 1.0)} <= faults
@@ -80,7 +82,7 @@ def test_the_reference_decoder_passes():
     def loss(model, batch):
         return F.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
-    check = checked(
+    check = run_check(
         lambda width: Decoder(DecoderConfig(width=width, depth=2)), batch=text, loss=loss, lr=2**-7
     )
     assert check.outcome == "pass", str(check)
@@ -88,7 +90,7 @@ def test_the_reference_decoder_passes():
 
 def test_a_rate_too_small_to_detect_a_fault_is_undetermined():
     """With a rate near zero the weights do not move, so that no fault could show."""
-    check = checked(lr=1e-30)
+    check = run_check(lr=1e-30)
     assert check.outcome == "undetermined"
     assert not any(check.power[name] for name in ("hidden", "output"))
     assert "a planted fault of half a power in the rate of" in check.reasons[-1]
@@ -113,7 +115,7 @@ REFUSALS = {
     "one seed": (
         {"seeds": 1},
         "ModelError: seeds=1: the noise of an exponent cannot be estimated\n"
-        "  why: without its noise an exponent neither agrees nor disagrees with the expected one\n"
+        "  why: without its noise an exponent cannot be compared with the expected one\n"
         "  fix: seeds=3",
     ),
     "two steps": (
@@ -171,7 +173,7 @@ REFUSALS = {
         {"loss": lambda model, batch: model(batch[0]).detach().sum()},
         "ModelError: loss(model, batch) returned a loss without a gradient\n"
         "  why: the check trains the model for a few steps\n"
-        "  fix: do not detach it, nor compute it under torch.no_grad()",
+        "  fix: do not detach it or compute it under torch.no_grad()",
     ),
 }
 
@@ -180,6 +182,6 @@ REFUSALS = {
 def test_settings_that_cannot_decide_are_refused_in_three_lines(case):
     options, text = REFUSALS[case]
     with pytest.raises(mt.MutransferError) as caught:
-        checked(**options)
+        run_check(**options)
     shown = f"{type(caught.value).__name__}: {caught.value}"
     assert shown == text or (shown.startswith(text) and shown.endswith("\n  fix: device='cpu'"))

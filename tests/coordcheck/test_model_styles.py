@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 import torch.nn.functional as F
-from check_models import BASE, LR, checked, diagnosed_faults, mlp, points
+from check_models import BASE, LR, diagnosed_faults, mlp, points, run_check
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -65,19 +65,19 @@ def zero_readout(width: int) -> nn.Module:
 
 @pytest.mark.slow
 def test_a_layer_that_is_called_twice_is_checked():
-    assert checked(Twice).outcome == "pass"
+    assert run_check(Twice).outcome == "pass"
 
 
 @pytest.mark.slow
 def test_activation_checkpointing_changes_nothing():
     """Layers that run again in the backward pass are not measured twice."""
-    plain, recomputed = checked(Twice), checked(lambda width: Twice(width, recompute=True))
+    plain, recomputed = run_check(Twice), run_check(lambda width: Twice(width, recompute=True))
     assert [f.slope for f in recomputed.findings] == [f.slope for f in plain.findings]
 
 
 @pytest.mark.slow
 def test_a_frozen_layer_is_left_out():
-    check = checked(frozen)
+    check = run_check(frozen)
     assert check.outcome != "fail", str(check)
     assert not [f for f in check.findings if f.name == "0.weight" and f.quantity == "effect"]
 
@@ -89,14 +89,14 @@ def test_batches_may_be_dicts_and_outputs_dataclasses():
     def loss(model, batch):
         return F.cross_entropy(model(inputs=batch["inputs"]).logits, batch["labels"])
 
-    check = checked(Wrapped, batch={"inputs": x, "labels": y}, loss=loss)
+    check = run_check(Wrapped, batch={"inputs": x, "labels": y}, loss=loss)
     assert check.outcome == "pass", str(check)
     assert [f for f in check.findings if f.name == "(output)"]
 
 
 @pytest.mark.slow
 def test_a_correct_mlp_passes_in_bfloat16():
-    check = checked(dtype=torch.bfloat16)
+    check = run_check(dtype=torch.bfloat16)
     assert check.outcome == "pass", str(check)
     assert check.settings["dtype"] == "bfloat16"
 
@@ -104,7 +104,7 @@ def test_a_correct_mlp_passes_in_bfloat16():
 @pytest.mark.slow
 def test_a_readout_that_starts_at_zero_is_no_fault():
     """Hidden layers move from the second step on, so the first is not judged."""
-    check = checked(zero_readout, steps=6)
+    check = run_check(zero_readout, steps=6)
     assert not check.failures, str(check)
     assert check.passed or check.reasons
     assert not [f for f in check.findings if f.quantity == "gain" and f.role == Role.OUTPUT]
@@ -113,16 +113,16 @@ def test_a_readout_that_starts_at_zero_is_no_fault():
 @pytest.mark.slow
 def test_a_compiled_model_is_run_eagerly():
     """A hook inside a compiled graph would not be called."""
-    plain = checked(seeds=2)
-    compiled = checked(lambda width: torch.compile(mlp(width)), seeds=2)
+    plain = run_check(seeds=2)
+    compiled = run_check(lambda width: torch.compile(mlp(width)), seeds=2)
     assert [f.slope for f in compiled.findings] == [f.slope for f in plain.findings]
 
 
 def test_seeds_can_be_listed():
     """A number of seeds means the first ones; other seeds are other runs."""
-    listed, counted = checked(seeds=[0, 1]), checked(seeds=2)
+    listed, counted = run_check(seeds=[0, 1]), run_check(seeds=2)
     assert [f.slope for f in listed.findings] == [f.slope for f in counted.findings]
-    assert checked(seeds=[5, 6]).findings != counted.findings
+    assert run_check(seeds=[5, 6]).findings != counted.findings
     assert listed.settings["seeds"] == 2
 
 
@@ -207,7 +207,7 @@ def next_token_loss(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
 )
 def test_the_broken_rule_of_a_hand_written_gpt_is_named(scale, rate, readout, faults):
     """A readout that shares the table is no layer, so the gradient behind it is judged."""
-    check = checked(
+    check = run_check(
         lambda width: EinsumGPT(width, power=scale, readout=readout),
         batch=text(),
         loss=next_token_loss,
@@ -243,7 +243,7 @@ def test_decay_that_weakens_with_width_is_noted(power, expected):
             model[6].weight *= (width / BASE) ** -0.5
         return model
 
-    check = checked(build, parametrization=None, optimizer=adamw)
+    check = run_check(build, parametrization=None, optimizer=adamw)
     assert check.outcome == "pass", str(check)
     notes = [(d.fault, d.role, d.power) for d in check.notes if d.role == "hidden"]
     assert notes == expected

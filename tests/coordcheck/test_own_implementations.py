@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from check_models import BASE, checked, diagnosed_faults
+from check_models import BASE, diagnosed_faults, run_check
 from torch import nn
 
 from mutransfer.rules import Role
@@ -54,7 +54,7 @@ def by_hand(net, hidden, out, init=(), rate=(), make=torch.optim.Adam) -> dict[s
     return {"build": build, "parametrization": None, "optimizer": optimizer, "steps": 5}
 
 
-def next_token(model, batch):
+def next_token_loss(model, batch):
     logits = model(batch[:, :-1])
     return F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
 
@@ -62,55 +62,55 @@ def next_token(model, batch):
 class Mlp(nn.Module):
     """Three layers; a function computes the output from the readout."""
 
-    def __init__(self, width: int, around: Callable = lambda m, h, x: m.c(h)) -> None:
+    def __init__(self, width: int, read_out: Callable = lambda m, h, x: m.c(h)) -> None:
         super().__init__()
         self.a, self.b, self.c = nn.Linear(16, width), nn.Linear(width, width), nn.Linear(width, 10)
-        self.around, self.m = around, width / BASE
+        self.read_out, self.m = read_out, width / BASE
 
     def forward(self, x):
-        return self.around(self, F.relu(self.b(F.relu(self.a(x)))), x)
+        return self.read_out(self, F.relu(self.b(F.relu(self.a(x)))), x)
 
 
-def classes(model, batch):
+def class_loss(model, batch):
     return F.cross_entropy(model(batch[0]), batch[1])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("around", "init", "rate", "loss"),
+    ("read_out", "init", "rate", "loss"),
     [
-        (lambda m, h, x: m.c(h / m.m), 1, 1, classes),
-        (lambda m, h, x: m.c(h) / m.m, 1, 1, classes),
+        (lambda m, h, x: m.c(h / m.m), 1, 1, class_loss),
+        (lambda m, h, x: m.c(h) / m.m, 1, 1, class_loss),
         (lambda m, h, x: m.c(h), 1, 1, lambda m, b: F.cross_entropy(m(b[0]) / m.m, b[1])),
-        (lambda m, h, x: m.c(h / m.m**0.5), 0.5, 0.5, classes),
+        (lambda m, h, x: m.c(h / m.m**0.5), 0.5, 0.5, class_loss),
         (lambda m, h, x: F.log_softmax(m.c(h), -1), 0, 0, lambda m, b: F.nll_loss(m(b[0]), b[1])),
-        (lambda m, h, x: x[:, :10] - m.c(h), 0, 0, classes),
+        (lambda m, h, x: x[:, :10] - m.c(h), 0, 0, class_loss),
         (lambda m, h, x: (m.c(h).mean(), m.c(h)), 0, 0,
          lambda m, b: F.cross_entropy(m(b[0])[1], b[1])),
     ],
     ids=["before", "behind", "in the loss", "half", "log_softmax", "a skip", "a tuple"],
 )  # fmt: skip
 def test_a_correct_readout_passes_wherever_its_multiplier_is_written(
-    around, init, rate, loss
+    read_out, init, rate, loss
 ) -> None:
     """The first four are the same network in different forms."""
-    own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",), [("c.weight", init)], [("c.w", rate)])
+    own = by_hand(lambda w: Mlp(w, read_out), ("b",), ("c",), [("c.weight", init)], [("c.w", rate)])
     form = "table-8" if init == 1 else "table-3"
-    check = checked(batch=VECTORS, loss=loss, form=form, **own)
+    check = run_check(batch=VECTORS, loss=loss, form=form, **own)
     assert check.outcome == "pass", str(check)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("around", "faults"),
+    ("read_out", "faults"),
     [
         (lambda m, h, x: m.c(h * m.m**0.5), [("multiplier", "output", 0.5)]),
         (lambda m, h, x: m.c(h) * m.m**-0.5, [("multiplier", "output", -0.5)]),
     ],
 )
-def test_a_wrong_multiplier_is_named_without_example_inputs(around, faults) -> None:
-    own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",))
-    assert diagnosed_faults(checked(batch=VECTORS, loss=classes, **own)) == faults
+def test_a_wrong_multiplier_is_named_without_example_inputs(read_out, faults) -> None:
+    own = by_hand(lambda w: Mlp(w, read_out), ("b",), ("c",))
+    assert diagnosed_faults(run_check(batch=VECTORS, loss=class_loss, **own)) == faults
 
 
 class Heads(Mlp):
@@ -140,7 +140,7 @@ def loss_of_both_heads(model, batch):
 def test_two_heads_are_judged_separately(init, rate, faults) -> None:
     own = by_hand(Heads, ("b",), ("c", "value"), init, rate)
     roles = {"value.weight": Role.OUTPUT, "c.weight": Role.OUTPUT}
-    check = checked(batch=VECTORS, loss=loss_of_both_heads, roles=roles, **own)
+    check = run_check(batch=VECTORS, loss=loss_of_both_heads, roles=roles, **own)
     assert diagnosed_faults(check) == faults, str(check)
     assert check.outcome == ("fail" if faults else "pass"), str(check)
 
@@ -224,7 +224,7 @@ def test_language_models_fail_exactly_for_their_broken_rules(
     net, hidden, init, rate, faults
 ) -> None:
     own = by_hand(net, hidden, ("head",), init, rate)
-    check = checked(batch=TOKENS, loss=next_token, **own)
+    check = run_check(batch=TOKENS, loss=next_token_loss, **own)
     assert diagnosed_faults(check) == faults, str(check)
     assert check.outcome == ("fail" if faults else "pass"), str(check)
 
@@ -247,7 +247,7 @@ def test_roles_that_shapes_do_not_determine_are_inferred_from_the_loss(rate) -> 
         return Text(width, lambda m, x: F.gelu(m.b(m.n(x))), **layers)
 
     own = by_hand(net, ("b",), ("head",), rate=[("n.gain", rate)])
-    check = checked(batch=TOKENS, loss=next_token, **own)
+    check = run_check(batch=TOKENS, loss=next_token_loss, **own)
     assert diagnosed_faults(check) == ([("rate", "vector", rate)] if rate else []), str(check)
 
 
@@ -271,7 +271,7 @@ def test_a_contrastive_model_is_checked() -> None:
         return F.cross_entropy(model(batch, batch.roll(1, -1)), torch.arange(64))
 
     roles = {"head.weight": Role.BOTTLENECK}
-    check = checked(Pairs, batch=VECTORS[0], loss=loss, roles=roles, seeds=2)
+    check = run_check(Pairs, batch=VECTORS[0], loss=loss, roles=roles, seeds=2)
     assert check.outcome != "fail", str(check)
 
 
@@ -279,20 +279,20 @@ def test_a_contrastive_model_is_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("around", "missing", "reason"),
+    ("read_out", "missing", "reason"),
     [
         (lambda m, h, x: m.c(h.detach()), (), "no gradient reaches 'a.weight', 'a.bias'"),
         (lambda m, h, x: m.c(h), ("b.weight",), "no optimizer holds 'b.weight'"),
     ],
 )
-def test_an_untrained_parameter_makes_the_outcome_undetermined(around, missing, reason) -> None:
+def test_an_untrained_parameter_makes_the_outcome_undetermined(read_out, missing, reason) -> None:
     def adam(groups):
         names = ("a.weight", "a.bias", "b.weight", "b.bias", "c.weight", "c.bias")
         pairs = zip(groups, names, strict=True)
         return torch.optim.Adam([group for group, name in pairs if name not in missing])
 
-    own = by_hand(lambda w: Mlp(w, around), ("b",), ("c",), make=adam)
-    check = checked(batch=VECTORS, loss=classes, **own)
+    own = by_hand(lambda w: Mlp(w, read_out), ("b",), ("c",), make=adam)
+    check = run_check(batch=VECTORS, loss=class_loss, **own)
     assert check.outcome == "undetermined"
     assert check.reasons[0].startswith(reason)
 
@@ -313,7 +313,9 @@ def test_an_untrained_parameter_makes_the_outcome_undetermined(around, missing, 
 def test_two_faults_at_once_are_both_named(init, rate, faults) -> None:
     """Inits and rates are read, so that they show whatever other faults do to updates."""
     own = by_hand(Mlp, ("b",), ("c",), init, rate)
-    assert sorted(diagnosed_faults(checked(batch=VECTORS, loss=classes, **own))) == sorted(faults)
+    assert sorted(diagnosed_faults(run_check(batch=VECTORS, loss=class_loss, **own))) == sorted(
+        faults
+    )
 
 
 @pytest.mark.slow
@@ -323,6 +325,6 @@ def test_a_form_other_than_the_declared_one_is_no_second_fault() -> None:
     own = by_hand(
         lambda w: Mlp(w, lambda m, h, x: m.c(h) / m.m), ("b",), ("c",), [("c.w", 1)], rates
     )
-    assert diagnosed_faults(checked(batch=VECTORS, loss=classes, **own)) == [
+    assert diagnosed_faults(run_check(batch=VECTORS, loss=class_loss, **own)) == [
         ("rate", "output", 0.5)
     ]

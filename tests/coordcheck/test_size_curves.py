@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from check_models import BASE, WIDTHS, checked, mlp
+from check_models import BASE, WIDTHS, mlp, run_check
 
 import mutransfer as mt
 from mutransfer.coordcheck.judgement.curves import size_curves
@@ -44,7 +44,7 @@ def test_a_layer_that_is_zero_at_one_width_is_left_out_at_that_step() -> None:
 
 def test_a_check_returns_curves_with_the_judged_exponents() -> None:
     """A readout has no output curve of its own: the model's output stands for it."""
-    check = checked(seeds=2)
+    check = run_check(seeds=2)
     curves = {(c.quantity, c.role): c for c in check.curves}
     judged = [f for f in check.findings if (f.quantity, f.role) == ("update", "hidden")]
     steps = {f.name: f.by_step for f in judged}

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from check_models import checked, cross_entropy, mlp
+from check_models import cross_entropy, mlp, run_check
 from torch import nn
 
 import mutransfer as mt
@@ -22,7 +22,7 @@ class Bare(torch.optim.SGD):
 
 
 class Unwilling(torch.autograd.Function):
-    """A step of the loss whose gradient cannot be taken."""
+    """An operation whose gradient cannot be computed."""
 
     @staticmethod
     def forward(ctx, x):
@@ -107,14 +107,14 @@ FAILURES = {
 def test_a_failure_of_the_users_code_is_reported_in_three_lines(case):
     options, text = FAILURES[case]
     with pytest.raises(mt.MutransferError) as caught:
-        checked(**options)
+        run_check(**options)
     assert f"{type(caught.value).__name__}: {caught.value}" == text
 
 
 def test_a_class_that_insists_on_a_rate_is_like_one_that_does_not():
     """Its groups have the plan's rates either way: SGD's own updates, to the last bit."""
     few = {"lr": 0.1, "seeds": [0, 1], "widths": [32, 64, 128]}
-    bare, sgd = (checked(optimizer=kind, **few) for kind in (Bare, torch.optim.SGD))
+    bare, sgd = (run_check(optimizer=kind, **few) for kind in (Bare, torch.optim.SGD))
     assert bare.to_json() == sgd.to_json()
 
 
@@ -137,9 +137,9 @@ def of_model(model):
 
 
 def backward_inside(model, batch):
-    found = loss(model, batch)
-    found.backward(retain_graph=True)
-    return found
+    value = loss(model, batch)
+    value.backward(retain_graph=True)
+    return value
 """
 LINES = {
     "check wrong:build --base 32 --widths 32,64,128 --batch wrong:loader": (
@@ -166,7 +166,7 @@ LINES = {
     ),
     "check wrong:build --base 32 --widths 32,64,128 --optimizer wrong:adam": (
         "ModelError: --optimizer is an instance of Adam, which holds one model's parameters\n"
-        "  why: every width and seed trains a model of its own\n"
+        "  why: every width and seed trains its own model\n"
         "  fix: pass a factory: --optimizer MODULE:NAME, with NAME = lambda groups: "
         "torch.optim.Adam(groups)\n"
     ),

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from check_models import BASE, WIDTHS, checked, diagnosed_faults, mlp
+from check_models import BASE, WIDTHS, diagnosed_faults, mlp, run_check
 from torch import nn
 
 from mutransfer.coordcheck.runs.optimizers import make_optimizers, names_of
@@ -72,8 +72,8 @@ def test_torchs_muon_is_recognized_by_its_shape_factor() -> None:
     model = mlp(BASE)
     matched = partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw")
     for kind, name in ((torch.optim.Muon, "muon"), (matched, "muon-match-rms")):
-        held = names_of(tuple(muon_and_adamw(model, kind=kind)), model)
-        assert (held["2.weight"], held["6.weight"]) == (name, "adamw")
+        names = names_of(tuple(muon_and_adamw(model, kind=kind)), model)
+        assert (names["2.weight"], names["6.weight"]) == (name, "adamw")
 
 
 def test_the_groups_of_an_optimizer_that_combines_muon_and_adamw_are_distinguished() -> None:
@@ -90,13 +90,13 @@ def test_the_groups_of_an_optimizer_that_combines_muon_and_adamw_are_distinguish
 
 def test_a_factory_has_the_rules_of_the_optimizer_that_it_returns() -> None:
     """With the factors of AdamW the hidden layers would stop learning under SGD."""
-    check = checked(optimizer=partial(torch.optim.SGD, momentum=0.9), lr=0.05)
+    check = run_check(optimizer=partial(torch.optim.SGD, momentum=0.9), lr=0.05)
     assert check.outcome == "pass", str(check)
     assert check.settings["optimizer"] == "sgd"
 
 
 def test_an_unknown_class_is_reported_and_treated_like_adamw() -> None:
-    check = checked(optimizer=Sideways, lr=2**-8)
+    check = run_check(optimizer=Sideways, lr=2**-8)
     assert check.outcome == "pass", str(check)
     assert check.settings["optimizer"] == "Sideways"
 
@@ -106,7 +106,7 @@ def test_an_unknown_class_is_reported_and_treated_like_adamw() -> None:
     [("muon-match-rms", 2**-6), ("muon", {"muon": 0.05, "adamw": 2**-6})],
 )
 def test_a_correct_plan_passes_under_muon(optimizer, lr) -> None:
-    check = checked(optimizer=optimizer, lr=lr)
+    check = run_check(optimizer=optimizer, lr=lr)
     assert check.outcome == "pass", str(check)
     assert all(check.power.values())
 
@@ -119,7 +119,7 @@ def test_a_correct_plan_passes_under_muon(optimizer, lr) -> None:
 def test_an_own_implementation_with_muon_needs_a_constant_rate(power, faults) -> None:
     """Orthogonalized updates keep their size at a constant rate."""
     own = {"parametrization": None, "optimizer": partial(muon_and_adamw, power=power)}
-    check = checked(small_readout, **own)
+    check = run_check(small_readout, **own)
     assert diagnosed_faults(check) == faults, str(check)
     assert check.outcome == ("fail" if faults else "pass"), str(check)
     assert check.settings["optimizer"] == "muon, adamw"
@@ -129,7 +129,7 @@ def test_an_own_implementation_with_muon_needs_a_constant_rate(power, faults) ->
 def test_the_readout_init_of_sp_fails_under_muon() -> None:
     """Negative control: the init shows whatever optimizer trains the matrices."""
     own = {"parametrization": None, "optimizer": muon_and_adamw}
-    assert diagnosed_faults(checked(mlp, **own)) == [("init", "output", 0.5)]
+    assert diagnosed_faults(run_check(mlp, **own)) == [("init", "output", 0.5)]
 
 
 def test_a_factory_that_returns_sgd_is_compared_with_the_rule_of_sgd() -> None:
@@ -147,7 +147,7 @@ def test_a_factory_that_returns_sgd_is_compared_with_the_rule_of_sgd() -> None:
         ]
         return torch.optim.SGD(groups)
 
-    check = checked(small_readout, parametrization=None, optimizer=sgd, widths=WIDTHS)
+    check = run_check(small_readout, parametrization=None, optimizer=sgd, widths=WIDTHS)
     texts = {(d.fault, d.role): d.text for d in check.diagnoses}
     hint = "its learning rate scales as width^-1, but the rule as width^+0"
     assert texts["rate", "hidden"].endswith(hint)

@@ -151,14 +151,14 @@ def test_names_decide_what_is_held_out() -> None:
     assert is_held_out("document 7") == (first < 2**64 // 20)
 
 
-def refused(source: Path) -> str:
+def error_text(source: Path) -> str:
     with pytest.raises(DataError) as error:
         corpus_hash(str(source))
     return str(error.value)
 
 
 def test_a_missing_text_is_named(tmp_path: Path) -> None:
-    assert refused(tmp_path / "nowhere.txt") == (
+    assert error_text(tmp_path / "nowhere.txt") == (
         f"{tmp_path}/nowhere.txt cannot be read: No such file or directory\n"
         "  why: trials are trained on this text\n"
         "  fix: set text in [lab] to a file or folder of text, or leave it out for the embedded one"
@@ -167,7 +167,7 @@ def test_a_missing_text_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.txt").touch()
-    assert refused(tmp_path / "t.txt") == (
+    assert error_text(tmp_path / "t.txt") == (
         f"{tmp_path}/t.txt is empty\n"
         "  why: trials are trained on this text\n"
         "  fix: set text in [lab] to a file with text, or leave it out for the embedded one"
@@ -177,7 +177,7 @@ def test_an_empty_file_is_named(tmp_path: Path) -> None:
 def test_a_folder_without_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "picture.png").write_bytes(b"\0")
-    assert refused(tmp_path / "texts") == (
+    assert error_text(tmp_path / "texts") == (
         f"{tmp_path}/texts holds no text file\n"
         "  why: trials are trained on this text\n"
         "  fix: set text in [lab] to a folder with text files; hidden and binary ones are "
@@ -187,7 +187,7 @@ def test_a_folder_without_text_is_named(tmp_path: Path) -> None:
 
 def test_a_binary_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.bin").write_bytes("text of two bytes each".encode("utf-16"))
-    assert refused(tmp_path / "t.bin") == (
+    assert error_text(tmp_path / "t.bin") == (
         f"{tmp_path}/t.bin is not text: it has zero bytes\n"
         "  why: trials are trained on the bytes of text\n"
         "  fix: set text in [lab] to a text file, or to a folder of them"
@@ -204,7 +204,7 @@ def test_a_text_without_permission_is_named(
 
     (tmp_path / "t.txt").write_bytes(LINES)
     monkeypatch.setattr(Path, "open", forbidden)
-    assert refused(tmp_path / "t.txt") == (
+    assert error_text(tmp_path / "t.txt") == (
         f"{tmp_path}/t.txt cannot be read: Permission denied\n"
         "  why: trials are trained on this text\n"
         "  fix: set text in [lab] to a file or folder of text, or leave it out for the embedded one"

@@ -1,4 +1,4 @@
-"""Each rule of the hand-written decoder does what Table 8 asks of it, and nothing else."""
+"""Each rule of the hand-written decoder does what Table 8 prescribes, and nothing else."""
 
 import pytest
 import torch

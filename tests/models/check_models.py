@@ -32,12 +32,12 @@ def cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
     return F.cross_entropy(model(batch[0]), batch[1])
 
 
-def checked(build: Callable[[int], nn.Module] = mlp, **options: Any) -> CoordCheck:
+def run_check(build: Callable[[int], nn.Module] = mlp, **options: Any) -> CoordCheck:
     defaults = {"batch": points(), "loss": cross_entropy, "steps": 4, "widths": WIDTHS}
     return mt.coord_check(build, base=BASE, **(defaults | options))
 
 
-def broken(
+def check_with_broken_rule(
     field: str, is_affected: Callable[[Any], bool], power: float, form: str = "table-3"
 ) -> CoordCheck:
     """Check an own implementation in which one factor of some rows is off by a power of width."""
@@ -60,7 +60,7 @@ def broken(
         width = model[0].out_features
         return torch.optim.AdamW(mt.param_groups(model, wrong_plan(width), lr=LR["adamw"]))
 
-    return checked(build, parametrization=None, optimizer=adamw, form=form)
+    return run_check(build, parametrization=None, optimizer=adamw, form=form)
 
 
 def of_role(role: str) -> Callable[[Any], bool]:

@@ -74,7 +74,8 @@ class Gains(nn.Module):
         return h @ self.dot + (h * self.two_steps).sum(-1)
 
 
-def refused(call) -> str:
+def error_text(call) -> str:
+    """Return the class and the message of the error that a call raises."""
     with pytest.raises(MutransferError) as error:
         call()
     return f"{type(error.value).__name__}: {error.value}"

@@ -8,7 +8,7 @@ import torch
 from lion_pytorch import Lion
 from test_identities import Network
 from torch.optim import lr_scheduler as schedules
-from zoo import refused
+from zoo import error_text
 
 from mutransfer.errors import RuleError
 from mutransfer.parametrize import guard, make_plan, param_groups
@@ -126,76 +126,76 @@ def test_the_fixes_that_messages_suggest_work() -> None:
     optimizer.step()
 
 
-def one_cycle(optimizer) -> None:
+def schedule_one_cycle(optimizer) -> None:
     schedules.OneCycleLR(optimizer, 0.1, total_steps=9)
 
 
-def floor(optimizer) -> None:
+def schedule_with_floor(optimizer) -> None:
     scheduler = schedules.CosineAnnealingLR(optimizer, 2, eta_min=1e-3)
     optimizer.step()
     scheduler.step()
 
 
-def absolute(optimizer) -> None:
+def write_absolute_rate(optimizer) -> None:
     optimizer.param_groups[1]["lr"] = 0.01
 
 
-def nan(optimizer) -> None:
+def write_nan(optimizer) -> None:
     optimizer.param_groups[1]["lr"] = float("nan")
 
 
-def shared(optimizer) -> None:
+def share_one_tensor(optimizer) -> None:
     rate = torch.tensor(0.0)  # of any value: nothing is read
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def divided_in_place(optimizer) -> None:
-    """Divide in place, as microsoft/mup does to a tensor rate, here with a tensor per group."""
+def write_tensor_rates(optimizer) -> None:
+    """Write the same number to a tensor per group, as a division in place can."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(0.01)
 
 
-def merged(optimizer) -> None:
+def merge_all_groups(optimizer) -> None:
     """Merge all parameters into one new group without our keys, as some engines do."""
     params = [p for g in optimizer.param_groups for p in g["params"]]
     optimizer.param_groups = [{**optimizer.defaults, "params": params}]
 
 
-def two_merged(optimizer) -> None:
+def merge_two_groups(optimizer) -> None:
     first, second = optimizer.param_groups[:2]
     first["params"] += second.pop("params")
     first.pop("param_names")
     second["params"] = []
 
 
-def lost_keys_and_rates(optimizer) -> None:
+def drop_keys_and_rates(optimizer) -> None:
     optimizer.param_groups = [
         {**optimizer.defaults, "params": g["params"]} for g in optimizer.param_groups
     ]
 
 
-def other_width(optimizer) -> None:
+def load_other_width(optimizer) -> None:
     plan = make_plan(Network, base=16, target=32)
     optimizer.load_state_dict(adamw(plan).state_dict())
 
 
-def other_order(optimizer) -> None:
+def load_other_order(optimizer) -> None:
     state = copy.deepcopy(adamw().state_dict())
     state["param_groups"][0]["param_names"].reverse()
     optimizer.load_state_dict(state)
 
 
-def added(optimizer) -> None:
+def add_parameter(optimizer) -> None:
     extra = torch.nn.Parameter(torch.ones(3))
     optimizer.add_param_group({"params": [("temperature", extra)], "lr": 0.01})
 
 
-def removed(optimizer) -> None:
+def remove_group(optimizer) -> None:
     del optimizer.param_groups[1]
 
 
-def eps(optimizer) -> None:
+def write_one_eps(optimizer) -> None:
     for group in optimizer.param_groups:
         group["eps"] = 1e-8
 
@@ -210,70 +210,79 @@ REBUILD = (
     "\n  fix: pass param_groups(model, plan, lr=...) unchanged to the optimizer, and guard it then"
 )
 BROKEN = {
-    one_cycle: "RuleError: 'up.weight' trains at 0.004 where 'embed.weight' trains at 0.004: the "
+    schedule_one_cycle: "RuleError: 'up.weight' trains at 0.004 where 'embed.weight' trains at "
+    "0.004: the "
     "plan says 0.00133333"
     "\n  why: a schedule that writes absolute rates erases the plan's ratios, so nothing transfers"
     "\n  fix: max_lr=[lr * g['lr_factor'] for g in optimizer.param_groups] in place of max_lr=lr, "
     "or torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ...)",
-    floor: "RuleError: 'up.weight' trains at 0.00216667 where 'embed.weight' trains at 0.0055: "
+    schedule_with_floor: "RuleError: 'up.weight' trains at 0.00216667 where 'embed.weight' "
+    "trains at 0.0055: "
     "the plan says 0.00183333" + ABSOLUTE,
-    absolute: "RuleError: 'up.weight' trains at 0.01 where 'embed.weight' trains at 0.01: the "
+    write_absolute_rate: "RuleError: 'up.weight' trains at 0.01 where 'embed.weight' trains at "
+    "0.01: the "
     "plan says 0.00333333" + ABSOLUTE,
-    nan: "RuleError: 'up.weight' trains at nan where 'embed.weight' trains at 0.01: the plan says "
+    write_nan: "RuleError: 'up.weight' trains at nan where 'embed.weight' trains at 0.01: the "
+    "plan says "
     "0.00333333" + ABSOLUTE,
-    shared: "RuleError: 'embed.weight' and 'up.weight' share one tensor as their rate, and their "
+    share_one_tensor: "RuleError: 'embed.weight' and 'up.weight' share one tensor as their rate, "
+    "and their "
     "factors are 1 and 0.333333"
     "\n  why: a tensor has one value, so both train at the same rate"
     "\n  fix: for g in optimizer.param_groups: g['lr'] = lr * g['lr_factor'], which makes a tensor "
     "for each group",
-    divided_in_place: "RuleError: 'up.weight' trains at 0.01 where 'embed.weight' trains at 0.01: "
+    write_tensor_rates: "RuleError: 'up.weight' trains at 0.01 where 'embed.weight' trains at "
+    "0.01: "
     "the plan says 0.00333333" + ABSOLUTE,
-    merged: "RuleError: one group holds 'embed.weight', 'up.weight', 'head.weight', 'head.bias', "
+    merge_all_groups: "RuleError: one group holds 'embed.weight', 'up.weight', 'head.weight', "
+    "'head.bias', "
     "whose factors differ"
     "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
-    two_merged: "RuleError: one group holds 'embed.weight', 'up.weight', whose factors differ"
+    merge_two_groups: "RuleError: one group holds 'embed.weight', 'up.weight', whose factors differ"
     "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
-    lost_keys_and_rates: "RuleError: 'up.weight' trains at 0.001 where 'embed.weight' trains at "
+    drop_keys_and_rates: "RuleError: 'up.weight' trains at 0.001 where 'embed.weight' trains at "
     "0.001: the plan says 0.000333333" + ABSOLUTE,
-    other_width: "RuleError: the group of 'up.weight' has lr_factor 0.5, the plan says 0.333333: "
+    load_other_width: "RuleError: the group of 'up.weight' has lr_factor 0.5, the plan says "
+    "0.333333: "
     "its state is of another width or plan"
     "\n  why: load_state_dict restores the rates, epsilons and moments of the other width"
     "\n  fix: create a new optimizer at this width: torch.optim.AdamW(param_groups(model, "
     "plan, lr=...))",
-    other_order: "RuleError: the state of 'down.bias' was loaded into 'embed.weight'"
+    load_other_order: "RuleError: the state of 'down.bias' was loaded into 'embed.weight'"
     "\n  why: torch matches a state dict's parameters by position, and these groups are in "
     "another order"
     "\n  fix: load a state that was saved with this plan: Plan.from_json(...) of the checkpoint",
-    added: "RuleError: the plan has no row for 'temperature', shape (3,)"
+    add_parameter: "RuleError: the plan has no row for 'temperature', shape (3,)"
     "\n  why: a parameter without its rule trains at a rate that does not transfer" + REBUILD,
-    removed: "RuleError: the optimizer does not train 'up.weight', 'down.weight'"
+    remove_group: "RuleError: the optimizer does not train 'up.weight', 'down.weight'"
     "\n  why: a parameter in no group silently stays at its init"
     + REBUILD
     + "; freeze a parameter with requires_grad_(False)",
-    eps: "RuleError: 'head.weight' has eps 1e-08 where 'embed.weight' has 1e-08: the plan says "
+    write_one_eps: "RuleError: 'head.weight' has eps 1e-08 where 'embed.weight' has 1e-08: the "
+    "plan says "
     "3e-08",
 }
 
 
-@pytest.mark.parametrize("breaking", BROKEN)
-def test_every_way_to_break_a_plan_raises_with_its_message(breaking) -> None:
+@pytest.mark.parametrize("break_plan", BROKEN)
+def test_every_way_to_break_a_plan_raises_with_its_message(break_plan) -> None:
     """A step before the break passes, so the break is what raises; weights do not move."""
     optimizer = adamw()
     guard(optimizer, PLAN)
     optimizer.step()
-    breaking(optimizer)
+    break_plan(optimizer)
     before = [p.clone() for g in optimizer.param_groups for p in g["params"]]
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.ones_like(parameter)
-    assert refused(optimizer.step).startswith(BROKEN[breaking])
+    assert error_text(optimizer.step).startswith(BROKEN[break_plan])
     assert all(map(torch.equal, before, (p for g in optimizer.param_groups for p in g["params"])))
 
 
 def test_removing_the_handle_ends_the_guard_and_copies_have_none() -> None:
     optimizer = adamw()
     handle = guard(optimizer, PLAN)
-    absolute(optimizer)
+    write_absolute_rate(optimizer)
     copy.deepcopy(optimizer).step()
     with pytest.raises(RuleError):
         optimizer.step()
@@ -283,13 +292,13 @@ def test_removing_the_handle_ends_the_guard_and_copies_have_none() -> None:
 
 def test_groups_without_names_raise_at_once() -> None:
     model = Network(48)
-    assert refused(lambda: guard(torch.optim.AdamW(model.parameters()), PLAN)) == (
+    assert error_text(lambda: guard(torch.optim.AdamW(model.parameters()), PLAN)) == (
         "RuleError: a group holds a parameter without a name, shape (11, 48)"
         "\n  why: a parameter without its rule trains at a rate that does not transfer" + REBUILD
     )
     # Names from torch itself are as good as ours.
     named = torch.optim.AdamW(model.named_parameters())
-    assert "whose factors differ" in refused(lambda: guard(named, PLAN))
+    assert "whose factors differ" in error_text(lambda: guard(named, PLAN))
 
 
 def test_lost_keys_do_no_harm_if_rates_are_right() -> None:
@@ -322,7 +331,7 @@ def test_other_optimizers_are_guarded(name, make) -> None:
     optimizer = make(param_groups(Network(48), plan, lr=LR))
     guard(optimizer, plan)
     run(optimizer, schedules.LinearLR(optimizer))
-    one_cycle(optimizer) if name != "lion" else absolute(optimizer)
+    schedule_one_cycle(optimizer) if name != "lion" else write_absolute_rate(optimizer)
     with pytest.raises(RuleError, match="trains at"):
         optimizer.step()
 
@@ -369,5 +378,5 @@ def test_muon_and_adamw_of_one_plan_have_a_guard_each() -> None:
         run(optimizer, schedules.LinearLR(optimizer, 0.1, 1, 10))
     half = torch.optim.Muon([{**groups["muon"][0], "params": groups["muon"][0]["params"][:1],
                               "param_names": groups["muon"][0]["param_names"][:1]}])  # fmt: skip
-    message = refused(lambda: guard(half, plan))
+    message = error_text(lambda: guard(half, plan))
     assert message.startswith("RuleError: the optimizer does not train 'down.weight'")

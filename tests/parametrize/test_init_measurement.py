@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from zoo import mlp, refused
+from zoo import error_text, mlp
 
 from mutransfer.parametrize import apply, make_plan
 from mutransfer.rules import Role
@@ -109,7 +109,7 @@ def test_xavier_is_a_power_between_two_growing_sides_only() -> None:
     hidden_only = initialised(nn.init.xavier_normal_, names=("hidden.weight",))
     plan = make_plan(hidden_only, base=BASE, target=TARGET, roles=ROLES)
     assert plan["hidden.weight"].init_factor == 1.0
-    message = refused(
+    message = error_text(
         lambda: make_plan(
             initialised(nn.init.xavier_normal_), base=BASE, target=TARGET, roles=ROLES
         )
@@ -133,10 +133,10 @@ def test_xavier_is_a_power_between_two_growing_sides_only() -> None:
         make_plan(initialised(init), base=BASE, target=TARGET, roles=ROLES)
 
 
-def test_an_identity_stays_one_and_its_few_ones_need_a_wider_probe() -> None:
-    """Ones are 1/width of the entries, so RMS ∝ width^-1/2, as µP has it for a hidden weight."""
+def test_an_identity_matrix_stays_one_and_needs_a_wider_probe() -> None:
+    """A share 1/width of its entries is 1, so its RMS is width^-1/2, as µP requires."""
     build = initialised(nn.init.eye_, names=("hidden.weight",))
-    message = refused(lambda: make_plan(build, base=BASE, target=TARGET, roles=ROLES))
+    message = error_text(lambda: make_plan(build, base=BASE, target=TARGET, roles=ROLES))
     assert "'hidden.weight' ∝ ratio^-0.500 ± 0.1" in message
     assert message.endswith("make_plan(..., probe=256)")
     plan = make_plan(build, base=BASE, target=TARGET, roles=ROLES, probe=256)
@@ -155,7 +155,7 @@ def headed(entries: int, init=None):
 
 @pytest.mark.parametrize("entries", [1, 2, 3])
 def test_a_readouts_bias_of_few_entries_is_measured(entries) -> None:
-    """By default drawn with 1/sqrt(fan_in), a constant in µP: the root of 16 is missing."""
+    """Torch draws it with std 1/sqrt(fan_in), which µP keeps constant: a factor 4 is missing."""
     plan = make_plan(headed(entries), base=256, target=4096)
     assert plan["2.bias"].init_factor == 4.0
     redrawn = headed(entries, lambda bias: nn.init.normal_(bias, std=0.02))
@@ -163,13 +163,13 @@ def test_a_readouts_bias_of_few_entries_is_measured(entries) -> None:
 
 
 def test_one_draw_of_few_entries_does_not_determine_an_exponent() -> None:
-    """Negative control: a factory that seeds itself shows the same three numbers each time."""
+    """Negative control: a factory that sets its own seed draws the same three numbers each time."""
 
     def build(width: int) -> nn.Module:
         torch.manual_seed(width)
         return headed(3)(width)
 
-    assert "'2.bias' ∝ ratio^" in refused(lambda: make_plan(build, base=256, target=4096))
+    assert "'2.bias' ∝ ratio^" in error_text(lambda: make_plan(build, base=256, target=4096))
 
 
 def test_a_rescaled_weight_has_the_authors_distribution() -> None:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations
-from zoo import Tied, refused
+from zoo import Tied, error_text
 
 import mutransfer as mt
 from mutransfer.parametrize import apply, make_plan, param_groups
@@ -191,7 +191,9 @@ def test_a_tied_table_without_rules_stays_as_it_is(name) -> None:
 
 @pytest.mark.parametrize("name", ["sp-full-align", "sp+last", "ntk"])
 def test_a_tied_table_cannot_have_two_rules(name) -> None:
-    assert refused(lambda: make_plan(TiedAtBothEnds, base=16, target=64, parametrization=name)) == (
+    assert error_text(
+        lambda: make_plan(TiedAtBothEnds, base=16, target=64, parametrization=name)
+    ) == (
         f"RuleError: 'embed.weight' is shared with the readout, and '{name}' gives a readout "
         "another init or rate than an embedding\n"
         "  why: one tensor has one init and one rate\n"
@@ -205,11 +207,11 @@ def test_layers_of_different_kinds_that_share_a_tensor_are_an_error() -> None:
         model[0].weight = model[1].weight_hh = nn.Parameter(torch.randn(4 * width, width))
         return model
 
-    assert refused(lambda: make_plan(build, base=16, target=64)) == (
+    assert error_text(lambda: make_plan(build, base=16, target=64)) == (
         "RoleError: layers of different kinds share one tensor: '0.weight (Linear)', "
         "'1.weight_hh (LSTMCell)'\n"
         "  why: different layers have different rules, except for a tied embedding and readout\n"
-        "  fix: share it between nn.Embedding and nn.Linear, or give each a weight of its own"
+        "  fix: share it between nn.Embedding and nn.Linear, or give each its own weight"
     )
 
 

@@ -150,7 +150,7 @@ STDS = {"0.weight": 0.0, "2.weight": -0.5, "4.weight": -1.0}
 
 
 def test_norms_of_fresh_weights_equal_those_of_random_matrices() -> None:
-    """‖W‖ = std (√fan_in + √fan_out): in the limit √(fan_out/fan_in), at 64 to 512 not yet."""
+    """‖W‖ = std (√fan_in + √fan_out); widths up to 512 are far from the limit √(fan_out/fan_in)."""
     slopes_by_name = slopes(mlp, features, lambda model, plan, batch: weight_norms(model))
     shapes = {width: {n: p.shape for n, p in mlp(width).named_parameters()} for width in WIDTHS}
     expected = {
@@ -181,7 +181,7 @@ def limit(name: str) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_updates_of_an_mlp_have_the_norm_of_the_spectral_condition(optimizer) -> None:
-    """In SP, one rate: RMS of a change n^0 for Adam, as the gradient's for SGD, times √(in·out)."""
+    """In SP the RMS of a change is n^0 (Adam) or the gradient's (SGD); ‖ΔW‖ is √(in·out) larger."""
     make, lr = OPTIMIZERS[optimizer]
     slopes_by_name = slopes(mlp, features, updates(lr, make), seeds=8, optimizer=optimizer)
     assert slopes_by_name == approximately({name: limit(name) for name in STDS}, 0.2)
@@ -195,7 +195,7 @@ def test_updates_of_an_mlp_have_the_norm_of_the_spectral_condition(optimizer) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_updates_of_a_decoder_have_the_norm_of_the_spectral_condition(optimizer) -> None:
-    """Queries and keys learn through logits that vanish at init, so theirs come out smaller."""
+    """Logits vanish at init, so the updates of queries and keys are smaller."""
     make, lr = OPTIMIZERS[optimizer]
     slopes_by_name = slopes(decoder, text, updates(lr, make), optimizer=optimizer)
     slow = {n: v for n, v in slopes_by_name.items() if n.endswith(("query.weight", "key.weight"))}

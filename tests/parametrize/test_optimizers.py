@@ -9,7 +9,7 @@ from lion_pytorch import Lion
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
-from zoo import Raw, Tied, mlp, refused
+from zoo import Raw, Tied, error_text, mlp
 
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.rules import Plan, Role, explain
@@ -343,12 +343,12 @@ ERRORS = {
 @pytest.mark.parametrize("case", ERRORS)
 def test_settings_that_the_optimizer_does_not_take_are_errors(case) -> None:
     call, message = ERRORS[case]
-    assert refused(call) == message
+    assert error_text(call) == message
 
 
 def test_independent_decay_is_an_error_where_decay_is_part_of_the_gradient() -> None:
     for name in ("adam", "nadam", "rmsprop"):
-        message = refused(lambda name=name: groups_of(name, lr=0.1, decay_mode="independent"))
+        message = error_text(lambda name=name: groups_of(name, lr=0.1, decay_mode="independent"))
         assert message.startswith(
             f"RuleError: weight decay cannot be independent of the learning rate with '{name}'"
         )

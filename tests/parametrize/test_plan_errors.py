@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
-from zoo import Raw, Router, failing, glorot, lazy, mlp, refused
+from zoo import Raw, Router, error_text, failing, glorot, lazy, mlp
 
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.rules import Role
@@ -223,11 +223,11 @@ ERRORS |= {
 @pytest.mark.parametrize("case", ERRORS)
 def test_what_is_not_supported_is_an_error_in_three_lines(case) -> None:
     call, message = ERRORS[case]
-    assert refused(call) == message
+    assert error_text(call) == message
 
 
 def test_an_init_that_is_no_power_of_width_is_an_error_with_its_exponent() -> None:
-    message = refused(lambda: make_plan(glorot, base=64, target=256))
+    message = error_text(lambda: make_plan(glorot, base=64, target=256))
     assert "the init between widths 64 and 128 is not clearly a power" in message
     assert "'2.weight' ∝ ratio^-0.2" in message
 
@@ -236,7 +236,7 @@ def test_trained_weights_are_not_fresh() -> None:
     plan, model = make_plan(mlp, base=16, target=64), mlp(64)
     with torch.no_grad():
         model[2].weight.mul_(0.7)
-    message = refused(lambda: apply(model, plan))
+    message = error_text(lambda: apply(model, plan))
     assert message.startswith(
         "InitError: these weights are not a fresh init of width 64: '2.weight (RMS"
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from zoo import Gains, Raw, Router, mlp, refused
+from zoo import Gains, Raw, Router, error_text, mlp
 
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.rules import Role
@@ -161,7 +161,7 @@ def test_a_forward_pass_distinguishes_a_gain_from_a_dot_product() -> None:
 
 
 def test_a_forward_pass_that_raises_is_a_model_error() -> None:
-    message = refused(lambda: make_plan(Gains, base=16, target=64, example_inputs={"y": 1}))
+    message = error_text(lambda: make_plan(Gains, base=16, target=64, example_inputs={"y": 1}))
     assert message.startswith("ModelError: the forward pass at width 16 raised TypeError")
 
 

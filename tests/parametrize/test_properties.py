@@ -157,8 +157,8 @@ def columns_of_minimum(case: Case, row: PlanRow) -> set[str]:
 def test_factors_of_two_steps_multiply_to_those_of_one(cases) -> None:
     """Base to mid times mid to target is base to target, up or down.
 
-    Powers multiply. The smaller of two powers does where both ways take the same one: fan-in
-    grows more on both, or fan-out does. Else the two steps give less.
+    Powers multiply. A minimum of two powers multiplies if both steps take the same power, because
+    fan-in grows more in both, or fan-out in both. Otherwise the product of the steps is smaller.
     """
     mixed_columns = set()
 

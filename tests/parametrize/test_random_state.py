@@ -18,8 +18,8 @@ def test_an_unused_cuda_keeps_the_users_seed(monkeypatch) -> None:
     seeds = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
     with temporary_seed(5):
-        drawn = torch.rand(3)
+        sample = torch.rand(3)
     assert seeds == []
     torch.manual_seed(5)
     assert seeds == [5]  # control: the call that is avoided
-    assert torch.equal(drawn, torch.rand(3))
+    assert torch.equal(sample, torch.rand(3))

@@ -56,11 +56,11 @@ def test_equal_numbers_give_one_id_and_unequal_numbers_different_ids() -> None:
 
 
 def test_a_setting_at_its_default_is_not_part_of_the_id() -> None:
-    """So a setting that a later version adds does not change the ids of old trials."""
+    """A setting that a later version adds then does not change the ids of old trials."""
     plain = LabTable.model_validate({"base_width": 32})
-    spelled = LabTable.model_validate({"base_width": 32, "clip": 1.0, "device": "cuda"})
+    explicit = LabTable.model_validate({"base_width": 32, "clip": 1.0, "device": "cuda"})
     changed = LabTable.model_validate({"base_width": 32, "clip": 2.0})
-    runners = [lab_runner(t, numerics=1, data="0", derived={}) for t in (plain, spelled, changed)]
+    runners = [lab_runner(t, numerics=1, data="0", derived={}) for t in (plain, explicit, changed)]
     ids = [TrialSpec(runner=r, axes={"lr": 1, "width": 64}).id for r in runners]
     assert ids[0] == ids[1] != ids[2]
 

@@ -1,4 +1,4 @@
-"""Ladder files: rungs accumulate rules, and every mistake is refused."""
+"""Ladder files: rungs accumulate rules, and every invalid one is an error."""
 
 import copy
 import tomllib
@@ -19,9 +19,9 @@ def test_rungs_are_cumulative() -> None:
 
 
 def error_message(**changed) -> str:
-    with pytest.raises(StudyError) as refused:
+    with pytest.raises(StudyError) as raised:
         LadderSpec.read({**copy.deepcopy(DATA), **changed}, error=StudyError, where="l.toml")
-    return str(refused.value)
+    return str(raised.value)
 
 
 def test_a_rule_that_is_added_twice_gets_three_lines() -> None:
@@ -47,5 +47,5 @@ def test_a_rule_that_is_added_twice_gets_three_lines() -> None:
         ({"mdel": {}}, "did you mean 'model'?"),
     ],
 )
-def test_an_invalid_ladder_is_refused(changed, message) -> None:
+def test_an_invalid_ladder_is_an_error(changed, message) -> None:
     assert message in error_message(**changed)

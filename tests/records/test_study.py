@@ -171,7 +171,7 @@ def test_every_invalid_study_is_an_error_with_what_why_and_fix(case, tmp_path) -
     assert error_of(tmp_path, text) == message
 
 
-def test_missing_files_and_folders(tmp_path) -> None:
+def test_a_missing_file_and_a_folder_are_errors(tmp_path) -> None:
     for path, reason in (
         (tmp_path / "no.toml", "No such file or directory"),
         (tmp_path, "Is a directory"),
@@ -186,7 +186,7 @@ def test_missing_files_and_folders(tmp_path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_no_permission(tmp_path) -> None:
+def test_a_file_without_permission_is_an_error(tmp_path) -> None:
     path = tmp_path / "study.toml"
     path.write_text(GOOD)
     path.chmod(0)

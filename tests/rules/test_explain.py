@@ -75,8 +75,8 @@ def test_the_printed_arithmetic_gives_the_row(name, optimizer, form) -> None:
         if result.eps is not None:
             assert evaluate_sides(result.eps.steps)[-1] == pytest.approx(row.eps_factor, rel=1e-5)
         assert evaluate_sides(result.multiplier.steps)[0] == pytest.approx(row.multiplier, rel=1e-5)
-        kept = result.decay["constant-product"]
-        assert evaluate_sides(kept.steps)[0] == pytest.approx(row.decay_factor, rel=1e-5)
+        decay = result.decay["constant-product"]
+        assert evaluate_sides(decay.steps)[0] == pytest.approx(row.decay_factor, rel=1e-5)
         if "independent" in result.decay:
             assert result.decay["independent"].value * row.lr_factor == pytest.approx(1)
 

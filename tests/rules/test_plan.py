@@ -32,7 +32,7 @@ def test_differences_name_the_cell() -> None:
 
 
 def test_a_plan_of_an_earlier_version_is_read() -> None:
-    """It has no base shapes, no second epsilon and one optimizer for all."""
+    """It has no base shapes, no second epsilon and one optimizer for all parameters."""
     data = json.loads(PLAN.to_json())
     for row in data["rows"]:
         del row["base_shape"], row["optimizer"], row["eps2_factor"], row["multiplier_at"]
@@ -52,14 +52,14 @@ def test_a_plan_of_an_earlier_version_is_read() -> None:
     ],
 )
 def test_a_text_that_is_not_a_plan_is_an_error(text, what) -> None:
-    with pytest.raises(CoverageError) as refused:
+    with pytest.raises(CoverageError) as error:
         Plan.from_json(text)
-    assert str(refused.value).startswith(what)
-    assert "\n  fix: " in str(refused.value)
+    assert str(error.value).startswith(what)
+    assert "\n  fix: " in str(error.value)
 
 
 def test_only_prefixes_of_wrappers_are_removed() -> None:
-    """`strip('module.')` would turn 'module.decoder' into 'coder' (seen in public code)."""
+    """`strip('module.')` would turn 'module.decoder' into 'coder' (as in public code)."""
     assert unwrapped("module.decoder.weight") == "decoder.weight"
     assert unwrapped("_orig_mod.module.w") == "w"
     assert unwrapped("blocks.module.w") == "blocks.module.w"

@@ -1,4 +1,4 @@
-"""Tables of other papers: literals copied from them, and each other by the abc-symmetry."""
+"""Tables of other papers against the printed values, and against each other by symmetry."""
 
 from fractions import Fraction
 from math import log
@@ -129,10 +129,10 @@ def test_the_attention_scale_is_printed(name, scale) -> None:
 
 
 def test_a_hybrid_with_reordered_switches_is_an_error_with_its_registered_name() -> None:
-    with pytest.raises(RuleError) as refused:
+    with pytest.raises(RuleError) as error:
         get_parametrization("sp+embd+attn")
-    assert str(refused.value) == (
+    assert str(error.value) == (
         "there is no parametrization 'sp+embd+attn'\n"
-        "  why: every parametrization has learning rates of its own\n"
+        "  why: every parametrization has its own learning rates\n"
         "  fix: write 'sp+attn+embd' (`mutransfer rules` lists the names)"
     )

@@ -81,7 +81,7 @@ def test_plans_of_every_table_survive_json_and_are_one_at_the_base(optimizer, na
 
 
 def test_muons_epsilon_follows_the_norm_of_the_whole_gradient() -> None:
-    """In µP a hidden gradient's entries go as 1/n, of n^2 of them: its norm does not change."""
+    """In µP the n^2 entries of a hidden gradient shrink as 1/n, so its norm does not change."""
     cell = eps_cell(MUP.rules[Role.HIDDEN], OPTIMIZERS["muon"])
     assert cell.at(Ratios(fan_in=Fraction(16), fan_out=Fraction(16))) == 1
     shifted = eps_cell(shift(MUP.rules[Role.HIDDEN], FAN_IN), OPTIMIZERS["muon"])

@@ -95,7 +95,7 @@ def test_unknown_names_are_errors_with_the_nearest_valid_name() -> None:
         get_parametrization("muP")
     assert str(parametrization.value) == (
         "there is no parametrization 'muP'\n"
-        "  why: every parametrization has learning rates of its own\n"
+        "  why: every parametrization has its own learning rates\n"
         "  fix: did you mean 'mup'? (`mutransfer rules` lists the names)"
     )
     with pytest.raises(RuleError) as optimizer:

@@ -1,4 +1,4 @@
-"""Runners for tests that train nothing and end in every way in which training can end."""
+"""Runners that train nothing: they return a loss, diverge, fail, or kill their process."""
 
 import math
 import os
@@ -35,8 +35,8 @@ class Valley:
 
 
 @dataclass(frozen=True)
-class Fails:
-    """Fail at one rate, by an error of ours or another."""
+class FailingRunner:
+    """Raise an error at one rate: a `MutransferError`, or a `KeyError`."""
 
     lr: float
     is_ours: bool = True
@@ -50,8 +50,8 @@ class Fails:
 
 
 @dataclass(frozen=True)
-class Dies:
-    """Kill the own process at one rate, as the kernel does when memory is short."""
+class DyingRunner:
+    """Kill its own process at one rate, as the kernel does when memory is short."""
 
     lr: float
 

@@ -36,7 +36,7 @@ class InProcess:
 
 
 def sweep(store: TrialStore, runner, specs=None, executor=None, **options):
-    """Run four trials, or others, in this process, or by another executor."""
+    """Run trials, four by default, with an executor, by default in this process."""
     specs = trials() if specs is None else specs
     return run_sweep(specs, store, runner=runner, executor=executor or InProcess(), **options)
 
@@ -50,7 +50,7 @@ def three_lines(call: Callable[[], object]) -> list[str]:
     return lines
 
 
-def done(store: TrialStore) -> set[str]:
+def finished_ids(store: TrialStore) -> set[str]:
     """Return the ids of the trials that have a result."""
     return {trial for trial in store.ids() if store.is_done(trial)}
 
@@ -94,8 +94,8 @@ def fill(path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Fills:
-    """The first trial fills the disk while the second runs; later ones cannot start."""
+class FillingRunner:
+    """Runner whose first trial fills the disk while the second runs; later ones cannot start."""
 
     disk: Path
     log: Path
@@ -118,14 +118,14 @@ def test_running_trials_are_published_on_a_disk_that_fills_up_and_others_run_lat
 ) -> None:
     """Both trials that run when the disk fills are published, in the space they reserved."""
     store, log = TrialStore(small_disk / "runs", create=True), tmp_path / "log"
-    runner, specs = Fills(small_disk, log, seconds=1.0), trials()
+    runner, specs = FillingRunner(small_disk, log, seconds=1.0), trials()
     lines = three_lines(lambda: sweep(store, runner, executor=LocalExecutor(2)))
     assert lines[0].startswith(f"cannot write {store.path}/")
     assert lines[0].endswith(": No space left on device")
     assert (
         lines[2] == "  fix: free some space or set the permissions, then run the same command again"
     )
-    assert done(store) == {specs[0].id, specs[1].id}
+    assert finished_ids(store) == {specs[0].id, specs[1].id}
     assert all(store.current_claim(spec.id) is None for spec in specs[:2])
     (small_disk / "filler").unlink()
     start = time.monotonic()
@@ -166,7 +166,7 @@ def test_the_reserved_space_is_used_for_the_result(store) -> None:
         patch.setattr(Path, "open", on_a_full_disk)
         lines = three_lines(lambda: sweep(store, runner))
     assert lines[0] == f"cannot write {store.folder(specs[1].id)}: No space left on device"
-    assert done(store) == {specs[0].id}
+    assert finished_ids(store) == {specs[0].id}
     assert sweep(store, Valley()).ran == 3
     calls = (store.path / "calls.log").read_text().splitlines()
     assert sorted(line.split()[0] for line in calls) == sorted(spec.id for spec in specs)
@@ -246,8 +246,8 @@ PAST, FUTURE = 0, 4102444800  # 1970 and 2100
 
 
 @pytest.fixture
-def hurry(monkeypatch) -> None:
-    """Call a claim stale after half a second."""
+def short_timeouts(monkeypatch) -> None:
+    """Make claims stale after 0.6 seconds."""
     monkeypatch.setattr(driver, "STALE_SECONDS", 0.6)
     monkeypatch.setattr(driver, "POLL_SECONDS", 0.05)
 
@@ -261,7 +261,7 @@ def claimed_elsewhere(store: TrialStore, spec: TrialSpec) -> Claim:
 
 
 @contextmanager
-def later(act: Callable[[], object], seconds: float = 0.3) -> Iterator[None]:
+def call_later(act: Callable[[], object], seconds: float = 0.3) -> Iterator[None]:
     """Call a function after a moment."""
     timer = threading.Timer(seconds, act)
     timer.start()
@@ -282,20 +282,22 @@ def test_a_wrong_clock_does_not_change_whether_an_owner_is_alive(tmp_path, when)
 
 
 @pytest.mark.parametrize(("before", "beat"), [(PAST, PAST + 9), (FUTURE, PAST), (PAST, FUTURE)])
-def test_a_host_whose_clock_jumps_keeps_its_trial_while_its_heart_beats(
-    store, hurry, before, beat
+def test_a_host_whose_clock_jumps_keeps_its_trial_while_there_are_heartbeats(
+    store, short_timeouts, before, beat
 ) -> None:
     spec, statuses = trials()[0], []
     claim = claimed_elsewhere(store, spec)
     os.utime(claim.path, (before, before))
-    with later(lambda: os.utime(claim.path, (beat, beat))):
+    with call_later(lambda: os.utime(claim.path, (beat, beat))):
         summary = sweep(store, Valley(), [spec], on_outcome=lambda o: statuses.append(o.status))
     assert (summary.taken, summary.done, statuses) == (1, 0, ["waiting", "taken"])
     assert store.current_claim(spec.id).number == 1
 
 
 @pytest.mark.parametrize("when", [PAST, FUTURE])
-def test_the_trial_of_a_silent_host_is_taken_over_whatever_its_clock(store, hurry, when) -> None:
+def test_the_trial_of_a_silent_host_is_taken_over_whatever_its_clock(
+    store, short_timeouts, when
+) -> None:
     spec = trials()[0]
     claim = claimed_elsewhere(store, spec)
     os.utime(claim.path, (when, when))
@@ -313,20 +315,22 @@ class SetBySignals(threading.Event):
         raise AssertionError("a signal at this moment would hang")
 
 
-def test_a_trial_that_another_host_releases_is_run_at_once(store, hurry, monkeypatch) -> None:
+def test_a_trial_that_another_host_releases_is_run_at_once(
+    store, short_timeouts, monkeypatch
+) -> None:
     monkeypatch.setattr(driver, "STALE_SECONDS", 60.0)
     spec = trials()[0]
-    with later(claimed_elsewhere(store, spec).release):
+    with call_later(claimed_elsewhere(store, spec).release):
         assert sweep(store, Valley(), [spec], stop=SetBySignals()).ran == 1
 
 
-def test_a_trial_that_another_host_finishes_is_done(store, hurry, monkeypatch) -> None:
+def test_a_trial_that_another_host_finishes_is_done(store, short_timeouts, monkeypatch) -> None:
     monkeypatch.setattr(driver, "STALE_SECONDS", 60.0)
     spec = trials()[0]
     claimed_elsewhere(store, spec)
-    theirs = Valley()(spec, store.new_attempt(spec.id))
+    other_result = Valley()(spec, store.new_attempt(spec.id))
     start = time.monotonic()
-    with later(lambda: store.publish(theirs, store.new_attempt(spec.id))):
+    with call_later(lambda: store.publish(other_result, store.new_attempt(spec.id))):
         summary = sweep(store, Valley(), [spec])
     assert time.monotonic() - start < 30, "the claim was not watched to its end"
     assert (summary.done, summary.ran, summary.taken) == (1, 0, 0)
@@ -338,16 +342,16 @@ def test_a_trial_that_another_host_finishes_is_done(store, hurry, monkeypatch) -
 def test_a_truncated_result_is_an_error_and_affects_no_other_trial(store) -> None:
     specs = trials()
     sweep(store, Valley())
-    whole = {spec.id: (store.folder(spec.id) / "result.json").read_bytes() for spec in specs}
+    contents = {spec.id: (store.folder(spec.id) / "result.json").read_bytes() for spec in specs}
     path = store.folder(specs[1].id) / "result.json"
-    os.truncate(path, len(whole[specs[1].id]) // 2)
+    os.truncate(path, len(contents[specs[1].id]) // 2)
     lines = three_lines(lambda: sweep(store, Valley()))
     assert lines[0].startswith(f"{path}: ")
     assert lines[2] == f"  fix: remove it and run the study again: rm {path}"
     path.unlink()
     assert sweep(store, Valley()).ran == 1
     for spec in (specs[0], *specs[2:]):
-        assert (store.folder(spec.id) / "result.json").read_bytes() == whole[spec.id]
+        assert (store.folder(spec.id) / "result.json").read_bytes() == contents[spec.id]
 
 
 def test_the_first_of_two_results_is_kept_and_reported_by_both(store) -> None:
@@ -355,9 +359,9 @@ def test_the_first_of_two_results_is_kept_and_reported_by_both(store) -> None:
     spec = trials()[0]
 
     def slow(spec: TrialSpec, trial_dir: Path) -> TrialResult:
-        mine = Valley()(spec, trial_dir)
-        store.publish(mine.model_copy(update={"loss": 7.0}), store.new_attempt(spec.id))
-        return mine
+        own_result = Valley()(spec, trial_dir)
+        store.publish(own_result.model_copy(update={"loss": 7.0}), store.new_attempt(spec.id))
+        return own_result
 
     outcome = TrialRun(store.path, slow)(spec)
     assert (outcome.status, outcome.result.loss) == ("done", 7.0)
@@ -370,10 +374,10 @@ def test_an_edited_command_makes_other_trials_and_keeps_the_old_ones(tmp_path, c
     before = study.read_text()
     command = ("sweep", study, "--store", store, "--workers", 1, "--json")
     assert cli(capsys, *command)[0] == 0
-    first = done(TrialStore(store))
+    first = finished_ids(TrialStore(store))
     study.write_text(before.replace("echo loss", "echo a loss"))
     assert json.loads(cli(capsys, *command)[1])["ran"] == 4
-    both = done(TrialStore(store))
+    both = finished_ids(TrialStore(store))
     assert len(both) == 8
     assert first < both
     study.write_text(before)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runners import Dies, Fails, Valley, trials
+from runners import DyingRunner, FailingRunner, Valley, trials
 
 from mutransfer.sweep import LocalExecutor, TrialStore, run_sweep
 
@@ -54,7 +54,7 @@ class TestExecutorContract:
         assert (summary.done, summary.ran, summary.failed) == (6, 6, {})
 
     def test_a_failure_is_an_outcome_and_the_other_trials_run(self, executor, store) -> None:
-        summary = run_sweep(trials(), store, runner=Fails(0.5), executor=executor)
+        summary = run_sweep(trials(), store, runner=FailingRunner(0.5), executor=executor)
         assert (summary.done, len(summary.failed)) == (2, 2)
         assert {e.splitlines()[0] for e in summary.failed.values()} == {"no such device 'cuda:9'"}
 
@@ -85,7 +85,9 @@ def test_equal_training_runs_are_computed_once_and_shared_in_later_runs_too(stor
 
 def test_a_failed_trial_is_retried_in_one_more_run(store) -> None:
     for attempt in (1, 2, 3):
-        summary = run_sweep(trials(), store, runner=Fails(0.5, is_ours=False), executor=InProcess())
+        summary = run_sweep(
+            trials(), store, runner=FailingRunner(0.5, is_ours=False), executor=InProcess()
+        )
         assert len(summary.failed) == 2
         failed = next(iter(summary.failed))
         assert len(store.failures(failed)) == min(attempt, 2)
@@ -95,7 +97,7 @@ def test_a_failed_trial_is_retried_in_one_more_run(store) -> None:
 
 def test_a_killed_worker_fails_only_its_own_trial(store) -> None:
     specs = trials(widths=(1, 2, 3, 4))
-    first = run_sweep(specs, store, runner=Dies(0.5), executor=LocalExecutor(2))
+    first = run_sweep(specs, store, runner=DyingRunner(0.5), executor=LocalExecutor(2))
     assert first.done + len(first.failed) == len(specs)
     second = run_sweep(specs, store, runner=Valley(), executor=LocalExecutor(2))
     assert (second.done, second.failed) == (len(specs), {})
@@ -156,7 +158,7 @@ def test_killing_the_driver_loses_no_result_and_ends_its_workers(tmp_path) -> No
     assert summary.ran == 16 - len(finished)
 
 
-def started(tmp_path, seconds: str) -> tuple[subprocess.Popen, list[int]]:
+def start_driver(tmp_path, seconds: str) -> tuple[subprocess.Popen, list[int]]:
     """Start a driver with long trials; return it and the process numbers of its workers."""
     script = tmp_path / "driver.py"
     text = DRIVER.format(here=os.path.dirname(__file__), store=str(tmp_path / "runs"))
@@ -170,7 +172,7 @@ def started(tmp_path, seconds: str) -> tuple[subprocess.Popen, list[int]]:
     return driver, [json.loads(path.read_text())["pid"] for path in claims]
 
 
-def alive(pids: list[int]) -> list[int]:
+def living(pids: list[int]) -> list[int]:
     """Return the living processes; whether a zombie is reaped depends on the container."""
     return [pid for pid in pids if (stat := process_stat(pid)) and stat.split(") ")[1][0] != "Z"]
 
@@ -186,9 +188,9 @@ def process_stat(pid: int) -> str:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_workers_end_with_their_driver(number, tmp_path) -> None:
     """No worker may continue its trial of 30 seconds."""
-    driver, workers = started(tmp_path, "30")
-    assert len(alive(workers)) == 2
+    driver, workers = start_driver(tmp_path, "30")
+    assert len(living(workers)) == 2
     driver.send_signal(number)
     assert driver.wait(timeout=10) not in (0, None)
     time.sleep(1)
-    assert alive(workers) == []
+    assert living(workers) == []

@@ -11,8 +11,8 @@ from mutransfer.sweep.runners.fingerprint import fingerprint
 STUDY = {"schema": 1, "study": {"name": "f"}, "axes": {"width": [8], "lr": [0.5]}}
 
 
-def defined(source: str):
-    """Define the function `train` of a source file."""
+def define_train(source: str):
+    """Execute a source and return its function `train`."""
     scope: dict = {"__name__": "mine"}
     exec(source, scope)
     return scope["train"]
@@ -38,8 +38,8 @@ def train(width, lr, k=3):
     ],
 )
 def test_a_change_of_code_or_value_changes_the_fingerprint_and_a_comment_does_not(old, new) -> None:
-    assert fingerprint(defined(BASE)) == fingerprint(defined("# a comment\n\n" + BASE))
-    assert fingerprint(defined(BASE)) != fingerprint(defined(BASE.replace(old, new)))
+    assert fingerprint(define_train(BASE)) == fingerprint(define_train("# a comment\n\n" + BASE))
+    assert fingerprint(define_train(BASE)) != fingerprint(define_train(BASE.replace(old, new)))
 
 
 def test_functions_that_call_each_other_are_described_once() -> None:
@@ -47,13 +47,13 @@ def test_functions_that_call_each_other_are_described_once() -> None:
     names = [f"f{k}" for k in range(60)]
     body = " or ".join(f"{name}(x)" for name in names)
     source = "".join(f"def {name}(x): return {body}\n" for name in names)
-    recursive = defined(
+    recursive = define_train(
         f"{source}data = []\ndata.append(data)\ndef train(width, lr): return f0(data)"
     )
     assert fingerprint(recursive) == fingerprint(recursive)
 
 
-class Trains:
+class CallableObject:
     def __init__(self, loss: float) -> None:
         self.loss = loss
 
@@ -61,11 +61,13 @@ class Trains:
         return self.loss
 
 
-def closed_over(loss: float):
+def closure(loss: float):
     return lambda width, lr: loss
 
 
-@pytest.mark.parametrize("make", [Trains, closed_over, lambda x: functools.partial(Trains(x))])
+@pytest.mark.parametrize(
+    "make", [CallableObject, closure, lambda x: functools.partial(CallableObject(x))]
+)
 def test_results_of_a_function_with_another_value_are_rejected(make, tmp_path) -> None:
     store = tmp_path / "store"
     assert mt.run_study(STUDY, runner=make(1.0), store=store).summary.ran == 1
@@ -80,7 +82,7 @@ def test_a_function_without_results_may_be_corrected(tmp_path) -> None:
     def fails(width, lr):
         raise ValueError
 
-    good = defined(BASE)
+    good = define_train(BASE)
     fails.__module__, fails.__qualname__ = good.__module__, good.__qualname__
     store = tmp_path / "store"
     assert mt.run_study(STUDY, runner=fails, store=store).summary.failed

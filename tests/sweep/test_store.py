@@ -51,21 +51,21 @@ def test_the_claim_of_a_dead_owner_is_taken_over(tmp_path) -> None:
     assert acquire(tmp_path).path.name == "2.json"
 
 
-def elsewhere(claim) -> None:
-    """Turn a claim into one of another host, whose owner shows life by heartbeats only."""
+def move_to_other_host(claim) -> None:
+    """Make a claim one of another host, where only heartbeats show whether the owner is alive."""
     owner = json.loads(claim.path.read_text()) | {"place": "elsewhere 1 2"}
     claim.path.write_text(json.dumps(owner))
 
 
 def test_a_claim_of_another_host_is_taken_over_only_if_its_heartbeat_stopped(tmp_path) -> None:
     claim = acquire(tmp_path)
-    elsewhere(claim)
+    move_to_other_host(claim)
     os.utime(claim.path, (0, 0))  # the clock of another host may be off by years
     state = current_claim(tmp_path)
     assert (state.is_alive, state.owner) == (None, f"elsewhere, process {os.getpid()}")
     assert acquire(tmp_path) is None
     os.utime(claim.path)
-    assert acquire(tmp_path, stale=state) is None, "its heart has beaten since"
+    assert acquire(tmp_path, stale=state) is None, "there was a heartbeat since"
     assert acquire(tmp_path, stale=current_claim(tmp_path)).path.name == "2.json"
 
 
@@ -81,10 +81,10 @@ def test_a_claim_of_another_container_is_not_judged_by_its_process_number(
         assert acquire(tmp_path) is None
 
 
-@pytest.mark.parametrize("torn", ["", '{"place": "h', "[]", '{"place": "h", "pid": "x"}'])
-def test_an_incomplete_claim_is_watched_like_one_of_another_host(tmp_path, torn) -> None:
+@pytest.mark.parametrize("incomplete", ["", '{"place": "h', "[]", '{"place": "h", "pid": "x"}'])
+def test_an_incomplete_claim_is_watched_like_one_of_another_host(tmp_path, incomplete) -> None:
     claim = acquire(tmp_path)
-    claim.path.write_text(torn)
+    claim.path.write_text(incomplete)
     assert acquire(tmp_path) is None
     assert acquire(tmp_path, stale=current_claim(tmp_path)) is not None
 
@@ -177,12 +177,12 @@ def test_a_result_in_the_wrong_folder_is_an_error(store) -> None:
     )
 
 
-@pytest.mark.parametrize("torn", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 100_000])
-def test_an_incomplete_result_is_an_error(store, torn) -> None:
+@pytest.mark.parametrize("incomplete", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 100_000])
+def test_an_incomplete_result_is_an_error(store, incomplete) -> None:
     spec = trials()[0]
     TrialRun(store.path, Valley())(spec)
     path = store.path / spec.id / "result.json"
-    path.write_bytes(torn)
+    path.write_bytes(incomplete)
     what, why, fix = error_text(lambda: store.result(spec.id)).splitlines()
     assert what.startswith(f"{path}: ")
     assert why == "  why: an unknown key or an invalid value would otherwise be ignored silently"

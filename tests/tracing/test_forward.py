@@ -20,7 +20,7 @@ from strangers import (
 )
 from torch import nn
 from torch.distributions import Categorical
-from zoo import refused
+from zoo import error_text
 
 import mutransfer as mt
 from mutransfer.parametrize import apply, make_plan, param_groups
@@ -262,7 +262,7 @@ class Adrift(nn.Module):
 
 
 def test_a_layer_whose_use_contradicts_its_type_is_refused_with_both_fans():
-    assert refused(lambda: make_plan(Backwards, base=16, target=64, example_inputs=ROWS)) == (
+    assert error_text(lambda: make_plan(Backwards, base=16, target=64, example_inputs=ROWS)) == (
         "RoleError: 'table.weight' of base shape (9, 16) belongs to Embedding, whose fan-in grows "
         "by 1 and fan-out by 4; in the forward pass fan-in grows by 4 and fan-out by 1\n"
         "  why: which axis is fan-in decides its init and its rate\n"
@@ -273,7 +273,7 @@ def test_a_layer_whose_use_contradicts_its_type_is_refused_with_both_fans():
 
 def test_the_role_of_an_unused_head_must_be_set_by_the_user():
     build = partial(Body, end=lambda net, h: net.head(h), spare=lambda w: nn.Linear(w, 3))
-    assert refused(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS)) == (
+    assert error_text(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS)) == (
         "RoleError: the role of 'spare.weight' is undetermined: the forward pass does not use it "
         "(Linear, shape (3, 16) at the base)\n"
         "  why: whether an axis is summed over or broadcast decides its init and its rate\n"
@@ -287,12 +287,12 @@ def test_the_role_of_an_unused_head_must_be_set_by_the_user():
 
 def test_an_output_without_tensors_is_refused():
     build = partial(Body, end=lambda net, h: float(net.head(h).mean()))
-    message = refused(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS))
+    message = error_text(lambda: make_plan(build, base=16, target=64, example_inputs=ROWS))
     assert message.startswith("ModelError: no weight reaches what the model returns, a float")
 
 
 def test_a_multiplier_behind_no_weight_is_refused():
-    message = refused(lambda: make_plan(Adrift, base=16, target=64, example_inputs=ROWS))
+    message = error_text(lambda: make_plan(Adrift, base=16, target=64, example_inputs=ROWS))
     assert message == (
         "ModelError: the forward pass multiplies by 0.25 at width 16 and by 0.1768 at 32, neither "
         "behind a weight nor before one\n"
@@ -303,7 +303,7 @@ def test_a_multiplier_behind_no_weight_is_refused():
 
 def test_the_error_for_a_shared_readout_without_a_layer_states_the_line_to_type():
     """`EinsumGPT(readout=-1)` has this line, and its plan is right: see EXPECTED."""
-    assert refused(lambda: make_plan(EinsumGPT, base=32, target=512, example_inputs=TOKENS)) == (
+    assert error_text(lambda: make_plan(EinsumGPT, base=32, target=512, example_inputs=TOKENS)) == (
         "RoleError: 'wte' is an embedding table, and the forward pass also multiplies by it "
         "outside of a linear layer\n"
         "  why: a readout that shares a table needs its input multiplied by width^-1, and there "
@@ -314,7 +314,7 @@ def test_the_error_for_a_shared_readout_without_a_layer_states_the_line_to_type(
 
 def test_attention_is_refused_where_queries_and_keys_share_a_weight():
     build = partial(ViT, heads=4)
-    message = refused(lambda: make_plan(build, base=32, target=512, example_inputs=IMAGES))
+    message = error_text(lambda: make_plan(build, base=32, target=512, example_inputs=IMAGES))
     assert message.startswith("RoleError: attention logits, or another product of two activations")
     assert "num_heads = width // 8" in message
     plan = make_plan(build, base=32, target=512, parametrization="sp", example_inputs=IMAGES)

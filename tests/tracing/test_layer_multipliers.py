@@ -18,7 +18,7 @@ def tracer_of(model, *inputs):
     return tracer
 
 
-def traced(model, *inputs, after=lambda output: output):
+def run_traced(model, *inputs, after=lambda output: output):
     """Run a model under a tracer that is notified of layers, as the probes do."""
     tracer = tracer_of(model, *inputs)
     names = {module: name for name, module in model.named_modules() if name}
@@ -55,7 +55,7 @@ TOKENS = torch.arange(5)
 
 
 @pytest.mark.parametrize(
-    ("between", "by"),
+    ("between", "multipliers"),
     [
         (lambda m, x: m.last(m.first(x)), {}),
         (lambda m, x: m.last(torch.relu(m.first(x)) / 4), {"last": 0.25}),
@@ -70,16 +70,16 @@ TOKENS = torch.arange(5)
     ids=["none", "before", "between", "behind", "branch", "constant", "learned", "norm", "table"],
 )
 def test_a_scalar_belongs_to_the_layer_behind_it_or_else_to_the_layer_before_it(
-    between, by
+    between, multipliers
 ) -> None:
-    layers = traced(Net(between), X).layers
+    layers = run_traced(Net(between), X).layers
     names = ("table", "first", "norm", "last")
-    assert {n: m for n in names if (m := layers.of(n)) != 1} == pytest.approx(by)
+    assert {n: m for n in names if (m := layers.of(n)) != 1} == pytest.approx(multipliers)
 
 
 def test_a_multiplier_in_the_loss_belongs_to_the_readout() -> None:
     net = Net(lambda m, x: m.last(m.first(x)))
-    layers = traced(net, X, after=lambda logits: F.log_softmax(logits / 8, -1)).layers
+    layers = run_traced(net, X, after=lambda logits: F.log_softmax(logits / 8, -1)).layers
     assert layers.of("last") == 0.125
     assert layers.behind("last") == 0.125
 
@@ -96,7 +96,7 @@ def test_a_multiplier_in_the_loss_belongs_to_the_readout() -> None:
     ids=["module", "function", "rms", "unit", "by hand"],
 )
 def test_a_multiplier_that_a_norm_divides_out_is_recorded_apart(norm) -> None:
-    layers = traced(Net(lambda m, x: norm(m, m.first(x) * 3)), X).layers
+    layers = run_traced(Net(lambda m, x: norm(m, m.first(x) * 3)), X).layers
     assert (layers.normed, layers.of("first")) == ({"first": 3.0}, 1.0)
 
 
@@ -158,7 +158,7 @@ def test_logits_inside_the_attention_module_of_torch_are_measured() -> None:
 
 def test_a_scalar_of_the_queries_belongs_to_the_attention_and_to_no_layer() -> None:
     net = Net(lambda m, x: F.softmax((m.first(x) * 0.5).view(5, 4) @ x.T, -1) @ x)
-    ledger = traced(net, X)
+    ledger = run_traced(net, X)
     assert ledger.layers.of("first") == 1.0
     assert [product.is_logits for product in ledger.products] == [True, False]
 
@@ -192,9 +192,9 @@ def test_a_product_without_a_softmax_is_recorded_with_its_scale(product) -> None
 def test_a_scalar_of_one_part_of_a_split_does_not_belong_to_the_layer() -> None:
     """A fused layer of queries, keys and values is not scaled by what scales its queries."""
     net = Net(lambda m, x: torch.cat([part * 2 for part in m.first(x).chunk(2, -1)], -1))
-    assert traced(net, X).layers.of("first") == 1.0
+    assert run_traced(net, X).layers.of("first") == 1.0
     whole = Net(lambda m, x: m.first(x) * 2)
-    assert traced(whole, X).layers.of("first") == 2.0
+    assert run_traced(whole, X).layers.of("first") == 2.0
 
 
 def test_a_padding_mask_among_the_inputs_leaves_logits_what_they_are() -> None:

@@ -82,7 +82,7 @@ def _check_names(parametrization: object, form: object) -> None:
     if parametrization is not None and not isinstance(parametrization, str):
         raise RuleError(
             f"parametrization={_short_repr(parametrization)} is not a name",
-            why="every parametrization has learning rates of its own",
+            why="every parametrization has its own learning rates",
             fix="parametrization='mup', or None to check your own implementation",
         )
     if not isinstance(form, str):
@@ -118,7 +118,7 @@ def _check_optimizer(optimizer: object, *, is_own: bool) -> None:
         name = f"torch.optim.{name}" if getattr(torch.optim, name, None) is kind else name
         raise ModelError(
             f"optimizer= is an instance of {kind.__name__}, which holds one model's parameters",
-            why="every width and seed trains a model of its own",
+            why="every width and seed trains its own model",
             fix=f"pass a factory: optimizer=lambda model: {name}(model.parameters(), lr=2**-8)"
             if is_own
             else f"pass a factory: optimizer=lambda groups: {name}(groups)",
@@ -193,7 +193,7 @@ def parse_seeds(seeds: object) -> tuple[int, ...]:
         raise ModelError(
             f"seeds={len(distinct) if count is None else count}: the noise of an exponent cannot "
             "be estimated",
-            why="without its noise an exponent neither agrees nor disagrees with the expected one",
+            why="without its noise an exponent cannot be compared with the expected one",
             fix="seeds=3",
         )
     if any(not -(2**63) <= seed < 2**63 for seed in distinct):

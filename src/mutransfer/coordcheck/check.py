@@ -264,7 +264,7 @@ def _needs_seeds(findings: Sequence[Finding], power: Mapping[str, bool]) -> bool
 
 
 def _with_sp(check: CoordCheck, sp_setting: Setting, rows: Mapping[str, PlanRow]) -> CoordCheck:
-    """Add the exponents of one seed under SP, to compare with those of a wrong parametrization."""
+    """Add the exponents of one seed under SP, for comparison."""
     try:
         sp_readings = readings(sp_setting)
     except ModelError:  # SP may diverge where µP does not

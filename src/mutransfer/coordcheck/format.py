@@ -33,7 +33,7 @@ def format_findings(findings: Sequence[Finding]) -> list[str]:
         "  exponent of width        expected  tolerance    lowest  highest  num  outcome",
         *(_line(quantity, role, members) for (quantity, role), members in groups.items()),
         "  (num: number of exponents, where early and late steps count separately;",
-        "  a second tolerance is that of the late steps)",
+        "  a second tolerance applies to late steps)",
     ]
 
 

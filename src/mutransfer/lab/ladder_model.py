@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mutransfer.lab import loop
 from mutransfer.lab.data.batches import TrainingBatches
 from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.decoder import Decoder
@@ -13,7 +13,7 @@ from mutransfer.lab.decoder_config import DecoderConfig
 from mutransfer.parametrize.apply import ScaleInput
 from mutransfer.records.ladder import LadderSpec, Rule
 
-# Shape legend: B batch, T time, W window of context + 1 tokens, V vocabulary.
+# Shape legend: B batch, W window of context + 1 tokens.
 
 BETAS = (0.9, 0.95)  # of nanoGPT [derived: its code]
 
@@ -41,7 +41,7 @@ def rung_model(spec: LadderSpec, rules: frozenset[Rule], width: int) -> Decoder:
 def rung_optimizer(
     spec: LadderSpec, rules: frozenset[Rule], model: nn.Module
 ) -> torch.optim.Optimizer:
-    """Make AdamW with one rate; the rule 'hidden rate' lowers that of hidden matrices."""
+    """Make AdamW with one rate; the rule 'hidden rate' lowers it for hidden matrices."""
     assert isinstance(model, Decoder)
     ratio = model.config.width / spec.check.base
     hidden: list[nn.Parameter] = []
@@ -66,10 +66,9 @@ def rung_batch(spec: LadderSpec) -> Tensor:
 
 def next_token_loss(model: nn.Module, windows_BW: Tensor) -> Tensor:
     """Return the mean cross-entropy of the next token, in nats."""
-    logits_BTV: Tensor = model(windows_BW[:, :-1])
-    return F.cross_entropy(logits_BTV.flatten(0, 1), windows_BW[:, 1:].flatten())
+    return loop.next_token_loss(model, (windows_BW[:, :-1], windows_BW[:, 1:]))
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether both axes of a matrix grow with width: those of the blocks do."""
+    """Return whether both axes of a matrix grow with width, as in the blocks."""
     return name.startswith("blocks.")

@@ -81,11 +81,8 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
 
 
 def _make_compile_guard_hooks() -> None:
-    """Make torch.compile recompile for hooks, a setting of the whole process.
-
-    By default the code compiled for a plain model would silently run an equally shaped model
-    without its multipliers.
-    """
+    """Make torch.compile recompile for hooks, a setting of the whole process."""
+    # By default code compiled for a plain model would silently serve a model with multipliers.
     import torch._dynamo.config  # every optimizer loads it anyway
 
     if torch._dynamo.config.skip_nnmodule_hook_guards:

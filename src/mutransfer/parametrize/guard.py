@@ -116,7 +116,7 @@ class _Guard:
                     fix=REBUILD,
                 )
             first_rows.append(rows[0])
-        # Next to Muon another optimizer trains the rest, with a guard of its own.
+        # Next to Muon another optimizer, with its own guard, trains the rest.
         kinds = {self.rows[name].optimizer for name in trained}
         missing = [n for n, r in self.rows.items() if n not in trained and r.optimizer in kinds]
         if missing or not trained:

@@ -197,7 +197,7 @@ _HEAD = ("parametrization", "form", "optimizer", "base", "target")
 
 
 def unwrapped(name: str) -> str:
-    """Return a parameter's name without prefixes of wrappers, wherever a module starts.
+    """Return a parameter's name without the prefixes that wrappers of modules add.
 
     Example:
         >>> unwrapped("module._orig_mod.blocks.0.weight")
@@ -301,11 +301,9 @@ def _library_factor(fact: ParameterFacts, rule: Rule, optimizer: Optimizer) -> f
 def _tied_row(
     fact: ParameterFacts, published: Parametrization, optimizer: str, base: int
 ) -> PlanRow:
-    """Evaluate the rule of a table that embedding and readout share.
-
-    The tensor has one init and one rate, those of the embedding, and the readout needs a
-    multiplier on its input: the form of Table 8, also in a plan of another form.
-    """
+    """Evaluate the rule of a table that embedding and readout share."""
+    # The tensor has the init and the rate of the embedding, and the readout needs a multiplier on
+    # its input: the form of Table 8, also in a plan of another form.
     table, readout = published.rules[fact.role], published.rules[Role.OUTPUT]
     update = optimizer_of(optimizer, fact.role).update
     same_init = _swap_sides(readout.init_std) == table.init_std

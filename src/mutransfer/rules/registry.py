@@ -31,7 +31,7 @@ def get_parametrization(name: str) -> Parametrization:
         hint = f"write '{canonical}'" if canonical else nearest(name, PARAMETRIZATIONS)
         raise RuleError(
             f"there is no parametrization '{name}'",
-            why="every parametrization has learning rates of its own",
+            why="every parametrization has its own learning rates",
             fix=f"{hint} (`mutransfer rules` lists the names)",
         )
     return PARAMETRIZATIONS[name]

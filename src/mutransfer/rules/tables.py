@@ -66,8 +66,8 @@ class Parametrization:
         source: Where the table is printed.
         rules: One line per role.
         attention: Scale of the attention logits, as an exponent of the head width relative to
-            the base; None for the model's own. Where heads widen, and a forward pass was traced,
-            the part that the author's scale lacks goes into the weights of the queries.
+            the base; None for the model's own. Where heads widen and a forward pass was traced,
+            the weights of the queries absorb the difference from the author's scale.
         keeps_init: Whether the model's own initialization stays, however it scales.
     """
 

@@ -16,15 +16,15 @@ T = TypeVar("T")
 Operands = Sequence[tuple[torch.Tensor, Image | None]]
 
 
-def mixed(ledger: Ledger, images: Sequence[Image], result: torch.Tensor) -> Image:
+def mixed_image(ledger: Ledger, images: Sequence[Image], result: torch.Tensor) -> Image:
     """Return the image of a result that is not linear in any operand."""
-    ledger.elsewhere(*images)
+    ledger.record_other_use(*images)
     if images and all(image.is_weight for image in images):
         return Image(NO_AXES * result.dim(), names=_union(image.names for image in images))
     return Image(NO_AXES * result.dim(), last=_union(image.last for image in images))
 
 
-def elementwise(
+def elementwise_image(
     ledger: Ledger, name: str, operands: Operands, raw: frozenset[str], result: torch.Tensor
 ) -> Image:
     """Return the image of parameters, activations and constants, combined entry by entry.
@@ -47,14 +47,14 @@ def elementwise(
         pending = tuple(k for image in images for k in image.scalars)
         names = _union(image.names for image in images)
         return Image(broadcast(tensors, own, result.dim()), names=names, scalars=pending)
-    ledger.applied(*weights)
-    ledger.elsewhere(*weights)
+    ledger.record_application(*weights)
+    ledger.record_other_use(*weights)
     last = _union(image.last for image in active)
     first = next((image for image in active if image.product is not None), active[0])
     keeps_rank, alone = len(first.dims) == result.dim(), len(active) == 1
     dims = first.dims if keeps_rank else NO_AXES * result.dim()
     if name in SCALES and alone and not any(any(image.dims) for image in weights):
-        # A learned scalar, such as a temperature, is no power of width: it counts as a constant.
+        # A learned scalar, such as a temperature, is not a power of width: it counts as a constant.
         # In a coordinate check it ends the path, because its value is not the author's.
         learned = weights or any(t.requires_grad for t, image in operands if image is None)
         return replace(first, dims=dims, path=Path() if learned else first.path)
@@ -65,21 +65,21 @@ def elementwise(
             for t, image in operands
         ]
         dims = broadcast(tensors, factors, result.dim())
-        gain = ledger.called(_union(image.names for image in weights), "applied")
-        ledger.elsewhere(*active)
+        gain = ledger.record_call(_union(image.names for image in weights), "applied")
+        ledger.record_other_use(*active)
         return Image(dims, last=last, origin=gain)
     if not (alone and name in LINEAR and keeps_rank):
         dims = NO_AXES * result.dim()
     origin: frozenset[Label] = frozenset()
     if name in ADDS:
         origin = _union(image.origin for image in active)
-        origin |= ledger.called(_union(image.names for image in weights), "applied")
+        origin |= ledger.record_call(_union(image.names for image in weights), "applied")
         if first.product is not None or all(image.scalars == first.scalars for image in active):
             return replace(first, dims=dims, last=last, origin=origin, path=Path())
     elif alone and not weights and (name in LINEAR or first.product is not None):
         # A soft cap, cap · tanh(logits / cap), returns logits again.
         return replace(first, dims=dims)
-    ledger.elsewhere(*active)
+    ledger.record_other_use(*active)
     image = Image(dims, last=last, origin=origin, is_statistic=name in ROOTS and first.is_statistic)
     return image if alone or name not in SCALES else _of_two(ledger, name, tensors, active, image)
 
@@ -94,13 +94,13 @@ def _of_two(
     """Record a norm where an activation is divided by a statistic; mark a product of two others."""
     if any(factor.is_statistic for factor in active):
         for factor in (factor for factor in active if not factor.is_statistic):
-            ledger.layers.norm(factor.path)
-    # A square is no product of two activations.
+            ledger.layers.record_norm(factor.path)
+    # A square is not a product of two activations.
     is_pair = tensors[0] is not tensors[1] and tensors[0].shape == tensors[1].shape
     return replace(image, is_pair=name == "mul" and is_pair)
 
 
-def reduced(
+def reduced_image(
     ledger: Ledger,
     name: str,
     tensor: torch.Tensor,
@@ -115,23 +115,25 @@ def reduced(
     if image.is_weight:
         return replace(image, dims=dims)
     if name not in SUMS:
-        ledger.elsewhere(image)
+        ledger.record_other_use(image)
         return Image(NO_AXES * result.dim(), last=image.last, is_statistic=True)
     summed = [label for k in over for label in image.dims[k]]
     if name == "mean" or not summed:
         dot = image.dot
         if name == "sum" and image.is_pair:
-            dot = ledger.dotted(tensor.numel() // max(result.numel(), 1), result)
+            dot = ledger.record_dot(tensor.numel() // max(result.numel(), 1), result)
         return replace(image, dims=dims, is_statistic=True, is_pair=False, dot=dot, path=Path())
     for parameter, axis in summed:
         ledger.uses[parameter].contracted.add(axis)
     names = frozenset(parameter for parameter, _ in summed)
     ledger.inside |= image.last - names
-    call = ledger.called(names, "product")
+    call = ledger.record_call(names, "product")
     return Image(dims, origin=call, last=names, scalars=image.scalars)
 
 
-def joined(ledger: Ledger, name: str, operands: Operands, dim: int, result: torch.Tensor) -> Image:
+def joined_image(
+    ledger: Ledger, name: str, operands: Operands, dim: int, result: torch.Tensor
+) -> Image:
     """Return the image of a concatenation or a stack; parameters among activations are applied."""
     images = [image for _, image in operands if image is not None]
     active = [image for image in images if not image.is_weight]
@@ -141,12 +143,12 @@ def joined(ledger: Ledger, name: str, operands: Operands, dim: int, result: torc
             dims.insert(dim % result.dim(), frozenset())
         columns = tuple(_union(column) for column in zip(*own, strict=True))
         return Image(columns, names=_union(image.names for image in images))
-    ledger.applied(*images)
+    ledger.record_application(*images)
     origin = _union(image.origin for image in active)
-    origin |= ledger.called(_union(image.names for image in images), "applied")
+    origin |= ledger.record_call(_union(image.names for image in images), "applied")
     alike = all(image.scalars == active[0].scalars for image in active)
     if not alike:
-        ledger.elsewhere(*active)
+        ledger.record_other_use(*active)
     return Image(
         NO_AXES * result.dim(),
         origin=origin,

@@ -49,11 +49,11 @@ class ProductScaling:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What two forward passes show; empty without them.
+    """Results of two traced forward passes; empty without them.
 
     Args:
         uses: How each parameter is used.
-        readouts: Weights that the output is computed with, without another weight behind.
+        readouts: Weights whose results reach the output without another weight in between.
         multipliers: Exponents of width of the author's own forward multipliers, by use.
         products: Products of two activations, in the order of execution.
     """
@@ -78,7 +78,7 @@ class Trace:
         if use.unknown:
             return f"the forward pass does with it: {use.unknown}", "write it with matmul, einsum"
         both = "the forward pass sums over an axis in one place and keeps it in another"
-        return both, "give each use a parameter of its own"
+        return both, "give each use its own parameter"
 
     def required_multipliers(self, rule: Fraction | None) -> dict[UseKey, float]:
         """Return each use's multiplier, less what attention requires.
@@ -88,7 +88,7 @@ class Trace:
         the weights of one factor.
 
         Raises:
-            RoleError: Neither factor is the product of weights of its own.
+            RoleError: Neither factor has weights that only this product uses.
         """
         exponents = dict(self.multipliers)
         for product in self.products if rule is not None else ():
@@ -98,7 +98,7 @@ class Trace:
                 continue
             free = [s for s in product.sides if self._is_free(s, product, deficit, rule)]
             if not free:
-                raise _attention_is_mixed(product, rule)
+                raise _attention_error(product, rule)
             for use in free[0]:
                 exponents[use] = self.multipliers.get(use, 0.0) - deficit
         return exponents
@@ -114,12 +114,6 @@ class Trace:
             for s in other.sides
             if s is not side
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Pass:
-    ledger: Ledger
-    reached: frozenset[str]
 
 
 def trace_forward(
@@ -140,17 +134,14 @@ def trace_forward(
     Raises:
         ModelError: A forward pass failed, or the two differ in their steps.
     """
-    (base, small), (probe, large) = models.items()
-    passes = [
-        _pass(model, width, growing, raw, example_inputs)
-        for width, model in ((base, small), (probe, large))
-    ]
-    ledger = passes[0].ledger
+    (base, first), (probe, second) = models.items()
+    small, reached = _pass(first, base, growing, raw, example_inputs)
+    large, _ = _pass(second, probe, growing, raw, example_inputs)
     return Trace(
-        uses=ledger.uses,
-        readouts=passes[0].reached - ledger.inside,
-        multipliers=_multipliers(passes, (base, probe)),
-        products=_products(passes, (base, probe)),
+        uses=small.uses,
+        readouts=reached - small.inside,
+        multipliers=_multipliers(small, large, (base, probe)),
+        products=_products(small, large, (base, probe)),
     )
 
 
@@ -160,8 +151,8 @@ def _pass(
     growing: Mapping[str, frozenset[int]],
     raw: frozenset[str],
     example_inputs: object,
-) -> _Pass:
-    """Run a model under a tracer."""
+) -> tuple[Ledger, frozenset[str]]:
+    """Run a model under a tracer; return its ledger and the last weights before the output."""
     parameters = {unwrapped(name): p for name, p in model.named_parameters()}
     tracer = Tracer(parameters, growing, raw)
     try:
@@ -187,7 +178,7 @@ def _pass(
             why="the readout is the weight that the output is computed with",
             fix="return tensors: alone, or in a tuple, a dict or an object's attributes",
         )
-    return _Pass(tracer.ledger, reached)
+    return tracer.ledger, reached
 
 
 @contextmanager
@@ -201,9 +192,8 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _multipliers(passes: list[_Pass], widths: tuple[int, int]) -> dict[UseKey, float]:
+def _multipliers(small: Ledger, large: Ledger, widths: tuple[int, int]) -> dict[UseKey, float]:
     """Return the exponents of the author's own multipliers, each assigned to a use."""
-    small, large = (p.ledger for p in passes)
     steps = [(len(ledger.scalars), len(ledger.matrix_products)) for ledger in (small, large)]
     if steps[0] != steps[1]:
         raise ModelError(
@@ -211,30 +201,30 @@ def _multipliers(passes: list[_Pass], widths: tuple[int, int]) -> dict[UseKey, f
             why="multipliers and attention scales are compared between the two",
             fix="let width change sizes only; for random routes, torch.manual_seed in forward",
         )
-    left_out = _normalizing(small.scalars, large.scalars, widths)
+    excluded = _normalizing(small.scalars, large.scalars, widths)
     for product, wider in zip(small.matrix_products, large.matrix_products, strict=True):
-        left_out.update(product.scalars if product.width != wider.width else ())
-    at_base, at_probe = (_by_use(ledger, left_out) for ledger in (small, large))
+        excluded.update(product.scalars if product.width != wider.width else ())
+    at_base, at_probe = (_by_use(ledger, excluded) for ledger in (small, large))
     exponents = {}
     for use in at_base.keys() & at_probe.keys():
-        # A use with several values, such as a layer that is called twice, has to grow as one.
+        # A use has several values if, for example, a layer is called twice; all must grow alike.
         values = itertools.zip_longest(at_base[use], at_probe[use], fillvalue=math.nan)
         of_use = {round(_exponent(value, wider, widths), 2) for value, wider in values}
         if len(of_use) > 1:
             raise ModelError(
                 f"the uses of '{use[0]}' are multiplied by different powers of width",
                 why="one parameter has one multiplier",
-                fix="multiply at every use alike, or give each use a parameter of its own",
+                fix="multiply every use by the same power, or give each use its own parameter",
             )
         exponents[use] = of_use.pop()
     return exponents
 
 
-def _by_use(ledger: Ledger, left_out: set[int]) -> dict[UseKey, list[float]]:
-    """Multiply the scalars of each call; return the different values of each use."""
+def _by_use(ledger: Ledger, excluded: set[int]) -> dict[UseKey, list[float]]:
+    """Multiply the scalars of each call; return the distinct values of each use."""
     by_call: dict[Label, float] = dict.fromkeys(ledger.calls, 1.0)
     for k, scalar in enumerate(ledger.scalars):
-        if k in left_out:
+        if k in excluded:
             continue
         targets = frozenset(scalar.consumers) if _is_owned(scalar) else scalar.origin
         for name, kind, call in targets:
@@ -250,11 +240,7 @@ def _by_use(ledger: Ledger, left_out: set[int]) -> dict[UseKey, list[float]]:
 def _normalizing(
     small: Sequence[Scalar], large: Sequence[Scalar], widths: tuple[int, int]
 ) -> set[int]:
-    """Return the scalars behind no weight that undo what a norm divides by, as in x·√d/‖x‖.
-
-    Raises:
-        ModelError: A scalar that grows, neither behind a weight nor before one.
-    """
+    """Return the scalars that belong to a norm and to no weight, as √d in x·√d/‖x‖."""
     normalizing = set()
     for k, (scalar, wider) in enumerate(zip(small, large, strict=True)):
         exponent = _exponent(abs(scalar.value), abs(wider.value), widths)
@@ -279,21 +265,20 @@ def _is_owned(scalar: Scalar) -> bool:
     return bool(scalar.consumers) and not scalar.elsewhere
 
 
-def _products(passes: list[_Pass], widths: tuple[int, int]) -> tuple[ProductScaling, ...]:
+def _products(small: Ledger, large: Ledger, widths: tuple[int, int]) -> tuple[ProductScaling, ...]:
     """Return how the sizes and scales of products of two activations grow."""
-    small, large = (p.ledger for p in passes)
     scalings = []
     for product, wider in zip(small.matrix_products, large.matrix_products, strict=True):
         grows = product.width != wider.width
         scales = []
         for ledger, record in ((small, product), (large, wider)):
-            # Over an axis that stays, a scalar of a factor belongs to the factor's weight.
+            # Over an axis that does not grow, a scalar of a factor belongs to the factor's weight.
             before = record.scalars if grows else ()
             scalars = math.prod(abs(ledger.scalars[k].value) for k in before)
             scales.append(abs(record.scale) * scalars)
         scale_exponent = _exponent(scales[0], scales[1], widths)
         if grows:
-            # Entries of vectors of norm one shrink; growth is due to an init that a plan corrects.
+            # Entries of normed vectors shrink. Growth comes from an init that the plan corrects.
             shrinks = _exponent(product.factor_rms, wider.factor_rms, widths)
             scale_exponent += min(round(2 * shrinks) / 2, 0.0)
         width_exponent = _exponent(product.width, wider.width, widths)
@@ -309,10 +294,10 @@ def _exponent(small: float, large: float, widths: tuple[int, int]) -> float:
     return math.log(large / small) / math.log(widths[1] / widths[0])
 
 
-def _attention_is_mixed(product: ProductScaling, rule: Fraction) -> RoleError:
-    """Return the error for an attention whose scale no weight of its own can carry."""
+def _attention_error(product: ProductScaling, rule: Fraction) -> RoleError:
+    """Return the error for an attention whose scale no weight can absorb."""
     first, second = ({name for name, _ in side} for side in product.sides)
-    reason = "neither factor is the product of weights alone"
+    reason = "neither factor is computed from weights alone"
     if first and second:
         reason = f"{listed(sorted(first | second))} make more than one of them"
     return RoleError(

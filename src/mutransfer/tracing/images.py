@@ -16,11 +16,11 @@ NO_AXES: Dims = (frozenset(),)
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The way of an activation from the module that returned it, by views and scalars only.
+    """How an activation is made from a module's output by views and scalar multiplications only.
 
     Args:
         module: Name of that module, '' for the model; None for any other activation.
-        factor: Product of the scalars on the way.
+        factor: Product of the scalars.
         keeps_factor: Whether the factor stays with this module, whichever layer comes next.
     """
 
@@ -44,7 +44,7 @@ class Image:
         is_statistic: Whether it is a sum over activations, as in a norm.
         is_pair: Whether it is an elementwise product of two activations.
         dot: Number of the sum over such a product.
-        path: Its way from a module's output.
+        path: How it is made from a module's output.
     """
 
     dims: Dims
@@ -98,7 +98,7 @@ def is_elementwise(tensors: Sequence[torch.Tensor], result: torch.Tensor) -> boo
     return all({1, *column} == {1, size} for column, size in sizes)
 
 
-def moved(
+def moved_dims(
     func: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
@@ -123,7 +123,7 @@ def moved(
         >>> weight = torch.zeros(4, 6)
         >>> rows, columns = frozenset({("w", 0)}), frozenset({("w", 1)})
         >>> view = torch.ops.aten.view.default
-        >>> moved(view, (weight, [4, 2, 3]), {}, (rows, columns), 0, weight.view(4, 2, 3))
+        >>> moved_dims(view, (weight, [4, 2, 3]), {}, (rows, columns), 0, weight.view(4, 2, 3))
         (frozenset({('w', 0)}), frozenset({('w', 1)}), frozenset({('w', 1)}))
     """
     tensor = args[0]

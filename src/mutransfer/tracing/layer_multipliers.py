@@ -19,15 +19,11 @@ class LayerMultipliers:
         self.normed: dict[str, float] = {}  # by layer: multipliers that a norm divides out
 
     def enter(self, layer: str, path: Path, *, is_norm: bool) -> None:
-        """Assign the factor of a layer's input to this layer.
-
-        A norm divides the factor out, but what bypasses the norm may need it: it then belongs to
-        no layer for certain.
-        """
+        """Assign the factor of a layer's input to this layer, unless the layer is a norm."""
         if path.factor == 1.0:
             return
-        if is_norm:
-            self.norm(path)
+        if is_norm:  # it divides the factor out, which a path around the norm may still need
+            self.record_norm(path)
         elif not path.keeps_factor:
             self._before[layer] = path.factor
             self.claim(path)
@@ -47,20 +43,20 @@ class LayerMultipliers:
         return path
 
     def claim(self, path: Path) -> None:
-        """Take the factor away from a layer: it belongs to the product that its output enters."""
+        """Remove the factor from a layer: it belongs to the product that uses the output."""
         if path.module is not None and not path.keeps_factor:
             self._behind.pop(path.module, None)
 
-    def norm(self, path: Path) -> None:
-        """Record that a norm follows."""
+    def record_norm(self, path: Path) -> None:
+        """Record that a norm divides the factor out."""
         if path.module is not None and self._behind.get(path.module, 1.0) != 1.0:
             self.normed[path.module] = self._behind.pop(path.module)
 
     def behind(self, module: str) -> float:
-        """Return the factor of a module's output, beyond what the module itself multiplies by."""
+        """Return the factor of a module's output without the factors inside the module."""
         output = self._outputs.get(module, Path(module))
         return self._behind.get(output.module or "", 1.0) / output.factor
 
     def of(self, layer: str) -> float:
-        """Return the multiplier of a layer, before and behind."""
+        """Return the multiplier of a layer: the factors of its input and of its output."""
         return self._before.get(layer, 1.0) * self._behind.get(layer, 1.0)

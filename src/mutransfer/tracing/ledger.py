@@ -24,7 +24,7 @@ class Use:
         looked_up: Indexed by an activation: fan-in of a table.
         rows: Returned by such a lookup: fan-out of a table.
         carried: Present in the result of a product: fan-out.
-        batch: They index products that do not mix, such as the experts of a mixture.
+        batch: Indices of independent products, such as the experts of a mixture.
         applied: Aligned with an activation's own axis, elementwise.
         unknown: An operation on it that is not understood.
     """
@@ -48,7 +48,7 @@ class Scalar:
         rms: Root mean square of what it multiplies.
         is_statistic: Whether that is a sum over activations, as in a norm.
         consumers: Weights that are multiplied with the result.
-        elsewhere: Whether the result is used in another way, too.
+        elsewhere: Whether the result is also used in another way.
     """
 
     value: float
@@ -70,7 +70,7 @@ class Product:
         is_logits: Whether a softmax follows.
         is_elementwise: Whether it is written as an elementwise product and a sum.
         scalars: Scalars that its factors were multiplied by.
-        factor_rms: RMS of those factors that are no product of a weight, such as normed queries.
+        factor_rms: RMS of the factors that are not products with a weight, such as normed queries.
         query: Origin of the first factor.
         key: Origin of the second.
     """
@@ -92,11 +92,7 @@ class Product:
 
 
 class Ledger:
-    """What a forward pass did with parameters.
-
-    Args:
-        names: The parameters.
-    """
+    """Records of what a forward pass does with parameters."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.uses = {name: Use() for name in names}
@@ -113,59 +109,59 @@ class Ledger:
 
     @property
     def shares_table(self) -> bool:
-        """Whether a table is looked up and multiplied with: it embeds, and reads out."""
+        """Whether a table is an embedding and a readout: it is looked up and multiplied with."""
         looked_up, multiplied = (
             {name for name, use, _ in self.calls if use == kind} for kind in ("lookup", "product")
         )
         return bool(looked_up & multiplied)
 
-    def contracted(self, weight: Image, dim: int, *, batched: bool = False) -> None:
+    def record_contraction(self, weight: Image, dim: int, *, batched: bool = False) -> None:
         """Record a product with a weight that sums over one dimension."""
         for k, labels in enumerate(weight.dims):
             for name, axis in labels:
                 use = self.uses[name]
                 kind = use.batch if batched and k == 0 else use.carried
                 (use.contracted if k == dim % len(weight.dims) else kind).add(axis)
-        self.elsewhere(weight)
+        self.record_other_use(weight)
 
-    def looked_up(self, table: Image) -> None:
+    def record_lookup(self, table: Image) -> None:
         """Record the lookup of rows."""
         for k, labels in enumerate(table.dims):
             for name, axis in labels:
                 use = self.uses[name]
                 (use.rows if k else use.looked_up).add(axis)
-        self.elsewhere(table)
+        self.record_other_use(table)
 
-    def applied(self, *images: Image) -> None:
+    def record_application(self, *images: Image) -> None:
         """Record weights that run along an activation's axes; activations are ignored."""
         for image in images:
             for name, axis in (label for dim in image.dims for label in dim if image.is_weight):
                 self.uses[name].applied.add(axis)
 
-    def unknown(self, operation: str, *images: Image) -> None:
+    def record_unknown(self, operation: str, *images: Image) -> None:
         """Record an operation that is not understood."""
         for name in (name for image in images for name in image.names):
             self.uses[name].unknown = operation
 
-    def elsewhere(self, *images: Image) -> None:
+    def record_other_use(self, *images: Image) -> None:
         """Record that a tensor has another use than a product with a weight."""
         for k in (k for image in images for k in image.scalars):
             self.scalars[k].elsewhere = True
 
-    def called(self, names: Iterable[str], kind: str) -> frozenset[Label]:
-        """Number a use of parameters."""
+    def record_call(self, names: Iterable[str], kind: str) -> frozenset[Label]:
+        """Record a use of parameters; return its labels, which are numbered."""
         labels = [(name, kind, len(self.calls)) for name in sorted(names)]
         self.calls += labels
         return frozenset(labels)
 
-    def consumed(self, image: Image, call: frozenset[Label]) -> None:
+    def record_consumer(self, image: Image, call: frozenset[Label]) -> None:
         """Record that an activation is multiplied with a weight."""
         self.inside |= image.last
         self.layers.claim(image.path)
         for k in image.scalars:
             self.scalars[k].consumers |= call
 
-    def scaled(self, image: Image, value: float, result: torch.Tensor) -> Image:
+    def record_scalar(self, image: Image, value: float, result: torch.Tensor) -> Image:
         """Record a scalar multiplier; return the image that includes it."""
         if value == 0:
             return image
@@ -180,11 +176,11 @@ class Ledger:
         self.scalars.append(Scalar(value, origin, rms, image.is_statistic))
         return replace(image, scalars=(*image.scalars, len(self.scalars) - 1))
 
-    def multiplied(
+    def record_product(
         self, tensors: Sequence[torch.Tensor], images: Sequence[Image], product: Product
     ) -> int:
         """Record a matrix product of two activations; return its number."""
-        self.elsewhere(*images)
+        self.record_other_use(*images)
         for image in images:
             self.layers.claim(image.path)
         loose = [not image.origin and image.product is None for image in images]
@@ -194,12 +190,12 @@ class Ledger:
         self.products.append(product)
         return len(self.products) - 1
 
-    def dotted(self, width: int, result: torch.Tensor) -> int:
+    def record_dot(self, width: int, result: torch.Tensor) -> int:
         """Record the sum over an elementwise product of two activations; return its number."""
         self.products.append(Product(width, 1.0, rms_of(result), is_elementwise=True))
         return len(self.products) - 1
 
-    def softmaxed(self, image: Image, logits: torch.Tensor) -> None:
+    def measure_logits(self, image: Image, logits: torch.Tensor) -> None:
         """Measure logits just before their softmax, without those that are masked."""
         number = image.dot if image.product is None else image.product
         if number is not None and not self.products[number].is_logits:
@@ -212,7 +208,7 @@ def rms_of(tensor: torch.Tensor) -> float:
     """Return the root mean square of a tensor's entries.
 
     Example:
-        >>> rms_of(torch.tensor([3.0, -3.0]))
+        >>> rms_of(torch.tensor([3.0, -3.0, 3.0, -3.0]))
         3.0
     """
     flat = tensor.detach().to_dense().float()

@@ -16,14 +16,14 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mutransfer.tracing.flow import (
-    elementwise,
-    joined,
-    mixed,
-    reduced,
+    elementwise_image,
+    joined_image,
+    mixed_image,
     reduced_dims,
+    reduced_image,
     scalar_factor,
 )
-from mutransfer.tracing.images import NO_AXES, Dims, Image, Path, is_elementwise, moved
+from mutransfer.tracing.images import NO_AXES, Dims, Image, Path, is_elementwise, moved_dims
 from mutransfer.tracing.ledger import Ledger, Product, rms_of
 from mutransfer.tracing.operations import (
     JOINS,
@@ -38,7 +38,7 @@ from mutransfer.tracing.operations import (
 )
 
 Operand = tuple[torch.Tensor, Image | None]
-ROWS = 64  # queries of a head, in two samples, that fused logits are estimated from [assumed]
+ROWS = 64  # queries per head, of two samples, that estimate fused attention logits [assumed]
 
 
 class Tracer(TorchDispatchMode):
@@ -50,7 +50,7 @@ class Tracer(TorchDispatchMode):
         raw: Names of parameters whose owner is not a known layer.
     """
 
-    # Such as flex attention: torch would refuse to run them under a mode that does not say so.
+    # Flex attention is one: torch refuses to run it under a mode without this attribute.
     supports_higher_order_operators = True
 
     def __init__(
@@ -62,7 +62,7 @@ class Tracer(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call] # torch's own
         self.ledger = Ledger(parameters)
         self._raw = raw
-        # The tensors are kept alive, so that no other tensor gets the identity of one.
+        # The tensors are kept alive, so that their ids are not reused.
         self._images: dict[int, tuple[Image, torch.Tensor]] = {}
         self._entered: dict[str, torch.Tensor] = {}  # inputs of the layers that are running
         for name, tensor in parameters.items():
@@ -76,7 +76,7 @@ class Tracer(TorchDispatchMode):
         return None if entry is None else entry[0]
 
     def add_inputs(self, inputs: Iterable[torch.Tensor]) -> None:
-        """Declare the inputs of a model: what is made of them is an activation."""
+        """Register the inputs of a model: tensors computed from them are activations."""
         for tensor in inputs:
             if self.image(tensor) is None:
                 self._keep(tensor, Image(NO_AXES * tensor.dim()))
@@ -117,9 +117,9 @@ class Tracer(TorchDispatchMode):
         operands = [(t, self.image(t)) for t in _flat((*args, *kwargs.values()))]
         first = operands[0][1] if operands else None
         if first is not None and name in SOFTMAXES:
-            self.ledger.softmaxed(first, operands[0][0])
+            self.ledger.measure_logits(first, operands[0][0])
         if first is not None and "norm" in name:
-            self.ledger.layers.norm(first.path)
+            self.ledger.layers.record_norm(first.path)
         result = func(*args, **kwargs)
         if name in RANDOM:
             self._images.pop(id(result), None)
@@ -146,41 +146,41 @@ class Tracer(TorchDispatchMode):
             return [(results[0], self._convolution(args, results[0]))]
         if name in LOOKUPS and self._looks_up(name, args):
             assert first is not None
-            self.ledger.looked_up(first)
-            return [(results[0], self._behind(first, [], results[0], "lookup"))]
+            self.ledger.record_lookup(first)
+            return [(results[0], self._weight_product(first, [], results[0], "lookup"))]
         if name.startswith("_scaled_dot_product"):
             self._attention(args, kwargs)
-            self.ledger.applied(*images)
+            self.ledger.record_application(*images)
         elif name in SUMS | STATISTICS and first is not None:
             over = reduced_dims(name, args[0], args, kwargs)
-            return [(t, reduced(self.ledger, name, args[0], first, over, t)) for t in results]
+            return [(t, reduced_image(self.ledger, name, args[0], first, over, t)) for t in results]
         elif name in JOINS:
             dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-            return [(results[0], joined(self.ledger, name, operands, dim, results[0]))]
+            return [(results[0], joined_image(self.ledger, name, operands, dim, results[0]))]
         elif name in VIEWS and first is not None:
             # A scalar behind one part of a split does not multiply the layer's whole output.
             path = first.path if len(results) == 1 else Path()
-            dims = [moved(func, args, kwargs, first.dims, k, t) for k, t in enumerate(results)]
+            dims = [moved_dims(func, args, kwargs, first.dims, k, t) for k, t in enumerate(results)]
             views = [replace(first, dims=own, path=path) for own in dims]
             return zip(results, views, strict=True)
         elif name in WRITES:
-            self.ledger.applied(*images)
+            self.ledger.record_application(*images)
         elif results and is_elementwise([tensor for tensor, _ in operands], results[0]):
             return [(results[0], self._elementwise(name, args, operands, results[0]))]
         elif any(image.is_weight for image in images):
             # A whole layer in one operation: a norm, or one that is not understood.
             if "_norm" in name:
-                self.ledger.applied(*images)
+                self.ledger.record_application(*images)
             else:
-                self.ledger.unknown(name, *images)
+                self.ledger.record_unknown(name, *images)
         active = [image for image in images if not image.is_weight] or images
-        return [(tensor, mixed(self.ledger, active, tensor)) for tensor in results]
+        return [(tensor, mixed_image(self.ledger, active, tensor)) for tensor in results]
 
     def _elementwise(
         self, name: str, args: tuple[Any, ...], operands: list[Operand], result: torch.Tensor
     ) -> Image:
         """Return the image of an elementwise operation, and record a scalar multiplier."""
-        image = elementwise(self.ledger, name, operands, self._raw, result)
+        image = elementwise_image(self.ledger, name, operands, self._raw, result)
         factor = scalar_factor(name, args, self._images)
         if not factor:
             return image
@@ -189,7 +189,7 @@ class Tracer(TorchDispatchMode):
         # A hook on a layer's input is excluded: it is measured with the layer.
         if not any(source is tensor for tensor in self._entered.values()):
             path = self.ledger.layers.scale(image.path, factor)
-        return replace(self.ledger.scaled(image, factor, result), path=path)
+        return replace(self.ledger.record_scalar(image, factor, result), path=path)
 
     # --- products ---
 
@@ -201,51 +201,48 @@ class Tracer(TorchDispatchMode):
         sides = [(self.image(args[i]), k), (self.image(args[j]), m)]
         added = self.image(args[0]) if i == 1 else None
         if added is not None:
-            self.ledger.applied(added)
-            self.ledger.elsewhere(added)
+            self.ledger.record_application(added)
+            self.ledger.record_other_use(added)
         weight, dim = self._weight_of(sides)
         if weight is None:
-            image = self._of_no_weight([args[i], args[j]], sides, batched, result)
+            image = self._product_without_weight([args[i], args[j]], sides, batched, result)
         else:
             others = [image for image, _ in sides if image is not None and image is not weight]
-            self.ledger.contracted(weight, dim, batched=batched)
-            self.ledger.applied(*others)
-            image = self._behind(weight, others, result, "product")
+            self.ledger.record_contraction(weight, dim, batched=batched)
+            self.ledger.record_application(*others)
+            image = self._weight_product(weight, others, result, "product")
             if added is not None and added.is_weight:
-                bias = self.ledger.called(added.names, "applied")
+                bias = self.ledger.record_call(added.names, "applied")
                 image = replace(image, origin=image.origin | bias)
         alpha = kwargs.get("alpha")
-        return image if alpha is None else self.ledger.scaled(image, float(alpha), result)
+        return image if alpha is None else self.ledger.record_scalar(image, float(alpha), result)
 
     def _weight_of(self, sides: list[tuple[Image | None, int]]) -> tuple[Image | None, int]:
-        """Return the side that is the layer's weight.
-
-        A raw parameter that a layer is applied to, such as learned queries, is an activation.
-        """
+        """Return the side that is the layer's weight, or None."""
         weights = [(image, dim) for image, dim in sides if image is not None and image.is_weight]
         if len(weights) == 1 and all(image is not None for image, _ in sides):
             return weights[0]
-        if len(weights) == 2:
+        if len(weights) == 2:  # a raw parameter as a layer's input, such as learned queries
             layers = [(image, dim) for image, dim in weights if not image.names & self._raw]
             if len(layers) == 1:
                 return layers[0]
         return None, 0
 
-    def _of_no_weight(
+    def _product_without_weight(
         self,
         tensors: list[torch.Tensor],
         sides: list[tuple[Image | None, int]],
         batched: bool,
         result: torch.Tensor,
     ) -> Image:
-        """Multiply two activations, two weights, as in LoRA, or a constant with one of these."""
+        """Return the image of a product of activations, of weights (LoRA), or with a constant."""
         images = [image for image, _ in sides if image is not None]
         if any(image.is_weight for image in images):
             dims: Dims = ()
             for k, ((image, dim), tensor) in enumerate(zip(sides, tensors, strict=True)):
                 own = NO_AXES * tensor.dim() if image is None else image.dims
                 if own[dim]:
-                    self.ledger.unknown("a product of parameters", *images)
+                    self.ledger.record_unknown("a product of parameters", *images)
                 skipped = (dim, 0) if batched and k else (dim,)
                 dims += tuple(labels for d, labels in enumerate(own) if d not in skipped)
             return Image(dims, names=frozenset(name for image in images for name in image.names))
@@ -256,13 +253,15 @@ class Tracer(TorchDispatchMode):
                 product = replace(product, origin=image.origin, scalars=image.scalars)
             return product
         record = Product(tensors[0].shape[sides[0][1]], 1.0, rms_of(result))
-        return replace(product, product=self.ledger.multiplied(tensors, images, record))
+        return replace(product, product=self.ledger.record_product(tensors, images, record))
 
-    def _behind(self, weight: Image, others: list[Image], result: torch.Tensor, kind: str) -> Image:
+    def _weight_product(
+        self, weight: Image, others: list[Image], result: torch.Tensor, kind: str
+    ) -> Image:
         """Return the image of a weight's product with an activation."""
-        call = self.ledger.called(weight.names, kind)
+        call = self.ledger.record_call(weight.names, kind)
         for other in others:
-            self.ledger.consumed(other, call)
+            self.ledger.record_consumer(other, call)
         return Image(NO_AXES * result.dim(), origin=call, last=weight.names)
 
     def _convolution(self, args: tuple[Any, ...], result: torch.Tensor) -> Image:
@@ -272,15 +271,15 @@ class Tracer(TorchDispatchMode):
         assert weight is not None
         if is_transposed and groups > 1:
             # Its fan-in depends on how the number of groups grows, which only the layer knows.
-            self.ledger.unknown("a grouped transposed convolution", weight)
+            self.ledger.record_unknown("a grouped transposed convolution", weight)
         else:
-            self.ledger.contracted(weight, 0 if is_transposed else 1)
+            self.ledger.record_contraction(weight, 0 if is_transposed else 1)
         if bias is not None:
-            self.ledger.applied(bias)
-        return self._behind(weight, [] if other is None else [other], result, "product")
+            self.ledger.record_application(bias)
+        return self._weight_product(weight, [] if other is None else [other], result, "product")
 
     def _looks_up(self, name: str, args: tuple[Any, ...]) -> bool:
-        """Return whether rows of a table are looked up, not sliced, nor experts chosen."""
+        """Return whether rows of a table are looked up; slices and choices of experts are not."""
         if not self._is_weight(args[0]):
             return False
         if name != "index":
@@ -289,7 +288,7 @@ class Tracer(TorchDispatchMode):
         return args[0].dim() == 2 and by_input
 
     def _attention(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Record a fused attention: some of its logits are computed again, torch returns none."""
+        """Record a fused attention; logits are recomputed for a sample, as torch returns none."""
         query, key, scale = args[0], args[1], kwargs.get("scale")
         scale = query.shape[-1] ** -0.5 if scale is None else float(scale)
         few, keys = query.detach()[:2, ..., :ROWS, :], key.detach()[:2]
@@ -298,7 +297,7 @@ class Tracer(TorchDispatchMode):
         logits = rms_of(few @ keys.transpose(-2, -1) * scale)
         images = [self.image(tensor) or Image(()) for tensor in (query, key)]
         record = Product(query.shape[-1], scale, logits, is_logits=True)
-        self.ledger.multiplied(args[:2], images, record)
+        self.ledger.record_product(args[:2], images, record)
 
     def _is_weight(self, tensor: object) -> bool:
         image = self.image(tensor)

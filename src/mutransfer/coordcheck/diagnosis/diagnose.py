@@ -187,7 +187,7 @@ def product_notes(readings: Mapping[Key, Floats], widths: tuple[int, ...]) -> tu
 
 
 def _readout_diagnoses(initial: Sequence[Finding]) -> list[Diagnosis]:
-    """Diagnose a readout without a layer of its own by the gradient behind it."""
+    """Diagnose a readout without its own layer by the gradient behind it."""
     pull = next((finding for finding in initial if finding.quantity == "pull"), None)
     tables = [finding.deviation for finding in initial if finding.role == "input"]
     # The init of the shared table may explain it.

@@ -53,23 +53,18 @@ def _first_findings(findings: Sequence[Finding]) -> dict[tuple[str, str], Findin
 def is_inconclusive(finding: Finding) -> bool:
     """Return whether a finding deviates but was made undetermined."""
     below, above = finding.tolerance
-    touches_band = (
-        finding.low <= finding.expected + above and finding.high >= finding.expected - below
-    )
-    return finding.outcome == "undetermined" and not touches_band
+    deviates = finding.low > finding.expected + above or finding.high < finding.expected - below
+    return finding.outcome == "undetermined" and deviates
 
 
 def late_inconclusive(findings: Sequence[Finding]) -> list[Finding]:
     """Return late findings that deviate, or that are undetermined although the first passed."""
     first = _first_findings(findings)
+    undetermined = [finding for finding in findings if finding.outcome == "undetermined"]
     return [
         finding
-        for finding in findings
-        if is_inconclusive(finding)
-        or (
-            finding.outcome == "undetermined"
-            and first[finding.quantity, finding.name].outcome == "pass"
-        )
+        for finding in undetermined
+        if is_inconclusive(finding) or first[finding.quantity, finding.name].outcome == "pass"
     ]
 
 

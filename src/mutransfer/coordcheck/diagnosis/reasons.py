@@ -27,7 +27,7 @@ def reasons_undetermined(
     late = late_inconclusive(findings)
     if late:
         reasons.append(
-            "only the last steps deviate, or nearly, although no learning rate was changed: "
+            "only the last steps deviate, or nearly do, although no learning rate changed: "
             f"{_listed(late)}: lower the rate, or take fewer steps"
         )
     if noisy := [f for f in findings if f.outcome == "undetermined" and f not in late]:

@@ -28,7 +28,7 @@ def expected_exponent(
     if quantity == "attention":
         return -0.5 if _grows(("head", name), readings) else 0.0
     if quantity == "pull":
-        # Only for a readout without a layer of its own: a layer has a gain, which is less noisy.
+        # Only for a readout without its own layer: a layer has a gain, which is less noisy.
         # Logits of a shared table contain a part that does not shrink (the token's own row), so
         # the gradient behind the readout is judged instead.
         grows = _grows(("outputs", MODEL_OUTPUT), readings)

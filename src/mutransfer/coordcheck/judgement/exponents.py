@@ -24,7 +24,7 @@ CHANGE_TOLERANCE = 0.35
 # The noise of a random readout fades as width^-1/2, and the model's output with it. Updates that
 # are too small show in the effects. [derived: readout init of Table 8]
 FADING_TOLERANCE = 0.6
-# A bias is added, so it can learn what it lacks, and torch's default bias fades with width.
+# A bias that is too small can grow in training, and torch's default bias fades with width.
 FADING_BIAS_TOLERANCE = 2.0
 CONFIDENCE = 0.95  # one-sided, at both ends
 BORROWED_DOF = 3  # degrees of freedom from other kinds of the same quantity [assumed]

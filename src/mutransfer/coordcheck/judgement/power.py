@@ -1,4 +1,4 @@
-"""Demonstrated power: half a power planted in each role's learning rate must be detected."""
+"""Power of a check: a fault planted in the learning rate of each role must be detected."""
 
 from __future__ import annotations
 

@@ -145,17 +145,13 @@ def names_of(optimizers: Optimizers, model: nn.Module) -> dict[str, str]:
 def _group_name(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> str:
     """Return the name of a group's optimizer; some Muon classes contain AdamW groups, too."""
     cls = type(optimizer)
-    if "muon" in cls.__name__.lower() and not _is_orthogonalised(group):
+    uses_muon = group.get("use_muon", True) and "adam" not in str(group.get("kind", ""))
+    if "muon" in cls.__name__.lower() and not uses_muon:
         return "adamw"
     name = _name_in_rules(cls)
     if name == "muon" and group.get("adjust_lr_fn") == MATCH_RMS:
         return "muon-match-rms"
     return name or cls.__name__
-
-
-def _is_orthogonalised(group: Mapping[str, Any]) -> bool:
-    """Return whether an optimizer that mixes Muon and AdamW applies Muon to a group."""
-    return bool(group.get("use_muon", True)) and "adam" not in str(group.get("kind", ""))
 
 
 def _name_in_rules(cls: type[torch.optim.Optimizer]) -> str | None:
@@ -182,7 +178,7 @@ def update_of(row: PlanRow) -> Update:
 def plant_fault(
     optimizers: Optimizers, model: nn.Module, fault: PlantedFault, factor: float
 ) -> None:
-    """Move every parameter to a group of its own, and multiply the learning rates of one role."""
+    """Move every parameter to its own group, and multiply the learning rates of one role."""
     names = _names(model)
     for optimizer in optimizers:
         groups = [

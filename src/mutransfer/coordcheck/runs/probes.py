@@ -107,7 +107,7 @@ class Probes:
 
         Args:
             number: The number of updates so far; the first pass is traced as well.
-            inputs: What the loss is computed from, besides the model.
+            inputs: The batch that the loss receives.
         """
         self._step, self._is_open = number, True
         self._calls.clear()

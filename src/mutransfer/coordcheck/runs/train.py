@@ -221,7 +221,7 @@ def _loss(setting: Setting, model: nn.Module, width: int, step: int) -> torch.Te
         raise ModelError(
             "loss(model, batch) returned a loss without a gradient",
             why="the check trains the model for a few steps",
-            fix="do not detach it, nor compute it under torch.no_grad()",
+            fix="do not detach it or compute it under torch.no_grad()",
         )
     if torch.is_grad_enabled() and any(p.grad is not None for p in model.parameters()):
         raise ModelError(

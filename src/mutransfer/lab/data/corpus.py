@@ -46,9 +46,9 @@ def hash_documents(texts: Iterator[Document]) -> str:
 def documents(source: str | None) -> Iterator[Document]:
     """Yield the documents of a text, in an order that does not depend on the machine.
 
-    The embedded corpus has one per address, a folder one per file, and a single file, like a
-    file above 1 MiB in a folder, one per 16 kB, so that it has a held-out part. Hidden and
-    binary files in a folder are skipped. Tokens are bytes, so no encoding is assumed.
+    The embedded corpus has one document per address, and a folder one per file. A single file, or
+    a file above 1 MiB in a folder, is split into documents of 16 kB, so that some are held out.
+    Hidden and binary files in a folder are skipped. Tokens are bytes, so no encoding is assumed.
 
     Raises:
         DataError: There is nothing to read.

@@ -53,7 +53,7 @@ class Fans:
 
     @property
     def maps_to_fixed(self) -> bool:
-        """Whether only fan-in grows, as that of a readout or a bottleneck."""
+        """Whether only fan-in grows, as for a readout or a bottleneck."""
         return not self.is_elementwise and self.fan_in_scales and not self.fan_out_scales
 
 

@@ -140,11 +140,7 @@ def add_to_pool(model: nn.Module, pool: Pool, names: Set[str] | None = None) -> 
 def _build_until_settled(
     build: Build, pools: Mapping[int, Pool], roles: Mapping[str, ParameterRole]
 ) -> set[str]:
-    """Build models at both widths until every exponent is settled; return those that are not.
-
-    A model is built 8 to 200 times, a small one more often, and a large one whose tensors all
-    have many entries once.
-    """
+    """Build models until every exponent is settled; return the parameters that are not."""
     unsettled, both = set(roles), list(pools.values())
     entries = sum(moments.size for pool in both for moments in pool.values())
     for builds in itertools.count(1):
@@ -163,10 +159,8 @@ def _build_until_settled(
 
 
 def _is_settled(value: float, error: float) -> bool:
-    """Return whether the nearest multiple of 1/2 is `ODDS` times as likely as the second nearest.
-
-    The odds are exp(((1/2 - off)² - off²) / (2 error²)) to 1, for a normal error.
-    """
+    """Return whether the nearest multiple of 1/2 is `ODDS` times as likely as any other."""
+    # The odds are exp(((1/2 - off)² - off²) / (2 error²)) to 1, for a normal error.
     off = abs(value - round(2 * value) / 2)
     return 0.25 - off >= 2 * math.log(ODDS) * error**2
 

@@ -44,7 +44,7 @@ def own_multipliers(
     exponents = trace.multipliers if keeps_scale else trace.required_multipliers(table.attention)
     multipliers = {}
     for name, role in roles.items():
-        # A tied table has a multiplier for each use: its own is that of the lookup.
+        # A tied table has one multiplier per use; its own is the multiplier of the lookup.
         kinds = [kind for kind in ("lookup", "product", "applied") if (name, kind) in exponents]
         own = exponents[name, kinds[0]] if kinds else 0.0
         readout = exponents.get((name, "product"), 0.0)

@@ -218,7 +218,7 @@ def _with_ratios(fans: Fans, role: Role, reason: str, layer_fan_in: Sizes | None
         fan_out = ONES
     layer = (layer_fan_in if is_elementwise(fans.parameter) else None) or ONES
     grown = fan_in if grows(fan_in) else fan_out if grows(fan_out) else layer
-    # torch draws a bias with its layer's fan-in; a bias has none of its own.
+    # A bias has no fan-in; torch draws it with the fan-in of its layer.
     own = layer_fan_in if fans.is_elementwise and layer_fan_in is not None else fan_in
     own = own if grows(own) else fan_out
     return ParameterRole(

@@ -141,6 +141,6 @@ def _merge_owners(infos: list[ParameterInfo]) -> ParameterInfo:
         raise RoleError(
             f"layers of different kinds share one tensor: {kinds}",
             why="different layers have different rules, except for a tied embedding and readout",
-            fix="share it between nn.Embedding and nn.Linear, or give each a weight of its own",
+            fix="share it between nn.Embedding and nn.Linear, or give each its own weight",
         )
     return replace(tables[0], name=first.name, readouts=tuple(info.module for info in readouts))

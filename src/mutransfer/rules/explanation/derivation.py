@@ -125,7 +125,7 @@ def derivation(plan: Plan, name: str) -> Derivation:
     row = plan[name]
     published = get_parametrization(plan.parametrization)
     # A tied table has the published form in every plan. An embedding that is not tied has the
-    # same rule in all forms, so treating it alike is harmless.
+    # same rule in all forms, so treating it as tied is harmless.
     may_be_tied = bool(row.multiplier_at) or (row.role is Role.INPUT and row.multiplier == 1)
     table = published if may_be_tied else in_form(published, plan.form)
     own = Power(fan_in=row.own_power) if row.r_in != 1 else Power(fan_out=row.own_power)
