@@ -390,7 +390,7 @@ def test_we_differ_on_l2_decay_under_adam_because_it_is_a_term_of_the_gradient(m
 
 
 def test_we_differ_on_xavier_with_one_fixed_side_because_it_is_not_a_power_of_width(mup) -> None:
-    """Mup keeps the base's deviation there; here an init that is not a power of width is an error."""
+    """Mup keeps the base's deviation there; this library raises an error."""
 
     def build(width: int, readout=nn.Linear) -> nn.Module:
         model = nn.Sequential(nn.Linear(24, width), nn.ReLU(), readout(width, 7))
