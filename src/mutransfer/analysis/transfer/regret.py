@@ -75,7 +75,7 @@ def _loss_outside_window(
 
 
 def _is_between_usable(target: CurveFit, x_D: Floats) -> Bools:
-    """Whether each rate is, or lies between two neighbors that are, rates that did not diverge."""
+    """Whether each rate equals a usable rate, or lies between two neighboring usable ones."""
     x_R, usable_R = target.grid.x, target.grid.usable
     padded = np.concatenate([[False], usable_R, [False]])
     right_D = np.searchsorted(x_R, x_D)
