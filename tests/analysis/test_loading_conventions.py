@@ -27,7 +27,7 @@ def test_a_column_state_with_other_values_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_default_encoding_of_excel_is_read(tmp_path: Path) -> None:
-    """cp1252: an umlaut in an irrelevant column is no reason to reject the losses."""
+    """Excel writes cp1252; an umlaut in another column must not make the losses unreadable."""
     file = tmp_path / "runs.csv"
     file.write_bytes("width;lr;loss;Prüfer\n64;0,5;3,1;Jürgen\n".encode("cp1252"))
     assert load_results(file).axes["Prüfer"] == ["Jürgen"]
@@ -35,16 +35,16 @@ def test_the_default_encoding_of_excel_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.seed", "Seed", "rng", "random seed"])
 def test_a_seed_column_under_another_name_is_suggested(tmp_path: Path, name: str) -> None:
-    """Grouping by it would leave one seed per group, and the advice to add seeds forever."""
+    """Grouping by it would leave one seed per group, and each report would ask for more seeds."""
     lines = [f"64,{lr},{s},{3 + s}" for lr in (0.5, 0.25) for s in (0, 1)]
     file = tmp_path / "runs.csv"
     file.write_text("\n".join([f"n_embd,learning_rate,{name},val_loss", *lines]))
-    with pytest.raises(ResultsError) as refused:
+    with pytest.raises(ResultsError) as raised:
         load_results(file)
-    assert f"seed={name}" in refused.value.fix
+    assert f"seed={name}" in raised.value.fix
     columns = {"width": "n_embd", "lr": "learning_rate", "loss": "val_loss"}
-    with pytest.raises(ResultsError) as refused:
+    with pytest.raises(ResultsError) as raised:
         analyze(load_results(file, columns=columns))
-    assert f"seed={name}" in refused.value.fix
-    assert "--group-by" not in refused.value.fix
+    assert f"seed={name}" in raised.value.fix
+    assert "--group-by" not in raised.value.fix
     assert analyze(load_results(file, columns={**columns, "seed": name}))["all"].curves[0].seeds

@@ -17,13 +17,13 @@ from mutransfer.records import CallableRunner, LabRunner, TrialResult, TrialSpec
 DATA = "0" * 64
 
 
-def write_store(place: Path, results: list[TrialResult]) -> Path:
-    place.mkdir(exist_ok=True)
-    (place / "store.json").write_text('{"schema": 1}')
+def write_store(folder: Path, results: list[TrialResult]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "store.json").write_text('{"schema": 1}')
     for result in results:
-        (place / result.id).mkdir()
-        (place / result.id / "result.json").write_text(result.model_dump_json())
-    return place
+        (folder / result.id).mkdir()
+        (folder / result.id / "result.json").write_text(result.model_dump_json())
+    return folder
 
 
 def trials(**changes: object) -> list[TrialResult]:
@@ -36,9 +36,9 @@ def trials(**changes: object) -> list[TrialResult]:
     ):  # fmt: skip
         axes = {"width": width, "lr": lr, "seed": seed, "parametrization": group}
         spec = TrialSpec(runner=CallableRunner(name="train"), axes=axes)
-        facts = {"seconds": 2.0, "flops": 1e9, "tokens": 100, "finished": "2026-01-01T00:00:00Z"}
-        facts |= {"host": "h", "versions": {"torch": "2.13.0"}, "commit": "abc"}
-        results.append(TrialResult(id=spec.id, spec=spec, loss=loss, **(facts | changes)))
+        costs = {"seconds": 2.0, "flops": 1e9, "tokens": 100, "finished": "2026-01-01T00:00:00Z"}
+        costs |= {"host": "h", "versions": {"torch": "2.13.0"}, "commit": "abc"}
+        results.append(TrialResult(id=spec.id, spec=spec, loss=loss, **(costs | changes)))
     return results
 
 
@@ -81,7 +81,7 @@ def test_a_copy_without_its_original_is_counted(tmp_path: Path) -> None:
 
 
 def test_the_study_in_a_store_sets_the_defaults(tmp_path: Path) -> None:
-    """Threshold and groups are the study's, unless arguments override them."""
+    """Threshold and groups are those of the study, unless arguments override them."""
     store = write_store(tmp_path / "runs", trials())
     table = {"threshold": 0.5, "group_by": ["seed"]}
     (store / "study.json").write_text(json.dumps({"schema": 1, "analysis": table}))
@@ -107,7 +107,7 @@ def test_lab_settings_at_their_default_are_columns(tmp_path: Path) -> None:
     assert results.loss_unit == "nats"
 
 
-def test_the_loss_of_another_program_has_no_known_unit(tmp_path: Path) -> None:
+def test_the_unit_of_the_loss_of_another_program_is_undetermined(tmp_path: Path) -> None:
     assert load_results(write_store(tmp_path / "runs", trials())).loss_unit is None
 
 
@@ -129,7 +129,7 @@ def test_every_notation_of_a_diverged_run_is_recognized(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_large_store_is_read_quickly(tmp_path: Path) -> None:
-    """Ten thousand trials, json only: about 0.1 ms each, 10 s for the budget's 100,000."""
+    """10,000 trials take about 0.1 ms each; the budget is 10 s for 100,000."""
     (tmp_path / "store.json").write_text('{"schema": 1}')
     sample = json.loads(trials()[0].model_dump_json())
     for k in range(10_000):
@@ -160,9 +160,10 @@ def test_a_stored_trial_costs_what_its_original_did(tmp_path: Path) -> None:
     results[1] = results[1].model_copy(update={"shared_from": results[0].id, "flops": None})
     results[2] = results[2].model_copy(update={"loss": None, "diverged_at": 7, "flops": None})
     loaded = load_results(write_store(tmp_path / "runs", results), columns={"size": "width"})
-    named = dict(zip([r.id[:12] + "…" for r in results], range(len(results)), strict=True))
+    index_of = dict(zip([r.id[:12] + "…" for r in results], range(len(results)), strict=True))
     flops = {
-        named[str(name)]: cost for name, cost in zip(loaded.places.names, loaded.flops, strict=True)
+        index_of[str(name)]: cost
+        for name, cost in zip(loaded.places.names, loaded.flops, strict=True)
     }
     assert (flops[0], flops[1], np.isnan(flops[2])) == (1e9, 1e9, True)
     assert sorted(set(loaded.axes["size"])) == [64, 128, 256, 512]

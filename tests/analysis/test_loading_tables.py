@@ -131,7 +131,7 @@ def test_every_encoding_and_separator_is_read(tmp_path, encoding, separator) -> 
 
 
 def test_numbers_are_parsed_as_spreadsheets_write_them(tmp_path) -> None:
-    """As in a German spreadsheet: decimal commas, dots between thousands, powers, blanks."""
+    """The cells are those of a German spreadsheet, with powers and blanks."""
     content = (
         'width;lr;loss;"a;b"\n 1.024 ;2^-6;3,14;x\n\xa02.048;1,00E-03; 1.234,5 ;y\n64;2**-2;3;z\n'
     )
@@ -218,8 +218,8 @@ def test_results_do_not_depend_on_the_format_of_the_file(tmp_path_factory, rows)
 
 def test_an_empty_loss_is_an_unfinished_run_and_nan_a_diverged_one(tmp_path) -> None:
     empty = ["", "none", "NULL", "na", "N/A", "#N/A", "-", " "]
-    gone = ["nan", "NaN", "inf", "-inf", "+Inf", "infinity", "1e101", "-1e101"]
-    rows = [f"64,{k + 1},{loss}," for k, loss in enumerate([*empty, *gone, "3.5"])]
+    diverged = ["nan", "NaN", "inf", "-inf", "+Inf", "infinity", "1e101", "-1e101"]
+    rows = [f"64,{k + 1},{loss}," for k, loss in enumerate([*empty, *diverged, "3.5"])]
     rows.append("64,99,,7")  # diverged_at marks a diverged run, whatever its loss
     results = load_results(write_file(tmp_path, "width,lr,loss,diverged_at\n" + "\n".join(rows)))
     assert results.axes["lr"] == [*range(9, 18), 99]
@@ -277,7 +277,7 @@ def test_repeated_runs_without_a_seed_column_are_numbered() -> None:
 
 
 def test_runs_with_different_settings_are_not_repetitions() -> None:
-    """Without a seed, two optimizers at one point are still two groups."""
+    """Without seeds, runs of two optimizers at the same point are two groups."""
     table = planted(quadratic(), widths=(64.0,), log2_lr=(-4, -3, -3))
     del table["seed"]
     table["optimizer"] = ["adam", "adam", "lion"]

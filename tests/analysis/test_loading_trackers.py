@@ -13,16 +13,16 @@ from mutransfer.errors import ResultsError
 
 def error_of(path: Path) -> ResultsError:
     """Return the error that loading raises."""
-    with pytest.raises(ResultsError) as caught:
+    with pytest.raises(ResultsError) as raised:
         load_results(path)
-    return caught.value
+    return raised.value
 
 
 # --- W&B
 
 
 def test_the_runs_table_of_wandb_is_read(tmp_path) -> None:
-    """As downloaded: every cell in quotes, a crashed run without a loss."""
+    """The download has every cell in quotes, and a crashed run without a loss."""
     file = tmp_path / "wandb_export.csv"
     file.write_text(
         '"Name","State","Runtime","learning_rate","n_embd","val_loss"\n'
@@ -104,24 +104,24 @@ def test_only_settings_are_parsed_from_a_config() -> None:
     assert parse_config(newer) == {"lr": 1e-5, "odd key": "a\tb"}
 
 
-def wandb_run(place: Path, name: str, lr: float, summary: object) -> Path:
-    files = place / name / "files"
+def wandb_run(folder: Path, name: str, lr: float, summary: object) -> Path:
+    files = folder / name / "files"
     files.mkdir(parents=True)
     (files / "config.yaml").write_text(CONFIG.replace("{lr}", str(lr)))
     if summary is not None:
         (files / "wandb-summary.json").write_text(json.dumps(summary))
-    return place / name
+    return folder / name
 
 
 @pytest.mark.parametrize("inside", [".", "wandb"])
 def test_a_folder_of_wandb_runs_is_read(tmp_path, inside) -> None:
-    place = tmp_path / inside
+    folder = tmp_path / inside
     loss = {"loss": 3.5, "lr": 0.0, "_step": 9, "eval": {"acc": 0.5}, "_wandb": {"runtime": 1}}
-    first = wandb_run(place, "run-20260101_000000-aa", 0.01, loss)
-    wandb_run(place, "offline-run-20260101_000000-bb", 0.02, {"loss": "NaN", "lr": 0.0})
-    wandb_run(place, "run-20260101_000000-cc", 0.04, None)
-    (place / "latest-run").symlink_to(first)
-    (place / "run-20260101_000000-dd").symlink_to(first)
+    first = wandb_run(folder, "run-20260101_000000-aa", 0.01, loss)
+    wandb_run(folder, "offline-run-20260101_000000-bb", 0.02, {"loss": "NaN", "lr": 0.0})
+    wandb_run(folder, "run-20260101_000000-cc", 0.04, None)
+    (folder / "latest-run").symlink_to(first)
+    (folder / "run-20260101_000000-dd").symlink_to(first)
     results = load_results(tmp_path, columns={"width": "model.n_embd"})
     assert results.axes["width"] == [64, 64]
     assert results.axes["lr"] == [0.02, 0.01]  # the setting, not the last rate of the schedule
@@ -213,7 +213,7 @@ def test_a_curve_without_settings_in_its_name_is_an_error(tmp_path) -> None:
 
 
 def test_the_hparams_table_of_tensorboard_is_read(tmp_path) -> None:
-    """As TensorBoard writes it: settings and tags are columns, unset ones are empty."""
+    """TensorBoard writes settings and tags as columns, with empty cells for missing values."""
     file = tmp_path / "hparams_table.csv"
     file.write_text("lr,width,eval/loss\r\n0.5,64,3.5\r\n0.25,64,\r\n0.125,64,nan\r\n")
     results = load_results(file, columns={"loss": "eval/loss"})

@@ -79,7 +79,7 @@ def test_crossing_groups_have_an_envelope_below_both() -> None:
 
 def test_r_inf_needs_two_groups_and_a_reference_that_exists() -> None:
     alone = analyze(Results.from_columns(planted(law(2.0))))
-    assert alone["all"].R_inf.undetermined == "one group: give another to compare with"
+    assert alone["all"].R_inf.undetermined == "one group: add another to compare with"
     with pytest.raises(ResultsError, match="the reference 'mpu' is not a group"):
         analyze(Results.from_columns(planted(law(2.0), "mup")), reference="mpu")
 

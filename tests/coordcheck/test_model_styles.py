@@ -102,7 +102,7 @@ def test_a_correct_mlp_passes_in_bfloat16():
 
 
 @pytest.mark.slow
-def test_a_readout_that_starts_at_zero_is_no_fault():
+def test_a_readout_that_starts_at_zero_is_not_a_fault():
     """Hidden layers move from the second step on, so the first is not judged."""
     check = run_check(zero_readout, steps=6)
     assert not check.failures, str(check)
@@ -206,7 +206,7 @@ def next_token_loss(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
     ],
 )
 def test_the_broken_rule_of_a_hand_written_gpt_is_named(scale, rate, readout, faults):
-    """A readout that shares the table is no layer, so the gradient behind it is judged."""
+    """A readout that shares the table is not a layer, so the gradient behind it is judged."""
     check = run_check(
         lambda width: EinsumGPT(width, power=scale, readout=readout),
         batch=text(),
@@ -220,7 +220,7 @@ def test_the_broken_rule_of_a_hand_written_gpt_is_named(scale, rate, readout, fa
     assert check.outcome == ("fail" if faults else "pass"), str(check)
 
 
-# --- weight decay: noted, never decided ---
+# --- weight decay: reported in a note, without an effect on the outcome ---
 
 
 @pytest.mark.parametrize(("power", "expected"), [(1.0, []), (0.0, [("decay", "hidden", -1.0)])])

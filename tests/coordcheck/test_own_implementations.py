@@ -319,7 +319,7 @@ def test_two_faults_at_once_are_both_named(init, rate, faults) -> None:
 
 
 @pytest.mark.slow
-def test_a_form_other_than_the_declared_one_is_no_second_fault() -> None:
+def test_a_form_other_than_the_declared_one_is_not_a_second_fault() -> None:
     """A hand-written Table 8 is checked as Table 3: only its wrong rate is named."""
     rates = [("c.w", 1.0), ("c.w", 0.5)]
     own = by_hand(

@@ -12,7 +12,7 @@ from mutransfer.literature import (
 )
 from mutransfer.literature.text import format_transfer, published_report
 
-# The marks of Table 1; for the last two, the paper's text.
+# The marks of Table 1, and for the last two experiments the verdict in the text of the paper.
 PRINTED = {
     "baseline": True,
     "projection_biases": True,
@@ -23,7 +23,7 @@ PRINTED = {
     "sp": False,
     "large_scale_L12": True,
 }
-# Loss with width 128's best rate minus the best, at widths 512 and 2048: nats, from the cells.
+# Loss at the best rate of width 128 minus the best loss, at widths 512 and 2048, in nats.
 REGRETS = {
     "baseline": (0.0, 0.0),
     "projection_biases": (0.0, 0.0),
@@ -132,7 +132,7 @@ def test_the_regret_equals_that_of_the_analysis(
 
 
 def test_one_seed_gives_values_but_no_verdict(report: Report) -> None:
-    """The paper has one seed per cell, so its noise between seeds is unknown."""
+    """The paper has one seed per cell, so the noise between seeds is undetermined."""
     assert {group.verdict for group in report.values()} == {"undetermined"}
     baseline = report["baseline"]
     assert baseline.reason == "one seed: add seeds to get an interval"

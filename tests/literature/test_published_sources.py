@@ -24,7 +24,7 @@ DATA = files("mutransfer.literature").joinpath("data")
     ],
 )
 def test_the_packaged_files_are_unchanged(name: str, sha256: str) -> None:
-    """A corrected cell would no longer be a published one."""
+    """A table with a corrected cell would no longer be the published one."""
     assert hashlib.sha256(DATA.joinpath(name).read_bytes()).hexdigest() == sha256
 
 
@@ -41,12 +41,12 @@ def test_every_report_names_citation_license_and_open_questions() -> None:
     assert PUBLISHED == ("lingle2024", "kalra2026")
     for name in PUBLISHED:
         text, data = published_report(name)
-        cited = citation(name)
-        joined = " ".join(text.split())
-        assert str(cited) in joined
-        assert cited.license in joined
-        assert all(sentence in joined for sentence in cited.not_known)
-        assert data["citation"]["title"] == cited.title
+        source = citation(name)
+        paragraph = " ".join(text.split())
+        assert str(source) in paragraph
+        assert source.license in paragraph
+        assert all(sentence in paragraph for sentence in source.not_known)
+        assert data["citation"]["title"] == source.title
 
 
 def test_the_error_for_an_unknown_table_names_the_nearest() -> None:

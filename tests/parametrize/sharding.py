@@ -54,7 +54,7 @@ WAYS = {"fsdp": fsdp, "tensor parallel": tensor_parallel, "ddp": ddp}
 
 
 def losses(model, plan) -> list[float]:
-    """Both processes train on the same batch, so the mean of their gradients is either of them."""
+    """Train both processes on one batch, so that the mean of their gradients equals each."""
     optimizer = torch.optim.AdamW(param_groups(model, plan, lr=2**-7, weight_decay=0.1))
     guard(optimizer, plan)
     return training_losses(model, optimizer, steps=5)

@@ -97,7 +97,7 @@ def test_every_init_scales_as_the_rule_says(name) -> None:
 
 
 @pytest.mark.parametrize("form", ["table-3", "table-8"])
-def test_zeros_stay_zeros_and_are_no_error(form) -> None:
+def test_zeros_stay_zeros_without_an_error(form) -> None:
     build = initialised(nn.init.zeros_)
     plan = make_plan(build, base=BASE, target=TARGET, roles=ROLES, form=form)
     assert {plan[name].init_factor for name in MATRICES} == {1.0}

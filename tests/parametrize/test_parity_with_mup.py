@@ -1,7 +1,7 @@
 """Parity with Microsoft's mup package, and the cases in which this library has to differ.
 
-The package is installed into a temporary folder. Without its dependencies: what is compared
-imports torch and yaml only.
+The package is installed into a temporary folder, without its dependencies: the compared parts
+import torch and yaml only.
 """
 
 import importlib
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 VERSION = "mup==1.0.0"
 BASE = 16
-TINY = 1e-30  # an epsilon without effect: mup never scales it, which is a test of its own below
+TINY = 1e-30  # an epsilon without effect: mup never scales it, which a test below shows
 
 
 @pytest.fixture(scope="session")
@@ -102,19 +102,19 @@ OPTIMIZERS = {
 }
 
 
-def theirs(mup, build, width: int) -> nn.Module:
+def mup_model(mup, build, width: int) -> nn.Module:
     torch.manual_seed(3)
     model = build(width, mup.MuReadout)
     base, delta = build(BASE, mup.MuReadout), build(2 * BASE, mup.MuReadout)
     return mup.set_base_shapes(model, base, delta=delta)
 
 
-def ours(plan, build) -> nn.Module:
+def our_model(plan, build) -> nn.Module:
     torch.manual_seed(3)
     return apply(build(plan.target), plan)
 
 
-def their_optimizer(mup, model: nn.Module, name: str, decay: float) -> torch.optim.Optimizer:
+def mup_optimizer(mup, model: nn.Module, name: str, decay: float) -> torch.optim.Optimizer:
     make, _, more, lr = OPTIMIZERS[name]
     more = more if name == "sgd" else {"eps": TINY}
     return getattr(mup, make)(model.parameters(), lr=lr, weight_decay=decay, **more)
@@ -156,9 +156,9 @@ def seeded_inputs(build) -> torch.Tensor:
 def test_rates_and_decays_equal_those_of_mup(mup, build, name, width) -> None:
     decay = 0.0 if name == "adam" else 0.125
     plan = make_plan(build, base=BASE, target=width, optimizer=name, form="table-8")
-    model, other = ours(plan, build), theirs(mup, build, width)
+    model, other = our_model(plan, build), mup_model(mup, build, width)
     rates_and_decays = settings(model, our_optimizer(plan, model, name, decay))
-    expected = settings(other, their_optimizer(mup, other, name, decay))
+    expected = settings(other, mup_optimizer(mup, other, name, decay))
     assert rates_and_decays == {n: pytest.approx(both, rel=1e-12) for n, both in expected.items()}
 
 
@@ -174,9 +174,9 @@ def test_rates_equal_those_of_mup_where_an_axis_has_another_ratio(mup, build) ->
     for name in OPTIMIZERS:
         roles = {r"readout\.weight": Role.OUTPUT}
         plan = make_plan(Wider, base=BASE, target=64, optimizer=name, form="table-8", roles=roles)
-        model, other = ours(plan, Wider), theirs(mup, Wider, 64)
+        model, other = our_model(plan, Wider), mup_model(mup, Wider, 64)
         rates = settings(model, our_optimizer(plan, model, name, 0.0))["extra.weight"]
-        expected = settings(other, their_optimizer(mup, other, name, 0.0))["extra.weight"]
+        expected = settings(other, mup_optimizer(mup, other, name, 0.0))["extra.weight"]
         assert rates == pytest.approx(expected, rel=1e-12)
 
 
@@ -185,7 +185,7 @@ def test_rates_equal_those_of_mup_where_an_axis_has_another_ratio(mup, build) ->
 def test_weights_and_logits_equal_those_of_mup_bit_for_bit(mup, build, width) -> None:
     """Torch's own init, same seed; ratios 4 and 16 have roots that are powers of two."""
     plan = make_plan(build, base=BASE, target=width, form="table-8")
-    model, other = ours(plan, build), theirs(mup, build, width)
+    model, other = our_model(plan, build), mup_model(mup, build, width)
     for (name, weight), expected in zip(model.named_parameters(), other.parameters(), strict=True):
         assert torch.equal(weight, expected), name
     assert torch.equal(model(seeded_inputs(build)), other(seeded_inputs(build)))
@@ -196,16 +196,14 @@ def test_weights_and_logits_equal_those_of_mup_bit_for_bit(mup, build, width) ->
 def test_training_losses_equal_those_of_mup_bit_for_bit(mup, build, name) -> None:
     """With decay, except for torch's Adam, and also in the form of Table 3, which mup lacks."""
     decay = 0.0 if name == "adam" else 0.125
-    other = theirs(mup, build, 64)
-    expected = training_losses(
-        other, their_optimizer(mup, other, name, decay), seeded_inputs(build)
-    )
+    other = mup_model(mup, build, 64)
+    expected = training_losses(other, mup_optimizer(mup, other, name, decay), seeded_inputs(build))
 
     def losses(parametrization: str, form: str) -> list:
         plan = make_plan(
             build, base=BASE, target=64, optimizer=name, form=form, parametrization=parametrization
         )
-        model = ours(plan, build)
+        model = our_model(plan, build)
         return training_losses(model, our_optimizer(plan, model, name, decay), seeded_inputs(build))
 
     assert losses("mup", "table-8") == expected
@@ -241,7 +239,7 @@ def test_mups_init_functions_equal_torchs_with_a_plan_applied(mup, init, width) 
 
     plan = make_plan(build, base=BASE, target=width, form="table-8")
     model = apply(fill(Perceptron(width), nn.init), plan)
-    other = fill(theirs(mup, Perceptron, width), mup.init)
+    other = fill(mup_model(mup, Perceptron, width), mup.init)
     for name in names:
         weight, expected = model.get_parameter(name), other.get_parameter(name)
         assert torch.allclose(weight, expected, rtol=1e-6, atol=0), name
@@ -266,10 +264,10 @@ class Listed(Stacked):
         self.experts = nn.ModuleList(nn.Linear(width, width * width // 16) for _ in range(4))
 
 
-def their_rate(mup, build, name: str, width: int = 64) -> float:
+def mup_rate(mup, build, name: str, width: int = 64) -> float:
     """Return Adam's rate of a parameter in mup over that of the base."""
-    model = theirs(mup, build, width)
-    return settings(model, their_optimizer(mup, model, "adam", 0.0))[name][0] / 2**-7
+    model = mup_model(mup, build, width)
+    return settings(model, mup_optimizer(mup, model, "adam", 0.0))[name][0] / 2**-7
 
 
 def our_plan(build, width: int = 64, **more):
@@ -277,12 +275,12 @@ def our_plan(build, width: int = 64, **more):
 
 
 def test_we_differ_on_experts_because_the_last_side_is_not_fan_in(mup) -> None:
-    """Stored as (expert, in, out) the last side is fan-out: 16 times as large, fan-in 4 times.
+    """Stored as (expert, in, out), the last side is fan-out, which grows 16 times, and fan-in 4.
 
-    Mup itself gives the same experts 1/4 where each is a layer, and so do we.
+    If each expert is a layer, both libraries have the factor 1/4.
     """
-    assert their_rate(mup, Stacked, "experts") == 1 / 16
-    assert their_rate(mup, Listed, "experts.0.weight") == 1 / 4
+    assert mup_rate(mup, Stacked, "experts") == 1 / 16
+    assert mup_rate(mup, Listed, "experts.0.weight") == 1 / 4
     assert our_plan(Listed)["experts.0.weight"].lr_factor == 1 / 4
 
 
@@ -298,7 +296,7 @@ class Upwards(nn.Module):
 
 
 def test_we_differ_on_transposed_convolutions_because_their_sides_are_swapped(mup) -> None:
-    assert their_rate(mup, Upwards, "up.weight") == 1 / 16
+    assert mup_rate(mup, Upwards, "up.weight") == 1 / 16
     assert our_plan(Upwards)["up.weight"].lr_factor == 1 / 4
 
 
@@ -328,9 +326,9 @@ def test_we_differ_on_tied_tables_because_an_embedding_keeps_its_init(mup) -> No
     assert torch.equal(other.table.weight, 2 * fresh)
     for name in OPTIMIZERS:  # the rates are the same
         plan = make_plan(Tied, base=BASE, target=width, optimizer=name)
-        model = ours(plan, Tied)
+        model = our_model(plan, Tied)
         rates = settings(model, our_optimizer(plan, model, name, 0.0))
-        assert rates == settings(other, their_optimizer(mup, other, name, 0.0))
+        assert rates == settings(other, mup_optimizer(mup, other, name, 0.0))
     assert torch.equal(model.table.weight, fresh)
     x = torch.randn(3, width)
     assert torch.equal(model.readout(x), F.linear(x / 4, fresh))  # the multiplier is the same
@@ -349,31 +347,33 @@ def sizes(model: nn.Module) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def test_we_differ_on_epsilon_because_gradients_shrink_as_the_width_grows(mup) -> None:
-    """In Table 8 all gradients shrink as 1/m, so an epsilon that stays grows m times against them.
+    """In Table 8 all gradients shrink as 1/m, so a constant epsilon grows m times relative to them.
 
-    What counts is eps over the gradient's size, target against base: 1 is right.
+    The ratio of epsilon to the gradient's size must be the same at base and target.
     """
     width, m = 1024, 16
     plan = make_plan(Perceptron, base=64, target=width, optimizer="adam", form="table-8")
     base = make_plan(Perceptron, base=64, target=64, optimizer="adam", form="table-8")
-    small, large = sizes(ours(base, Perceptron))[1], sizes(ours(plan, Perceptron))[1]
-    other = theirs(mup, Perceptron, width)
+    small, large = sizes(our_model(base, Perceptron))[1], sizes(our_model(plan, Perceptron))[1]
+    other = mup_model(mup, Perceptron, width)
     assert {g["eps"] for g in mup.MuAdam(other.parameters(), lr=1.0).param_groups} == {1e-8}
     for name in small:
         shrink = small[name] / large[name]
         assert plan[name].eps_factor * shrink == pytest.approx(1, rel=0.35), name
-        assert shrink == pytest.approx(m, rel=0.35), name  # an epsilon that stays
+        assert shrink == pytest.approx(m, rel=0.35), name  # as a constant epsilon
 
 
 def test_we_differ_on_l2_decay_under_adam_because_it_is_a_term_of_the_gradient(mup) -> None:
-    """Adam normalises gradient + decay · weight, so that share must stay: decay · |w| / |g|.
+    """Adam normalises gradient + decay · weight, so the share decay · |w| / |g| must be constant.
 
     Mup multiplies a hidden decay by m, as for AdamW: the share grows as m^3/2, elsewhere as m.
     """
     width, m = 1024, 16
     plan = make_plan(Perceptron, base=64, target=width, optimizer="adam", form="table-8")
     base = make_plan(Perceptron, base=64, target=64, optimizer="adam", form="table-8")
-    (weight, gradient), (weight_, gradient_) = (sizes(ours(p, Perceptron)) for p in (base, plan))
+    (weight, gradient), (weight_, gradient_) = (
+        sizes(our_model(p, Perceptron)) for p in (base, plan)
+    )
     torch.manual_seed(3)
     other = mup.set_base_shapes(
         Perceptron(width, mup.MuReadout),
@@ -389,15 +389,15 @@ def test_we_differ_on_l2_decay_under_adam_because_it_is_a_term_of_the_gradient(m
         assert decays[name][1] * share == pytest.approx(power, rel=0.35), name
 
 
-def test_we_differ_on_xavier_with_one_fixed_side_because_it_is_no_power_of_width(mup) -> None:
-    """Mup keeps the base's deviation there; here an init that is no power of width is an error."""
+def test_we_differ_on_xavier_with_one_fixed_side_because_it_is_not_a_power_of_width(mup) -> None:
+    """Mup keeps the base's deviation there; this library raises an error."""
 
     def build(width: int, readout=nn.Linear) -> nn.Module:
         model = nn.Sequential(nn.Linear(24, width), nn.ReLU(), readout(width, 7))
         nn.init.xavier_normal_(model[0].weight)
         return model
 
-    other = theirs(mup, build, 256)
+    other = mup_model(mup, build, 256)
     mup.init.xavier_normal_(other[0].weight)
     assert other[0].weight.std().item() == pytest.approx(math.sqrt(2 / (24 + BASE)), rel=0.05)
     # Between 16 and 32 the exponent is log2(40 / 56) / 2 = -0.243.

@@ -226,7 +226,7 @@ def test_what_is_not_supported_is_an_error_in_three_lines(case) -> None:
     assert error_text(call) == message
 
 
-def test_an_init_that_is_no_power_of_width_is_an_error_with_its_exponent() -> None:
+def test_an_init_that_is_not_a_power_of_width_is_an_error_with_its_exponent() -> None:
     message = error_text(lambda: make_plan(glorot, base=64, target=256))
     assert "the init between widths 64 and 128 is not clearly a power" in message
     assert "'2.weight' ∝ ratio^-0.2" in message

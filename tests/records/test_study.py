@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from mutransfer.errors import StudyError
-from mutransfer.records.study import powers_of_two
+from mutransfer.records.axes import powers_of_two
 from mutransfer.sweep import read_study
 
 ROOT = Path(__file__).parents[2]

@@ -86,7 +86,7 @@ def test_a_program_that_leaves_no_loss_has_failed(tmp_path) -> None:
     )
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     return start_time(pid) is not None
 
 
@@ -95,15 +95,15 @@ def test_a_program_that_takes_too_long_is_terminated_with_its_children(tmp_path)
         'import subprocess, time; child = subprocess.Popen(["sleep", "60"]); '
         'open("child", "w").write(str(child.pid)); print("on my way", flush=True); time.sleep(60)'
     )
-    began = time.monotonic()
+    start = time.monotonic()
     text = error_text(tmp_path, code, timeout="1s")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - start < 10
     assert text.splitlines()[:3] == [
         "ran longer than 1s",
         "  why: [runner] timeout is 1s; its last lines:",
         "    | on my way",
     ]
-    assert not alive(int((tmp_path / "child").read_text()))
+    assert not is_alive(int((tmp_path / "child").read_text()))
 
 
 def test_processes_that_a_finished_program_leaves_are_terminated(tmp_path) -> None:
@@ -112,7 +112,7 @@ def test_processes_that_a_finished_program_leaves_are_terminated(tmp_path) -> No
         'open("child", "w").write(str(child.pid)); print("loss 1")'
     )
     assert run(tmp_path, code).loss == 1
-    assert not alive(int((tmp_path / "child").read_text()))
+    assert not is_alive(int((tmp_path / "child").read_text()))
 
 
 def test_a_record_of_another_place_or_process_terminates_nothing(tmp_path) -> None:

@@ -166,7 +166,7 @@ def test_a_scalar_of_the_queries_belongs_to_the_attention_and_to_no_layer() -> N
 @pytest.mark.parametrize(
     "weight", [lambda w: w, lambda w: w.T.clone().T, lambda w: w * 0.1], ids=["", "copy", "scaled"]
 )
-def test_a_router_is_no_attention(weight) -> None:
+def test_a_router_is_not_attention(weight) -> None:
     """Its weight is a parameter, or is computed from one alone."""
     router = nn.ParameterDict({"weight": torch.randn(4, 3)})
     with tracer_of(router, X) as tracer:
@@ -204,7 +204,7 @@ def test_a_padding_mask_among_the_inputs_leaves_logits_what_they_are() -> None:
     assert product.is_logits
 
 
-def test_a_square_is_no_product_of_two_activations() -> None:
+def test_a_square_is_not_a_product_of_two_activations() -> None:
     with tracer_of(None, Q) as tracer:
         (Q * Q).sum(-1)
     assert tracer.ledger.products == []

@@ -16,7 +16,7 @@ from mutransfer.records import AnalysisTable
 Cell = bool | int | float | str | None
 
 OUTCOMES = ("loss", "diverged_at")  # every other column is an axis
-NEEDED = ("width", "lr")  # a run without one of them has no place on a curve
+REQUIRED = ("width", "lr")  # a run without one of them has no place on a curve
 MAX_LOSS = 1e100  # beyond, nothing was learned, and squares would overflow [assumed]
 
 
@@ -62,14 +62,14 @@ class Places:
         names: One number or name per trial.
 
     Example:
-        >>> Places("line", [2, 3, 5, 8, 13]).of([0, 2, 3, 4])
+        >>> Places("line", [2, 3, 5, 8, 13]).format([0, 2, 3, 4])
         'line 2, 5, 8 and 1 more'
     """
 
     unit: str
     names: Sequence[int | str]
 
-    def of(self, rows: Iterable[int]) -> str:
+    def format(self, rows: Iterable[int]) -> str:
         """Format the locations of these trials, the first three of them."""
         names = [str(self.names[row]) for row in rows]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -156,7 +156,7 @@ class Results:
             notes=tuple(notes),
         )
         advice = "; if they diverged write nan or inf (pandas leaves nan empty: na_rep='nan')"
-        return results.without(~(has_loss | stopped), "no loss", advice).having(*NEEDED)
+        return results.without(~(has_loss | stopped), "no loss", advice).having(*REQUIRED)
 
     def having(self, *names: str) -> Results:
         """Return the trials that have a value in all of these columns; `notes` count the others.
@@ -275,7 +275,7 @@ def _losses(values: Sequence[Cell], source: str, places: Places) -> tuple[Floats
         wrong = [row for row, value in enumerate(values) if isinstance(value, bool | str)]
         raise ResultsError(
             f"{source}: the loss is not a number: {listed(values[row] for row in wrong)} "
-            f"in {places.of(wrong)}",
+            f"in {places.format(wrong)}",
             why="a run without a number cannot be compared",
             fix="write a number, nan if the run diverged, or nothing if it has no result",
         )

@@ -72,7 +72,7 @@ def train(
     peaks = [float(group["lr"]) for group in optimizer.param_groups]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     losses: list[float] = []
-    unread: list[Tensor] = []
+    pending: list[Tensor] = []
     read_every = 1 if device.type == "cpu" else READ_EVERY
     for step in range(1, settings.steps + 1):
         share = share_of_peak(
@@ -91,10 +91,10 @@ def train(
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        unread.append(loss.detach())
-        if len(unread) == read_every or step == settings.steps:
-            losses += torch.stack(unread).tolist()
-            unread.clear()
+        pending.append(loss.detach())
+        if len(pending) == read_every or step == settings.steps:
+            losses += torch.stack(pending).tolist()
+            pending.clear()
             if not all(map(math.isfinite, losses[-read_every:])):
                 break
     diverged_at = next((k for k, x in enumerate(losses, start=1) if not math.isfinite(x)), None)

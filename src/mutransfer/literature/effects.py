@@ -13,7 +13,7 @@ from mutransfer.analysis import Estimate
 from mutransfer.errors import ResultsError, listed, nearest
 from mutransfer.literature.hybrids import SWITCHES, TransferCell, TransferTable, switches_on
 
-LEVEL = 0.90
+LEVEL = 0.90  # of the intervals, as in the analysis
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def load_published(name: str) -> Results:
         ResultsError: The table does not exist or has no losses.
 
     Source:
-        arXiv:2404.05728v3, Tables 1, 3 and 4.
+        arXiv:2404.05728v3, Tables 1, 3 and 4, which ship as `data/lingle2024.csv`.
 
     Example:
         >>> analyze(load_published("lingle2024"), group_by="experiment")["lion"].paper_criterion

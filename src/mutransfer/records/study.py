@@ -6,70 +6,14 @@ import math
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mutransfer.errors import nearest
+from mutransfer.records.axes import MAX_TRIALS, Axis, is_point
 from mutransfer.records.base import Record
 from mutransfer.records.command import CommandTable, PathText
 from mutransfer.records.expressions import names_in
 from mutransfer.records.lab import LabSettings
-from mutransfer.records.trial import AxisValue
-
-MAX_TRIALS = 10**6  # a larger grid is a mistake, and would fill the memory [assumed]
-
-_POWERS = re.compile(
-    r"\s*2\s*\^\s*(?P<low>-?\d+(?:\.\d+)?)\s*\.\.\s*2\s*\^\s*(?P<high>-?\d+(?:\.\d+)?)"
-    r"(?:\s*,?\s*step\s+(?P<num>\d{1,9})(?:\s*/\s*(?P<den>\d{1,9}))?)?\s*"
-)
-
-
-def powers_of_two(text: str) -> list[float]:
-    """Expand a range such as '2^-12 .. 2^-4' or '2^-6 .. 2^-4 step 1/2' into its values.
-
-    Example:
-        >>> powers_of_two("2^-2 .. 2^1")
-        [0.25, 0.5, 1.0, 2.0]
-    """
-    match = _POWERS.fullmatch(text)
-    if match is None:
-        raise ValueError(f"'{text}' is neither a list nor a range like '2^-12 .. 2^-4 step 1/2'")
-    low, high = float(match["low"]), float(match["high"])
-    if not 0 < int(match["num"] or 1) <= 10**3 * int(match["den"] or 1):
-        raise ValueError(f"'{text}' must have a step between 0 and 1000")
-    step = int(match["num"] or 1) / int(match["den"] or 1)
-    if high < low or max(abs(low), abs(high)) > 1000:
-        raise ValueError(f"'{text}' must be increasing and within 2^-1000 .. 2^1000")
-    # 1e-9 compensates the rounding of steps such as 1/3.
-    count = int((high - low) / step + 1e-9) + 1
-    if count > MAX_TRIALS:
-        raise ValueError(f"'{text}' has {count} values, more than {MAX_TRIALS}")
-    return [float(2.0 ** (low + k * step)) for k in range(count)]
-
-
-def _axis(value: Any) -> Any:  # noqa: ANN401 - any TOML value may stand here
-    """Convert a list, or a range of powers of two, to a tuple."""
-    if isinstance(value, str):
-        return tuple(powers_of_two(value))
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _points(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
-    """Check that an axis is not empty and has no value twice."""
-    if not values:
-        raise ValueError("an axis needs at least one value")
-    points: set[tuple[bool, AxisValue]] = set()
-    for value in values:
-        point = (isinstance(value, bool), value)  # in Python True equals 1
-        if point in points:
-            raise ValueError(f"the value {value!r} occurs twice")
-        points.add(point)
-    return values
-
-
-def _is_point(value: object) -> bool:
-    """Return whether a value can be a point on an axis."""
-    is_finite = isinstance(value, float) and math.isfinite(value)
-    return isinstance(value, bool | int | str) or is_finite
 
 
 def _name(text: str) -> str:
@@ -92,19 +36,6 @@ def _identifier(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
-SCALAR = {"type": ["number", "string", "boolean"]}
-AXIS = {
-    "anyOf": [
-        {"type": "array", "items": SCALAR, "minItems": 1},
-        {"type": "string", "description": "powers of two: '2^-12 .. 2^-4 step 1/2'"},
-    ]
-}
-Axis = Annotated[
-    tuple[AxisValue, ...],
-    BeforeValidator(_axis),
-    AfterValidator(_points),
-    WithJsonSchema(AXIS, mode="validation"),
-]
 
 
 class StudyTable(Record):
@@ -135,7 +66,7 @@ class LabTable(Record):
         if unknown:
             names = {*LabSettings.model_fields, "device", "text"}
             raise ValueError("; ".join(f"unknown key '{k}', {nearest(k, names)}" for k in unknown))
-        invalid = [k for k, v in self.settings.items() if not _is_point(v)]
+        invalid = [k for k, v in self.settings.items() if not is_point(v)]
         if invalid:
             raise ValueError(
                 f"'{invalid[0]}' must be one number, text, true or false; put several into [axes]"

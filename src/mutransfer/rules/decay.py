@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mutransfer.errors import RuleError, nearest
 from mutransfer.rules.optimizers import DecayKind, Optimizer
-from mutransfer.rules.power import Least, Power
+from mutransfer.rules.power import Minimum, Power
 from mutransfer.rules.tables import Rule
 
 MODES = {
@@ -30,7 +30,7 @@ def check_mode(mode: str, optimizer: Optimizer) -> None:
         )
 
 
-def constant_product(rule: Rule, optimizer: Optimizer) -> Power | Least:
+def constant_product(rule: Rule, optimizer: Optimizer) -> Power | Minimum:
     """Return the cell that keeps the effect of decay the same at every width.
 
     Where a step removes rate · decay of a weight, it is the reciprocal of the rate's cell. Where

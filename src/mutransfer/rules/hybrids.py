@@ -7,7 +7,7 @@ from collections.abc import Set
 from fractions import Fraction
 from itertools import combinations
 
-from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Least, Power
+from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Minimum, Power
 from mutransfer.rules.roles import Role
 from mutransfer.rules.sources import HYBRID_SWITCHES
 from mutransfer.rules.tables import MUP, SP, Parametrization, Rates, Rule
@@ -119,7 +119,7 @@ def _rule(
     role: Role,
     init: Power,
     rate: Power,
-    eps: dict[Role, Power | Least],
+    eps: dict[Role, Power | Minimum],
     *,
     last: bool,
     mup_gauge: bool = True,

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import sqrt
 
 from mutransfer.rules.optimizers import Optimizer, Update
-from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Least, Power
+from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Minimum, Power
 from mutransfer.rules.tables import Rule
 
 Sides = tuple[Fraction | int, Fraction | int]  # rows and columns, as stored
@@ -46,7 +46,7 @@ def shape_factor(adjust_lr_fn: str | None, target: Sides, base: Sides) -> float:
     return sqrt(Fraction(max(target)) / Fraction(max(base)))
 
 
-def eps_cell(rule: Rule, optimizer: Optimizer) -> Power | Least:
+def eps_cell(rule: Rule, optimizer: Optimizer) -> Power | Minimum:
     """Return the cell of epsilon: the size of the quantity that it is added to.
 
     It is added to an entry of the gradient, or, in Muon, to the norm of the whole matrix, which

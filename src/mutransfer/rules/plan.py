@@ -132,7 +132,7 @@ class Plan:
     def to_json(self) -> str:
         """Return the plan as JSON, which `from_json` reads back exactly."""
         rows = [row_to_data(row) for row in self.rows]
-        head = {name: getattr(self, name) for name in _HEAD}
+        head = {name: getattr(self, name) for name in _HEADER_FIELDS}
         return json.dumps({"schema": SCHEMA, **head, "rows": rows}, indent=1)
 
     @classmethod
@@ -147,7 +147,7 @@ class Plan:
             schema = data["schema"]
             if schema == SCHEMA:
                 rows = tuple(row_from_data(row, data["optimizer"]) for row in data["rows"])
-                return cls(**{name: data[name] for name in _HEAD}, rows=rows)
+                return cls(**{name: data[name] for name in _HEADER_FIELDS}, rows=rows)
         except (
             LookupError,
             AttributeError,
@@ -177,7 +177,7 @@ class Plan:
         """
         lines = [
             f"{name}: {getattr(self, name)!r} or {getattr(other, name)!r}"
-            for name in _HEAD
+            for name in _HEADER_FIELDS
             if getattr(self, name) != getattr(other, name)
         ]
         first, second = ({row.name: row for row in plan.rows} for plan in (self, other))
@@ -193,7 +193,7 @@ class Plan:
         return sorted(lines)
 
 
-_HEAD = ("parametrization", "form", "optimizer", "base", "target")
+_HEADER_FIELDS = ("parametrization", "form", "optimizer", "base", "target")
 
 
 def unwrapped(name: str) -> str:

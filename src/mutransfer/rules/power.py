@@ -67,21 +67,21 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
-class Least:
+class Minimum:
     """Minimum of two monomials.
 
     The epsilon of hidden weights needs it, where internal widths scale by unequal ratios.
 
     Example:
-        >>> print(Least(FAN_OUT**-1, (FAN_IN * FAN_OUT) ** -HALF))
+        >>> print(Minimum(FAN_OUT**-1, (FAN_IN * FAN_OUT) ** -HALF))
         min(fan_out^-1, fan_in^-1/2 fan_out^-1/2)
     """
 
     first: Power
     second: Power
 
-    def __mul__(self, other: Power) -> Least:
-        return Least(self.first * other, self.second * other)
+    def __mul__(self, other: Power) -> Minimum:
+        return Minimum(self.first * other, self.second * other)
 
     def __str__(self) -> str:
         return f"min({self.first}, {self.second})"

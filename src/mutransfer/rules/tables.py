@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from mutransfer.rules.optimizers import Update
-from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Least, Power
+from mutransfer.rules.power import FAN_IN, FAN_OUT, HALF, ONE, Minimum, Power
 from mutransfer.rules.roles import Role
 from mutransfer.rules.sources import (
     ALIGNMENT,
@@ -43,7 +43,7 @@ class Rule:
     multiplier: Power
     init_std: Power
     rates: Rates
-    eps: Power | Least
+    eps: Power | Minimum
 
     def lr(self, update: Update) -> Power | None:
         """Return the learning-rate cell of a family; None where there is no rule."""
@@ -91,7 +91,7 @@ MUP = Parametrization(
         #                     multiplier   init std             entrywise   gradient          spectral                    relative           eps
         Role.INPUT:      Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None,                       ONE),              FAN_OUT**-1),
         Role.VECTOR:     Rule(ONE,         ONE,           Rates(ONE,        FAN_OUT,          None,                       ONE),              FAN_OUT**-1),  # biases and gains
-        Role.HIDDEN:     Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF,   FAN_IN**-HALF),    Least(FAN_OUT**-1, (FAN_IN * FAN_OUT)**-HALF)),
+        Role.HIDDEN:     Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF,   FAN_IN**-HALF),    Minimum(FAN_OUT**-1, (FAN_IN * FAN_OUT)**-HALF)),
         Role.OUTPUT:     Rule(FAN_IN**-1,  ONE,           Rates(ONE,        FAN_IN,           None,                       ONE),              FAN_IN**-1),
         Role.BOTTLENECK: Rule(ONE,         FAN_IN**-HALF, Rates(FAN_IN**-1, FAN_OUT / FAN_IN, (FAN_OUT / FAN_IN)**HALF,   FAN_IN**-HALF),    FAN_IN**-HALF),
         Role.FIXED:      Rule(ONE,         ONE,           Rates(ONE,        ONE,              ONE,                        ONE),              ONE),
@@ -166,7 +166,7 @@ MFP = Parametrization(
         #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
         Role.INPUT:      Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT,                 None,                     ONE),              FAN_OUT**-1),
         Role.VECTOR:     Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT,                 None,                     ONE),              FAN_OUT**-1),
-        Role.HIDDEN:     Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    Least(FAN_IN**-HALF / FAN_OUT, FAN_IN**-1 * FAN_OUT**-HALF)),
+        Role.HIDDEN:     Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    Minimum(FAN_IN**-HALF / FAN_OUT, FAN_IN**-1 * FAN_OUT**-HALF)),
         Role.OUTPUT:     Rule(FAN_IN**-1,     ONE,           Rates(ONE,           FAN_IN,                  None,                     ONE),              FAN_IN**-1),
         Role.BOTTLENECK: Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    FAN_IN**-1),
         Role.FIXED:      Rule(ONE,            ONE,           Rates(ONE,           ONE,                     ONE,                      ONE),              ONE),
@@ -185,7 +185,7 @@ UMUP = Parametrization(
         #                     multiplier      init std             entrywise      gradient                 spectral                  relative           eps
         Role.INPUT:      Rule(ONE,            ONE,           Rates(FAN_OUT**-HALF, FAN_OUT**HALF,          None,                     FAN_OUT**-HALF),   FAN_OUT**-1),
         Role.VECTOR:     Rule(ONE,            ONE,           Rates(ONE,           FAN_OUT,                 None,                     ONE),              FAN_OUT**-1),
-        Role.HIDDEN:     Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    Least(FAN_IN**-HALF / FAN_OUT, FAN_IN**-1 * FAN_OUT**-HALF)),
+        Role.HIDDEN:     Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    Minimum(FAN_IN**-HALF / FAN_OUT, FAN_IN**-1 * FAN_OUT**-HALF)),
         Role.OUTPUT:     Rule(FAN_IN**-1,     ONE,           Rates(ONE,           FAN_IN,                  None,                     ONE),              FAN_IN**-1),
         Role.BOTTLENECK: Rule(FAN_IN**-HALF,  ONE,           Rates(FAN_IN**-HALF, FAN_OUT,                 FAN_OUT**HALF,            FAN_IN**-HALF),    FAN_IN**-1),
         Role.FIXED:      Rule(ONE,            ONE,           Rates(ONE,           ONE,                     ONE,                      ONE),              ONE),

@@ -16,7 +16,7 @@ from mutransfer.sweep.store.store import TrialStore, csv_row, error_summary
 from mutransfer.sweep.trial_run import Outcome, Runner, TrialRun, Work
 
 MAX_RUNS = 2  # a failed trial is retried in the next run, and then no more
-POLL_SECONDS = 1.0
+POLL_SECONDS = 1.0  # between checks of claims of other drivers
 
 
 class Executor(Protocol):

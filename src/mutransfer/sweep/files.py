@@ -14,18 +14,18 @@ from mutransfer.errors import StoreError
 
 
 def read_no_follow(path: str | Path) -> bytes:
-    """Read a file; an OSError if it is a link."""
+    """Read a file; raise OSError for a link."""
     with open_no_follow(path) as file:
         return file.read()
 
 
 def open_no_follow(path: str | Path) -> io.FileIO:
-    """Open a file; an OSError if it is a link. A named pipe does not block."""
+    """Open a file; raise OSError for a link, and do not block on a named pipe."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         return io.FileIO(handle)
     except OSError:
-        os.close(handle)  # a folder
+        os.close(handle)  # of a folder
         raise
 
 
@@ -63,7 +63,7 @@ def write_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, text: str, *, durably: bool = True) -> None:
-    """Write a file so that other processes, and a later one after a crash, see all or nothing."""
+    """Replace a file so that readers, also after a crash, see the old or the new content whole."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("w") as file:

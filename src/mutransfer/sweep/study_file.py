@@ -8,7 +8,7 @@ from pathlib import Path
 from mutransfer.errors import StudyError
 from mutransfer.records import StudySpec
 
-MAX_BYTES = 2**20
+MAX_BYTES = 2**20  # a larger file is not a study, and is not parsed
 
 
 def read_study(path: str | Path) -> StudySpec:

@@ -58,7 +58,7 @@ class TrialRun:
     Args:
         store: Directory of the store.
         runner: The runner.
-        stale_claims: Claims whose owners are gone, by trial id.
+        stale_claims: Claims whose owners are dead, by trial id.
     """
 
     store: Path

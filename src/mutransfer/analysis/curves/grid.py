@@ -30,7 +30,7 @@ from mutransfer.errors import ResultsError, listed
 
 # Shape legend: N trials, R rates, S seeds.
 
-ONLY_GROUP = "all"  # the name of the group where nothing groups
+ONLY_GROUP = "all"  # name of the only group if results are not grouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def _positive_column(results: Results, name: str) -> Floats:
             fix += f"; if it is a logarithm: {format_mapping({name: f'2^{name}'})}"
         raise ResultsError(
             f"{results.provenance.source}: column '{name}' must hold positive numbers, "
-            f"not {listed(dict.fromkeys(shown))} in {results.places.of(wrong)}",
+            f"not {listed(dict.fromkeys(shown))} in {results.places.format(wrong)}",
             why="optima are compared on logarithmic axes",
             fix=fix,
         )
@@ -211,7 +211,7 @@ def _positive_or_nan(value: object) -> float:
 
 def _text_column(values: Sequence[object]) -> NDArray[np.str_]:
     """Format the values of a column."""
-    # Few values fill many rows. The type is part of the key because 1 and True are equal.
+    # Each distinct value is formatted once. The type is in the key because 1 and True are equal.
     keys = [(type(value), value) for value in values]
     texts = {key: format_value(key[1]) for key in dict.fromkeys(keys)}
     return np.array([texts[key] for key in keys], dtype=np.str_)

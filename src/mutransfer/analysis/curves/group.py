@@ -63,8 +63,8 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
         if all(curve.quadratic is None for curve in curves):
             reason = curves[0].undetermined or reason
         return FittedGroup(name, curves, None, (), reason)
-    # Seeded by the group's name: its draws do not depend on which other groups there are, and
-    # R(∞), the difference of two groups, does not lose the noise of both by cancellation.
+    # The seed contains the group's name. So draws do not depend on which other groups there are,
+    # and the noise of two groups does not cancel in their difference, R(∞).
     rng = np.random.default_rng([settings.seed, *name.encode(errors="replace")])
     within_D, seed_D = noise.draw_deviations(rng, settings.draws)
     draws = tuple(draw_curve(curve, rng, within_D, seed_D) for curve in curves)

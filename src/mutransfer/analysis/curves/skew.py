@@ -16,7 +16,7 @@ MIN_RATES = 5  # a cubic through four rates would follow their noise exactly
 
 
 def skew(group: FittedGroup, axes: AxisNames) -> Estimate:
-    """Average, over widths, how far a cubic's minimum lies above the parabola's, in octaves.
+    """Estimate the shift from the parabola's minimum to a cubic's, in octaves; mean over widths.
 
     Skew is reported and not corrected: a cubic would be unbiased, but with twice the standard
     error. Curves of one group tend to be skewed alike, so the parabola errs by about as much at

@@ -78,7 +78,7 @@ def _mapped_column(table: Table, base: str | None, name: str) -> Sequence[Cell]:
         values = listed(dict.fromkeys(table.columns[name][row] for row in wrong))
         raise ResultsError(
             f"{table.source}: {base}^{name} cannot be computed: '{name}' is {values} "
-            f"in {table.places.of(wrong)}",
+            f"in {table.places.format(wrong)}",
             why="a logarithm must be a number",
             fix=f"correct {len(wrong)} of {len(powers)} values of '{name}', or leave them empty",
         )

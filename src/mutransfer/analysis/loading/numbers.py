@@ -167,7 +167,7 @@ def _check_not_mixed(columns: Sequence[Sequence[str]], source: str, places: Plac
             for row, cell in enumerate(column)
             if "," in cell and parse_number(cell, decimal_comma=True) is not None
         )
-        examples = [f"'{cell.strip()}' in {places.of([row])}" for row, cell in (comma, *points[:2])]
+        examples = [f"'{cell.strip()}' in {places.format([k])}" for k, cell in (comma, *points[:2])]
         raise ResultsError(
             f"{source} mixes decimal commas and decimal points: {', '.join(examples)}",
             why="one of them would be read a thousand times too large",

@@ -13,7 +13,7 @@ from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS, RUN_STATES, for
 from mutransfer.analysis.loading.mapping import rename_columns
 from mutransfer.analysis.loading.numbers import parse_cells
 from mutransfer.analysis.loading.table import Table
-from mutransfer.analysis.results import NEEDED, OUTCOMES, Cell, Results, as_floats
+from mutransfer.analysis.results import OUTCOMES, REQUIRED, Cell, Results, as_floats
 from mutransfer.analysis.types.estimates import Bools
 from mutransfer.errors import ResultsError, listed
 
@@ -26,7 +26,7 @@ def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Resul
     """
     renamed = rename_columns(table, mapping)
     if "loss" not in renamed.columns:
-        missing = [name for name in (*NEEDED, "loss") if name not in renamed.columns]
+        missing = [name for name in (*REQUIRED, "loss") if name not in renamed.columns]
         raise ResultsError(
             f"{table.source} has no column {listed(missing)}",
             why="learning rates are compared by the final loss"
@@ -70,9 +70,10 @@ def _parsed_outcomes(table: Table, name: str) -> Sequence[Cell]:
     cells = parse_cells(table.columns[name], decimal_comma=table.decimal_comma)
     if {str, bool} & set(map(type, cells)):
         wrong = [row for row, cell in enumerate(cells) if isinstance(cell, str | bool)]
-        values, places = listed(dict.fromkeys(cells[row] for row in wrong)), table.places.of(wrong)
+        values = listed(dict.fromkeys(cells[row] for row in wrong))
         raise ResultsError(
-            f"{table.source}: column '{name}' must hold numbers, not {values} in {places}",
+            f"{table.source}: column '{name}' must hold numbers, not {values} in "
+            f"{table.places.format(wrong)}",
             why="runs are compared by numbers",
             fix="write a number, nan if the run diverged, or nothing if it has no result"
             if name == "loss"
@@ -93,7 +94,7 @@ def _without_duplicates(table: Table) -> Table:
     if len(set(zip(*comparable, strict=True))) == len(table.places.names):
         return table
     # Rows without loss, width or rate stay: `Results` leaves them out and counts them itself.
-    required = [cells for name, cells in table.columns.items() if name in (*NEEDED, "loss")]
+    required = [cells for name, cells in table.columns.items() if name in (*REQUIRED, "loss")]
     earlier: set[tuple[Cell, ...]] = set()
     is_kept = []
     for row, values in zip(zip(*comparable, strict=True), zip(*required, strict=True), strict=True):

@@ -1,4 +1,4 @@
-"""Asymptotic gap R(∞): how much worse a group remains at infinite scale than a reference."""
+"""Asymptotic gap R(∞): the excess loss of a group over a reference at infinite scale."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: W widths, S samples (the data first, then the draws).
 
-ONE_GROUP = "one group: give another to compare with"
+ONE_GROUP = "one group: add another to compare with"
 
 
 def asymptotic_gaps(

@@ -23,10 +23,10 @@ class GroupReport:
         curves: One per width, ascending.
         optimum: One per width, ascending.
         drift: Slope of log2(best rate) against log2(width); 90 % interval.
-        sensitivity: The drift, and as low and high its range when one width is left out.
+        sensitivity: The drift; `low` and `high` are its range when one width is left out.
         regret: Excess loss at the largest width with the smallest width's best rate;
             `low` and `high` are one-sided 95 % bounds.
-        regret_share: The same as a share of the best loss at the largest width.
+        regret_share: The regret as a share of the best loss at the largest width.
         regret_matrix: The regret of every width's best rate at every larger width.
         grid_regret: The regret between rates that were tried, without an interval.
         paper_criterion: Whether every width has the same best rate on the grid, or None.
@@ -106,7 +106,7 @@ class Report(Mapping[str, GroupReport]):
         hyperparameter: Name of the hyperparameter, usually 'lr'.
         group_by: The columns that make groups.
         comparisons: Each other group against the best one; empty with one group.
-        reference: What R(∞) is measured from; empty with one group.
+        reference: The group or envelope that R(∞) is measured from; empty with one group.
         window: Half-width in ln(rate) of the range that parabolas are fitted to.
         notes: Sentences on the runs, rows and columns that were left out.
         draws: Draws behind each interval.

@@ -16,7 +16,7 @@ Speed = Literal["fast", "not fast", "undetermined"]
 
 @dataclass(frozen=True, slots=True)
 class CarriedRegret:
-    """What one width's best rate costs at a larger width.
+    """The excess loss of one width's best rate at a larger width.
 
     Args:
         proxy: The width that the rate was tuned at.
@@ -173,8 +173,7 @@ class RateLaw:
     Args:
         name: 'constant' (the best rate stays) or 'power' (it moves as a power of the scale).
         log2_lr: log2 of the rate at the target; 90 % interval with the scatter between widths.
-        held_out: How far the law of the smaller widths misses the largest one's best rate, in
-            octaves.
+        held_out: Error of the law of the smaller widths at the largest width, in octaves.
     """
 
     name: LawName
@@ -191,12 +190,12 @@ class Prediction:
         scale: Name of the scale.
         hyperparameter: Name of the hyperparameter.
         width: The target's value of the scale.
-        extrapolation: The target over the largest value that was run.
+        extrapolation: Ratio of the target to the largest width that has an optimum.
         lr: The rate to use; its 90 % interval is the union of those of both laws.
         log2_lr: log2 of this rate.
         loss: The loss at the best rate there; 90 % interval.
         regret: Expected excess loss with this rate; `high` is a one-sided 95 % bound.
-        regret_share: The same as a share of the loss.
+        regret_share: The regret as a share of the loss.
         law: The law behind the rate: the one that misses the largest width less.
         laws: Both laws.
         warnings: Reasons for caution, in sentences.

@@ -12,7 +12,7 @@ from mutransfer.rules.formatting.columns import format_number
 from mutransfer.rules.muon import corrects_shape_factor, eps_cell
 from mutransfer.rules.optimizers import OPTIMIZERS, DecayKind, Optimizer, Update
 from mutransfer.rules.plan import Plan
-from mutransfer.rules.power import Least, Power, Ratios
+from mutransfer.rules.power import Minimum, Power, Ratios
 from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import Role
 from mutransfer.rules.rows import PlanRow
@@ -158,7 +158,7 @@ def derivation(plan: Plan, name: str) -> Derivation:
     )
 
 
-def format_steps(cell: Power | Least, ratios: Ratios) -> str:
+def format_steps(cell: Power | Minimum, ratios: Ratios) -> str:
     """Format a cell, the cell with its ratios inserted, and its value.
 
     Example:
@@ -172,9 +172,9 @@ def format_steps(cell: Power | Least, ratios: Ratios) -> str:
     return " = ".join(dict.fromkeys(sides))  # without repeating equal sides
 
 
-def _insert_ratios(cell: Power | Least, ratios: Ratios) -> str:
+def _insert_ratios(cell: Power | Minimum, ratios: Ratios) -> str:
     """Format a cell with numbers in place of its ratios."""
-    if isinstance(cell, Least):
+    if isinstance(cell, Minimum):
         first, second = _insert_ratios(cell.first, ratios), _insert_ratios(cell.second, ratios)
         return f"min({first}, {second})"
     pairs = ((ratios.fan_in, cell.fan_in), (ratios.fan_out, cell.fan_out))
@@ -189,7 +189,7 @@ def _format_power(ratio: Fraction, exponent: Fraction) -> str:
     return f"{ratio}^{exponent}" if ratio.denominator == 1 else f"({ratio})^{exponent}"
 
 
-def _factor(value: float, cell: Power | Least, ratios: Ratios, suffix: str = "") -> Factor:
+def _factor(value: float, cell: Power | Minimum, ratios: Ratios, suffix: str = "") -> Factor:
     """Return a factor with the steps from its cell."""
     return Factor(value, str(cell), format_steps(cell, ratios) + suffix)
 

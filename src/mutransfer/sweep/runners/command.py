@@ -27,7 +27,7 @@ from mutransfer.sweep.runners.losses import ENV_FILE, STDOUT, any_line_matches, 
 
 STDERR = "stderr.txt"
 EXIT_FILE = "ended.json"  # exit status and seconds of a program that ran to its end
-TAIL_LINES, TAIL_BYTES = 5, 2**14
+TAIL_LINES, TAIL_BYTES = 5, 2**14  # of the output, quoted in an error
 
 
 @dataclass(frozen=True, slots=True)

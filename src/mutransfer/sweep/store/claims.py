@@ -27,7 +27,7 @@ from typing import Self
 from mutransfer.sweep.files import open_no_follow, reject_link
 from mutransfer.sweep.processes import pid_scope, start_time
 
-HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 10.0  # rare enough for a file server with many workers [assumed]
 # Several heartbeats, and time for a slow file server [assumed].
 STALE_SECONDS = 60.0
 
@@ -40,7 +40,7 @@ class ClaimState:
         number: Number of the claim.
         heartbeat: Time of the last heartbeat by the file server's clock, in nanoseconds.
         owner: Host and process number of the owner.
-        is_alive: Whether the owner is alive; None on another host, where only the heartbeat shows.
+        is_alive: Whether the owner is alive; None if only its heartbeat can show that.
     """
 
     number: int

@@ -106,7 +106,7 @@ class TrialStore:
 
         Args:
             spec: The trial.
-            stale: A claim of another whose heartbeat stopped.
+            stale: A claim of another worker whose heartbeat stopped.
         """
         folder = self.folder(spec.id)
         with write_errors(folder):

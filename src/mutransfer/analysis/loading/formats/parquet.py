@@ -12,7 +12,7 @@ from mutransfer.analysis.results import Cell, Places
 from mutransfer.errors import ResultsError
 
 MAGIC = b"PAR1"
-MAX_DEPTH = 8
+MAX_DEPTH = 8  # of nested columns, as for JSON [assumed]
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 

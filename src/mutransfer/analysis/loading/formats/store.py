@@ -132,10 +132,8 @@ def _study_defaults(store: Path) -> AnalysisTable:
 
 
 def _study_trials(store: Path) -> frozenset[str] | None:
-    """Return the ids of the trials of the study last run here; None where they are not recorded.
-
-    Trials of an earlier version of the study stay in the store, but answer another question.
-    """
+    """Return the ids of the trials of the study last run here; None where they are not recorded."""
+    # Trials of an earlier version of the study stay in the store but are not part of the results.
     try:
         ids = _load_table(store, "trials.json").get("trials")
     except FileNotFoundError:
@@ -192,8 +190,8 @@ def _as_table(trials: list[dict[str, Any]], store: Path) -> Table:
     for trial in trials:
         runner = trial["spec"].get("runner", {})
         lab_defaults = LAB_DEFAULTS if runner.get("kind") == "lab" else {}
-        always = {name: lab_defaults[name] for name in LAB_COLUMNS if name in lab_defaults}
-        rows.append({**always, **runner.get("settings", {}), **trial["spec"]["axes"]})
+        common = {name: lab_defaults[name] for name in LAB_COLUMNS if name in lab_defaults}
+        rows.append({**common, **runner.get("settings", {}), **trial["spec"]["axes"]})
         defaults.append(lab_defaults)
     columns: dict[str, list[Cell]] = {
         name: [row.get(name, d.get(name)) for row, d in zip(rows, defaults, strict=True)]
