@@ -194,7 +194,7 @@ LINES = {
     ),
     "check wrong:build --base 32 --widths 32,64,128 --steps 4.5": (
         "UsageError: invalid value for --steps: '4.5' is not a whole number\n"
-        "  why: guessing what was meant could silently run something else\n"
+        "  why: --steps means: Number of updates\n"
         "  fix: see `mutransfer check --help`\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --lr adamw=0.1 --parametrization none "
