@@ -66,7 +66,7 @@ def measure(width: int, steps: int) -> tuple[float, float, float]:
 
     train(model, lab_optimizer(model, plan, s), batch_at, s, CPU)
     warm = slice(5, None)
-    flops = training_flops(model.shape, tokens)
+    flops = training_flops(model.config, tokens)
     return statistics.median(seconds[warm]), flops, statistics.median(rates[warm])
 
 

@@ -161,7 +161,7 @@ def test_a_tied_table_has_the_embeddings_rule_and_its_readout_a_multiplier() -> 
     assert (row.init_factor, row.lr_factor, row.eps_factor) == (1.0, 1.0, 0.25)
     assert (row.multiplier, row.multiplier_at) == (0.25, ("head",))
     assert mt.Plan.from_json(plan.to_json()) == plan
-    assert "input x   0.25: fan_in^-1 = 4^-1 = 0.25; the readout's, whose" in mt.explain(
+    assert "forward x 0.25: fan_in^-1 = 4^-1 = 0.25; the readout's, whose" in mt.explain(
         plan, "embed.weight"
     )
     torch.manual_seed(0)

@@ -112,7 +112,7 @@ def test_one_parameter_is_derived_from_shapes_to_numbers() -> None:
         "  decay x   4: fan_in = 4 (constant-product)",
         "  decay x   1: the same coefficient in every group (coupled)",
         "  decay x   4: 4 over your rate, so that a step removes decay · schedule (independent)",
-        "  input x   1: nothing is installed",
+        "  forward x 1: nothing is installed",
     ]
 
 

@@ -200,7 +200,7 @@ def _scatter(
     num_draws = len(values_SW) - 1
     if not num_draws or freedom < 1:
         return np.zeros(num_draws + 1)
-    # The mean square about the law is that of noise plus scatter; chi² draws its expectation.
+    # The mean square about the law estimates noise plus scatter. Its expectation is drawn by chi².
     square = float(((values_SW[0] - fitted_SW[0]) ** 2).sum()) / freedom
     noise = float(values_SW[1:].var(axis=0).mean())
     scatter_D = square * freedom / rng.chisquare(freedom, num_draws) - noise

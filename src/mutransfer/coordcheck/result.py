@@ -16,7 +16,7 @@ MEANING: Mapping[Outcome, str] = {
     "learning rate transfers",
     "fail": "a scaling rule is violated; this need not mean that nothing transfers "
     "(arXiv:2610.01172)",
-    "undetermined": "the measurements do not decide; the reasons below say what is missing",
+    "undetermined": "the measurements do not decide; the reasons below say what to change",
 }
 
 

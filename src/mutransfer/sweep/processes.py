@@ -1,4 +1,4 @@
-"""Processes: whether one is alive, and process groups that are terminated as a whole."""
+"""Processes: checks of whether they run, and process groups that are terminated as a whole."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ def _normalizing(
 
 def _is_owned(scalar: Scalar) -> bool:
     """Return whether the result of a scalar is multiplied with weights, and not used otherwise."""
-    return bool(scalar.consumers) and not scalar.elsewhere
+    return bool(scalar.consumers) and not scalar.has_other_uses
 
 
 def _products(small: Ledger, large: Ledger, widths: tuple[int, int]) -> tuple[ProductScaling, ...]:

@@ -24,7 +24,7 @@ class Use:
         looked_up: Indexed by an activation: fan-in of a table.
         rows: Returned by such a lookup: fan-out of a table.
         carried: Present in the result of a product: fan-out.
-        batch: Indices of independent products, such as the experts of a mixture.
+        batch: Batch axes of a batched product, such as the experts of a mixture of experts.
         applied: Aligned with an activation's own axis, elementwise.
         unknown: An operation on it that is not understood.
     """
@@ -44,11 +44,11 @@ class Scalar:
 
     Args:
         value: The number.
-        origin: The weights whose product it multiplies, up to linear steps.
+        origin: Weights whose product it multiplies, with linear operations in between.
         rms: Root mean square of what it multiplies.
-        is_statistic: Whether that is a sum over activations, as in a norm.
+        is_statistic: Whether the multiplied value reduces activations, as in a norm.
         consumers: Weights that are multiplied with the result.
-        elsewhere: Whether the result is also used in another way.
+        has_other_uses: Whether anything but a product with a weight uses the result.
     """
 
     value: float
@@ -56,7 +56,7 @@ class Scalar:
     rms: float
     is_statistic: bool
     consumers: set[Label] = field(default_factory=set)
-    elsewhere: bool = False
+    has_other_uses: bool = False
 
 
 @dataclass(slots=True)
@@ -66,11 +66,11 @@ class Product:
     Args:
         width: The size that it contracts, such as a head's width.
         scale: Product of the scalars that multiply it afterwards.
-        measured: Root mean square of its entries; of logits, with all that precedes the softmax.
+        measured: Root mean square of its entries; for logits, just before the softmax.
         is_logits: Whether a softmax follows.
         is_elementwise: Whether it is written as an elementwise product and a sum.
-        scalars: Scalars that its factors were multiplied by.
-        factor_rms: RMS of the factors that are not products with a weight, such as normed queries.
+        scalars: Indices into `Ledger.scalars` of the multipliers of its factors.
+        factor_rms: Product of the RMS of factors that no weight produced, such as normed queries.
         query: Origin of the first factor.
         key: Origin of the second.
     """
@@ -120,8 +120,12 @@ class Ledger:
         for k, labels in enumerate(weight.dims):
             for name, axis in labels:
                 use = self.uses[name]
-                kind = use.batch if batched and k == 0 else use.carried
-                (use.contracted if k == dim % len(weight.dims) else kind).add(axis)
+                if k == dim % len(weight.dims):
+                    use.contracted.add(axis)
+                elif batched and k == 0:
+                    use.batch.add(axis)
+                else:
+                    use.carried.add(axis)
         self.record_other_use(weight)
 
     def record_lookup(self, table: Image) -> None:
@@ -135,8 +139,9 @@ class Ledger:
     def record_application(self, *images: Image) -> None:
         """Record weights that run along an activation's axes; activations are ignored."""
         for image in images:
-            for name, axis in (label for dim in image.dims for label in dim if image.is_weight):
-                self.uses[name].applied.add(axis)
+            if image.is_weight:
+                for name, axis in (label for dim in image.dims for label in dim):
+                    self.uses[name].applied.add(axis)
 
     def record_unknown(self, operation: str, *images: Image) -> None:
         """Record an operation that is not understood."""
@@ -146,10 +151,10 @@ class Ledger:
     def record_other_use(self, *images: Image) -> None:
         """Record that a tensor has another use than a product with a weight."""
         for k in (k for image in images for k in image.scalars):
-            self.scalars[k].elsewhere = True
+            self.scalars[k].has_other_uses = True
 
     def record_call(self, names: Iterable[str], kind: str) -> frozenset[Label]:
-        """Record a use of parameters; return its labels, which are numbered."""
+        """Record one use of parameters, and return its labels."""
         labels = [(name, kind, len(self.calls)) for name in sorted(names)]
         self.calls += labels
         return frozenset(labels)

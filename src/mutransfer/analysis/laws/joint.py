@@ -12,7 +12,7 @@ from mutransfer.analysis.types.estimates import Bools, Floats
 # Shape legend: P points, D draws, F free parameters, 7 parameters.
 
 FLOOR, AMPLITUDE, ALPHA, CURVATURE, GAMMA, RATE, BETA = range(7)
-# Bounds in this order. Those of logarithms and slopes only keep `exp` in range. [assumed]
+# Bounds in this order. Those of all but FLOOR and ALPHA only keep `exp` in range. [assumed]
 LOW = np.array([0.0, -60.0, MIN_EXPONENT, -80.0, -12.0, -60.0, -8.0])
 HIGH = np.array([np.inf, 60.0, MAX_EXPONENT, 80.0, 12.0, 60.0, 8.0])
 # The fit ends when steps are at rounding error, or when no damping lowers the residual.

@@ -10,7 +10,7 @@ from mutransfer.analysis.types.estimates import Bools, Floats
 
 # Shape legend: D draws, W widths, G exponents of a grid.
 
-MIN_EXPONENT, MAX_EXPONENT = 1 / 32, 4.0  # data do not determine exponents beyond [assumed]
+MIN_EXPONENT, MAX_EXPONENT = 1 / 32, 4.0  # data do not determine others [assumed]
 EXPONENTS = np.geomspace(MIN_EXPONENT, MAX_EXPONENT, 57)
 GOLDEN = (np.sqrt(5.0) - 1) / 2
 NUM_SECTIONS = 44  # each shrinks the bracket to 0.618: 44 give ten digits

@@ -37,8 +37,8 @@ def regret_bounds(
 
     Inside the window the loss is that of the fitted quadratic. Outside, it is interpolated between
     the rates that were tried, with bounds of the error. Next to a diverged rate, or beyond the
-    rates that were tried, it has no upper bound; the lower one is the loss at the last usable rate
-    between the optimum and the carried rate. Without coefficients all losses are interpolated.
+    rates that were tried, it has no upper bound; the lower one is the loss, or its lower bound, at
+    the last rate before the carried one. Without coefficients all losses are interpolated.
     """
     grid, quadratic = target.grid, target.quadratic
     if quadratic is not None and coefficients_D3 is not None:
@@ -195,7 +195,7 @@ def grid_regret(source: CurveFit, target: CurveFit, axes: AxisNames) -> Estimate
 
 def share_of_loss(regret: Estimate, target: CurveFit, axes: AxisNames) -> Estimate:
     """Return a regret as a share of the best loss at the target."""
-    best = target.lowest_loss  # on the edge of the grid an upper bound, the loss at that rate
+    best = target.lowest_loss  # on an edge of the grid the loss at that rate, an upper bound
     if best is not None and best > 0:
         return regret.times(1 / best)
     text = f"the loss is not positive {axes.at(target.grid.width)}, so a share of it has no meaning"

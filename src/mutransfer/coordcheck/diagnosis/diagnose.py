@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mutransfer.coordcheck.diagnosis.faults import Cause, Suspect, causes, suspects
+from mutransfer.coordcheck.diagnosis.causes import Cause, Suspect, causes, suspects
 from mutransfer.coordcheck.diagnosis.late_steps import EPS_RELEVANT
-from mutransfer.coordcheck.diagnosis.settings import NEAR, ObservedSettings
+from mutransfer.coordcheck.diagnosis.settings import SAME_POWER, ObservedSettings
 from mutransfer.coordcheck.findings import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.judgement.exponents import TOLERANCE, exponents
 from mutransfer.coordcheck.runs.probes import Key
@@ -153,7 +153,7 @@ def _attention_diagnoses(failures: Sequence[Finding]) -> list[Diagnosis]:
     deviation = wrong[0].deviation
     initial = [f.deviation for f in failures if f.quantity in INITIAL_QUANTITIES]
     # Queries and keys of a wrong size contribute twice their deviation, which explains the logits.
-    if any(d * deviation > 0 and abs(deviation) < 2 * abs(d) + NEAR for d in initial):
+    if any(d * deviation > 0 and abs(deviation) < 2 * abs(d) + SAME_POWER for d in initial):
         return []
     text = (
         f"attention logits scale as width^{wrong[0].slope:+.2f} at init where heads grow: scale "
@@ -191,12 +191,11 @@ def _readout_diagnoses(initial: Sequence[Finding]) -> list[Diagnosis]:
     pull = next((finding for finding in initial if finding.quantity == "pull"), None)
     tables = [finding.deviation for finding in initial if finding.role == "input"]
     # The init of the shared table may explain it.
-    if pull is None or any(abs(d - pull.deviation) < NEAR for d in tables):
+    if pull is None or any(abs(d - pull.deviation) < SAME_POWER for d in tables):
         return []
     text = (
-        f"the gradient behind the readout ({pull.name}) scales as width^{pull.slope:+.2f}, in µP "
-        "as width^-1: look at the readout's multiplier, 1/width where it shares the embedding's "
-        "table"
+        f"the gradient behind the readout ({pull.name}) scales as width^{pull.slope:+.2f} instead "
+        "of width^-1: a readout that shares the embedding's table needs the multiplier 1/width"
     )
     power = round(2 * pull.deviation) / 2
     return [Diagnosis("multiplier", "output", (pull.name,), power, 0, text)]

@@ -27,8 +27,8 @@ def reasons_undetermined(
     late = late_inconclusive(findings)
     if late:
         reasons.append(
-            "only the last steps deviate, or nearly do, although no learning rate changed: "
-            f"{_listed(late)}: lower the rate, or take fewer steps"
+            f"the first steps are right, but the last ones deviate, or nearly do: {_listed(late)}: "
+            "the learning rate is probably too high, so lower it, or take fewer steps"
         )
     if noisy := [f for f in findings if f.outcome == "undetermined" and f not in late]:
         needed = num_seeds * max(_seeds_factor(finding) for finding in noisy)

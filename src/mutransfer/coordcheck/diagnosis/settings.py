@@ -16,7 +16,7 @@ SettingName = Literal["init", "rate", "eps", "decay"]
 QUANTITIES: Mapping[SettingName, str] = {
     "init": "size", "rate": "set lr", "eps": "set eps", "decay": "set weight_decay",
 }  # fmt: skip
-NEAR = 0.2  # powers that differ by less are equal: below half of a half power [assumed]
+SAME_POWER = 0.2  # powers closer than this count as equal: less than half of 1/2 [assumed]
 
 
 class ObservedSettings:
@@ -75,7 +75,7 @@ class ObservedSettings:
         }  # fmt: skip
         rule = np.log2(factors[setting]) / (np.log2(ratio) if ratio > 1 else octaves) + shift
         own = np.log2(last / first) / octaves
-        return None if abs(own - rule) < NEAR else (float(own), float(rule))
+        return None if abs(own - rule) < SAME_POWER else (float(own), float(rule))
 
     def eps_ratio(self, name: str) -> float:
         """Return epsilon over the gradient of the widest model, where it is largest."""
@@ -128,9 +128,9 @@ def decay_notes(
             names=tuple(names),
             power=own - rule,
             since=0,
-            text=f"weight decay of {role} parameters scales as width^{own:+g}; a step removes the "
-            f"same fraction of them at every width if it scales as width^{rule:+g}: look at "
-            f"decay_factor of '{names[0]}'",
+            text=f"weight decay of {role} parameters, such as '{names[0]}', scales as "
+            f"width^{own:+g}; learning rate * decay is the same at every width if it scales as "
+            f"width^{rule:+g}",
         )
         for (role, own, rule), names in names_by_kind.items()
     )

@@ -96,7 +96,7 @@ def _format_derivation(result: Derivation) -> str:
         ("optimizer", result.optimizer),
         ("ratios", f"fan_in = {result.fan_in}, fan_out = {result.fan_out}"),
         *_format_factors(result),
-        ("input x", _format_multiplier(result)),
+        ("forward x", _format_multiplier(result)),
         *(("source", source) for source in result.source),
     ]
     return "\n".join([result.parameter, *(f"  {head.ljust(9)} {text}" for head, text in lines)])

@@ -17,7 +17,7 @@ LEGEND = {
     "lr x": "factor on your learning rate at the base width",
     "eps x": "factor on your epsilon at the base width",
     "decay x": "factor on your weight decay, which keeps learning rate times decay constant",
-    "input x": "factor on the layer's input in the forward pass, installed by `apply`",
+    "forward x": "factor on the layer's input in the forward pass, installed by `apply`",
     "by": "optimizer of the tensor; torch's own shape factor is divided out of Muon's lr",
 }
 ADAFACTOR_NOTE = """eps x is the factor on the first of Adafactor's two epsilons, if you set it; the
@@ -63,7 +63,7 @@ def _columns(rows: Sequence[PlanRow]) -> tuple[list[str], list[list[str]], list[
     has_multiplier = any(row.multiplier != 1 for row in rows)
     has_two_optimizers = len({row.optimizer for row in rows}) > 1
     heads = ["n", "role", "r_in", "r_out", "init x", "lr x", *["eps x"] * has_eps, "decay x"]
-    heads += [*["input x"] * has_multiplier, *["by"] * has_two_optimizers]
+    heads += [*["forward x"] * has_multiplier, *["by"] * has_two_optimizers]
     all_names = [row.name for row in rows]
     body, names = [], []
     for group in _group_equal(rows):

@@ -40,7 +40,7 @@ class ClaimState:
         number: Number of the claim.
         heartbeat: Time of the last heartbeat by the file server's clock, in nanoseconds.
         owner: Host and process number of the owner.
-        is_alive: Whether the owner is alive; None on another host, where only the heartbeat shows.
+        is_alive: Whether the owner is alive; None if only its heartbeat can show that.
     """
 
     number: int

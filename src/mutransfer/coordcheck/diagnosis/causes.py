@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mutransfer.coordcheck.diagnosis.settings import NEAR, ObservedSettings
+from mutransfer.coordcheck.diagnosis.settings import SAME_POWER, ObservedSettings
 from mutransfer.coordcheck.findings import Fault, Finding
 from mutransfer.coordcheck.judgement.exponents import TOLERANCE
 from mutransfer.coordcheck.runs.optimizers import update_of
@@ -31,16 +31,18 @@ class Cause:
 class Suspect:
     """The findings about one parameter, by quantity.
 
-    The size of a vector or a raw matrix is its 'gain', the size of a vector's update its 'effect'.
+    A parameter without a layer has its own size as 'gain'; a vector has its update as 'effect'.
     """
 
     name: str
     role: str
-    deviations: dict[str, float] = field(default_factory=dict)  # early, unless only late fails
+    deviations: dict[str, float] = field(
+        default_factory=dict
+    )  # at the first steps, or at the last if only they fail
     since: int = 0  # first step at which the effect deviates
     failed: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)  # early or late
-    is_layer: bool = False  # the gain is that of a layer, which includes the multiplier
+    has_layer_gain: bool = False  # measured at a layer's output, which includes its multiplier
 
 
 def suspects(findings: Sequence[Finding], rows: Mapping[str, PlanRow]) -> list[Suspect]:
@@ -51,21 +53,21 @@ def suspects(findings: Sequence[Finding], rows: Mapping[str, PlanRow]) -> list[S
         if name not in rows or finding.quantity in ("change", "attention", "pull"):
             continue
         suspect = by_name.setdefault(name, Suspect(name, finding.role))
-        suspect.is_layer |= finding.quantity == "gain"
+        suspect.has_layer_gain |= finding.quantity == "gain"
         quantity = VECTOR_QUANTITIES.get(finding.quantity, finding.quantity)
         if finding.outcome != "fail":
             suspect.passed.add(quantity)
-            suspect.deviations.setdefault(quantity, _initial_deviation(finding))
+            suspect.deviations.setdefault(quantity, _deviation_at_onset(finding))
             continue
         if quantity not in suspect.failed:
-            suspect.deviations[quantity] = _initial_deviation(finding)
+            suspect.deviations[quantity] = _deviation_at_onset(finding)
             if quantity == "effect":
                 suspect.since = _onset(finding)
         suspect.failed.add(quantity)
     return list(by_name.values())
 
 
-def _initial_deviation(finding: Finding) -> float:
+def _deviation_at_onset(finding: Finding) -> float:
     """Return the deviation at its onset, before the fault has spread to other parameters."""
     slope = finding.by_step[_onset(finding)]
     return finding.deviation if slope is None else slope - finding.expected
@@ -105,14 +107,14 @@ def _causes_from_settings(
 ) -> list[Cause]:
     """Distinguish init, multiplier and rate where weights and rates can be read."""
     # The gain of a fresh layer deviates by its init and its multiplier together, and the weights
-    # show the init. By the abc-symmetry a multiplier m with an init i trains like m·θ with i/θ and
-    # a rate/θ (θ² under SGD). So faults are listed for the declared form and for that of the actual
-    # multiplier, and the form with fewer faults is the one that the author meant.
+    # show the init. Multiplying the multiplier by θ and dividing init and rate by θ (by θ² under
+    # SGD) leaves training unchanged. So faults are listed for the declared form and for the form
+    # with the actual multiplier, and the form with fewer faults is reported.
     rate = settings.deviation("rate", suspect.name)
     if suspect.role in (Role.VECTOR, Role.FIXED):
         init = suspect.deviations["gain"] if "gain" in suspect.failed else 0.0
         multiplier = 0.0
-    elif suspect.is_layer:
+    elif suspect.has_layer_gain:
         init = settings.deviation("init", suspect.name)
         multiplier = suspect.deviations["gain"] - init
     elif suspect.failed:
@@ -122,7 +124,7 @@ def _causes_from_settings(
         effect = suspect.deviations.get("effect", rate)
         multiplier = _nearest_half((effect - rate) / (1 + is_gradient)) if init and rate else 0.0
     else:
-        return []  # the multiplier of a raw matrix without failures is unknown
+        return []  # the multiplier of a raw matrix cannot be observed, and nothing failed
     forms = []
     for shift in (0.0, -multiplier):
         rate_shift = (1 + is_gradient) * shift
@@ -137,7 +139,7 @@ def _causes_from_settings(
 
 
 def _nearest_half(power: float) -> float:
-    """Round to a multiple of 1/2; return 0 if none is near, because no multiplier explains that."""
+    """Round to a multiple of 1/2, the powers of real multipliers; return 0 if none is near."""
     nearest = round(2 * power) / 2
     return nearest if abs(power - nearest) < NEAR_HALF else 0.0
 
@@ -152,16 +154,18 @@ def _scheduler_causes(suspect: Suspect, settings: ObservedSettings) -> list[Caus
 
 def _causes_from_pattern(suspect: Suspect, is_gradient: bool, eps_dominates: bool) -> list[Cause]:
     """Distinguish init, rate, multiplier and epsilon by the quantities that deviate."""
-    # A wrong init changes the gain, and the update over the weights in the other direction. A wrong
-    # rate changes effect and update. A wrong multiplier changes gain and effect equally, and not
-    # the update; under SGD it changes the update too, and the effect twice.
+    # A wrong init changes the gain, and the update over the weights in the opposite direction. A
+    # wrong rate changes effect and update. A wrong multiplier changes gain and effect equally, and
+    # not the update; under SGD it also changes the update, and the effect twice as much.
     failed = suspect.failed
     gain = suspect.deviations["gain"] if "gain" in failed else 0.0
     effect = suspect.deviations["effect"] if "effect" in failed else 0.0
     if gain and suspect.role != Role.VECTOR:
         update_is_right = "update" in suspect.passed and "update" not in failed
-        like_multiplier = abs(gain - effect) < NEAR or update_is_right
-        if effect / gain > 2 - NEAR if is_gradient else like_multiplier:
+        is_multiplier = abs(gain - effect) < SAME_POWER or update_is_right
+        if is_gradient:
+            is_multiplier = effect / gain > 2 - SAME_POWER
+        if is_multiplier:
             return [Cause("multiplier", gain)]
     pattern = [Cause("init", gain)] if gain else []
     if effect:
