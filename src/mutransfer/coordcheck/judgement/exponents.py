@@ -24,9 +24,9 @@ CHANGE_TOLERANCE = 0.35
 # The noise of a random readout fades as width^-1/2, and the model's output with it. Updates that
 # are too small show in the effects. [derived: readout init of Table 8]
 FADING_TOLERANCE = 0.6
-# A bias that is too small can grow in training, and torch's default bias fades with width.
+# A bias that is too small can grow in training, and torch's default fades with width. [assumed]
 FADING_BIAS_TOLERANCE = 2.0
-CONFIDENCE = 0.95  # one-sided, at both ends
+CONFIDENCE = 0.95  # of each one-sided test: equivalence takes two [derived: TOST]
 BORROWED_DOF = 3  # degrees of freedom from other kinds of the same quantity [assumed]
 WINDOW = 3  # steps over which an exponent is averaged, early and late [assumed]
 
@@ -38,11 +38,11 @@ class Slopes:
     key: Key
     role: Role | None  # None for a whole module
     expected: float
-    by_seed: Floats  # by seed and step; NaN where there is none
+    by_seed: Floats  # by seed and step; NaN where no exponent is defined
     window: tuple[int, int]  # first and last of the steps that are averaged
 
     @property
-    def averaged(self) -> Floats:
+    def per_seed(self) -> Floats:
         """One exponent per seed."""
         first, last = self.window
         return np.asarray(self.by_seed[:, first : last + 1].mean(axis=1))
@@ -107,8 +107,8 @@ def pooled_noise(slopes: list[Slopes]) -> dict[tuple[str, str], float]:
     by_kind: dict[tuple[str, str], list[Floats]] = {}
     by_quantity: dict[str, list[Floats]] = {}
     for slope in slopes:
-        by_kind.setdefault(slope.kind, []).append(slope.averaged)
-        by_quantity.setdefault(slope.key[0], []).append(slope.averaged)
+        by_kind.setdefault(slope.kind, []).append(slope.per_seed)
+        by_quantity.setdefault(slope.key[0], []).append(slope.per_seed)
     half_widths = {}
     for kind, members in by_kind.items():
         # A model may have a single readout, so each kind borrows a few degrees of freedom from the
@@ -135,7 +135,7 @@ def judge(slopes: list[Slopes], noise: Mapping[tuple[str, str], float]) -> tuple
 
 def _finding(slopes: Slopes, half_width: float) -> Finding:
     """Judge one exponent."""
-    slope = float(slopes.averaged.mean())
+    slope = float(slopes.per_seed.mean())
     deviation = abs(slope - slopes.expected)
     below, above = _tolerance(slopes)
     tolerance = below if slope < slopes.expected else above

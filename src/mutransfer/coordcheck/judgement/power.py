@@ -13,7 +13,7 @@ from mutransfer.coordcheck.runs.train import Floats, Setting, readings
 from mutransfer.rules import Role
 
 STEPS = 5  # three updates, and two more because a zero init delays the first effects [assumed]
-POWERS = (0.5, -0.5)
+POWERS = (0.5, -0.5)  # the smallest errors that a rule can have, as in TOLERANCE
 
 FaultyReadings = Mapping[Role, Sequence[Mapping[Key, Floats]]]
 

@@ -37,7 +37,7 @@ class Plans:
     Args:
         applied: One plan per width, or None where the user's own implementation is checked.
         largest: The plan at the largest width, with the role of each parameter.
-        comparable: The init and settings of µP, if those of the models can be compared with it.
+        comparable: A plan of µP, if init and settings of the models can be compared with it.
         rules: The optimizer by its name in the rules, or its class name where they have none.
     """
 
@@ -62,8 +62,8 @@ def plans_of(
 ) -> Plans:
     """Make the plans of a check from the arguments of `coord_check`.
 
-    `run` computes the loss of a model: where roles in the user's own implementation are
-    undetermined, a call of it shows the inputs of the model.
+    `run` computes the loss of a model. Where roles in the user's own implementation are
+    undetermined, it is called once to record the inputs of the model.
     """
     own_plan = partial(_own_plan, build, widths, roles, form)
     if parametrization is None:
@@ -105,7 +105,7 @@ def plans_of(
 
 
 def _inputs_of(model: nn.Module, run: Callable[[nn.Module], object]) -> object:
-    """Return what the loss calls a model with: a tuple or a dict of keywords; None if both."""
+    """Return the inputs that the loss passes to a model, a tuple or a dict; None if both."""
     calls: list[tuple[tuple[object, ...], dict[str, object]]] = []
     handle = model.register_forward_pre_hook(
         lambda module, args, kwargs: calls.append((args, kwargs)), with_kwargs=True

@@ -15,7 +15,7 @@ from mutransfer.errors import DataError
 from mutransfer.lab.data.corpus import corpus_hash, documents, hash_documents, is_held_out, rank
 
 Bytes = NDArray[np.uint8]
-SEPARATOR = b"\n\n"
+SEPARATOR = b"\n\n"  # between documents: byte tokens have no end of text [assumed]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from mutransfer.parametrize.model.build import Build, build_model, temporary_see
 from mutransfer.parametrize.model.roles import ParameterRole
 from mutransfer.rules.plan import OwnInit, unwrapped
 
-MIN_BUILDS = 8  # of a model that is cheap to build, and of a tensor of few entries
-MAX_BUILDS = 200
+MIN_BUILDS = 8  # of a model that is cheap to build, and of a tensor of few entries [assumed]
+MAX_BUILDS = 200  # of a model that is not cheap: bounds the time of a plan [assumed]
 RELIABLE_DRAWS = 2**9  # entries whose spread gives a reliable standard error [assumed]
 CHUNK = 2**17  # entries that fit the cache in double precision: 30 times faster [measured]
 # Small models are built more often, up to this many entries in all [assumed: about a second]: a
