@@ -115,14 +115,19 @@ def listed(names: Iterable[object], limit: int = 5) -> str:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Suggest the closest valid name, or list the valid names.
+    """Suggest the closest valid name, in any case of letters, or list the valid names.
 
     Example:
         >>> nearest("widht", ["width", "lr"])
         "did you mean 'width'?"
         >>> nearest("colour", ["width", "lr"])
         "choose from 'lr', 'width'"
+        >>> nearest("AdamW", ["adam", "adamw"])
+        "did you mean 'adamw'?"
     """
     choices = sorted(valid)
-    close = difflib.get_close_matches(name, choices, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"choose from {listed(choices, limit=20)}"
+    folded = {choice.casefold(): choice for choice in choices}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    if close:
+        return f"did you mean '{folded[close[0]]}'?"
+    return f"choose from {listed(choices, limit=20)}"

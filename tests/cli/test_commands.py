@@ -245,7 +245,7 @@ ERRORS = {
     "sweep no.toml": (
         "StudyError: no.toml cannot be read: No such file or directory\n"
         "  why: a study file defines the trials to run\n"
-        "  fix: name a study file; the README shows one\n"
+        "  fix: name a study file; docs/sweeps.md shows one\n"
     ),
 }
 

@@ -45,6 +45,22 @@ def test_each_trial_of_this_run_is_one_line_of_plain_text() -> None:
     ]
 
 
+def test_a_cause_of_failure_is_printed_once() -> None:
+    assert printed_lines(
+        outcome(0.5, "failed", error="KeyError: 'x'"),
+        outcome(1.0, "failed", error="KeyError: 'x'\nelsewhere"),
+        outcome(2.0, "failed", error="exit status 1"),
+        outcome(4.0, "failed", error="exit status 2", before=True),
+    )[2:] == [
+        "[1/4] width=8 lr=2^-1 (0.5) note=[red]x  failed",
+        "failed: width=8 lr=2^-1 (0.5) note=[red]x: KeyError: 'x'",
+        "[2/4] width=8 lr=1 note=[red]x  failed",
+        "[3/4] width=8 lr=2 note=[red]x  failed",
+        "failed: width=8 lr=2 note=[red]x: exit status 1",
+        "[4/4] width=8 lr=4 note=[red]x  skipped, failed in two earlier runs",
+    ]
+
+
 def test_finished_trials_are_counted_in_one_line() -> None:
     assert printed_lines(outcome(0.5, before=True), outcome(1.0, before=True))[1:] == [
         "2 trials",

@@ -81,13 +81,23 @@ def test_failed_trials_run_twice_and_then_only_with_retry_failed(run, folder) ->
     ]
     assert "    | Traceback (most recent call last):" in out
     assert "\x1b" not in out + err
-    assert run("study.toml")[0] == 4
+    assert "next:  fix the cause and run the same command again" in out.splitlines()
     status, out, _ = run("study.toml")
+    assert status == 4
+    assert "next:  fix the cause, then add --retry-failed" in out.splitlines()
+    status, out, err = run("study.toml")
     assert (
         "2 trials failed in two earlier runs and were skipped: --retry-failed runs them again"
         in out
     )
     assert "next:" not in out
+    assert err.splitlines() == [
+        "4 trials",
+        "2 already done",
+        "[3/4] width=8 lr=2^-1 (0.5)  skipped, failed in two earlier runs",
+        "[4/4] width=16 lr=2^-1 (0.5)  skipped, failed in two earlier runs",
+    ]
+    assert "exhausted" not in json.loads(run("study.toml", "--json")[1])
     (folder / "fixed").touch()
     assert run("study.toml")[0] == 4, "skipped, fixed or not"
     status, out, _ = run("study.toml", "--retry-failed")

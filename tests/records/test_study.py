@@ -160,7 +160,7 @@ CASES = {
         b"#" * (2**20 + 1),
         "/study.toml is larger than 1048576 bytes\n"
         "  why: a study file defines the trials to run\n"
-        "  fix: name a study file; the README shows one",
+        "  fix: name a study file; docs/sweeps.md shows one",
     ),
 }
 
@@ -181,7 +181,7 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path) -> None:
         assert str(error.value) == (
             f"{path} cannot be read: {reason}\n"
             "  why: a study file defines the trials to run\n"
-            "  fix: name a study file; the README shows one"
+            "  fix: name a study file; docs/sweeps.md shows one"
         )
 
 

@@ -99,6 +99,14 @@ def test_unknown_names_are_errors_with_the_nearest_valid_name() -> None:
         "  fix: did you mean 'mup'? (`mutransfer rules` lists the names)"
     )
     with pytest.raises(RuleError) as optimizer:
+        get_optimizer("adamW")
+    assert str(optimizer.value) == (
+        "there are no rules for the optimizer 'adamW'\n"
+        "  why: the scaling of a learning rate depends on the update family, which is unknown "
+        "here\n"
+        "  fix: did you mean 'adamw'? (SGD with momentum is 'sgd')"
+    )
+    with pytest.raises(RuleError) as optimizer:
         get_optimizer("adamv")
     assert str(optimizer.value) == (
         "there are no rules for the optimizer 'adamv'\n"

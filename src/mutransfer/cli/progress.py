@@ -33,6 +33,7 @@ class SweepProgress:
         self._task = bar.add_task("", total=None) if bar else None
         self._total = self._ended = self._already_done = self._failed = self._diverged = 0
         self._running: set[str] = set()
+        self._causes: set[str] = set()
         self._parallel = 1
         self._best_loss: dict[object, float] = {}
         self._remaining: Counter[object] = Counter()
@@ -63,9 +64,10 @@ class SweepProgress:
         """Count a trial that ended."""
         self._ended += 1
         self._running.discard(outcome.spec.id)
-        self._already_done += outcome.before
+        was_done = outcome.before and outcome.status == "done"
+        self._already_done += was_done
         all_done = self._already_done == self._ended == self._total
-        if all_done or (self._already_done and not outcome.before):
+        if all_done or (self._already_done and not was_done):
             self._print(f"{self._already_done} already done")
             self._already_done = 0
         result, size = outcome.result, _size(outcome.spec)
@@ -77,16 +79,21 @@ class SweepProgress:
                 self._seconds[size].append(result.seconds)
             if result.loss is not None and result.diverged_at is None:
                 self._best_loss[size] = min(self._best_loss.get(size, result.loss), result.loss)
-        if self._bar is None and not outcome.before:
+        if self._bar is None and not was_done:
             self._print(self._format_trial(outcome))
-        if outcome.status == "failed":
-            message = outcome.error.splitlines()[0]
-            self._print(f"failed: {format_point(outcome.spec.axes)}: {message}")
+        if outcome.status == "failed" and not outcome.before:
+            # One cause often fails every trial; the summary lists all trials of each cause.
+            cause = outcome.error.splitlines()[0]
+            if cause not in self._causes:
+                self._print(f"failed: {format_point(outcome.spec.axes)}: {cause}")
+            self._causes.add(cause)
 
     def _format_trial(self, outcome: Outcome) -> str:
         """Format the end of a trial as one line."""
         result = outcome.result
         text: str = "running in another driver" if outcome.status == "taken" else outcome.status
+        if outcome.status == "failed" and outcome.before:
+            text = "skipped, failed in two earlier runs"
         if result is not None:
             text = "loss not finite" if result.loss is None else f"loss {result.loss:.4f}"
             if result.diverged_at is not None:

@@ -46,6 +46,8 @@ class SweepSummary:
         diverged: Trials with a result that diverged.
         taken: Trials that another driver has claimed.
         given_up: Failed trials that were not retried because they failed in two earlier runs.
+        exhausted: Trials that failed in two runs, this one included, and would now be skipped;
+            not part of the JSON document.
         stopped: Whether the run was stopped before its end.
         aside: Trials in the store that belong to another command or to former axes.
         failed: Errors of trials without a result, by trial id.
@@ -59,6 +61,7 @@ class SweepSummary:
     diverged: int = 0
     taken: int = 0
     given_up: int = 0
+    exhausted: int = 0
     stopped: bool = False
     aside: int = 0
     failed: dict[str, str] = field(default_factory=dict)
@@ -126,7 +129,8 @@ class _Sweep:
     on_outcome: Callable[[Outcome], None]
     stop: threading.Event
     summary: SweepSummary
-    tries_left: dict[str, int] = field(default_factory=dict)
+    tries_left: dict[str, int] = field(default_factory=dict)  # in this run
+    tries_in_all_runs: dict[str, int] = field(default_factory=dict)
     rows: dict[str, dict[str, object]] = field(default_factory=dict)  # of results.csv
     groups: dict[str, list[TrialSpec]] = field(default_factory=dict)
 
@@ -150,9 +154,11 @@ class _Sweep:
             left = MAX_RUNS * (1 + retries) - len(errors)
             if left > 0:
                 self.tries_left[spec.id] = min(1 + retries, left)
+                self.tries_in_all_runs[spec.id] = left
             else:
                 self.summary.given_up += 1
-                self.count(Outcome(spec, "failed", error=error_summary(errors[-1])))
+                error = error_summary(errors[-1])
+                self.count(Outcome(spec, "failed", error=error, before=True))
 
     def collect(self, outcomes: Iterable[Outcome]) -> tuple[list[TrialSpec], list[TrialSpec]]:
         """Count outcomes; return the trials to retry, and those that other drivers have claimed."""
@@ -163,6 +169,7 @@ class _Sweep:
             elif outcome.status == "failed":
                 self.record_failure(outcome)
                 self.tries_left[outcome.spec.id] -= 1
+                self.tries_in_all_runs[outcome.spec.id] -= 1
                 is_retried = self.tries_left[outcome.spec.id] > 0 and not self.stop.is_set()
                 retried.append(outcome.spec) if is_retried else self.count(outcome)
             elif outcome.status == "interrupted" and not self.stop.is_set():
@@ -183,6 +190,7 @@ class _Sweep:
         if outcome.status == "failed":
             self.summary.failed[outcome.spec.id] = outcome.error
             self.summary.points[outcome.spec.id] = dict(outcome.spec.axes)
+            self.summary.exhausted += self.tries_in_all_runs.get(outcome.spec.id) == 0
         self.on_outcome(outcome)
 
     def record_failure(self, outcome: Outcome) -> None:

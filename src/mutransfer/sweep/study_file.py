@@ -20,7 +20,7 @@ def read_study(path: str | Path) -> StudySpec:
     """
     path = Path(path)
     why = "a study file defines the trials to run"
-    fix = "name a study file; the README shows one"
+    fix = "name a study file; docs/sweeps.md shows one"
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

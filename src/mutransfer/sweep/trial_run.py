@@ -35,7 +35,7 @@ class Outcome:
             finally 'done', 'failed', 'taken' by another driver, or 'interrupted' from outside.
         result: The result of a trial that is done.
         error: The error of a failed trial, or the owner of a claim that is watched.
-        before: Whether the trial was done before this run.
+        before: Whether the trial was done, or given up, before this run.
         attempt: Folder of the attempt, if there was one.
     """
 

@@ -103,7 +103,9 @@ def format_summary(summary: SweepSummary, store: Path) -> str:
     if summary.failed:
         lines.append(f"logs:  {store}/*/attempts/*/ (error.txt, stdout.txt, stderr.txt)")
     if len(summary.failed) > summary.given_up:
-        lines.append("next:  fix the cause and run the same command again")
+        again = " and run the same command again"
+        again = ", then add --retry-failed" if summary.exhausted else again
+        lines.append(f"next:  fix the cause{again}")
     if summary.given_up:
         lines.append(
             f"{summary.given_up} trials failed in two earlier runs and were skipped: "
@@ -130,6 +132,7 @@ def sweep_result(summary: SweepSummary, store: Path, json: bool) -> CommandResul
     """Return the result of a command that runs a sweep."""
     status = INTERRUPTED if summary.stopped else FAILED_TRIALS if summary.failed else SUCCESS
     data = {"schema": 1, "store": str(store), **asdict(summary)}
+    del data["exhausted"]
     return CommandResult(format_summary(summary, store), data, status, json)
 
 
