@@ -63,7 +63,7 @@ FAILURES = {
         "ModelError: optimizer.step() raised TypeError at width 32: LBFGS.step() missing 1 "
         "required positional argument: 'closure'\n"
         "  why: the check trains the model for a few steps\n"
-        "  fix: optimizer='adamw', or another whose step() needs no argument and accepts dense "
+        "  fix: optimizer='adamw', or another whose step() needs no argument and takes dense "
         "gradients",
     ),
     "optimizer, of a model": (

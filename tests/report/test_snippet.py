@@ -1,6 +1,8 @@
 """The code that a prediction suggests runs, and does what the library does."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,29 +51,85 @@ class Layers(nn.Module):
         return self.head(x)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-def test_the_snippet_does_what_apply_and_param_groups_do(optimizer: str) -> None:
-    """Executed as it stands: same weights, and the same rate, decay and epsilon for each."""
-    plan = make_plan(Layers, base=64, target=256, optimizer=optimizer)
-    code = re.sub(r"(?m)^(weight_decay.*) = 0\.0", r"\1 = 0.1", snippet(prediction(), plan))
+class Tied(nn.Module):
+    """A model whose readout shares the embedding's table."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(32, width)
+        self.hidden = nn.Linear(width, width)
+        self.head = nn.Linear(width, 32, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.hidden(self.embed(tokens))))
+
+
+INPUTS = {Layers: torch.linspace(-1, 1, 24).reshape(3, 8), Tied: torch.arange(6).reshape(2, 3)}
+CASES = [
+    *((Layers, "table-3", optimizer) for optimizer in ("adamw", "adam", "sgd")),
+    *((Layers, "table-8", optimizer) for optimizer in ("adamw", "sgd")),
+    (Tied, "table-3", "adamw"),
+    (Tied, "table-8", "adamw"),
+]
+
+
+@pytest.mark.parametrize(("build", "form", "optimizer"), CASES)
+def test_the_snippet_does_what_apply_and_param_groups_do(
+    build: type[nn.Module], form: str, optimizer: str, tmp_path: Path
+) -> None:
+    """Executed as it stands: same weights, same outputs, and the same options of each group."""
+    plan = make_plan(build, base=64, target=256, optimizer=optimizer, form=form)
+    file = tmp_path / "plan.json"
+    file.write_text(plan.to_json())
+    printed = snippet(prediction(), plan, plan_file=file)
+    code = re.sub(r"(?m)^(weight_decay.*) = 0\.0", r"\1 = 0.1", printed)
     torch.manual_seed(0)
-    model = Layers(256)
-    space = {"torch": torch, "re": re, "model": model}
+    model = build(256)
+    space = {"model": model}
     exec(code, space)
     torch.manual_seed(0)
-    expected = apply(Layers(256), plan)
+    expected = apply(build(256), plan)
     groups = param_groups(expected, plan, lr=0.01, weight_decay=0.1)
-    weights = {
-        name: torch.cat([p.detach().ravel() for p in m.parameters()])
-        for name, m in (("ours", model), ("theirs", expected))
-    }
-    torch.testing.assert_close(weights["ours"], weights["theirs"], rtol=1e-6, atol=0)
+    torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=1e-6, atol=0)
+    x = INPUTS[build]
+    torch.testing.assert_close(model(x), expected(x), rtol=1e-4, atol=1e-6)
     options = {id(p): g for g in space["optimizer"].param_groups for p in g["params"]}
     wanted = {id(p): g for g in groups for p in g["params"]}
     for mine, theirs in zip(model.parameters(), expected.parameters(), strict=True):
         for key in {"lr", "weight_decay", "eps"} & set(wanted[id(theirs)]):
             assert options[id(mine)][key] == pytest.approx(wanted[id(theirs)][key], rel=1e-9)
-    assert code.count("blocks") == 2  # twelve layers are one pattern for weights, one for biases
+
+
+def test_equal_layers_share_a_pattern() -> None:
+    """Twelve layers are one pattern for weights, one for biases."""
+    assert snippet(prediction(), make_plan(Layers, base=64, target=256)).count("blocks") == 2
+
+
+def test_a_plan_with_multipliers_is_applied_by_the_library_alone() -> None:
+    """Factors printed next to `apply` would rescale the weights twice."""
+    code = snippet(prediction(), make_plan(Tied, base=64, target=256))
+    assert "factors" not in code
+    assert "mul_" not in code
+    assert "The input of 'head' is multiplied too." in code
+
+
+def test_a_parameter_without_factors_is_named() -> None:
+    """The printed loop must not end in a bare StopIteration."""
+    code = snippet(prediction(), make_plan(Layers, base=64, target=256))
+    with pytest.raises(KeyError, match=r"the plan has no parameter weight"):
+        exec(code, {"model": nn.Linear(2, 2)})
+
+
+@pytest.mark.parametrize("tuned", ["learning_rate", "init_std", "lambda", "a b"])
+@pytest.mark.parametrize("has_plan", [True, False])
+def test_the_code_runs_whatever_the_name_of_the_hyperparameter(tuned: str, has_plan: bool) -> None:
+    """The code of a plan needs a variable lr; a keyword of Python is not a variable."""
+    plan = make_plan(Layers, base=64, target=256) if has_plan else None
+    space = {"model": Layers(256)}
+    exec(snippet(replace(prediction(), hyperparameter=tuned), plan), space)
+    name = {"learning_rate": "lr", "init_std": "init_std"}.get(tuned, "value")
+    assert space[name] == 0.01
 
 
 def test_a_plan_for_another_width_is_refused() -> None:
@@ -106,6 +164,9 @@ def test_a_hostile_name_stays_in_its_comment() -> None:
     code = snippet(prediction('x"\nimport os\n#'))
     assert "\nimport" not in code
     assert code.startswith("# x")
+    assert "\x00" not in snippet(prediction("a\x00b"))
+    rate = Estimate(undetermined="one seed: add values of x\nimport os")
+    assert "\n" not in snippet(replace(prediction(), lr=rate))
 
 
 def test_without_a_rate_there_is_no_recommendation() -> None:

@@ -1,16 +1,18 @@
-"""A prediction as code to copy: plain torch, with the factors of a plan if there is one."""
+"""A prediction as code to copy: the rate, and a plan's factors if there is a plan."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
 from mutransfer.analysis import Prediction
+from mutransfer.analysis.loading.columns import ALIASES
 from mutransfer.analysis.types.estimates import json_data
-from mutransfer.errors import UsageError
+from mutransfer.errors import UsageError, listed, plain
 from mutransfer.report.text.analysis import prediction_text
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Update
 
@@ -18,38 +20,49 @@ LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
 UNSCALED = ("sp", "none")  # parametrizations in which every parameter has the same rate
 
 
-def snippet(prediction: Prediction, plan: Plan | None = None) -> str:
-    """Return the recommended rate as code.
+def snippet(
+    prediction: Prediction, plan: Plan | None = None, *, plan_file: str | Path = "plan.json"
+) -> str:
+    """Return the recommended rate as code, which runs as it stands where `model` is defined.
 
     Args:
         prediction: The prediction at the target.
-        plan: The plan of the target: its factors are written out, so that the code needs
-            nothing but torch.
+        plan: The plan of the target. Its factors are written out, so that the code needs nothing
+            but torch; a plan with forward multipliers needs mutransfer to install them.
+        plan_file: Where such code loads the plan from.
 
     Raises:
         UsageError: The plan is for another width, or for Muon or Adafactor.
     """
     lr, tuned = prediction.lr, prediction.hyperparameter
     if lr.value is None:
-        return f"# no recommendation: {lr.undetermined}"
+        return f"# no recommendation: {_one_line(str(lr.undetermined))}"
     interval = ""
     if lr.low is not None and lr.high is not None:
         interval = f", 90 % interval [{lr.low:.4g}, {lr.high:.4g}]"
-    # A name comes from a file and must not end the comment that it stands in.
-    name = json.dumps(f"{prediction.group}, {prediction.scale}")[1:-1]
-    comment = f"# {name} {prediction.width:g}{interval}"
-    code = f"{tuned if tuned.isidentifier() else 'value'} = {lr.value:.4g}"
+    comment = _one_line(f"# {prediction.group}, {prediction.scale} {prediction.width:g}{interval}")
+    name = "lr" if tuned in ALIASES["lr"] else tuned
+    name = name if name.isidentifier() and not iskeyword(name) else "value"
+    code = f"{name} = {lr.value:.4g}"
     if plan is not None:
-        return "\n".join([comment, code, *_optimizer_code(prediction, plan)])
+        _check_plan(prediction, plan)
+        rate = [] if name == "lr" else ["lr = 1e-3  # yours, at the base width"]
+        has_multipliers = any(row.multiplier != 1 for row in plan.rows)
+        rest = _library_code(plan, plan_file) if has_multipliers else _torch_code(plan)
+        return "\n".join([comment, *rest[0], "", code, *rate, *rest[1]])
     if tuned != "lr" or prediction.group in UNSCALED:
         return f"{comment}\n{code}"
     rule = "# use it under the same rule as in your sweep; --plan writes the factors out"
     return f"{comment}\n{rule}\n{code}"
 
 
-def _optimizer_code(prediction: Prediction, plan: Plan) -> list[str]:
-    """Return code that applies a plan's factors; layers with equal factors share a pattern."""
-    optimizer = OPTIMIZERS[plan.optimizer]
+def _one_line(text: str) -> str:
+    """Return a text from a file such that it cannot end the comment that it stands in."""
+    return plain(" ".join(text.split()))
+
+
+def _check_plan(prediction: Prediction, plan: Plan) -> None:
+    """Raise if the plan is for another width, or needs more than one optimizer or epsilon."""
     if plan.target != prediction.width:
         raise UsageError(
             f"the plan is for width {plan.target}, the prediction for {prediction.width:g}",
@@ -57,36 +70,65 @@ def _optimizer_code(prediction: Prediction, plan: Plan) -> list[str]:
             fix=f"mutransfer plan PKG.MOD:BUILD --base {plan.base} --target "
             f"{prediction.width:g} -o plan.json",
         )
-    if optimizer.update in (Update.SPECTRAL, Update.RELATIVE):
+    if OPTIMIZERS[plan.optimizer].update in (Update.SPECTRAL, Update.RELATIVE):
         raise UsageError(
             f"the plan is for '{plan.optimizer}', which a few lines of torch cannot set up",
             why="it needs two optimizers, or two epsilons",
             fix="leave --plan out, and make the groups with mutransfer.param_groups",
         )
-    has_eps = optimizer.eps is not None
+
+
+def _settings(plan: Plan) -> str:
+    """Return code that sets the decay, and the epsilon of an optimizer that has one."""
+    has_eps = OPTIMIZERS[plan.optimizer].eps is not None
+    names, values = ("weight_decay, eps", "0.0, 1e-8") if has_eps else ("weight_decay", "0.0")
+    return f"{names} = {values}  # yours, at the base width"
+
+
+def _library_code(plan: Plan, plan_file: str | Path) -> tuple[list[str], list[str]]:
+    """Return the imports and the code that apply a plan with forward multipliers."""
+    # Factors printed next to `apply` would rescale the weights twice, so they are left out.
+    layers = [
+        layer
+        for row in plan.rows
+        if row.multiplier != 1
+        for layer in row.multiplier_at or [row.name.removesuffix(".weight")]
+    ]
+    eps = ", eps=eps" if OPTIMIZERS[plan.optimizer].eps is not None else ""
+    return ["from pathlib import Path", "", "import mutransfer as mt", "import torch"], [
+        _settings(plan),
+        f"plan = mt.Plan.from_json(Path({json.dumps(str(plan_file))}).read_text())",
+        f"# Once, on a fresh model. The input of {_one_line(listed(layers))} is multiplied too.",
+        "mt.apply(model, plan)",
+        f"groups = mt.param_groups(model, plan, lr=lr, weight_decay=weight_decay{eps})",
+        f"optimizer = {OPTIMIZERS[plan.optimizer].path}(groups)",
+    ]
+
+
+def _torch_code(plan: Plan) -> tuple[list[str], list[str]]:
+    """Return the imports and the code that apply a plan's factors by torch alone."""
+    optimizer = OPTIMIZERS[plan.optimizer]
     factors = [
         f"    {json.dumps(pattern)}: ({', '.join(f'{x:.10g}' for x in _factors(row))}),"
         for pattern, row in _patterns(plan.rows).items()
     ]
-    multiplied = ", ".join(row.name for row in plan.rows if row.multiplier != 1)
-    note = f"# {plan.form} has forward multipliers at {multiplied}: use mutransfer.apply for them"
-    return [
-        f"weight_decay{', eps' if has_eps else ''} = 0.0{', 1e-8' if has_eps else ''}"
-        "  # yours, at the base width",
-        *([note] if multiplied else []),
-        f"factors = {{  # name: (init, lr, eps, weight_decay) of {plan.parametrization}",
+    return ["import re", "", "import torch"], [
+        _settings(plan),
+        f"factors = {{  # name: (init, lr, eps, weight_decay) of {_one_line(plan.parametrization)}",
         *factors,
         "}",
         "groups = []",
         "for name, parameter in model.named_parameters():  # of a fresh, unwrapped model",
-        "    init, rate, epsilon, decay = next(",
-        "        row for pattern, row in factors.items() if re.fullmatch(pattern, name)",
-        "    )",
+        "    rows = (row for pattern, row in factors.items() if re.fullmatch(pattern, name))",
+        "    row = next(rows, None)",
+        "    if row is None:",
+        '        raise KeyError(f"the plan has no parameter {name}")',
+        "    init, rate, epsilon, decay = row",
         "    with torch.no_grad():",
         "        parameter.mul_(init)",
         '    group = {"params": [parameter], "lr": lr * rate}',
         '    group["weight_decay"] = weight_decay * decay',
-        *(['    group["eps"] = eps * epsilon'] if has_eps else []),
+        *(['    group["eps"] = eps * epsilon'] if optimizer.eps is not None else []),
         "    groups.append(group)",
         f"optimizer = {optimizer.path}(groups)",
     ]
@@ -118,7 +160,7 @@ def prediction_answer(
     target_plan = None if plan is None else _load_plan(plan)
     texts, rows = [], []
     for prediction in predictions:
-        code = snippet(prediction, target_plan)
+        code = snippet(prediction, target_plan, plan_file=plan or "")
         texts += [prediction_text(prediction), code]
         rows.append({**json_data(prediction), "snippet": code})
     return "\n\n".join(texts), {"schema": 1, "predictions": rows}
