@@ -217,7 +217,7 @@ def test_four_widths_have_laws_without_intervals() -> None:
         assert estimate.value is not None
         assert (estimate.low, estimate.high) == (None, None)
         assert estimate.undetermined is not None
-        assert "an interval needs 5 over 16x" in estimate.undetermined
+        assert "an interval needs 5 values of width over 16x" in estimate.undetermined
     assert group.laws.beta.low is not None  # a straight line has one
 
 

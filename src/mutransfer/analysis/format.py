@@ -92,6 +92,22 @@ class AxisNames:
         """Format a value of the scale."""
         return f"at {self.scale} {format_value(width)}"
 
+    def only(self, width: float) -> str:
+        """Return why one value of the scale shows no trend, and what to add."""
+        return (
+            f"only one value of {self.scale} ({format_value(width)}) has results: run larger ones"
+        )
+
+    def too_few(self, what: str, needed: int, num: int) -> str:
+        """Return why a number that needs several optima is undetermined.
+
+        Example:
+            >>> AxisNames("width", "lr").too_few("a law", 4, 1)
+            'a law needs an optimum at 4 values of width, and there is 1'
+        """
+        verb = "is" if num == 1 else "are"
+        return f"{what} needs an optimum at {needed} values of {self.scale}, and there {verb} {num}"
+
     @property
     def rates(self) -> str:
         """The plural of the hyperparameter."""
