@@ -191,15 +191,87 @@ def test_json_has_no_nan(run, tmp_path) -> None:
 
 ERRORS = {
     "rulez": (
-        'UsageError: unknown command "rulez". Did you mean "rules"? Available commands: analyze, '
-        "predict, report, check, sweep, studies, demo, plan, ...\n"
-        "  why: guessing what was meant could silently run something else\n"
-        "  fix: see `mutransfer --help`\n"
+        "UsageError: unknown command 'rulez'\n"
+        "  why: ignoring it could silently run something else\n"
+        "  fix: did you mean 'rules'?\n"
+    ),
+    "frobnicate": (
+        "UsageError: unknown command 'frobnicate'\n"
+        "  why: ignoring it could silently run something else\n"
+        "  fix: choose from '--help', '--version', '-h', 'analyze', 'check', 'demo', 'plan', "
+        "'predict', 'report', 'rules', 'studies', 'sweep'\n"
     ),
     "demo --scale huge": (
-        'UsageError: invalid value "huge" for --scale. Choose from: "small", "large"\n'
-        "  why: guessing what was meant could silently run something else\n"
+        "UsageError: --scale takes small or large, not 'huge'\n"
+        "  why: --scale means: small: widths 32 to 128, takes minutes; large: widths to 256 on a "
+        "finer grid, takes about two hours\n"
+        "  fix: choose from 'large', 'small'\n"
+    ),
+    "studies rnu": (
+        "UsageError: ACTION takes list or show or run, not 'rnu'\n"
+        "  why: ACTION means: list, show or run\n"
+        "  fix: did you mean 'run'?\n"
+    ),
+    "demo --workers many": (
+        "UsageError: --workers takes a whole number or auto, not 'many'\n"
+        "  why: --workers means: Number of processes, one thread each; auto is one per core\n"
         "  fix: see `mutransfer demo --help`\n"
+    ),
+    "analyze losses.csv --threshold 1%": (
+        "UsageError: --threshold takes a number, not '1%'\n"
+        "  why: --threshold means: Largest regret that counts as transfer, as a fraction of the "
+        "best loss; 0.01 by default\n"
+        "  fix: write --threshold 0.01\n"
+    ),
+    "plan toy_model:build --base 16": (
+        "UsageError: --target is required\n"
+        "  why: --target means: Width to train at\n"
+        "  fix: see `mutransfer plan --help`\n"
+    ),
+    "plan": (
+        "UsageError: BUILD is required\n"
+        "  why: BUILD means: MODULE:FUNCTION, a function from a width to a torch.nn.Module\n"
+        "  fix: see `mutransfer plan --help`\n"
+    ),
+    "plan toy_model:build --base --target 64": (
+        "UsageError: --base needs a value\n"
+        "  why: --base means: Width at which hyperparameters are tuned\n"
+        "  fix: see `mutransfer plan --help`\n"
+    ),
+    "plan toy_model:build --bse 16 --target 64": (
+        "UsageError: unknown option '--bse'\n"
+        "  why: ignoring it could silently run something else\n"
+        "  fix: did you mean '--base'?\n"
+    ),
+    "plan toy_model:build --base 16 --traget=64": (
+        "UsageError: unknown option '--traget'\n"
+        "  why: ignoring it could silently run something else\n"
+        "  fix: did you mean '--target'?\n"
+    ),
+    "rules mup --optimiser sgd": (
+        "UsageError: unknown option '--optimiser'\n"
+        "  why: ignoring it could silently run something else\n"
+        "  fix: did you mean '--optimizer'?\n"
+    ),
+    "plan toy_model:build 7 --base 16 --target 64": (
+        "UsageError: unknown argument '7'\n"
+        "  why: ignoring it could silently run something else\n"
+        "  fix: see `mutransfer plan --help`\n"
+    ),
+    "plan toy_model:build --base 16 --base 8 --target 64": (
+        "UsageError: --base occurs twice\n"
+        "  why: only one of its values could be used\n"
+        "  fix: leave one of them out\n"
+    ),
+    "plan toy_model.py:build --base 16 --target 64": (
+        "UsageError: 'toy_model.py' is a file, not a module\n"
+        "  why: the plan is made from the models that your function builds\n"
+        "  fix: write the module without .py: toy_model:build\n"
+    ),
+    "plan src/toy_model.py --base 16 --target 64": (
+        "UsageError: 'src/toy_model.py' is a file, not a module\n"
+        "  why: the plan is made from the models that your function builds\n"
+        "  fix: in the folder src, write the module without .py: toy_model:build\n"
     ),
     "sweep": (
         "UsageError: no study file is given\n"

@@ -63,7 +63,7 @@ FAILURES = {
         "ModelError: optimizer.step() raised TypeError at width 32: LBFGS.step() missing 1 "
         "required positional argument: 'closure'\n"
         "  why: the check trains the model for a few steps\n"
-        "  fix: optimizer='adamw', or another whose step() needs no argument and accepts dense "
+        "  fix: optimizer='adamw', or another whose step() needs no argument and takes dense "
         "gradients",
     ),
     "optimizer, of a model": (
@@ -194,7 +194,7 @@ LINES = {
     ),
     "check wrong:build --base 32 --widths 32,64,128 --steps 4.5": (
         "UsageError: invalid value for --steps: '4.5' is not a whole number\n"
-        "  why: guessing what was meant could silently run something else\n"
+        "  why: --steps means: Number of updates\n"
         "  fix: see `mutransfer check --help`\n"
     ),
     "check wrong:build --base 32 --widths 32,64,128 --lr adamw=0.1 --parametrization none "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Literal, get_args, get_origin
 
 import cyclopts
 
@@ -23,7 +25,7 @@ from mutransfer.cli.commands import (  # noqa: F401 - importing registers the co
 from mutransfer.cli.exit_status import INTERNAL_ERROR, INTERRUPTED, INVALID_INPUT, SUCCESS
 from mutransfer.cli.flags import as_flags
 from mutransfer.cli.output import CommandResult
-from mutransfer.errors import MutransferError, UsageError, plain
+from mutransfer.errors import MutransferError, UsageError, nearest, plain
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,13 +83,55 @@ def _discard_stdout() -> None:
 
 def _usage_error(error: cyclopts.CycloptsError, command: str) -> UsageError:
     """Convert an error of the command-line parser."""
-    message = " ".join(str(error).split())
-    message = message if message.endswith("...") else message.rstrip(".")  # a shortened list
-    return UsageError(
-        message[0].lower() + message[1:],
-        why="guessing what was meant could silently run something else",
-        fix=f"see `mutransfer {command} --help`" if command else "see `mutransfer --help`",
-    )
+    arguments = app[command].assemble_argument_collection(parse_docstring=True) if command else ()
+    helps = {name: argument.parameter.help for argument in arguments for name in argument.names}
+    why = "ignoring it could silently run something else"
+    fix = f"see `mutransfer {command} --help`" if command else "see `mutransfer --help`"
+    if unknown := _unknown_word(error):
+        is_option = unknown.startswith("-")
+        if is_option or not command:
+            fix = nearest(unknown, [*helps, "--help", "--debug"] if command else [*app])
+        kind = "option" if is_option else "argument" if command else "command"
+        return UsageError(f"unknown {kind} '{unknown}'", why=why, fix=fix)
+    if isinstance(error, cyclopts.RepeatArgumentError):
+        what, why = f"{error.token.keyword} occurs twice", "only one of its values could be used"
+        return UsageError(what, why=why, fix="leave one of them out")
+    what = " ".join(str(error).split()).rstrip(".")
+    what = what[0].lower() + what[1:]
+    if error.argument is not None:
+        name, token = error.argument.name, getattr(error, "token", None)
+        flag = getattr(token or error, "keyword", None)
+        place = name.strip("-").upper() if error.argument.field_info.is_positional else name
+        meaning = " ".join((helps.get(name) or "").split()).rstrip(".")
+        why = f"{flag or place} means: {meaning}"
+        if isinstance(error, cyclopts.MissingArgumentError):
+            what = f"{flag} needs a value" if flag else f"{place} is required"
+        elif isinstance(error, cyclopts.CoercionError) and token is not None and not error.msg:
+            what = f"{flag or place} takes {_kind(error.target_type)}, not '{token.value}'"
+            if get_origin(error.target_type) is Literal:
+                fix = nearest(token.value, get_args(error.target_type))
+            elif percent := re.fullmatch(r"(\d+\.?\d*)%", token.value):
+                fix = f"write {flag or place} {float(percent[1]) / 100:g}"
+    return UsageError(what, why=why, fix=fix)
+
+
+def _unknown_word(error: cyclopts.CycloptsError) -> str:
+    """Return the word that is no command, option or argument, or an empty text."""
+    words = error.unused_tokens or []
+    if isinstance(error, cyclopts.UnknownOptionError):
+        words = [error.token.keyword or error.token.value]
+    # The parser looks for missing options first, also where one is only misspelled.
+    elif isinstance(error, cyclopts.MissingArgumentError) and not error.keyword:
+        words = [word for word in words if re.match("-+[A-Za-z]", word)]
+    elif not isinstance(error, cyclopts.UnknownCommandError | cyclopts.UnusedCliTokensError):
+        words = []
+    return words[0].partition("=")[0] if words else ""
+
+
+def _kind(hint: object) -> str:
+    """Describe the values that an argument takes."""
+    names: dict[object, str] = {int: "a whole number", float: "a number", bool: "no value"}
+    return names.get(hint) or " or ".join(map(_kind, get_args(hint))) or f"{hint}"
 
 
 def print_error(error: MutransferError, command: str = "", *, debug: bool = False) -> None:

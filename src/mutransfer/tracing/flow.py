@@ -187,4 +187,5 @@ def reduced_dims(
 
 
 def _union(sets: Iterable[Iterable[T]]) -> frozenset[T]:
+    """Return the elements of all sets."""
     return frozenset(element for elements in sets for element in elements)

@@ -91,8 +91,9 @@ class Trace:
             RoleError: Neither factor has weights that only this product uses.
         """
         exponents = dict(self.multipliers)
-        for product in self.products if rule is not None else ():
-            assert rule is not None
+        if rule is None:
+            return exponents
+        for product in self.products:
             deficit = product.deficit(rule)
             if not deficit:
                 continue

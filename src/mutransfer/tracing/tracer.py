@@ -100,6 +100,7 @@ class Tracer(TorchDispatchMode):
         self._entered.clear()
 
     def _keep(self, tensor: torch.Tensor, image: Image) -> None:
+        """Store the image of a tensor, and the tensor itself."""
         self._images[id(tensor)] = (image, tensor)
 
     def __torch_dispatch__(
@@ -300,6 +301,7 @@ class Tracer(TorchDispatchMode):
         self.ledger.record_product(args[:2], images, record)
 
     def _is_weight(self, tensor: object) -> bool:
+        """Return whether a tensor is made of parameters alone."""
         image = self.image(tensor)
         return image is not None and image.is_weight
 

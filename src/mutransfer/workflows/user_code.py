@@ -75,6 +75,14 @@ def load_object(reference: str, why: str, fix: str = "") -> Any:  # noqa: ANN401
         UsageError: The reference is malformed or does not exist.
     """
     module_name, colon, name = reference.partition(":")
+    path = Path(module_name)
+    if path.suffix == ".py" or path.name != module_name:
+        folder = "" if path.parent == Path() else f"in the folder {path.parent}, "
+        raise UsageError(
+            f"'{module_name}' is a file, not a module",
+            why=why,
+            fix=f"{folder}write the module without .py: {path.stem}:{name or 'build'}",
+        )
     if not (module_name and colon and name):
         raise UsageError(
             f"'{reference}' does not name a function",

@@ -28,7 +28,6 @@ GROUPS_EXAMPLE = (
     "optimizer=lambda groups: torch.optim.AdamW(groups); the factory is called with the model only "
     "with parametrization=None"
 )
-MATCH_RMS = "match_rms_adamw"  # torch's name for the shape factor of 'muon-match-rms'
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ def _group_name(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> s
     if "muon" in cls.__name__.lower() and not uses_muon:
         return "adamw"
     name = _name_in_rules(cls)
-    if name == "muon" and group.get("adjust_lr_fn") == MATCH_RMS:
+    if name == "muon" and group.get("adjust_lr_fn") == "match_rms_adamw":
         return "muon-match-rms"
     return name or cls.__name__
 

@@ -35,9 +35,7 @@ Floats = NDArray[np.float64]
 Loss = Callable[[nn.Module, Any], torch.Tensor]
 
 BACKWARD_FIX = "make loss(build(width), batch).backward() work by itself"
-STEP_FIX = (
-    "optimizer='adamw', or another whose step() needs no argument and accepts dense gradients"
-)
+STEP_FIX = "optimizer='adamw', or another whose step() needs no argument and takes dense gradients"
 
 
 @dataclass(frozen=True, slots=True)
