@@ -99,12 +99,7 @@ class AxisNames:
         )
 
     def too_few(self, what: str, needed: int, num: int) -> str:
-        """Return why a number that needs several optima is undetermined.
-
-        Example:
-            >>> AxisNames("width", "lr").too_few("a law", 4, 1)
-            'a law needs an optimum at 4 values of width, and there is 1'
-        """
+        """Return why a number that needs several optima is undetermined."""
         verb = "is" if num == 1 else "are"
         return f"{what} needs an optimum at {needed} values of {self.scale}, and there {verb} {num}"
 

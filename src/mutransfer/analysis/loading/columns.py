@@ -42,7 +42,7 @@ ALIASES: Mapping[str, Sequence[str]] = {
 }
 SEED_ALIASES = ("seed", "seeds", "random_seed", "rng_seed", "rng", "manual_seed", "init_seed")
 # Scores grow as a model improves: minimizing one as if it were a loss finds the worst rate.
-SCORE = re.compile(r"(?<![a-z])(acc|accuracy|top_?\d+|f1|bleu|rouge|auc|auroc|score)(?![a-z])")
+SCORE = re.compile(r"(?<![a-z])(acc|accuracy|top_?\d+|f1|bleu|auc|auroc|score)(?![a-z])")
 LOGARITHM_PREFIXES = {"log2_": "2", "log10_": "10", "ln_": "e"}
 # States of a W&B run. A column `State` with any other value means something else.
 RUN_STATES = frozenset(

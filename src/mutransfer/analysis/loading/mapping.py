@@ -66,10 +66,10 @@ def _check_exist(table: Table, origins: Mapping[str, tuple[str | None, str]]) ->
                 name in unknown and name in ALIASES and ours in table.columns
             ):  # such as d_model=width
                 why = f"mutransfer's own name comes first: {name}=COLUMN"
-                corrected[name] = next(iter(possible_columns(name, [ours])), None)
+                corrected[name] = closest_name(ours, possible_columns(name, [ours]))
                 continue
-            close = closest_name(name, possible_columns(ours, table.columns))
-            existing = name if name in table.columns else close
+            existing = closest_name(name, possible_columns(ours, table.columns))
+            existing = name if name in table.columns else existing
             corrected[ours] = f"{base}^{existing}" if base and existing else existing
         raise ResultsError(
             f"{table.source} has no column {listed(dict.fromkeys(unknown))}",
