@@ -100,6 +100,16 @@ def plain(text: str) -> str:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """Format a count with its noun.
+
+    Example:
+        >>> counted(1, "trial"), counted(2, "trial")
+        ('1 trial', '2 trials')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def listed(names: Iterable[object], limit: int = 5) -> str:
     """Format names for an error message: quoted, and the first few only.
 

@@ -122,7 +122,7 @@ def test_every_notation_of_a_diverged_run_is_recognized(tmp_path: Path) -> None:
     assert results.axes["lr"] == [0.1, 0.3, 0.4, 0.5, 0.6]
     assert results.diverged.tolist() == [False, True, True, True, True]
     assert results.notes == (
-        "1 run has no loss and is left out; if they diverged "
+        "1 run has no loss and is left out; where a run diverged "
         "write nan or inf (pandas leaves nan empty: na_rep='nan')",
     )
 

@@ -263,7 +263,7 @@ def test_an_empty_loss_is_an_unfinished_run_and_nan_a_diverged_one(tmp_path) -> 
     assert results.axes["lr"] == [*range(9, 18), 99]
     assert results.diverged.tolist() == [True] * 8 + [False, True]
     assert results.notes == (
-        "8 runs have no loss and are left out; if they diverged "
+        "8 runs have no loss and are left out; where a run diverged "
         "write nan or inf (pandas leaves nan empty: na_rep='nan')",
     )
     assert (results.provenance.trials, results.provenance.diverged) == (10, 9)

@@ -38,7 +38,7 @@ def test_the_runs_table_of_wandb_is_read(tmp_path) -> None:
     assert results.axes["lr"] == [0.01, 0.04]
     assert results.diverged.tolist() == [False, True]
     assert results.notes == (
-        "1 run has no loss and is left out; if they diverged "
+        "1 run has no loss and is left out; where a run diverged "
         "write nan or inf (pandas leaves nan empty: na_rep='nan')",
     )
 

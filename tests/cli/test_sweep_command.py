@@ -58,7 +58,7 @@ def run(capsys, folder):
 def test_a_dry_run_lists_the_trials_and_prints_the_first_command(run, folder) -> None:
     status, out, _ = run("study.toml", "--dry-run")
     lines = out.splitlines()
-    assert (status, lines[4:6]) == (0, ["4 trials, 0 of them done", "the first command:"])
+    assert (status, lines[4:6]) == (0, ["4 trials, 0 done", "the first command:"])
     assert lines[0].endswith("  width=8 lr=2^-2 (0.25)")
     scratch = Path(tempfile.gettempdir(), "mutransfer-s")
     assert lines[6] == f"mkdir -p {scratch} && {sys.executable} train.py 8 0.25"
@@ -75,7 +75,7 @@ def test_failed_trials_run_twice_and_then_only_with_retry_failed(run, folder) ->
     assert first == "4 trials"
     assert re.fullmatch(r"\[1/4\] width=8 lr=2\^-2 \(0\.25\)  loss 2\.0312, .*", second)
     assert out.splitlines()[:3] == [
-        "2 of 4 trials done, 0 of them diverged",
+        "2 of 4 trials done",
         r"2 trials failed: exit status 1: ValueError: bad \x1b[31mrate",
         "    at width=8 lr=2^-1 (0.5); width=16 lr=2^-1 (0.5)",
     ]
@@ -87,7 +87,7 @@ def test_failed_trials_run_twice_and_then_only_with_retry_failed(run, folder) ->
     assert "next:  fix the cause, then add --retry-failed" in out.splitlines()
     status, out, err = run("study.toml")
     assert (
-        "2 trials failed in two earlier runs and were skipped: --retry-failed runs them again"
+        "skipped 2 trials, after failures in two earlier runs: add --retry-failed to try again"
         in out
     )
     assert "next:" not in out
@@ -101,7 +101,20 @@ def test_failed_trials_run_twice_and_then_only_with_retry_failed(run, folder) ->
     (folder / "fixed").touch()
     assert run("study.toml")[0] == 4, "skipped, fixed or not"
     status, out, _ = run("study.toml", "--retry-failed")
-    assert (status, out.splitlines()[0]) == (0, "4 of 4 trials done, 0 of them diverged")
+    assert (status, out.splitlines()[0]) == (0, "4 of 4 trials done")
+
+
+def test_the_text_about_a_single_trial_is_in_the_singular(run, folder) -> None:
+    only = ("--only", "lr=0.5", "--only", "width=8")
+    assert "1 trial, 0 done" in run("study.toml", "--dry-run", *only)[1].splitlines()
+    for _ in range(2):
+        out, err = run("study.toml", *only)[1:]
+        assert err.splitlines()[0] == "1 trial"
+        assert out.splitlines()[0] == "0 of 1 trial done"
+    assert (
+        "skipped 1 trial, after failures in two earlier runs: add --retry-failed to try again"
+        in run("study.toml", *only)[1].splitlines()
+    )
 
 
 def test_only_selects_points_of_the_axes(run, folder) -> None:
@@ -133,7 +146,7 @@ def test_the_status_of_a_store_is_printed_while_a_sweep_is_running(run, folder) 
                 break
             time.sleep(0.2)
         assert (status, out.splitlines()[0]) == (
-            0, "1 of 4 trials done, 0 of them diverged; 1 running, 1 failed, 1 to do"
+            0, "1 of 4 trials done; 1 running, 1 failed, 1 to do"
         )  # fmt: skip
         assert "running: width=16 lr=2^-2 (0.25)  (" in out
         assert "best loss at 8: 2.0312  (width=8 lr=2^-2 (0.25))" in out
@@ -169,11 +182,11 @@ def test_a_missing_program_fails_the_sweep_before_any_trial(run, folder) -> None
 
 def test_an_edited_command_leaves_the_trials_of_the_former_one_aside(run, folder) -> None:
     run("study.toml", "--only", "lr=0.25")
-    assert "4 trials, 2 of them done" in run("study.toml", "--dry-run")[1]
+    assert "4 trials, 2 done" in run("study.toml", "--dry-run")[1]
     (folder / "study.toml").write_text(STUDY.replace("train.py {width}", "-u train.py {width}"))
-    assert "4 trials, 0 of them done" in run("study.toml", "--dry-run")[1]
+    assert "4 trials, 0 done" in run("study.toml", "--dry-run")[1]
     out = run("study.toml", "--only", "lr=0.25")[1]
-    assert "2 other trials in the store belong to another command or to other axes" in out
+    assert "the store has 2 other trials, of another command or of other axes" in out
 
 
 def test_the_environment_of_the_user_is_passed_to_the_program(run, folder, monkeypatch) -> None:

@@ -235,7 +235,7 @@ def _check_store(case: tuple[list[tuple[str, str, object]], list[str]]) -> Comma
 def test_the_store_is_valid_before_it_is_corrupted() -> None:
     outputs = [_check_store(([], line)) for line in LINES]
     assert [output.status for output in outputs] == [0] * 6
-    assert "5 of 6 trials done, 0 of them diverged; 0 running, 1 failed" in outputs[2].out
+    assert "5 of 6 trials done; 0 running, 1 failed" in outputs[2].out
     assert "6 of 6 trials done" in outputs[4].out
 
 

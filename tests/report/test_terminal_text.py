@@ -45,3 +45,9 @@ def test_a_reason_of_several_numbers_is_printed_once() -> None:
     text = verdict_text(report_of(planted_results(("mup",), seeds=1)))
     assert text.count("one seed: add seeds to get an interval") == 1
     assert "undetermined: loss at infinity L∞, loss exponent α, " in text
+
+
+def test_unfinished_trials_are_counted_first() -> None:
+    report = report_of(planted_results(("mup",)))
+    assert verdict_text(report, 1).splitlines()[0] == "1 unfinished trial"
+    assert verdict_text(report, 2).splitlines()[0] == "2 unfinished trials"

@@ -137,6 +137,15 @@ def test_a_tied_table_shows_where_its_multiplier_is_installed(power, form) -> No
     assert ("; at 'head'\n" in text) is (power == ONE)
 
 
+def test_the_title_of_a_plan_counts_in_the_singular() -> None:
+    facts = [fact("head", Role.OUTPUT, 4, 1, (10, 64), (10, 16))]
+    title = explain(plan_from_facts(facts, base=16, target=64)).splitlines()[0]
+    assert title == (
+        "mup (table-3) for adamw: base width 16, target 64, width multiplier 4; "
+        "1 tensor, 1 parameter group"
+    )
+
+
 def test_a_plan_has_a_line_per_set_of_factors_and_explains_unusual_roles() -> None:
     lines = explain(plan_of()).splitlines()
     assert lines[0] == (

@@ -227,7 +227,9 @@ def test_a_read_only_store_can_be_read_but_not_written(tmp_path, capsys) -> None
     assert cli(capsys, "sweep", study, "--store", store, "--workers", 1)[0] == 0
     with read_only(store):
         status, out, _ = cli(capsys, "sweep", "--status", store)
-        assert (status, out.splitlines()[0][:21]) == (0, "4 of 4 trials done, 0")
+        assert (status, out.splitlines()[0]) == (
+            0, "4 of 4 trials done; 0 running, 0 failed, 0 to do"
+        )  # fmt: skip
         status, out, _ = cli(capsys, "analyze", store)
         assert status == 0
         assert "lr" in out
@@ -237,7 +239,7 @@ def test_a_read_only_store_can_be_read_but_not_written(tmp_path, capsys) -> None
             assert (status, out, len(lines)) == (2, "", 3)
             assert lines[0].startswith(f"StoreError: cannot write {store}: ")
     status, out, _ = cli(capsys, "sweep", more, "--store", store, "--workers", 1)
-    assert (status, out.splitlines()[0][:18]) == (0, "6 of 6 trials done")
+    assert (status, out.splitlines()[0]) == (0, "6 of 6 trials done")
 
 
 # Clocks that jump.

@@ -74,7 +74,7 @@ def test_results_of_a_function_with_another_value_are_rejected(make, tmp_path) -
     assert mt.run_study(STUDY, runner=make(1.0), store=store).summary.ran == 0
     with pytest.raises(StudyError) as raised:
         mt.run_study(STUDY, runner=make(2.0), store=store)
-    assert raised.value.what.endswith(f"is not the function that left 1 results in {store}")
+    assert raised.value.what.endswith(f"is not the function that left 1 result in {store}")
     assert f"store='{store}-2'" in raised.value.fix
 
 

@@ -155,7 +155,7 @@ class Results:
             places=places,
             notes=tuple(notes),
         )
-        advice = "; if they diverged write nan or inf (pandas leaves nan empty: na_rep='nan')"
+        advice = "; where a run diverged write nan or inf (pandas leaves nan empty: na_rep='nan')"
         return results.without(~(has_loss | stopped), "no loss", advice).having(*REQUIRED)
 
     def having(self, *names: str) -> Results:

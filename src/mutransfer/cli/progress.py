@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from mutransfer.cli.output import format_point
-from mutransfer.errors import plain
+from mutransfer.errors import counted, plain
 from mutransfer.records import TrialSpec
 from mutransfer.sweep import Outcome
 
@@ -43,7 +43,7 @@ class SweepProgress:
         """Print how many trials there are."""
         self._total = len(trials)
         self._remaining = Counter(_size(spec) for spec in trials)
-        self._print(f"{self._intro}{len(trials)} trials")
+        self._print(f"{self._intro}{counted(len(trials), 'trial')}")
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, total=len(trials))
 

@@ -17,7 +17,7 @@ from mutransfer.cli.app import TRAINING, Switch, Workers, app, examples, split_l
 from mutransfer.cli.exit_status import FAILED_TRIALS, INTERRUPTED, SUCCESS
 from mutransfer.cli.output import CommandResult, format_point
 from mutransfer.cli.signals import stop_on_signals
-from mutransfer.errors import UsageError
+from mutransfer.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from mutransfer.records import TrialSpec
@@ -98,7 +98,7 @@ def sweep(
 
 def format_summary(summary: SweepSummary, store: Path) -> str:
     """Format the counts of a sweep's trials, its failures, and the next step."""
-    lines = [f"{summary.done} of {summary.total} trials done, {summary.diverged} of them diverged"]
+    lines = [_format_done(summary)]
     lines += _format_failures(summary.failed, summary.points)
     if summary.failed:
         lines.append(f"logs:  {store}/*/attempts/*/ (error.txt, stdout.txt, stderr.txt)")
@@ -108,24 +108,31 @@ def format_summary(summary: SweepSummary, store: Path) -> str:
         lines.append(f"next:  fix the cause{again}")
     if summary.given_up:
         lines.append(
-            f"{summary.given_up} trials failed in two earlier runs and were skipped: "
-            "--retry-failed runs them again"
+            f"skipped {counted(summary.given_up, 'trial')}, after failures in two earlier runs: "
+            "add --retry-failed to try again"
         )
     if summary.aside:
         lines.append(
-            f"{summary.aside} other trials in the store belong to another command or to other axes"
+            f"the store has {counted(summary.aside, 'other trial')}, of another command or of "
+            "other axes"
         )
     lines.append(f"store: {store}")
     if summary.stopped:
         lines.append("stopped: finished trials are kept; run the same command again to resume")
     elif summary.taken:
         lines.append(
-            f"{summary.taken} trials are still running in another driver: "
+            f"{counted(summary.taken, 'trial')} still running in another driver: "
             f"mutransfer sweep --status {store}"
         )
     elif summary.done and not summary.failed:
         lines.append(f"next:  mutransfer analyze {store}")
     return "\n".join(lines)
+
+
+def _format_done(counts: SweepSummary | StoreStatus) -> str:
+    """Format how many trials are done, and how many of them diverged."""
+    diverged = f", {counts.diverged} of them diverged" if counts.diverged else ""
+    return f"{counts.done} of {counted(counts.total, 'trial')} done{diverged}"
 
 
 def sweep_result(summary: SweepSummary, store: Path, json: bool) -> CommandResult:
@@ -148,8 +155,7 @@ def _format_failures(
     for number, (message, trials) in enumerate(most_common):
         places = "; ".join(format_point(points.get(trial, {})) for trial in trials[:3])
         more = f"; and {len(trials) - 3} more" if len(trials) > 3 else ""
-        count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
-        lines += [f"{count} failed: {message}", f"    at {places}{more}"]
+        lines += [f"{counted(len(trials), 'trial')} failed: {message}", f"    at {places}{more}"]
         if number == 0:
             lines += errors[trials[0]].splitlines()[1:]
     return lines
@@ -167,7 +173,7 @@ def _list_trials(
     lines = [f"{trial.id[:12]}  {format_point(trial.axes)}" for trial in trials]
     data: dict[str, Any] = {"trials": [{"id": trial.id, "axes": trial.axes} for trial in trials]}
     data["done"] = _num_done(store or prepared.default_store, trials)
-    lines.append(f"{len(trials)} trials, {data['done']} of them done")
+    lines.append(f"{counted(len(trials), 'trial')}, {data['done']} done")
     command = _format_command(prepared, trials[0])
     if command is not None:
         lines.append(f"the first command:\n{command}")
@@ -214,7 +220,7 @@ def _parse_only(only: Sequence[str]) -> dict[str, list[str]]:
 def _format_status(status: StoreStatus) -> str:
     """Format the status of a store."""
     lines = [
-        f"{status.done} of {status.total} trials done, {status.diverged} of them diverged; "
+        f"{_format_done(status)}; "
         f"{len(status.running)} running, {len(status.failed)} failed, {status.unstarted} to do"
     ]
     lines += [

@@ -6,6 +6,7 @@ import math
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
 from mutransfer.analysis.format import format_rate, format_share
+from mutransfer.errors import counted
 from mutransfer.report.format import Formatter, unit_suffix
 
 LABEL = 24  # characters of the column of names
@@ -49,7 +50,7 @@ class _Lines:
 
 def verdict_text(report: Report, unfinished: int = 0) -> str:
     """Format each group's verdict and numbers, and the comparison of the groups' best losses."""
-    notes = [*report.notes, *([f"{unfinished} trials are unfinished"] if unfinished else [])]
+    notes = [*report.notes, *([counted(unfinished, "unfinished trial")] if unfinished else [])]
     blocks = ["\n".join(notes)] if notes else []
     blocks += [_group_text(group, report) for group in report.values()]
     for c in report.comparisons:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mutransfer.errors import counted
 from mutransfer.rules.formatting.columns import align_columns, format_number, hanging_indent
 from mutransfer.rules.formatting.names import abbreviate
 from mutransfer.rules.optimizers import OPTIMIZERS, Update
@@ -43,7 +44,7 @@ def format_plan_rows(
     is_relative = OPTIMIZERS[optimizer].update is Update.RELATIVE
     return "\n".join(
         [
-            f"{title}; {len(rows)} tensors, {len(groups)} parameter groups",
+            f"{title}; {counted(len(rows), 'tensor')}, {counted(len(groups), 'parameter group')}",
             "",
             *hanging_indent(align_columns([heads, *body]), ["parameters", *names], width),
             "",

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mutransfer.errors import StudyError
+from mutransfer.errors import StudyError, counted
 from mutransfer.sweep.files import read_no_follow, write_atomically, write_errors
 
 FINGERPRINT_FILE = "functions.json"
@@ -64,7 +64,7 @@ def check_function(
     is_same_python = former.partition(" ")[0] == current.partition(" ")[0]
     if is_same_python and (num_results := done()):
         raise StudyError(
-            f"{name} is not the function that left {num_results} results in {store}",
+            f"{name} is not the function that left {counted(num_results, 'result')} in {store}",
             why="its code, or a value it uses, has changed: old and new results would be mixed",
             fix=f"use another store: store='{store}-2'; if the change does not matter: rm {path}",
         )
