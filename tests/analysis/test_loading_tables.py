@@ -288,7 +288,7 @@ def test_an_error_names_the_line_of_the_file(tmp_path) -> None:
     file = write_file(tmp_path, "width,lr,loss\n64,0.5,3\n64,0.5,\n64,fast,3\n64,0,3\n")
     with pytest.raises(ResultsError) as raised:
         analyze(load_results(file))
-    assert raised.value.what.endswith("positive numbers, not 'fast', '0' in line 4, 5")
+    assert raised.value.what.endswith("positive numbers, not 'fast', '0' in lines 4, 5")
 
 
 def test_a_table_without_any_loss_is_an_error(tmp_path) -> None:

@@ -235,7 +235,8 @@ def test_three_widths_have_no_laws_with_a_floor() -> None:
     group = group_report(columns(widths=WIDTHS[:3], seeds=3, sd=0.002, sd_seed=0.002))
     for estimate in (group.laws.alpha, group.laws.loss_inf, group.kappa, group.E):
         assert (estimate.value, estimate.low, estimate.high) == (None, None, None)
-        assert "a law needs an optimum at 4 values of width, and there are 3" in str(estimate.undetermined)
+        needed = "a law needs an optimum at 4 values of width, and there are 3"
+        assert needed in str(estimate.undetermined)
         assert "add 1" in str(estimate.undetermined)
 
 

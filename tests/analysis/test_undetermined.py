@@ -270,7 +270,7 @@ def test_two_widths_have_a_drift_but_no_sensitivity() -> None:
     group = only_group(noisy(widths=(64.0, 256.0)))
     assert group.drift.low is not None
     assert group.sensitivity.undetermined == (
-        "leaving one out needs an optimum at 3 values of width, and there are 2"
+        "leaving one out needs an optimum at 3 values of width, and there are 2: add 1"
     )
 
 
