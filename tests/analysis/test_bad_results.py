@@ -249,7 +249,7 @@ def test_a_file_without_permission_is_an_error(
         ),
         (
             "width,lr,loss\n64,0.25\n64,0.25,3,4\n",
-            "' has 3 columns, but not in line '2', '3'",
+            "' has 3 columns, but not in lines 2, 3",
             "values would be read into the wrong columns",
             "write one value per column in every line, separated by commas",
         ),
@@ -270,6 +270,12 @@ def test_a_file_without_permission_is_an_error(
             "': column 'loss' must hold numbers, not 'crashed' in line 3",
             "runs are compared by numbers",
             "write a number, nan if the run diverged, or nothing if it has no result",
+        ),
+        (
+            "width,lr,loss\n64,0.25,3%\n64,0.5,4.5 %\n",
+            "': column 'loss' must hold numbers, not '3%', '4.5 %' in lines 2, 3",
+            "runs are compared by numbers",
+            "remove the % sign",
         ),
         (
             "width,lr,loss,diverged_at\n64,0.25,3,soon\n",
@@ -352,6 +358,13 @@ def test_a_rate_that_is_not_positive_is_an_error(value: Any, shown: str) -> None
         "  why: optima are compared on logarithmic axes\n"
         "  fix: correct 1 of 2 values of 'lr', or leave them empty"
     )
+
+
+def test_a_rate_in_percent_is_an_error_that_names_the_sign() -> None:
+    results = Results.from_columns({"width": [64, 64], "lr": ["1%", "2%"], "loss": [3.0, 3.1]})
+    text = message(lambda: analyze(results))
+    assert "not '1%', '2%' in rows 1, 2\n" in text
+    assert text.endswith("fix: remove the % sign")
 
 
 def test_the_error_for_logarithms_says_how_to_convert_them() -> None:

@@ -107,6 +107,44 @@ def test_mapping_a_missing_column_is_an_error(tmp_path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "columns", "fix"),
+    [
+        ("width,lr,accuracy", {"loss": "1-accuracy"}, "loss=COLUMN"),
+        ("width,lr,val/top1", {"loss": "100-val/top1"}, "loss=COLUMN"),
+        ("width,lr,accuracy", None, "loss=COLUMN"),
+        ("width,lr,los_acc", None, "loss=COLUMN"),
+        ("width,lr,top1_err", {"loss": "1-top1_err"}, "loss=top1_err"),
+    ],
+)
+def test_a_score_is_never_suggested_as_the_loss(
+    tmp_path, header: str, columns: dict[str, str] | None, fix: str
+) -> None:
+    """Minimizing an accuracy finds the worst rate; its error is a loss."""
+    text = error_text(f"{header}\n64,1,0.5\n", tmp_path, columns=columns)
+    score = header.split(",")[-1]
+    assert f"--columns {fix} " in text
+    if "COLUMN" in fix:
+        assert f"choose from 'width', 'lr'; for a score, add a column such as 1 - {score}" in text
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "fix"),
+    [
+        ("d_model,lr,loss", {"d_model": "width"}, "width=d_model"),
+        ("width,lr,val", {"val": "loss"}, "loss=val"),
+        ("width,lr,accuracy", {"accuracy": "loss"}, "loss=COLUMN"),
+    ],
+)
+def test_a_mapping_in_the_wrong_direction_is_explained(
+    tmp_path, header: str, columns: dict[str, str], fix: str
+) -> None:
+    (ours,) = columns.values()
+    text = error_text(f"{header}\n64,1,0.5\n", tmp_path, columns=columns)
+    assert f"why: mutransfer's own name comes first: {ours}=COLUMN\n" in text
+    assert f"--columns {fix} " in text
+
+
 def test_a_mapped_column_replaces_one_of_the_same_name_with_a_note(tmp_path) -> None:
     file = write_file(tmp_path, "width,lr,loss,val_loss\n64,1,2.5,3.5\n")
     results = load_results(file, columns={"loss": "val_loss"})
@@ -250,7 +288,7 @@ def test_an_error_names_the_line_of_the_file(tmp_path) -> None:
     file = write_file(tmp_path, "width,lr,loss\n64,0.5,3\n64,0.5,\n64,fast,3\n64,0,3\n")
     with pytest.raises(ResultsError) as raised:
         analyze(load_results(file))
-    assert raised.value.what.endswith("positive numbers, not 'fast', '0' in line 4, 5")
+    assert raised.value.what.endswith("positive numbers, not 'fast', '0' in lines 4, 5")
 
 
 def test_a_table_without_any_loss_is_an_error(tmp_path) -> None:

@@ -99,7 +99,15 @@ def test_scatter_from_width_to_width_widens_the_interval() -> None:
     assert scattered.high - scattered.low > 4 * (smooth.high - smooth.low)
 
 
-@pytest.mark.parametrize(("width", "text"), [(2048 * 65, "beyond 64x"), (4096, "below 4x")])
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (2048 * 65, "laws were not tested beyond 64x"),
+        (4096, "width 4096 is only 2x the largest with an optimum (2048): tuning there directly"),
+        (128, "width 128 was run: `mutransfer analyze` shows its own result"),
+        (300, "width 300 is not above the largest with an optimum (2048): tuning there directly"),
+    ],
+)
 def test_a_target_outside_the_studied_range_gives_a_warning(width: float, text: str) -> None:
     (warning,) = predict(results(), width=width).warnings
     assert text in warning
@@ -110,10 +118,13 @@ def test_with_few_widths_the_reason_says_what_to_add() -> None:
     two = predict(results(widths=WIDTHS[:2]), width=TARGET)
     assert two.log2_lr.value == pytest.approx(-6.2, abs=0.2)
     assert two.log2_lr.low is None
-    assert "2 of 3 values of width that show their scatter" in two.log2_lr.undetermined
+    assert (
+        "an interval needs an optimum at 3 values of width, and there are 2"
+        in two.log2_lr.undetermined
+    )
     four = predict(results(widths=WIDTHS[:4]), width=TARGET)
     assert four.loss.value == pytest.approx(2.2 + 13 * TARGET**-0.5, abs=0.1)
-    assert "an interval needs 5 over 16x" in four.loss.undetermined
+    assert "an interval needs 5 values of width over 16x, and there are 4" in four.loss.undetermined
     one_seed = predict(results(seeds=1), width=TARGET)
     assert one_seed.lr.value is not None
     assert "one seed" in one_seed.lr.undetermined

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planted_surfaces import best_loss, columns, quadratic, surface, together, with_losses
 
-from mutransfer.analysis import GroupReport, Results, analyze
+from mutransfer.analysis import GroupReport, Results, analyze, predict
 
 
 def noisy(drift: float = 0.0, log2_best: float = -6.2, **more: object) -> Results:
@@ -43,11 +43,14 @@ def test_seeds_that_share_no_rate_are_not_two_seeds() -> None:
     assert group.drift.value == pytest.approx(0.0, abs=1e-9)
 
 
+ONLY_64 = "only one value of width (64) has results: run larger ones"
+
+
 def test_one_width_gives_no_verdict() -> None:
     group = only_group(noisy(widths=(64.0,)))
-    assert (group.verdict, group.reason) == ("undetermined", "one width: add a larger one")
+    assert (group.verdict, group.reason) == ("undetermined", ONLY_64)
     for estimate in (group.drift, group.regret, group.regret_share, group.grid_regret):
-        assert estimate.undetermined == "one width: add a larger one"
+        assert estimate.undetermined == ONLY_64
     assert group.optimum[0].log2_lr.low is not None
     assert group.paper_criterion is None
 
@@ -241,16 +244,33 @@ def test_a_loss_that_is_not_positive_has_no_share() -> None:
     group = only_group(with_losses(noisy(), lambda w, k, loss: loss - 10.0))
     assert group.reason == (
         "the loss is not positive at width 512, so a share of it has no meaning: "
-        "analyze a positive loss"
+        "use a positive loss, such as 1 - accuracy"
     )
     assert group.regret.high is not None
+
+
+@pytest.mark.parametrize("num_widths", [1, 3])
+def test_losses_with_a_maximum_are_probably_a_score(num_widths: int) -> None:
+    """An accuracy is best at its maximum; a loss that saturates at large rates is none."""
+    widths = (64.0, 128.0, 256.0)[:num_widths]
+    score = surface(lambda w, k: 0.6 - 0.01 * (k + 6.2) ** 2, widths=widths, seeds=2)
+    group = only_group(score)
+    assert group.reason.startswith(
+        "only one value" if num_widths == 1 else "the losses have a maximum instead of a minimum"
+    )
+    reason = group.optimum[0].log2_lr.undetermined
+    assert reason is not None
+    assert reason.endswith("map an error instead, such as 1 - accuracy")
+    assert "1 - accuracy" in str(predict(score, width=4096).lr.undetermined)
+    plateau = surface(lambda w, k: min(4.0, 2.0 + 0.4 * (k + 11)) + 0.01 * (k % 2), widths=widths)
+    assert "edge of the grid" in str(only_group(plateau).optimum[0].loss.undetermined)
 
 
 def test_two_widths_have_a_drift_but_no_sensitivity() -> None:
     group = only_group(noisy(widths=(64.0, 256.0)))
     assert group.drift.low is not None
     assert group.sensitivity.undetermined == (
-        "an optimum at fewer than three values of width: add some"
+        "leaving one out needs an optimum at 3 values of width, and there are 2: add 1"
     )
 
 

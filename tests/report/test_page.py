@@ -190,7 +190,10 @@ def test_both_facts_are_shown_where_the_transferring_one_is_worse() -> None:
     ("results", "expected"),
     [
         (planted_results(("mup",)), "µP transfers."),
-        (planted_results(widths=(64,)), "One width: add a larger one"),
+        (
+            planted_results(widths=(64,)),
+            "Only one value of width (64) has results: run larger ones",
+        ),
         (planted_results(seeds=1), "One seed: add seeds to get an interval."),
         (
             planted_results(diverges_above=-99.0),

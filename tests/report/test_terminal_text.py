@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from report_cases import planted_results, predictions_of, report_of, scaling_results
 
+from mutransfer.analysis import Results, analyze
 from mutransfer.report.page.cards import verdicts
 from mutransfer.report.page.scaling import scaling_table
 from mutransfer.report.text.analysis import prediction_text, verdict_text
@@ -51,3 +53,23 @@ def test_unfinished_trials_are_counted_first() -> None:
     report = report_of(planted_results(("mup",)))
     assert verdict_text(report, 1).splitlines()[0] == "1 unfinished trial"
     assert verdict_text(report, 2).splitlines()[0] == "2 unfinished trials"
+
+
+def test_rounding_error_is_shown_as_zero() -> None:
+    """Losses with one minimum at every width have no drift and no regret but in the last bits."""
+    trials = [
+        (n, 2.0**k, seed, 3.0 + 8 / n + 0.05 * (k + 6.2) ** 2)
+        for n in (64, 128, 256, 512)
+        for k in range(-9, -2)
+        for seed in (0, 1)
+    ]
+    names = ("width", "lr", "seed", "loss")
+    columns = dict(zip(names, map(list, zip(*trials, strict=True)), strict=True))
+    report = analyze(Results.from_columns(columns))
+    assert abs(report["all"].drift.low or 1.0) < 1e-9
+    text = verdict_text(report)
+    page = verdicts(report) + scaling_table(report)
+    assert not re.search(r"e-1\d|10⁻¹[²-⁹]|at most 0\b", text + page)
+    assert "drift                   0 [0, 0] octaves" in text
+    assert "raises the loss by less than 0.001 %, no more than the threshold of 1 %" in text
+    assert report.to_json()["groups"]["all"]["drift"]["low"] == report["all"].drift.low

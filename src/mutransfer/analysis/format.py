@@ -51,17 +51,17 @@ def format_loss(value: float, unit: str | None) -> str:
         >>> format_loss(0.01234, "nats"), format_loss(2.5, None)
         ('0.0123 nats', '2.5')
     """
-    return f"{value:.3g} {unit or ''}".rstrip()
+    return f"{without_rounding_error(value):.3g} {unit or ''}".rstrip()
 
 
 def format_share(value: float) -> str:
     """Format a share as a percentage.
 
     Example:
-        >>> format_share(0.0123)
-        '1.23 %'
+        >>> format_share(0.0123), format_share(2e-16)
+        ('1.23 %', '0 %')
     """
-    return f"{100 * value:.3g} %"
+    return f"{100 * without_rounding_error(value):.3g} %"
 
 
 def format_group_by(columns: Sequence[str]) -> str:
@@ -73,6 +73,11 @@ def format_group_by(columns: Sequence[str]) -> str:
     """
     shell, python = shlex.quote(",".join(columns)), json.dumps(list(columns))
     return f"--group-by {shell} (in Python: group_by={python})"
+
+
+def without_rounding_error(value: float) -> float:
+    """Return zero for a number that is only the rounding error of others."""
+    return 0.0 if abs(value) < 1e-9 else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,17 @@ class AxisNames:
     def at(self, width: float) -> str:
         """Format a value of the scale."""
         return f"at {self.scale} {format_value(width)}"
+
+    def only(self, width: float) -> str:
+        """Return why one value of the scale shows no trend, and what to add."""
+        return (
+            f"only one value of {self.scale} ({format_value(width)}) has results: run larger ones"
+        )
+
+    def too_few(self, what: str, needed: int, num: int) -> str:
+        """Return why a number that needs several optima is undetermined, and what to add."""
+        num_text = f"there {'is' if num == 1 else 'are'} {num}: add {needed - num}"
+        return f"{what} needs an optimum at {needed} values of {self.scale}, and {num_text}"
 
     @property
     def rates(self) -> str:

@@ -71,13 +71,9 @@ def widen_by_skew(log2_lr: Estimate, skew: Estimate) -> Estimate:
 
 def no_value_reason(num_widths: int, reason: str | None, axes: AxisNames) -> str | None:
     """Return why a law over widths has no value and what to add, or None."""
-    missing = WIDTHS_FOR_VALUE - num_widths
-    if missing <= 0:
+    if num_widths >= WIDTHS_FOR_VALUE:
         return None
-    text = (
-        f"{num_widths} of the {WIDTHS_FOR_VALUE} values of {axes.scale} that a law needs have an "
-        f"optimum: add {missing}"
-    )
+    text = axes.too_few("a law", WIDTHS_FOR_VALUE, num_widths)
     return f"{reason}; {text}" if reason else text
 
 
@@ -89,6 +85,6 @@ def no_interval_reason(widths_W: Floats, reason: str | None, axes: AxisNames) ->
     if len(widths_W) >= WIDTHS_FOR_INTERVAL and span >= SPAN_FOR_INTERVAL * (1 - 1e-9):
         return None
     return (
-        f"{len(widths_W)} values of {axes.scale} over {span:g}x: an interval needs "
-        f"{WIDTHS_FOR_INTERVAL} over {SPAN_FOR_INTERVAL:g}x"
+        f"an interval needs {WIDTHS_FOR_INTERVAL} values of {axes.scale} over "
+        f"{SPAN_FOR_INTERVAL:g}x, and there are {len(widths_W)} over {span:g}x"
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from mutransfer.analysis.analyze import analysis_settings
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import fitted_groups
+from mutransfer.analysis.curves.group import FittedGroup, fitted_groups
 from mutransfer.analysis.format import AxisNames, format_value
 from mutransfer.analysis.intervals import UPPER, estimate
 from mutransfer.analysis.laws.power_law import fit_floor_law, fit_power_law
@@ -114,8 +114,8 @@ def predict_groups(
             fix=f"give a positive {axes.scale}, larger than those that were run: --width 8192",
         )
     predictions = [
-        _prediction(name, fit_optima(fitted, axes), width, axes, seed, results.loss_unit)
-        for name, fitted in fitted_groups(results, settings).items()
+        _prediction(fitted, width, axes, seed, results.loss_unit)
+        for fitted in fitted_groups(results, settings).values()
     ]
     if group is None:
         return predictions
@@ -139,10 +139,11 @@ def _group_error(
 
 
 def _prediction(
-    name: str, optima: Optima, width: float, axes: AxisNames, seed: int, loss_unit: str | None
+    group: FittedGroup, width: float, axes: AxisNames, seed: int, loss_unit: str | None
 ) -> Prediction:
     """Predict for one group."""
-    rng = np.random.default_rng([seed, *name.encode(errors="replace"), 1])
+    optima = fit_optima(group, axes)
+    rng = np.random.default_rng([seed, *group.name.encode(errors="replace"), 1])
     no_interval = _no_interval_reason(optima, axes)
     extrapolation = width / float(optima.n[-1]) if len(optima.n) else math.nan
     x = {law: _extrapolated_rate(optima, width, law, rng) for law in RATE_LAWS}
@@ -166,7 +167,7 @@ def _prediction(
     if best_loss is not None and best_loss > 0:
         share = regret.times(1 / best_loss)
     return Prediction(
-        group=name,
+        group=group.name,
         scale=axes.scale,
         hyperparameter=axes.hyperparameter,
         width=width,
@@ -178,7 +179,7 @@ def _prediction(
         regret_share=share,
         law=best,
         laws=tuple(laws.values()),
-        warnings=tuple(_warnings(optima, width, extrapolation, axes)),
+        warnings=tuple(_warnings(group, optima, width, axes)),
         loss_unit=loss_unit,
     )
 
@@ -189,8 +190,7 @@ def _no_interval_reason(optima: Optima, axes: AxisNames) -> str | None:
         return optima.no_draws
     if len(optima.n) >= MIN_WIDTHS:
         return None
-    num = len(optima.n)
-    return f"{num} of {MIN_WIDTHS} values of {axes.scale} that show their scatter: add one"
+    return axes.too_few("an interval", MIN_WIDTHS, len(optima.n))
 
 
 def _scatter(
@@ -225,7 +225,7 @@ def _extrapolated_rate(
 def _held_out_error(optima: Optima, law: LawName, axes: AxisNames) -> Estimate:
     """Return by how many octaves the law of the smaller widths misses the largest one."""
     if len(optima.n) < MIN_WIDTHS:
-        return Estimate(undetermined=f"fewer than three values of {axes.scale}: add one")
+        return Estimate(undetermined=axes.too_few("this error", MIN_WIDTHS, len(optima.n)))
     x_W, observed = optima.x[0, :-1], optima.x[0, -1]
     predicted = x_W.mean()
     if law == "power":
@@ -285,20 +285,22 @@ def _regret(
     return Estimate(float(np.median(finite[best])), 0.0, float(np.quantile(all_costs, UPPER)))
 
 
-def _warnings(optima: Optima, width: float, extrapolation: float, axes: AxisNames) -> list[str]:
+def _warnings(group: FittedGroup, optima: Optima, width: float, axes: AxisNames) -> list[str]:
     """Return reasons for caution."""
     if not len(optima.n):
         return []
     warnings, (least, most) = [], STUDIED_EXTRAPOLATION
-    distance = (
-        f"{axes.scale} {format_value(float(width))} is {extrapolation:.3g}x the largest with an "
-        f"optimum, {format_value(float(optima.n[-1]))}"
-    )
-    if extrapolation > most:
-        warnings.append(f"{distance}; laws were not tested beyond {most:g}x: add a larger proxy")
-    elif extrapolation < least:
-        advice = f"below {least:g}x tuning at the target itself may be cheap enough"
-        warnings.append(f"{distance}; {advice}")
+    ratio, target = width / float(optima.n[-1]), f"{axes.scale} {format_value(float(width))}"
+    largest = f"the largest with an optimum ({format_value(float(optima.n[-1]))})"
+    if ratio > most:
+        limit = f"laws were not tested beyond {most:g}x: add a larger proxy"
+        warnings.append(f"{target} is {ratio:.3g}x {largest}; {limit}")
+    elif width in [curve.grid.width for curve in group.curves]:
+        warnings.append(f"{target} was run: `mutransfer analyze` shows its own result")
+    elif ratio < least:
+        distance = f"only {ratio:.3g}x" if ratio > 1 else "not above"
+        advice = "tuning there directly may be cheap enough"
+        warnings.append(f"{target} is {distance} {largest}: {advice}")
     if optima.no_draws:
         warnings.append(f"no interval: {optima.no_draws}")
     return warnings

@@ -63,7 +63,7 @@ class Places:
 
     Example:
         >>> Places("line", [2, 3, 5, 8, 13]).format([0, 2, 3, 4])
-        'line 2, 5, 8 and 1 more'
+        'lines 2, 5, 8 and 1 more'
     """
 
     unit: str
@@ -73,7 +73,7 @@ class Places:
         """Format the locations of these trials, the first three of them."""
         names = [str(self.names[row]) for row in rows]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"{self.unit} {', '.join(names[:3])}{more}"
+        return f"{self.unit}{'s' if len(names) > 1 else ''} {', '.join(names[:3])}{more}"
 
     def select(self, chosen: Sequence[bool]) -> Places:
         """Return the locations of the chosen trials."""

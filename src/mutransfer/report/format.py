@@ -37,17 +37,17 @@ def format_number(value: float | None, digits: int = 3) -> str:
     Example:
         >>> format_number(-0.98346), format_number(1280.0), format_number(2.0e-7)
         ('−0.983', '1280', '2.0·10⁻⁷')
-        >>> format_number(None)
-        '?'
+        >>> format_number(None), format_number(-4.6e-16)
+        ('?', '0')
     """
     if value is None or math.isnan(value):
         return "?"
-    if 0 < abs(value) < 1e-4:
+    if 1e-12 <= abs(value) < 1e-4:
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         return f"{_minus(mantissa)}·10{superscript(int(exponent))}"
     if value and abs(value) >= 10**digits and float(value).is_integer() and abs(value) < 1e9:
         return _minus(f"{value:.0f}")
-    return _minus(f"{value + 0.0:.{digits}g}")
+    return _minus(f"{value:.{digits}g}") if abs(value) >= 1e-12 else "0"  # rounding error
 
 
 def format_loss(value: float | None) -> str:

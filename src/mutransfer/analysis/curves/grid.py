@@ -193,6 +193,8 @@ def _positive_column(results: Results, name: str) -> Floats:
         fix = f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them empty"
         if all(isinstance(value, int | float) and value < 0 for value in values):
             fix += f"; if it is a logarithm: {format_mapping({name: f'2^{name}'})}"
+        if all(text.strip().endswith("%") for text in shown):
+            fix = "remove the % sign"
         raise ResultsError(
             f"{results.provenance.source}: column '{name}' must hold positive numbers, "
             f"not {listed(dict.fromkeys(shown))} in {results.places.format(wrong)}",

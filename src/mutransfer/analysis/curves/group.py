@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,12 @@ def fitted_groups(results: Results, settings: Settings) -> Mapping[str, FittedGr
 def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> FittedGroup:
     """Fit every width's curve and draw from the noise around it."""
     curves = tuple(fit_curve(grid, settings.axes, settings.window) for grid in grids)
+    if all(curve.quadratic is None and _has_maximum(curve.grid) for curve in curves):
+        reason = (
+            f"the losses have a maximum instead of a minimum at every {settings.axes.scale}: "
+            "if they are a score, such as an accuracy, map an error instead, such as 1 - accuracy"
+        )
+        curves = tuple(replace(curve, undetermined=reason) for curve in curves)
     noise = estimate_noise(curves)
     if noise is None:
         is_one_seed = max(grid.finite.sum(axis=1).max() for grid in grids) < 2
@@ -69,6 +75,15 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
     within_D, seed_D = noise.draw_deviations(rng, settings.draws)
     draws = tuple(draw_curve(curve, rng, within_D, seed_D) for curve in curves)
     return FittedGroup(name, curves, noise, draws, None)
+
+
+def _has_maximum(grid: LossGrid) -> bool:
+    """Return whether the losses rise to a maximum inside the grid and are lowest at an end."""
+    loss_F = grid.mean[grid.usable]
+    if len(loss_F) < 3 or 0 < np.argmin(loss_F) < len(loss_F) - 1:
+        return False
+    # On the plateau of rates that are too large, noise has maxima too, but small ones [assumed].
+    return bool(loss_F.max() - max(loss_F[0], loss_F[-1]) > 0.05 * np.ptp(loss_F))
 
 
 def unstable_reason(curve: CurveFit, draws: CurveDraws, axes: AxisNames) -> str | None:

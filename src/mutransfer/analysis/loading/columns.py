@@ -41,6 +41,8 @@ ALIASES: Mapping[str, Sequence[str]] = {
     ),
 }
 SEED_ALIASES = ("seed", "seeds", "random_seed", "rng_seed", "rng", "manual_seed", "init_seed")
+# Scores grow as a model improves: minimizing one as if it were a loss finds the worst rate.
+SCORE = re.compile(r"(?<![a-z])(acc|accuracy|top_?\d+|f1|bleu|auc|auroc|score)(?![a-z])")
 LOGARITHM_PREFIXES = {"log2_": "2", "log10_": "10", "ln_": "e"}
 # States of a W&B run. A column `State` with any other value means something else.
 RUN_STATES = frozenset(
@@ -95,7 +97,19 @@ def _suggested_column(column: str, names: Sequence[str]) -> str | None:
         for prefix, base in LOGARITHM_PREFIXES.items():
             if matches := [name for name, text in last_part.items() if text == prefix + alias]:
                 return f"{base}^{matches[0]}"
-    return closest_name(column, names)
+    return closest_name(column, possible_columns(column, names))
+
+
+def possible_columns(column: str, names: Iterable[str]) -> list[str]:
+    """Return the columns that may be meant by one of ours: a score is not a loss.
+
+    Example:
+        >>> possible_columns("loss", ["val/acc", "top1", "top1_error", "space"])
+        ['top1_error', 'space']
+    """
+    texts = {name: _snake_case(name) for name in names}
+    scores = {n for n, t in texts.items() if SCORE.search(t) and not re.search("loss|err", t)}
+    return [name for name in texts if column != "loss" or name not in scores]
 
 
 def closest_name(name: str, names: Iterable[str]) -> str | None:
@@ -129,5 +143,14 @@ def format_suggestion(missing: Iterable[str], names: Iterable[str]) -> str:
     """
     available = list(names)
     suggestions = suggested_columns(missing, available)
-    choices = "" if all(suggestions.values()) else f"; choose from {listed(available, limit=12)}"
+    choices = "" if all(suggestions.values()) else format_choices(suggestions, available)
     return format_mapping(suggestions) + choices
+
+
+def format_choices(columns: Iterable[str], names: Iterable[str]) -> str:
+    """Format the columns to choose from, and what to do with a score where the loss is missing."""
+    available = list(names)
+    possible = possible_columns("loss" if "loss" in columns else "", available)
+    score = next((name for name in available if name not in possible), None)
+    hint = f"; for a score, add a column such as 1 - {score}" if score else ""
+    return f"; choose from {listed(possible, limit=12)}{hint}"

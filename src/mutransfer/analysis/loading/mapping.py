@@ -7,7 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from mutransfer.analysis.loading.columns import closest_name, format_mapping
+from mutransfer.analysis.loading.columns import (
+    ALIASES,
+    closest_name,
+    format_choices,
+    format_mapping,
+    possible_columns,
+)
 from mutransfer.analysis.loading.numbers import parse_cells, power
 from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import Cell, as_floats
@@ -54,13 +60,21 @@ def _check_exist(table: Table, origins: Mapping[str, tuple[str | None, str]]) ->
     unknown = [name for _, name in origins.values() if name not in table.columns]
     if unknown:
         corrected: dict[str, str | None] = {}
+        why = "a column that does not exist cannot be renamed"
         for ours, (base, name) in origins.items():
-            existing = name if name in table.columns else closest_name(name, table.columns)
+            if (
+                name in unknown and name in ALIASES and ours in table.columns
+            ):  # such as d_model=width
+                why = f"mutransfer's own name comes first: {name}=COLUMN"
+                corrected[name] = closest_name(ours, possible_columns(name, [ours]))
+                continue
+            existing = closest_name(name, possible_columns(ours, table.columns))
+            existing = name if name in table.columns else existing
             corrected[ours] = f"{base}^{existing}" if base and existing else existing
         raise ResultsError(
             f"{table.source} has no column {listed(dict.fromkeys(unknown))}",
-            why="a column that does not exist cannot be renamed",
-            fix=f"{format_mapping(corrected)}; choose from {listed(table.columns, limit=12)}",
+            why=why,
+            fix=format_mapping(corrected) + format_choices(corrected, table.columns),
         )
 
 

@@ -71,13 +71,16 @@ def _parsed_outcomes(table: Table, name: str) -> Sequence[Cell]:
     if {str, bool} & set(map(type, cells)):
         wrong = [row for row, cell in enumerate(cells) if isinstance(cell, str | bool)]
         values = listed(dict.fromkeys(cells[row] for row in wrong))
+        fix = "write a number, or leave the cell empty if the run did not diverge"
+        if all(str(cells[row]).strip().endswith("%") for row in wrong):
+            fix = "remove the % sign"
+        elif name == "loss":
+            fix = "write a number, nan if the run diverged, or nothing if it has no result"
         raise ResultsError(
             f"{table.source}: column '{name}' must hold numbers, not {values} in "
             f"{table.places.format(wrong)}",
             why="runs are compared by numbers",
-            fix="write a number, nan if the run diverged, or nothing if it has no result"
-            if name == "loss"
-            else "write a number, or leave the cell empty if the run did not diverge",
+            fix=fix,
         )
     return cells
 

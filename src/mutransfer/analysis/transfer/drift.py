@@ -19,7 +19,7 @@ def drift(group: FittedGroup, optima: Optima, axes: AxisNames) -> Estimate:
     """Estimate the slope of log2(best rate) against log2(width)."""
     missing = [curve.undetermined for curve in group.curves if curve.quadratic is None]
     if len(group.curves) < 2:
-        return Estimate(undetermined=f"one {axes.scale}: add a larger one")
+        return Estimate(undetermined=axes.only(group.curves[0].grid.width))
     if optima.rate_law is None:
         return Estimate(undetermined=missing[0])
     reason = optima.no_draws
@@ -31,8 +31,7 @@ def drift(group: FittedGroup, optima: Optima, axes: AxisNames) -> Estimate:
 def drift_sensitivity(optima: Optima, axes: AxisNames) -> Estimate:
     """Return the drift with its range when one width is left out."""
     if len(optima.n) < 3 or optima.rate_law is None:
-        text = f"an optimum at fewer than three values of {axes.scale}: add some"
-        return Estimate(undetermined=text)
+        return Estimate(undetermined=axes.too_few("leaving one out", 3, len(optima.n)))
     x_1W = optima.x[:1]
     slopes = [
         float(fit_power_law(np.delete(optima.n, k), np.delete(x_1W, k, axis=1)).slope[0])

@@ -33,7 +33,7 @@ def group_report(
     """Build the report of a fitted group."""
     matrix = _regret_matrix(group, optima, axes)
     ends = group.curves[0].grid.width, group.curves[-1].grid.width
-    missing = Estimate(undetermined=f"one {axes.scale}: add a larger one")
+    missing = Estimate(undetermined=axes.only(ends[0]))
     largest = next(
         (pair for pair in matrix if (pair.proxy, pair.target) == ends),
         CarriedRegret(*ends, missing, missing, missing),
@@ -122,7 +122,7 @@ def _compute_saved(curves: Sequence[CurveFit], axes: AxisNames) -> Estimate:
     """Return the share of FLOPs saved by a sweep at the smallest instead of the largest width."""
     small, large = curves[0].grid, curves[-1].grid
     if small.width == large.width:
-        return Estimate(undetermined=f"one {axes.scale}: add a larger one")
+        return Estimate(undetermined=axes.only(small.width))
     if not np.isfinite(small.flops + large.flops):
         text = "the trials' FLOPs are not recorded: add a column flops, or params and tokens"
         return Estimate(undetermined=text)

@@ -68,7 +68,7 @@ class Optima:
     ) -> Estimate:
         """Return the estimate of a parameter of a straight line: two widths give a value."""
         if samples_S is None:
-            return Estimate(undetermined=self.no_draws or f"one {axes.scale}: add a larger one")
+            return Estimate(undetermined=self.no_draws or axes.only(float(self.n[0])))
         return estimate(samples_S, self.no_draws or reason)
 
     def point_estimate(self, value: float | None) -> Estimate:

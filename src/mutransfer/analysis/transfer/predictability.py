@@ -75,7 +75,8 @@ def _noise_draws(group: FittedGroup) -> Floats:
 def _held_out_error(group: FittedGroup, optima: Optima, points: CurvePoints) -> Estimate:
     """Fit without the largest width and return the mean squared residual there."""
     if len(optima.n) < 5:
-        return Estimate(undetermined="a joint fit without the largest width needs five: add one")
+        text = f"a fit without the largest needs 5 of them with an optimum, not {len(optima.n)}"
+        return Estimate(undetermined=text)
     curvatures = [c.quadratic.curvature for c in group.curves if c.quadratic is not None]
     n_W, largest = optima.n[:-1], optima.n[-1]
     fit = fit_joint(

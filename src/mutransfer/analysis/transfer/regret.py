@@ -199,4 +199,6 @@ def share_of_loss(regret: Estimate, target: CurveFit, axes: AxisNames) -> Estima
     if best is not None and best > 0:
         return regret.times(1 / best)
     text = f"the loss is not positive {axes.at(target.grid.width)}, so a share of it has no meaning"
-    return Estimate(undetermined=regret.undetermined or f"{text}: analyze a positive loss")
+    return Estimate(
+        undetermined=regret.undetermined or f"{text}: use a positive loss, such as 1 - accuracy"
+    )

@@ -37,8 +37,10 @@ def decide(
         return "does not transfer", f"{claim} at least {cost}, more than {limit}"
     if share.high is not None and share.high <= threshold:
         assert regret.high is not None
-        cost = f"{format_loss(regret.high, loss_unit)} ({format_share(share.high)})"
-        return "transfers", f"{claim} at most {cost}, no more than {limit}"
+        cost = f"at most {format_loss(regret.high, loss_unit)} ({format_share(share.high)})"
+        if share.high < 1e-5:  # rounding error
+            cost = "less than 0.001 %"
+        return "transfers", f"{claim} {cost}, no more than {limit}"
     if share.undetermined is not None:
         return "undetermined", share.undetermined
     assert share.low is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
-from mutransfer.analysis.format import format_rate, format_share
+from mutransfer.analysis.format import format_rate, format_share, without_rounding_error
 from mutransfer.errors import counted
 from mutransfer.report.format import Formatter, unit_suffix
 
@@ -161,4 +161,4 @@ def format_estimate(estimate: Estimate, formatter: Formatter, *, brief: bool = F
 
 def _number(value: float) -> str:
     """Format three digits."""
-    return f"{value:.3g}"
+    return f"{without_rounding_error(value):.3g}"

@@ -92,7 +92,8 @@ def _check_shape(path: Path, header: list[str], uneven: list[int], separators: s
     """Raise an error for rows of another length than the header, and for repeated names."""
     if uneven:
         raise ResultsError(
-            f"'{path}' has {len(header)} columns, but not in line {listed(uneven)}",
+            f"'{path}' has {len(header)} columns, but not in "
+            f"{Places('line', uneven).format(range(len(uneven)))}",
             why="values would be read into the wrong columns",
             fix=f"write one value per column in every line, separated by {separators}",
         )

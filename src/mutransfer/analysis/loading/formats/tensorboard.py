@@ -126,10 +126,10 @@ def read_curves(folder: Path, files: Sequence[Path]) -> Table | None:
 def _last_value(file: Path, cells: Sequence[Sequence[str]], lines: Sequence[int]) -> Cell:
     """Return the value at the last step; if several lines have that step, the last of them."""
     steps = [parse_number(row[1]) for row in cells]
-    wrong = [lines[row] for row, step in enumerate(steps) if step is None or step != step]
+    wrong = [row for row, step in enumerate(steps) if step is None or step != step]
     if wrong:
         raise ResultsError(
-            f"'{file}': the step is not a number in line {listed(wrong)}",
+            f"'{file}': the step is not a number in {Places('line', lines).format(wrong)}",
             why="the loss is the value at the last step",
             fix="download the curve again, or remove those lines",
         )
