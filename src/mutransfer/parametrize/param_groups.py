@@ -121,10 +121,10 @@ def _scaled_eps(epsilon: Eps, row: PlanRow) -> Eps:
 
 def _decay_by_role(weight_decay: float | Mapping[Role, float]) -> dict[Role, float]:
     """Return the decay of every role from one number or from the user's mapping."""
-    is_mapping = isinstance(weight_decay, Mapping)
-    check_numbers("weight_decay", weight_decay.values() if is_mapping else [weight_decay])
     if not isinstance(weight_decay, Mapping):
+        check_numbers("weight_decay", [weight_decay])
         return dict.fromkeys(Role, float(weight_decay))
+    check_numbers("weight_decay", weight_decay.values())
     if unknown := [key for key in weight_decay if key not in set(Role)]:
         raise RuleError(
             f"weight_decay= names roles that do not exist: {listed(unknown)}",
