@@ -111,7 +111,7 @@ def test_a_plan_with_multipliers_is_applied_by_the_library_alone() -> None:
     code = snippet(prediction(), make_plan(Tied, base=64, target=256))
     assert "factors" not in code
     assert "mul_" not in code
-    assert "The input of 'head' is multiplied too." in code
+    assert "it also multiplies the input of 'head'." in code
 
 
 def test_a_parameter_without_factors_is_named() -> None:

@@ -99,9 +99,8 @@ class AxisNames:
 
     def only(self, width: float) -> str:
         """Return why one value of the scale shows no trend, and what to add."""
-        return (
-            f"only one value of {self.scale} ({format_value(width)}) has results: run larger ones"
-        )
+        name = f"{self.scale} ({format_value(width)})"
+        return f"only one value of {name} has results: run larger ones"
 
     def too_few(self, what: str, needed: int, num: int) -> str:
         """Return why a number that needs several optima is undetermined, and what to add."""

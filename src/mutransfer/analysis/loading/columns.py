@@ -97,19 +97,18 @@ def _suggested_column(column: str, names: Sequence[str]) -> str | None:
         for prefix, base in LOGARITHM_PREFIXES.items():
             if matches := [name for name, text in last_part.items() if text == prefix + alias]:
                 return f"{base}^{matches[0]}"
-    return closest_name(column, possible_columns(column, names))
+    return closest_column(column, column, names)
 
 
-def possible_columns(column: str, names: Iterable[str]) -> list[str]:
-    """Return the columns that may be meant by one of ours: a score is not a loss.
-
-    Example:
-        >>> possible_columns("loss", ["val/acc", "top1", "top1_error", "space"])
-        ['top1_error', 'space']
-    """
+def _scores(names: Iterable[str]) -> set[str]:
+    """Return the columns that are scores; the error of a score, such as top1_error, is a loss."""
     texts = {name: _snake_case(name) for name in names}
-    scores = {n for n, t in texts.items() if SCORE.search(t) and not re.search("loss|err", t)}
-    return [name for name in texts if column != "loss" or name not in scores]
+    return {n for n, t in texts.items() if SCORE.search(t) and not re.search("loss|err", t)}
+
+
+def closest_column(column: str, name: str, names: Iterable[str]) -> str | None:
+    """Return the column that `name` probably misspells; a score is never meant by `loss`."""
+    return closest_name(name, {*names} - _scores(names if column == "loss" else ()))
 
 
 def closest_name(name: str, names: Iterable[str]) -> str | None:
@@ -150,7 +149,7 @@ def format_suggestion(missing: Iterable[str], names: Iterable[str]) -> str:
 def format_choices(columns: Iterable[str], names: Iterable[str]) -> str:
     """Format the columns to choose from, and what to do with a score where the loss is missing."""
     available = list(names)
-    possible = possible_columns("loss" if "loss" in columns else "", available)
-    score = next((name for name in available if name not in possible), None)
-    hint = f"; for a score, add a column such as 1 - {score}" if score else ""
-    return f"; choose from {listed(possible, limit=12)}{hint}"
+    scores = _scores(available if "loss" in columns else ())
+    choices = listed((name for name in available if name not in scores), limit=12)
+    hint = f"; for a score, add a column such as 1 - {min(scores)}" if scores else ""
+    return f"; choose from {choices}{hint}"

@@ -7,16 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from mutransfer.analysis.loading.columns import (
-    ALIASES,
-    closest_name,
-    format_choices,
-    format_mapping,
-    possible_columns,
-)
+from mutransfer.analysis.loading.columns import closest_column, format_choices, format_mapping
 from mutransfer.analysis.loading.numbers import parse_cells, power
 from mutransfer.analysis.loading.table import Table
-from mutransfer.analysis.results import Cell, as_floats
+from mutransfer.analysis.results import REQUIRED, Cell, as_floats
 from mutransfer.errors import ResultsError, listed
 
 LOGARITHM = re.compile(r"(2|10|e)\^(.+)")
@@ -62,14 +56,10 @@ def _check_exist(table: Table, origins: Mapping[str, tuple[str | None, str]]) ->
         corrected: dict[str, str | None] = {}
         why = "a column that does not exist cannot be renamed"
         for ours, (base, name) in origins.items():
-            if (
-                name in unknown and name in ALIASES and ours in table.columns
-            ):  # such as d_model=width
+            existing = name if name in table.columns else closest_column(ours, name, table.columns)
+            if name in unknown and name in (*REQUIRED, "loss") and ours in table.columns:
                 why = f"mutransfer's own name comes first: {name}=COLUMN"
-                corrected[name] = closest_name(ours, possible_columns(name, [ours]))
-                continue
-            existing = closest_name(name, possible_columns(ours, table.columns))
-            existing = name if name in table.columns else existing
+                ours, existing = name, closest_column(name, ours, [ours])
             corrected[ours] = f"{base}^{existing}" if base and existing else existing
         raise ResultsError(
             f"{table.source} has no column {listed(dict.fromkeys(unknown))}",

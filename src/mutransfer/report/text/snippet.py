@@ -25,11 +25,8 @@ def snippet(
 ) -> str:
     """Return the recommended rate as code, which runs as it stands where `model` is defined.
 
-    Args:
-        prediction: The prediction at the target.
-        plan: The plan of the target. Its factors are written out, so that the code needs nothing
-            but torch; a plan with forward multipliers needs mutransfer to install them.
-        plan_file: Where such code loads the plan from.
+    With a plan of the target it needs nothing but torch, unless the plan has forward multipliers:
+    mutransfer installs them, and loads the plan from `plan_file`.
 
     Raises:
         UsageError: The plan is for another width, or for Muon or Adafactor.
@@ -46,10 +43,8 @@ def snippet(
     code = f"{name} = {lr.value:.4g}"
     if plan is not None:
         _check_plan(prediction, plan)
-        rate = [] if name == "lr" else ["lr = 1e-3  # yours, at the base width"]
-        has_multipliers = any(row.multiplier != 1 for row in plan.rows)
-        rest = _library_code(plan, plan_file) if has_multipliers else _torch_code(plan)
-        return "\n".join([comment, *rest[0], "", code, *rate, *rest[1]])
+        code += "" if name == "lr" else "\nlr = 1e-3  # yours, at the base width"
+        return f"{comment}\n{_plan_code(plan, plan_file, code)}"
     if tuned != "lr" or prediction.group in UNSCALED:
         return f"{comment}\n{code}"
     rule = "# use it under the same rule as in your sweep; --plan writes the factors out"
@@ -78,59 +73,49 @@ def _check_plan(prediction: Prediction, plan: Plan) -> None:
         )
 
 
-def _settings(plan: Plan) -> str:
-    """Return code that sets the decay, and the epsilon of an optimizer that has one."""
-    has_eps = OPTIMIZERS[plan.optimizer].eps is not None
-    names, values = ("weight_decay, eps", "0.0, 1e-8") if has_eps else ("weight_decay", "0.0")
-    return f"{names} = {values}  # yours, at the base width"
-
-
-def _library_code(plan: Plan, plan_file: str | Path) -> tuple[list[str], list[str]]:
-    """Return the imports and the code that apply a plan with forward multipliers."""
-    # Factors printed next to `apply` would rescale the weights twice, so they are left out.
-    layers = [
-        layer
-        for row in plan.rows
-        if row.multiplier != 1
-        for layer in row.multiplier_at or [row.name.removesuffix(".weight")]
-    ]
-    eps = ", eps=eps" if OPTIMIZERS[plan.optimizer].eps is not None else ""
-    return ["from pathlib import Path", "", "import mutransfer as mt", "import torch"], [
-        _settings(plan),
-        f"plan = mt.Plan.from_json(Path({json.dumps(str(plan_file))}).read_text())",
-        f"# Once, on a fresh model. The input of {_one_line(listed(layers))} is multiplied too.",
-        "mt.apply(model, plan)",
-        f"groups = mt.param_groups(model, plan, lr=lr, weight_decay=weight_decay{eps})",
-        f"optimizer = {OPTIMIZERS[plan.optimizer].path}(groups)",
-    ]
-
-
-def _torch_code(plan: Plan) -> tuple[list[str], list[str]]:
-    """Return the imports and the code that apply a plan's factors by torch alone."""
+def _plan_code(plan: Plan, plan_file: str | Path, code: str) -> str:
+    """Return code that applies a plan, with the lines `code` after its imports."""
     optimizer = OPTIMIZERS[plan.optimizer]
-    factors = [
-        f"    {json.dumps(pattern)}: ({', '.join(f'{x:.10g}' for x in _factors(row))}),"
-        for pattern, row in _patterns(plan.rows).items()
-    ]
-    return ["import re", "", "import torch"], [
-        _settings(plan),
+    has_eps, multiplied = optimizer.eps is not None, [r for r in plan.rows if r.multiplier != 1]
+    imports = ["from pathlib import Path", "", "import mutransfer as mt", "import torch"]
+    settings = "weight_decay, eps = 0.0, 1e-8" if has_eps else "weight_decay = 0.0"
+    if multiplied:
+        # Factors printed next to `apply` would rescale the weights twice, so they are left out.
+        names = listed(name for row in multiplied for name in row.multiplier_at or [row.name])
+        eps = ", eps=eps" if has_eps else ""
+        lines = [
+            f"plan = mt.Plan.from_json(Path({json.dumps(str(plan_file))}).read_text())",
+            f"# Once, on a fresh model; it also multiplies the input of {_one_line(names)}.",
+            "mt.apply(model, plan)",
+            f"groups = mt.param_groups(model, plan, lr=lr, weight_decay=weight_decay{eps})",
+        ]
+    else:
+        imports, lines = ["import re", "", "import torch"], _torch_code(plan, has_eps)
+    settings += "  # yours, at the base width"
+    optimizer_code = f"optimizer = {optimizer.path}(groups)"
+    return "\n".join([*imports, "", code, settings, *lines, optimizer_code])
+
+
+def _torch_code(plan: Plan, has_eps: bool) -> list[str]:
+    """Return code that applies a plan's factors by torch alone."""
+    eps = ', "eps": eps * epsilon' if has_eps else ""
+    return [
         f"factors = {{  # name: (init, lr, eps, weight_decay) of {_one_line(plan.parametrization)}",
-        *factors,
+        *(
+            f"    {json.dumps(pattern)}: ({', '.join(f'{x:.10g}' for x in _factors(row))}),"
+            for pattern, row in _patterns(plan.rows).items()
+        ),
         "}",
         "groups = []",
         "for name, parameter in model.named_parameters():  # of a fresh, unwrapped model",
-        "    rows = (row for pattern, row in factors.items() if re.fullmatch(pattern, name))",
-        "    row = next(rows, None)",
-        "    if row is None:",
+        "    matches = [row for pattern, row in factors.items() if re.fullmatch(pattern, name)]",
+        "    if not matches:",
         '        raise KeyError(f"the plan has no parameter {name}")',
-        "    init, rate, epsilon, decay = row",
+        "    init, rate, epsilon, decay = matches[0]",
         "    with torch.no_grad():",
         "        parameter.mul_(init)",
-        '    group = {"params": [parameter], "lr": lr * rate}',
-        '    group["weight_decay"] = weight_decay * decay',
-        *(['    group["eps"] = eps * epsilon'] if optimizer.eps is not None else []),
-        "    groups.append(group)",
-        f"optimizer = {optimizer.path}(groups)",
+        f'    options = {{"lr": lr * rate, "weight_decay": weight_decay * decay{eps}}}',
+        '    groups.append({"params": [parameter], **options})',
     ]
 
 
