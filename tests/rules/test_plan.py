@@ -66,7 +66,7 @@ def test_a_parameter_that_the_plan_does_not_have_is_an_error_with_the_nearest_na
     )  # fmt: skip
     plan = plan_from_facts([facts("4.weight"), tied], base=16, target=24)
     fixes = {
-        "4.weigth": "did you mean '4.weight'?",
+        "4.weigh": "did you mean '4.weight'?",
         "module.4.Weight": "did you mean '4.weight'?",
         "head.weight": "write 'embed.weight', the same tensor",
         "_orig_mod.head.weight": "write 'embed.weight', the same tensor",
