@@ -86,6 +86,16 @@ class UsageError(MutransferError):
     """A command line is invalid."""
 
 
+def check_type(name: str, value: object, kind: type, fix: str) -> None:
+    """Raise for an argument of another type, such as a path where a plan is expected."""
+    if not isinstance(value, kind):
+        raise ModelError(
+            f"{name} must be of type {kind.__name__}, not {type(value).__name__}",
+            why="every parameter of a model gets its rule by name",
+            fix=fix,
+        )
+
+
 def plain(text: str) -> str:
     """Escape control characters, so that names and logs cannot control the terminal.
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from zoo import Raw, Router, error_text, failing, glorot, lazy, mlp
 
-from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.parametrize import apply, guard, make_plan, param_groups
 from mutransfer.rules import Role
 
 
@@ -144,6 +144,102 @@ ERRORS = {
         "RuleError: 'sgd' has no epsilon, but eps=1e-08 was passed\n"
         "  why: a setting without effect hides a misunderstanding\n"
         "  fix: leave eps= out, or make the plan for another optimizer",
+    ),
+}
+
+
+def groups(**settings: object) -> object:
+    return param_groups(mlp(64), make_plan(mlp, base=16, target=64), **settings)
+
+
+NO_RULES = (
+    "  why: the scaling of a learning rate depends on the update family, which is unknown here\n"
+    "  fix: did you mean 'adamw'? (SGD with momentum is 'sgd')"
+)
+BY_NAME = "  why: every parameter of a model gets its rule by name\n"
+SCALED = "  why: the plan multiplies it by a factor for each parameter group\n"
+ERRORS |= {
+    "the class of an optimizer": (
+        lambda: make_plan(mlp, base=16, target=64, optimizer=torch.optim.AdamW),
+        f"RuleError: there are no rules for the optimizer 'AdamW'\n{NO_RULES}",
+    ),
+    "an optimizer, not its name": (
+        lambda: make_plan(
+            mlp, base=16, target=64, optimizer=torch.optim.AdamW(mlp(16).parameters())
+        ),
+        f"RuleError: there are no rules for the optimizer 'AdamW'\n{NO_RULES}",
+    ),
+    "no parametrization": (
+        lambda: make_plan(mlp, base=16, target=64, parametrization=None),
+        "RuleError: there is no parametrization 'None'\n"
+        "  why: every parametrization has its own learning rates\n"
+        "  fix: did you mean 'none'? (`mutransfer rules` lists the names)",
+    ),
+    "roles without a role": (
+        lambda: make_plan(mlp, base=16, target=64, roles=["head"]),
+        "ModelError: roles must be of type Mapping, not list\n"
+        f"{BY_NAME}  fix: roles={{'head.weight': Role.OUTPUT}}",
+    ),
+    "a pattern that is not text": (
+        lambda: make_plan(mlp, base=16, target=64, roles={3: Role.OUTPUT}),
+        "RoleError: roles={3: <Role.OUTPUT: 'output'>} is invalid: first argument must be string "
+        "or compiled pattern\n"
+        "  why: a role that is ignored would leave a wrong rate in place\n"
+        "  fix: write a regular expression and one of 'input', 'vector', 'hidden', 'output', "
+        "'bottleneck', 'fixed'",
+    ),
+    "no plan": (
+        lambda: apply(mlp(64), None),
+        "ModelError: plan must be of type Plan, not NoneType\n"
+        f"{BY_NAME}  fix: plan = make_plan(build, base=256, target=4096)",
+    ),
+    "a path, not a plan": (
+        lambda: param_groups(mlp(64), "plan.json", lr=0.1),
+        "ModelError: plan must be of type Plan, not str\n"
+        f"{BY_NAME}  fix: plan = make_plan(build, base=256, target=4096)",
+    ),
+    "parameters, not a model": (
+        lambda: param_groups(mlp(64).parameters(), make_plan(mlp, base=16, target=64), lr=0.1),
+        "ModelError: model must be of type Module, not generator\n"
+        f"{BY_NAME}  fix: pass the model that the plan was made for",
+    ),
+    "a guard without a plan": (
+        lambda: guard(torch.optim.AdamW(groups(lr=0.1)), None),
+        "ModelError: plan must be of type Plan, not NoneType\n"
+        f"{BY_NAME}  fix: pass the plan whose param_groups the optimizer has",
+    ),
+    "a guard of a model": (
+        lambda: guard(mlp(64), make_plan(mlp, base=16, target=64)),
+        "ModelError: optimizer must be of type Optimizer, not Sequential\n"
+        f"{BY_NAME}  fix: pass the optimizer",
+    ),
+    "a rate that is text": (
+        lambda: groups(lr="0.1"),
+        f"RuleError: lr='0.1' is not a number\n{SCALED}  fix: write a number, such as lr=0.01",
+    ),
+    "rates that are text": (
+        lambda: groups(lr={"adamw": "x"}),
+        f"RuleError: lr='x' is not a number\n{SCALED}  fix: write a number, such as lr=0.01",
+    ),
+    "a decay that is text": (
+        lambda: groups(lr=0.1, weight_decay={"output": "x"}),
+        f"RuleError: weight_decay='x' is not a number\n"
+        f"{SCALED}  fix: write a number, such as weight_decay=0.01",
+    ),
+    "no decay": (
+        lambda: groups(lr=0.1, weight_decay=None),
+        f"RuleError: weight_decay=None is not a number\n"
+        f"{SCALED}  fix: write a number, such as weight_decay=0.01",
+    ),
+    "an epsilon that is text": (
+        lambda: groups(lr=0.1, eps="1e-8"),
+        f"RuleError: eps='1e-8' is not a number\n{SCALED}  fix: write a number, such as eps=0.01",
+    ),
+    "no decay mode": (
+        lambda: groups(lr=0.1, decay_mode=None),
+        "RuleError: there is no decay mode 'None'\n"
+        "  why: papers disagree on how weight decay scales, so the choice must be explicit\n"
+        "  fix: choose from 'constant-product', 'coupled', 'independent'",
     ),
 }
 

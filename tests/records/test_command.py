@@ -59,13 +59,11 @@ BAD = {
     "no program": ({"command": " "}, "'runner.command': does not name a program (got ' ')"),
     "a loss outside the trial's folder": (
         {"loss": {"csv": "../log.csv"}},
-        "'runner.loss.csv': '../log.csv' must be a file inside the trial's folder "
-        "(got '../log.csv')",
+        "'runner.loss.csv': '../log.csv' must be a file inside the trial's folder",
     ),
     "a loss at an absolute path": (
         {"loss": {"json": "C:\\log.json"}},
-        "'runner.loss.json': 'C:\\log.json' must be a file inside the trial's folder "
-        "(got 'C:\\\\log.json')",
+        "'runner.loss.json': 'C:\\log.json' must be a file inside the trial's folder",
     ),
     "a program that cannot know where to write": (
         {"loss": {"csv": "log.csv"}},
@@ -82,7 +80,7 @@ BAD = {
     "an invalid regex": (
         {"loss": {"regex": "("}},
         "'runner.loss.regex': '(' is not a regular expression: missing ), unterminated subpattern "
-        "at position 0 (got '(')",
+        "at position 0",
     ),
     "a regex with two groups": (
         {"loss": {"regex": "(a)(b)"}},
@@ -104,15 +102,19 @@ BAD = {
     ),
     "a timeout without a unit": (
         {"timeout": "90"},
-        "'runner.timeout': '90' is not a duration: write '90s', '30m', '1.5h' or '2d' (got '90')",
+        "'runner.timeout': '90' is not a duration: write '90s', '30m', '1.5h' or '2d'",
+    ),
+    "a timeout without quotes and unit": (
+        {"timeout": 60},
+        "'runner.timeout': a duration has a unit: write \"60s\" (got 60)",
     ),
     "divergence by exit status 0": (
         {"diverged": {"exit": 0}},
-        "'runner.diverged.exit': input should be greater than or equal to 1 (got 0)",
+        "'runner.diverged.exit': must be greater than or equal to 1 (got 0)",
     ),
     "an invalid name of a variable": (
         {"env": {"A-B": "x"}},
-        "'runner.env.A-B.[key]': 'A-B' is not the name of an environment variable (got 'A-B')",
+        "'runner.env.A-B.[key]': 'A-B' is not the name of an environment variable",
     ),
 }
 

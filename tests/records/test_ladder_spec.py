@@ -36,7 +36,7 @@ def test_a_rule_that_is_added_twice_gets_three_lines() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"rungs": []}, "'rungs': tuple should have at least 1 item"),
+        ({"rungs": []}, "'rungs': has too few entries (got [])"),
         ({"rungs": [{"name": "a", "adds": "attention"}]}, "the first rung adds 'attention'"),
         ({"rungs": [{"name": "a"}, {"name": "b"}]}, "rung 'b' adds no rule"),
         ({"rungs": [{"name": "a"}, {"name": "a", "adds": "attention"}]}, "the name 'a'"),

@@ -72,7 +72,7 @@ CASES = {
     ),
     "a newer version": (
         GOOD.replace("schema = 1", "schema = 2"),
-        "/study.toml: 'schema': input should be 1 (got 2)\n"
+        "/study.toml: 'schema': must be 1 (got 2)\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: correct the values listed above",
     ),
@@ -85,14 +85,42 @@ CASES = {
     "no range": (
         GOOD.replace("2^-6 .. 2^-4", "log(1,2)"),
         "/study.toml: 'axes.lr': 'log(1,2)' is neither a list nor a range like "
-        "'2^-12 .. 2^-4 step 1/2' (got 'log(1,2)')\n"
+        "'2^-12 .. 2^-4 step 1/2'\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: correct the values listed above",
     ),
     "NaN": (
         GOOD.replace('"2^-6 .. 2^-4"', "[nan, [1]]"),
-        "/study.toml: 'axes.lr.0': nan is not a finite number (got nan); 'axes.lr.1': a value "
+        "/study.toml: 'axes.lr.0': nan is not a finite number; 'axes.lr.1': a value "
         "on an axis must be a number, text, true or false (got [1])\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
+    ),
+    "one value where a list belongs": (
+        GOOD.replace("[lab]", 'seed = 2\n[analysis]\ngroup_by = "width"\n[lab]'),
+        "/study.toml: 'axes.seed': must be a list (got 2); 'analysis.group_by': must be a list "
+        "(got 'width')\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        '  fix: write seed = [2]; write group_by = ["width"]',
+    ),
+    "a number where text belongs": (
+        GOOD.replace('"s"', "5") + "device = true",
+        "/study.toml: 'study.name': must be text in quotes (got 5); 'lab.device': must be text "
+        "in quotes (got True)\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        '  fix: write name = "5"; write device = "True"',
+    ),
+    "no axes and text where a number belongs": (
+        GOOD.replace('width = [32, 64]\nlr = "2^-6 .. 2^-4"', "")
+        + '[analysis]\nthreshold = "1%"\n[derived]\nx = [1]',
+        "/study.toml: 'axes': has too few entries; 'derived.x': must be text in quotes (got [1]); "
+        "'analysis.threshold': must be a number (got '1%')\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: correct the values listed above",
+    ),
+    "text where a table belongs": (
+        GOOD.replace('[study]\nname = "s"', 'study = "s"'),
+        "/study.toml: 'study': must be a table (got 's')\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: correct the values listed above",
     ),
@@ -141,7 +169,7 @@ CASES = {
         "",
         "/study.toml: missing key 'schema'; missing key 'study'; missing key 'axes'\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
-        "  fix: add 'schema'; add 'study'; add 'axes'",
+        "  fix: add schema = 1; add 'study'; add 'axes'",
     ),
     "a name that leaves the folder": (
         GOOD.replace('"s"', '"../x"'),

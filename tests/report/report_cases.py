@@ -10,17 +10,14 @@ import numpy as np
 
 from mutransfer.analysis import (
     Estimate,
-    FastTransfer,
-    FitErrors,
     GroupReport,
-    Laws,
     Prediction,
     Report,
     Results,
-    Scaling,
     analyze,
     predict_groups,
 )
+from mutransfer.analysis.types.scaling import FastTransfer, FitErrors, Laws, Scaling
 from mutransfer.rules import Plan, Role
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts
 

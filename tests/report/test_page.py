@@ -15,7 +15,8 @@ import pytest
 import vl_convert
 from report_cases import HOSTILE, plan, planted_results, report_of
 
-from mutransfer.analysis import Comparison, Provenance, Report, Results
+from mutransfer.analysis import Comparison, Report, Results
+from mutransfer.analysis.results import Provenance
 from mutransfer.analysis.types.estimates import Estimate
 from mutransfer.errors import ResultsError
 from mutransfer.report import write_report

@@ -2,7 +2,6 @@
 
 from mutransfer.literature.effects import Effect, Median, median_e, switch_effects
 from mutransfer.literature.hybrids import (
-    SWITCHES,
     TransferCell,
     TransferTable,
     load_transfer_table,
@@ -19,7 +18,6 @@ from mutransfer.literature.sources import PUBLISHED, Citation, citation
 
 __all__ = [
     "PUBLISHED",
-    "SWITCHES",
     "Citation",
     "Effect",
     "Median",

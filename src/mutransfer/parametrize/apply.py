@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mutransfer.errors import CoverageError, InitError, RuleError, listed
+from mutransfer.errors import CoverageError, InitError, RuleError, check_type, listed
 from mutransfer.rules.plan import Plan, unwrapped
 from mutransfer.rules.rows import PlanRow
 
@@ -96,6 +96,8 @@ def match_parameters(model: nn.Module, plan: Plan) -> dict[str, nn.Parameter]:
     Raises:
         CoverageError: Names or shapes of the parameters differ between plan and model.
     """
+    check_type("plan", plan, Plan, fix="plan = make_plan(build, base=256, target=4096)")
+    check_type("model", model, nn.Module, fix="pass the model that the plan was made for")
     parameters = {unwrapped(name): p for name, p in model.named_parameters()}
     planned = {row.name: row for row in plan.rows}
     mismatches = [f"{name} (not in the plan)" for name in parameters if name not in planned]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from mutransfer.errors import RuleError, listed
+from mutransfer.errors import RuleError, check_type, listed
 from mutransfer.rules.optimizers import get_optimizer
 from mutransfer.rules.plan import Plan, unwrapped
 from mutransfer.rules.rows import PlanRow
@@ -68,6 +68,9 @@ def guard(optimizer: torch.optim.Optimizer, plan: Plan) -> RemovableHandle:
         Traceback (most recent call last):
         mutransfer.errors.RuleError: '1.weight' trains at 0.01 where '0.weight' trains at 0.01: ...
     """
+    check_type("plan", plan, Plan, fix="pass the plan whose param_groups the optimizer has")
+    if not hasattr(optimizer, "param_groups"):  # optimizers of other libraries may have them, too
+        check_type("optimizer", optimizer, torch.optim.Optimizer, fix="pass the optimizer")
     check = _Guard(optimizer, plan).check
     hook = torch.compiler.disable(check)  # type: ignore[no-untyped-call] # torch's own; in compiled steps, too
     return optimizer.register_step_pre_hook(hook)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 
 import torch
 
@@ -25,6 +26,7 @@ def lr_by_optimizer(
         RuleError: One rate is passed for two optimizers, or an optimizer is not the plan's.
     """
     names = [optimizer.class_name for optimizer in optimizers]
+    check_numbers("lr", lr.values() if isinstance(lr, Mapping) else [lr])
     if isinstance(lr, Mapping):
         _check_names("lr", lr, names)
         if missing := [name for name in names if name not in lr]:
@@ -89,6 +91,19 @@ def _check_eps(eps: Eps, optimizer: Optimizer) -> None:
             why="Adafactor takes two, for the gradient and for the weight; others take one",
             fix=f"eps={optimizer.eps}",
         )
+    values = eps if isinstance(eps, tuple) else [eps]
+    check_numbers("eps", [value for value in values if value is not None])
+
+
+def check_numbers(setting: str, values: Iterable[object]) -> None:
+    """Raise for settings that are not numbers; a tensor with one element is a number."""
+    for value in values:
+        if not ((torch.is_tensor(value) and value.numel() == 1) or isinstance(value, Real)):
+            raise RuleError(
+                f"{setting}={value!r} is not a number",
+                why="the plan multiplies it by a factor for each parameter group",
+                fix=f"write a number, such as {setting}=0.01",
+            )
 
 
 def _no_effect(name: str, what: str, setting: str) -> RuleError:

@@ -13,6 +13,7 @@ from mutransfer.parametrize.optimizer_settings import (
     Eps,
     Rate,
     check_betas,
+    check_numbers,
     eps_by_optimizer,
     lr_by_optimizer,
 )
@@ -78,13 +79,13 @@ def param_groups(
         [0.5]
         >>> both = torch.optim.Muon(groups["muon"]), torch.optim.AdamW(groups["adamw"])
     """
+    parameters = match_parameters(model, plan)
     optimizers = optimizers_of(plan.optimizer)
     for optimizer in optimizers:
         check_mode(decay_mode, optimizer)
     rates, epsilons = lr_by_optimizer(lr, optimizers), eps_by_optimizer(eps, optimizers)
     check_betas(betas, optimizers)
     decays = _decay_by_role(weight_decay)
-    parameters = match_parameters(model, plan)
     groups: dict[str, dict[tuple[float, ...], dict[str, Any]]]
     groups = {optimizer.class_name: {} for optimizer in optimizers}
     for row in plan.rows:
@@ -121,7 +122,9 @@ def _scaled_eps(epsilon: Eps, row: PlanRow) -> Eps:
 def _decay_by_role(weight_decay: float | Mapping[Role, float]) -> dict[Role, float]:
     """Return the decay of every role from one number or from the user's mapping."""
     if not isinstance(weight_decay, Mapping):
+        check_numbers("weight_decay", [weight_decay])
         return dict.fromkeys(Role, float(weight_decay))
+    check_numbers("weight_decay", weight_decay.values())
     if unknown := [key for key in weight_decay if key not in set(Role)]:
         raise RuleError(
             f"weight_decay= names roles that do not exist: {listed(unknown)}",

@@ -3,7 +3,7 @@
 from mutransfer.records.command import CommandTable
 from mutransfer.records.lab import LabSettings
 from mutransfer.records.ladder import LadderSpec
-from mutransfer.records.study import AnalysisTable, LabTable, SearchTable, StudySpec
+from mutransfer.records.study import AnalysisTable, LabTable, StudySpec
 from mutransfer.records.trial import (
     AxisValue,
     CallableRunner,
@@ -23,7 +23,6 @@ __all__ = [
     "LabSettings",
     "LabTable",
     "LadderSpec",
-    "SearchTable",
     "StudySpec",
     "TrialResult",
     "TrialSpec",

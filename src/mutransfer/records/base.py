@@ -11,6 +11,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mutransfer.errors import MutransferError, nearest
 
+MESSAGES = {  # by pydantic's type of an error
+    "tuple_type": "must be a list",
+    "string_type": "must be text in quotes",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "too_short": "has too few entries",
+}
+
 
 class Record(BaseModel):
     """Frozen pydantic model that rejects unknown keys, NaN and values of another type."""
@@ -76,14 +87,21 @@ def validation_error(
                 hints.append(f"{path}: {nearest(str(problem['loc'][-1]), names)}")
         elif problem["type"] == "missing":
             problems.append(f"missing key '{path}'")
-            hints.append(f"add '{path}'")
+            hints.append("add schema = 1" if path == "schema" else f"add '{path}'")
         else:
             message = problem["msg"].removeprefix("Value error, ")
+            message = MESSAGES.get(problem["type"], message[0].lower() + message[1:])
+            message = message.replace("input should be ", "must be ", 1)
+            value, key = problem["input"], problem["loc"][-1] if path else ""
             # The content of a table would hide the message, and its key is enough to find it.
-            is_table = isinstance(problem["input"], dict)
-            value = "" if is_table else f" (got {problem['input']!r})"
-            prefix = f"'{path}': " if path else ""
-            problems.append(f"{prefix}{message[0].lower()}{message[1:]}{value[:80]}")
+            is_hidden = isinstance(value, dict) or message.startswith((f"'{value}'", repr(value)))
+            shown = "" if is_hidden else f" (got {value!r})"
+            problems.append((f"'{path}': " if path else "") + message + shown[:80])
+            if isinstance(key, str) and isinstance(value, str | int | float):
+                if message == "must be a list":
+                    hints.append(f"write {key} = [{json.dumps(value)}]")
+                elif message == "must be text in quotes":
+                    hints.append(f"write {key} = {json.dumps(str(value))}")
     return error(
         f"{where}: " + "; ".join(problems),
         why="an unknown key or an invalid value would otherwise be ignored silently",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mutransfer.errors import listed, nearest
 from mutransfer.records.base import Record, plain_number
@@ -79,10 +79,13 @@ def parse_duration(duration: str) -> float:
     return seconds
 
 
-def _duration(text: str) -> str:
-    """Validate a duration."""
-    parse_duration(text)
-    return text
+def _duration(duration: object) -> object:
+    """Validate a duration, before its type, because a number lacks a unit only."""
+    if isinstance(duration, int | float):
+        raise ValueError(f'a duration has a unit: write "{duration}s"')
+    if isinstance(duration, str):
+        parse_duration(duration)
+    return duration
 
 
 def _template(text: str) -> str:
@@ -254,7 +257,7 @@ class CommandTable(Record):
     )
     loss: LossSource
     diverged: Diverged | None = Field(None, description="signals divergence, which is no failure")
-    timeout: Annotated[str, AfterValidator(_duration)] | None = Field(
+    timeout: Annotated[str, BeforeValidator(_duration)] | None = Field(
         None, description="'90s', '30m', '2h'; a trial that takes longer fails"
     )
     retries: int = Field(

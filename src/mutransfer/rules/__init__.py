@@ -10,18 +10,15 @@ from mutransfer.rules.registry import PARAMETRIZATIONS, TABLES
 from mutransfer.rules.roles import Role
 from mutransfer.rules.rows import PlanRow
 from mutransfer.rules.symmetry import in_form, shift, without_multiplier
-from mutransfer.rules.tables import Parametrization, Rule
 
 __all__ = [
     "HYBRIDS",
     "OPTIMIZERS",
     "PARAMETRIZATIONS",
     "TABLES",
-    "Parametrization",
     "Plan",
     "PlanRow",
     "Role",
-    "Rule",
     "Update",
     "derivation",
     "explain",

@@ -20,7 +20,7 @@ def check_mode(mode: str, optimizer: Optimizer) -> None:
         raise RuleError(
             f"there is no decay mode '{mode}'",
             why="papers disagree on how weight decay scales, so the choice must be explicit",
-            fix=nearest(mode, MODES),
+            fix=nearest(str(mode), MODES),
         )
     if mode == "independent" and optimizer.decay is DecayKind.IN_GRADIENT:
         raise RuleError(

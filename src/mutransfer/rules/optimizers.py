@@ -93,7 +93,9 @@ def get_optimizer(name: str) -> Optimizer:
         >>> get_optimizer("adamw").update
         <Update.ENTRYWISE: 'entrywise'>
     """
-    if name not in OPTIMIZERS:
+    if not isinstance(name, str) or name not in OPTIMIZERS:
+        # A class, or an optimizer, whose text begins with the name of its class.
+        name = str(getattr(name, "__name__", name)).partition(" (")[0]
         raise RuleError(
             f"there are no rules for the optimizer '{name}'",
             why="the scaling of a learning rate depends on the update family, which is unknown here",

@@ -26,7 +26,8 @@ def get_parametrization(name: str) -> Parametrization:
         >>> print(get_parametrization("mup").rules[Role.HIDDEN].rates.entrywise)
         fan_in^-1
     """
-    if name not in PARAMETRIZATIONS:
+    if not isinstance(name, str) or name not in PARAMETRIZATIONS:
+        name = str(name)
         canonical = _canonical_name(name)
         hint = f"write '{canonical}'" if canonical else nearest(name, PARAMETRIZATIONS)
         raise RuleError(

@@ -13,7 +13,7 @@ from mutransfer.sweep.runners.function import FunctionRun
 from mutransfer.sweep.search.grid import grid_trials, select_trials
 from mutransfer.sweep.store.store import TrialStore
 from mutransfer.sweep.study_file import read_study
-from mutransfer.sweep.trial_run import Outcome, Runner
+from mutransfer.sweep.trial_run import Outcome
 
 __all__ = [
     "CommandRun",
@@ -21,7 +21,6 @@ __all__ = [
     "FunctionRun",
     "LocalExecutor",
     "Outcome",
-    "Runner",
     "SweepSummary",
     "TrialStore",
     "check_function",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mutransfer.errors import RoleError, listed
+from mutransfer.errors import RoleError, check_type, listed
 from mutransfer.parametrize.model.axes import ONES, Fans, Sizes, fans_across_widths, grows, ratio
 from mutransfer.parametrize.model.fans import is_elementwise
 from mutransfer.parametrize.model.shapes import ParameterInfo
@@ -89,10 +89,11 @@ def infer_roles(
 def _role_overrides(names: list[str], roles: Mapping[str, Role]) -> dict[str, Role]:
     """Return the user's role of each parameter that one of the patterns matches."""
     overrides: dict[str, Role] = {}
+    check_type("roles", roles, Mapping, fix="roles={'head.weight': Role.OUTPUT}")
     for pattern, value in roles.items():
         try:
             role, matcher = Role(value), re.compile(pattern)
-        except (ValueError, re.error) as problem:
+        except (TypeError, ValueError, re.error) as problem:
             raise RoleError(
                 f"roles={{{pattern!r}: {value!r}}} is invalid: {problem}",
                 why="a role that is ignored would leave a wrong rate in place",
