@@ -17,21 +17,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "MutransferError",
-    "Plan",
-    "Role",
-    "analyze",
-    "apply",
-    "coord_check",
-    "explain",
-    "guard",
-    "load_results",
-    "make_plan",
-    "param_groups",
-    "predict",
-    "run_study",
+    "MutransferError", "Plan", "Role", "analyze", "apply", "coord_check", "explain",
+    "guard", "load_results", "make_plan", "param_groups", "predict", "run_study",
     "write_report",
-]
+]  # fmt: skip
 
 # Resolved on first use, so that reading results never loads torch.
 _MODULES = {

@@ -13,18 +13,7 @@ from mutransfer.analysis.types.scaling import (
 )
 
 __all__ = [
-    "WINDOW",
-    "CarriedRegret",
-    "Comparison",
-    "Curve",
-    "Estimate",
-    "GroupReport",
-    "Optimum",
-    "Prediction",
-    "Report",
-    "Results",
-    "analyze",
-    "load_results",
-    "predict",
+    "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport", "Optimum",
+    "Prediction", "Report", "Results", "analyze", "load_results", "predict",
     "predict_groups",
-]
+]  # fmt: skip

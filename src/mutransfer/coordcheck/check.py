@@ -10,16 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mutransfer.coordcheck.arguments import (
-    check_types,
-    is_count,
-    parse_base,
-    parse_device,
-    parse_rate,
-    parse_seeds,
-    parse_steps,
-    parse_widths,
-)
+from mutransfer.coordcheck import arguments
 from mutransfer.coordcheck.diagnosis.diagnose import diagnose, product_notes
 from mutransfer.coordcheck.diagnosis.late_steps import (
     is_inconclusive,
@@ -130,14 +121,14 @@ def coord_check(
         >>> check.outcome
         'pass'
     """
-    check_types(build, batch, loss, parametrization, optimizer, form, roles, dtype)
-    base = parse_base(base)
-    distinct_widths = parse_widths(widths, base)
-    distinct_seeds = parse_seeds(seeds)
-    steps = parse_steps(steps)
+    arguments.check_types(build, batch, loss, parametrization, optimizer, form, roles, dtype)
+    base = arguments.parse_base(base)
+    distinct_widths = arguments.parse_widths(widths, base)
+    distinct_seeds = arguments.parse_seeds(seeds)
+    steps = arguments.parse_steps(steps)
     is_single = parametrization is None and isinstance(optimizer, str | type)
-    lr = parse_rate(lr, is_single=is_single)
-    device = parse_device(device)
+    lr = arguments.parse_rate(lr, is_single=is_single)
+    device = arguments.parse_device(device)
     make_plans = partial(
         plans_of,
         build,
@@ -169,7 +160,7 @@ def coord_check(
     )
     labels = {"parametrization": parametrization, "form": form, "optimizer": plans.rules}
     with run_eagerly():
-        check = _check(setting, plans, labels, may_add_seeds=is_count(seeds))
+        check = _check(setting, plans, labels, may_add_seeds=arguments.is_count(seeds))
         if parametrization in (None, "sp"):
             return check
         # One seed is enough: the exponents under SP are shown and not judged.

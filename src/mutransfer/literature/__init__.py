@@ -17,20 +17,7 @@ from mutransfer.literature.losses import (
 from mutransfer.literature.sources import PUBLISHED, Citation, citation
 
 __all__ = [
-    "PUBLISHED",
-    "Citation",
-    "Effect",
-    "Median",
-    "TransferCell",
-    "TransferCheck",
-    "TransferTable",
-    "check_transfer",
-    "citation",
-    "load_published",
-    "load_transfer_table",
-    "median_e",
-    "printed_verdicts",
-    "published_transfer",
-    "switch_effects",
-    "switches_on",
-]
+    "PUBLISHED", "Citation", "Effect", "Median", "TransferCell", "TransferCheck",
+    "TransferTable", "check_transfer", "citation", "load_published", "load_transfer_table",
+    "median_e", "printed_verdicts", "published_transfer", "switch_effects", "switches_on",
+]  # fmt: skip

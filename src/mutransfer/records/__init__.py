@@ -14,16 +14,7 @@ from mutransfer.records.trial import (
 )
 
 __all__ = [
-    "AnalysisTable",
-    "AxisValue",
-    "CallableRunner",
-    "CommandRunner",
-    "CommandTable",
-    "LabRunner",
-    "LabSettings",
-    "LabTable",
-    "LadderSpec",
-    "StudySpec",
-    "TrialResult",
+    "AnalysisTable", "AxisValue", "CallableRunner", "CommandRunner", "CommandTable",
+    "LabRunner", "LabSettings", "LabTable", "LadderSpec", "StudySpec", "TrialResult",
     "TrialSpec",
-]
+]  # fmt: skip

@@ -12,18 +12,7 @@ from mutransfer.rules.rows import PlanRow
 from mutransfer.rules.symmetry import in_form, shift, without_multiplier
 
 __all__ = [
-    "HYBRIDS",
-    "OPTIMIZERS",
-    "PARAMETRIZATIONS",
-    "TABLES",
-    "Plan",
-    "PlanRow",
-    "Role",
-    "Update",
-    "derivation",
-    "explain",
-    "in_form",
-    "rule_data",
-    "shift",
+    "HYBRIDS", "OPTIMIZERS", "PARAMETRIZATIONS", "TABLES", "Plan", "PlanRow", "Role",
+    "Update", "derivation", "explain", "in_form", "rule_data", "shift",
     "without_multiplier",
-]
+]  # fmt: skip

@@ -16,18 +16,7 @@ from mutransfer.sweep.study_file import read_study
 from mutransfer.sweep.trial_run import Outcome
 
 __all__ = [
-    "CommandRun",
-    "Executor",
-    "FunctionRun",
-    "LocalExecutor",
-    "Outcome",
-    "SweepSummary",
-    "TrialStore",
-    "check_function",
-    "check_lab_trials",
-    "grid_trials",
-    "lab_runner",
-    "read_study",
-    "run_sweep",
-    "select_trials",
-]
+    "CommandRun", "Executor", "FunctionRun", "LocalExecutor", "Outcome", "SweepSummary",
+    "TrialStore", "check_function", "check_lab_trials", "grid_trials", "lab_runner",
+    "read_study", "run_sweep", "select_trials",
+]  # fmt: skip

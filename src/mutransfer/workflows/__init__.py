@@ -19,22 +19,10 @@ if TYPE_CHECKING:
     from mutransfer.workflows.user_code import load_build, load_inputs
 
 __all__ = [
-    "AnalysisOptions",
-    "PreparedStudy",
-    "analyze_path",
-    "load_build",
-    "load_inputs",
-    "named_studies",
-    "named_study",
-    "predict_path",
-    "prepare_study",
-    "run_check",
-    "run_ladder",
-    "run_named_study",
-    "run_study",
-    "study_text",
-    "write_page",
-]
+    "AnalysisOptions", "PreparedStudy", "analyze_path", "load_build", "load_inputs",
+    "named_studies", "named_study", "predict_path", "prepare_study", "run_check",
+    "run_ladder", "run_named_study", "run_study", "study_text", "write_page",
+]  # fmt: skip
 
 # Resolved on first use, so that analyzing a small file loads neither torch nor the sweep driver.
 _NAMES_BY_MODULE = {

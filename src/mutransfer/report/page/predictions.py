@@ -45,12 +45,12 @@ def prediction_section(
 def _card(report: Report, prediction: Prediction, snippet: str) -> str:
     """Return one card."""
     notes = Footnotes()
-    rate = _rate(prediction, notes)
+    rate, unit = _rate(prediction, notes), escape(unit_suffix(prediction))
     facts = [
         fact(
             "Expected loss",
             notes.estimate(prediction.loss, format_loss),
-            f"At the best rate there{_in_unit(prediction)}.",
+            f"At the best rate there{f', in{unit}' if unit else ''}.",
         ),
         fact(
             "Expected regret",
@@ -68,12 +68,6 @@ def _card(report: Report, prediction: Prediction, snippet: str) -> str:
         f"{bullets([escape(warning) for warning in prediction.warnings], 'warnings')}"
         f"{_snippet(snippet, title)}</article>"
     )
-
-
-def _in_unit(prediction: Prediction) -> str:
-    """Return the unit of the loss as a clause; empty where it is unknown."""
-    unit = unit_suffix(prediction)
-    return f", in{escape(unit)}" if unit else ""
 
 
 def _rate(prediction: Prediction, notes: Footnotes) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from keyword import iskeyword
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mutransfer.report.text.analysis import prediction_text
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Update
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
+_factors = attrgetter("init_factor", "lr_factor", "eps_factor", "decay_factor")
 UNSCALED = ("sp", "none")  # parametrizations in which every parameter has the same rate
 
 
@@ -42,9 +44,8 @@ def snippet(
     name = name if name.isidentifier() and not iskeyword(name) else "value"
     code = f"{name} = {lr.value:.4g}"
     if plan is not None:
-        _check_plan(prediction, plan)
         code += "" if name == "lr" else "\nlr = 1e-3  # yours, at the base width"
-        return f"{comment}\n{_plan_code(plan, plan_file, code)}"
+        return f"{comment}\n{_plan_code(prediction, plan, plan_file, code)}"
     if tuned != "lr" or prediction.group in UNSCALED:
         return f"{comment}\n{code}"
     rule = "# use it under the same rule as in your sweep; --plan writes the factors out"
@@ -56,8 +57,8 @@ def _one_line(text: str) -> str:
     return plain(" ".join(text.split()))
 
 
-def _check_plan(prediction: Prediction, plan: Plan) -> None:
-    """Raise if the plan is for another width, or needs more than one optimizer or epsilon."""
+def _plan_code(prediction: Prediction, plan: Plan, plan_file: str | Path, code: str) -> str:
+    """Return code that applies a plan, with the lines `code` after its imports."""
     if plan.target != prediction.width:
         raise UsageError(
             f"the plan is for width {plan.target}, the prediction for {prediction.width:g}",
@@ -65,17 +66,13 @@ def _check_plan(prediction: Prediction, plan: Plan) -> None:
             fix=f"mutransfer plan PKG.MOD:BUILD --base {plan.base} --target "
             f"{prediction.width:g} -o plan.json",
         )
-    if OPTIMIZERS[plan.optimizer].update in (Update.SPECTRAL, Update.RELATIVE):
+    optimizer = OPTIMIZERS[plan.optimizer]
+    if optimizer.update in (Update.SPECTRAL, Update.RELATIVE):
         raise UsageError(
             f"the plan is for '{plan.optimizer}', which a few lines of torch cannot set up",
             why="it needs two optimizers, or two epsilons",
             fix="leave --plan out, and make the groups with mutransfer.param_groups",
         )
-
-
-def _plan_code(plan: Plan, plan_file: str | Path, code: str) -> str:
-    """Return code that applies a plan, with the lines `code` after its imports."""
-    optimizer = OPTIMIZERS[plan.optimizer]
     has_eps, multiplied = optimizer.eps is not None, [r for r in plan.rows if r.multiplier != 1]
     imports = ["from pathlib import Path", "", "import mutransfer as mt", "import torch"]
     settings = "weight_decay, eps = 0.0, 1e-8" if has_eps else "weight_decay = 0.0"
@@ -117,11 +114,6 @@ def _torch_code(plan: Plan, has_eps: bool) -> list[str]:
         f'    options = {{"lr": lr * rate, "weight_decay": weight_decay * decay{eps}}}',
         '    groups.append({"params": [parameter], **options})',
     ]
-
-
-def _factors(row: PlanRow) -> tuple[float, float, float, float]:
-    """Return the factors of a parameter's init, rate, epsilon and weight decay."""
-    return row.init_factor, row.lr_factor, row.eps_factor, row.decay_factor
 
 
 def _patterns(rows: Sequence[PlanRow]) -> dict[str, PlanRow]:
