@@ -195,6 +195,12 @@ ERRORS = {
         "  why: ignoring it could silently run something else\n"
         "  fix: did you mean 'rules'?\n"
     ),
+    "--help mup": (
+        "UsageError: unknown command 'mup'\n"
+        "  why: ignoring it could silently run something else\n"
+        "  fix: choose from '--help', '--version', '-h', 'analyze', 'check', 'demo', 'plan', "
+        "'predict', 'report', 'rules', 'studies', 'sweep'\n"
+    ),
     "frobnicate": (
         "UsageError: unknown command 'frobnicate'\n"
         "  why: ignoring it could silently run something else\n"

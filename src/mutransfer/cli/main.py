@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
-    command = tokens[0] if tokens and tokens[0] in app else ""
+    command = tokens[0] if tokens and tokens[0] in app and not tokens[0].startswith("-") else ""
     status = INVALID_INPUT
     try:
         status = _run(tokens)
