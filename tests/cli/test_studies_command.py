@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from mutransfer.cli.commands import sweep
+from mutransfer.sweep import SweepSummary
 from mutransfer.workflows.studies import catalog, ladder
 from mutransfer.workflows.studies.catalog import study_text
 
@@ -157,3 +159,22 @@ ERRORS = {
 def test_an_error_is_printed_in_three_lines(line, run) -> None:
     status, out, err = run(line)
     assert (status, out, err) == (2, "", ERRORS[line])
+
+
+def test_failed_trials_of_a_named_study_need_another_folder(tmp_path) -> None:
+    """`studies run` and `demo` have no --retry-failed."""
+    failed, store = {"failed": {"id": "boom"}, "points": {"id": {"lr": 1}}}, tmp_path
+    for counts, advice in (
+        ({"exhausted": 1}, "next:  fix the cause, then name another --output"),
+        ({"given_up": 1}, "skipped 1 trial, after failures in two earlier runs: "
+         "name another --output to try again"),
+    ):  # fmt: skip
+        summary = SweepSummary(1, **failed, **counts)
+        assert sweep.format_summary(summary, store, "name another --output").splitlines() == [
+            "0 of 1 trial done",
+            "1 trial failed: boom",
+            "    at lr=1",
+            f"logs:  {store}/*/attempts/*/ (error.txt, stdout.txt, stderr.txt)",
+            advice,
+            f"store: {store}",
+        ]

@@ -9,6 +9,7 @@ import pytest
 from mutransfer.errors import CoverageError
 from mutransfer.rules import Plan, Role, explain
 from mutransfer.rules.plan import OwnInit, ParameterFacts, plan_from_facts, unwrapped
+from mutransfer.rules.power import ONE
 
 
 def facts(name: str = "blocks.0.up.weight") -> ParameterFacts:
@@ -56,6 +57,30 @@ def test_a_text_that_is_not_a_plan_is_an_error(text, what) -> None:
         Plan.from_json(text)
     assert str(error.value).startswith(what)
     assert "\n  fix: " in str(error.value)
+
+
+def test_a_parameter_that_the_plan_does_not_have_is_an_error_with_the_nearest_name() -> None:
+    tied = ParameterFacts(
+        "embed.weight", (11, 24), Role.INPUT, Fraction(1), Fraction(3, 2), facts().init,
+        readouts=("head",), own_readout=ONE,
+    )  # fmt: skip
+    plan = plan_from_facts([facts("4.weight"), tied], base=16, target=24)
+    fixes = {
+        "4.weigh": "did you mean '4.weight'?",
+        "module.4.Weight": "did you mean '4.weight'?",
+        "head.weight": "write 'embed.weight', the same tensor",
+        "_orig_mod.head.weight": "write 'embed.weight', the same tensor",
+        "x": "choose from '4.weight', 'embed.weight'",
+        "7": "choose from '4.weight', 'embed.weight'",
+    }
+    for name, fix in fixes.items():
+        with pytest.raises(CoverageError) as error:
+            plan[int(name) if name == "7" else name]
+        assert str(error.value) == (
+            f"the plan has no parameter '{name}'\n"
+            "  why: a plan has the names of model.named_parameters(): one for a shared tensor\n"
+            f"  fix: {fix}"
+        )
 
 
 def test_only_prefixes_of_wrappers_are_removed() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 
-from mutransfer.errors import CoverageError, RoleError, RuleError, listed
+from mutransfer.errors import CoverageError, RoleError, RuleError, nearest
 from mutransfer.rules.decay import constant_product
 from mutransfer.rules.formatting.columns import format_number
 from mutransfer.rules.formatting.plan_table import format_plan_rows
@@ -109,15 +109,16 @@ class Plan:
 
     def __getitem__(self, name: str) -> PlanRow:
         """Return a parameter's row by name, with or without prefixes of wrappers."""
-        plain = unwrapped(name)
-        for row in self.rows:
-            if row.name == plain:
-                return row
+        plain = unwrapped(str(name))
+        rows = {row.name: row for row in self.rows}
+        if plain in rows:
+            return rows[plain]
+        layer = plain.removesuffix(".weight")
+        shared = next((row.name for row in self.rows if layer in row.multiplier_at), None)
         raise CoverageError(
             f"the plan has no parameter '{name}'",
-            why="a parameter without its rule would silently train at the wrong rate",
-            fix="use a name of the model that the plan was made from: "
-            f"{listed(row.name for row in self.rows)}",
+            why="a plan has the names of model.named_parameters(): one for a shared tensor",
+            fix=f"write '{shared}', the same tensor" if shared else nearest(plain, rows),
         )
 
     def to_text(self, width: int = 100) -> str:

@@ -92,7 +92,7 @@ def run_sweep_study(
             on_start=progress.on_start,
             on_outcome=progress.on_outcome,
         )
-    result = sweep_result(named.run.summary, named.run.store, json)
+    result = sweep_result(named.run.summary, named.run.store, json, "name another --output")
     if named.report is None or named.page is None:
         return result
     text = f"{verdict_text(named.report)}\n\nreport: {named.page}\nstore:  {named.run.store}"

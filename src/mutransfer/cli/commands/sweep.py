@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mutransfer.sweep.status import StoreStatus
     from mutransfer.workflows import PreparedStudy
 
+RETRY = "add --retry-failed"
+
 
 @app.command(
     group=TRAINING,
@@ -96,20 +98,19 @@ def sweep(
     return sweep_result(run.summary, run.store, json)
 
 
-def format_summary(summary: SweepSummary, store: Path) -> str:
+def format_summary(summary: SweepSummary, store: Path, retry: str = RETRY) -> str:
     """Format the counts of a sweep's trials, its failures, and the next step."""
     lines = [_format_done(summary)]
     lines += _format_failures(summary.failed, summary.points)
     if summary.failed:
         lines.append(f"logs:  {store}/*/attempts/*/ (error.txt, stdout.txt, stderr.txt)")
     if len(summary.failed) > summary.given_up:
-        again = " and run the same command again"
-        again = ", then add --retry-failed" if summary.exhausted else again
+        again = f", then {retry}" if summary.exhausted else " and run the same command again"
         lines.append(f"next:  fix the cause{again}")
     if summary.given_up:
         lines.append(
             f"skipped {counted(summary.given_up, 'trial')}, after failures in two earlier runs: "
-            "add --retry-failed to try again"
+            f"{retry} to try again"
         )
     if summary.aside:
         lines.append(
@@ -135,12 +136,14 @@ def _format_done(counts: SweepSummary | StoreStatus) -> str:
     return f"{counts.done} of {counted(counts.total, 'trial')} done{diverged}"
 
 
-def sweep_result(summary: SweepSummary, store: Path, json: bool) -> CommandResult:
-    """Return the result of a command that runs a sweep."""
+def sweep_result(
+    summary: SweepSummary, store: Path, json: bool, retry: str = RETRY
+) -> CommandResult:
+    """Return the result of a command that runs a sweep; `retry` runs failed trials again."""
     status = INTERRUPTED if summary.stopped else FAILED_TRIALS if summary.failed else SUCCESS
     data = {"schema": 1, "store": str(store), **asdict(summary)}
     del data["exhausted"]
-    return CommandResult(format_summary(summary, store), data, status, json)
+    return CommandResult(format_summary(summary, store, retry), data, status, json)
 
 
 def _format_failures(
