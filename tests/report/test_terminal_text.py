@@ -8,9 +8,11 @@ from dataclasses import replace
 from report_cases import planted_results, predictions_of, report_of, scaling_results
 
 from mutransfer.analysis import Results, analyze
+from mutransfer.report.figures.panels import loss_panels
 from mutransfer.report.page.cards import verdicts
 from mutransfer.report.page.scaling import scaling_table
 from mutransfer.report.text.analysis import prediction_text, verdict_text
+from mutransfer.report.theme import paper_theme
 
 
 def test_rates_are_powers_of_two_with_the_decimal() -> None:
@@ -40,6 +42,8 @@ def test_a_unit_is_shown_only_where_it_is_known() -> None:
             scaling_table(known),
         ]
         assert ["nats" in text for text in texts] == [unit is not None] * 4
+        titles = [str(panel.template) for panel in loss_panels(known, paper_theme(9), (320, 250))]
+        assert ["loss (nats)" in title for title in titles] == [unit is not None] * len(titles)
     assert "nats²" in scaling_table(replace(report, loss_unit="nats"))
 
 

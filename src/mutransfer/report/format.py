@@ -168,6 +168,11 @@ def is_ungrouped(report: Report) -> bool:
     return not report.group_by and list(report) == ["all"]
 
 
+def loss_title(report: Report) -> str:
+    """Return the title of an axis of losses, with the unit where it is known."""
+    return f"loss ({report.loss_unit})" if report.loss_unit else "loss"
+
+
 def hyperparameter_title(report: Report) -> str:
     """Return the name of the tuned hyperparameter, as a sentence needs it."""
     return "learning rate" if report.hyperparameter == "lr" else report.hyperparameter

@@ -32,6 +32,7 @@ from mutransfer.report.format import (
     format_slope,
     format_width,
     hyperparameter_title,
+    loss_title,
 )
 from mutransfer.report.theme import Theme
 
@@ -56,7 +57,14 @@ def loss_panels(report: Report, theme: Theme, size: Size) -> list[Panel]:
     from mutransfer.report.figures.drawing.charts import loss_template
 
     title, dense = hyperparameter_title(report), is_dense(report)
-    template = loss_template(loss_frame(report), theme, title=title, size=size, dense=dense)
+    template = loss_template(
+        loss_frame(report),
+        theme,
+        title=title,
+        loss_title=loss_title(report),
+        size=size,
+        dense=dense,
+    )
     return [
         Panel(format_group(report, name), verdict_line(group), template, loss_rows(group, report))
         for name, group in list(report.items())[:MOST_PANELS]
@@ -94,7 +102,7 @@ def trend_panels(
         what=what,
         widths=trend_widths(report, predictions, what),
         scale=report.scale,
-        title=f"best {tuned}" if what == "rate" else "loss",
+        title=f"best {tuned}" if what == "rate" else loss_title(report),
         domain=trend_domain(data, what),
         size=size,
     )

@@ -37,14 +37,14 @@ Domain = tuple[float, float]
 
 
 def loss_template(
-    frame: LossFrame, theme: Theme, *, title: str, size: Size, dense: bool = False
+    frame: LossFrame, theme: Theme, *, title: str, loss_title: str, size: Size, dense: bool = False
 ) -> Spec:
     """Draw a group's losses against the rate, one line per width; for `loss_rows`."""
     x = log2_axis(alt.X, "rate", title, (frame.low_rate, frame.high_rate), theme)
     y = alt.Y(
         "loss:Q",
         scale=alt.Scale(domain=[frame.low_loss, frame.high_loss], nice=False, zero=False),
-        axis=alt.Axis(title="loss", tickCount=6, labels=frame.has_loss, grid=frame.has_loss),
+        axis=alt.Axis(title=loss_title, tickCount=6, labels=frame.has_loss, grid=frame.has_loss),
     )
     colour = alt.Color("index:N", scale=index_scale(theme.ramp), legend=None)
     points, edge, parabolas, optima = (
