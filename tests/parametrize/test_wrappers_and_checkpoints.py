@@ -151,11 +151,11 @@ def test_a_wrapper_does_not_hide_that_a_plan_was_applied(wrap, init) -> None:
     """A second multiplier would divide the logits again, even if init is not rescaled."""
     plan, model = PLANS["table-8"], network()
     apply(model, plan)
-    with pytest.raises(InitError, match="applied to this model before"):
+    with pytest.raises(InitError, match="has already been applied to this model"):
         apply(wrap(model), plan, init=init)
     inner = network()
     apply(wrap(inner), plan)
-    with pytest.raises(InitError, match="applied to this model before"):
+    with pytest.raises(InitError, match="has already been applied to this model"):
         apply(inner, plan, init=init)
 
 
