@@ -10,7 +10,7 @@ help:
 	@echo "make test       set up, then lint, types, import contracts, tests, examples, wheel"
 	@echo "make test-slow  tests that train for long, kill processes, drive a browser, try 10,000 inputs"
 	@echo "make test-all   both"
-	@echo "make docs       set up, then the documentation site: docs/_build/index.html"
+	@echo "make docs       set up, then the documentation site: docs/_build/html/index.html"
 	@echo "make browser    install Chromium from Debian's packages, for the browser test"
 	@echo "make benchmark  measure trainer and sweep"
 
@@ -43,8 +43,8 @@ test-all: test test-slow
 # Pages of rules and schemas are generated first; a warning of Sphinx is an error.
 docs: $(READY)
 	$(BIN)/python tools/generated_docs.py
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
-	@echo "The site is docs/_build/index.html"
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "The site is docs/_build/html/index.html"
 
 browser:
 	apt-get update -qq && apt-get install -y -qq chromium
