@@ -173,7 +173,7 @@ class _Sweep:
                 is_retried = self.tries_left[outcome.spec.id] > 0 and not self.stop.is_set()
                 retried.append(outcome.spec) if is_retried else self.count(outcome)
             elif outcome.status == "interrupted" and not self.stop.is_set():
-                error = "ended by SIGTERM, which did not reach this sweep"
+                error = "the worker was ended by SIGTERM, but this sweep was not"
                 self.count(replace(outcome, status="failed", error=error))
             else:
                 self.count(outcome)

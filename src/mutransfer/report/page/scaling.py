@@ -51,7 +51,7 @@ def planes_note(report: Report) -> str:
         text = (
             "Down and to the left is better. E is the error of the power laws, κ how the cost of a"
             " wrong rate grows with scale, R(∞) the loss that remains above the best group at"
-            " infinite scale. Dashed lines are the yardsticks of arXiv:2605.21486: E = 0.01, κ ="
+            " infinite scale. Dashed lines are reference values (arXiv:2605.21486): E = 0.01, κ ="
             f" 0, R = 0.1{unit}."
         )
         if clipped := groups_with_clipped_error(report):

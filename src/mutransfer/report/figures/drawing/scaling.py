@@ -26,13 +26,13 @@ CELL = (96, 58)  # pixels: a share, its bound and its side of the threshold
 def plane_template(
     plane: Plane, num_groups: int, theme: Theme, domain: tuple[Domain, Domain], size: Size
 ) -> Spec:
-    """Draw one mark per group in a plane, with yardsticks; for `plane_rows`."""
+    """Draw one mark per group in a plane, with reference lines; for `plane_rows`."""
     x = _axis(alt.X, "x", plane[0], domain[0])
     y = _axis(alt.Y, "y", plane[1], domain[1])
     colour, shape = group_channels(num_groups, theme)
     points = alt.Chart(alt.NamedData("plane")).encode(x=x, y=y, color=colour)
     interval = points.mark_rule(strokeWidth=2, strokeCap="round")
-    yardstick = alt.Chart(alt.NamedData("yardsticks")).mark_rule(
+    reference_value = alt.Chart(alt.NamedData("references")).mark_rule(
         strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted
     )
     tooltip = [
@@ -41,8 +41,8 @@ def plane_template(
         alt.Tooltip("y_text:N", title=SYMBOLS[plane[1]]),
     ]
     layers = [
-        yardstick.encode(x=x).transform_filter("datum.axis == 0"),
-        yardstick.encode(y=y).transform_filter("datum.axis == 1"),
+        reference_value.encode(x=x).transform_filter("datum.axis == 0"),
+        reference_value.encode(y=y).transform_filter("datum.axis == 1"),
         interval.encode(
             x=alt.X("x_low:Q"), x2="x_high:Q", opacity=fade(0.5, 0.08)
         ).transform_filter("isNumber(datum.x_low)"),

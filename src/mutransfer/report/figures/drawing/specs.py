@@ -17,7 +17,7 @@ from mutransfer.report.figures.numbers.loss import (
     loss_points,
     parabolas,
 )
-from mutransfer.report.figures.numbers.planes import Plane, plane_points, yardstick
+from mutransfer.report.figures.numbers.planes import Plane, plane_points, reference_value
 from mutransfer.report.figures.numbers.regret_matrix import Cell
 from mutransfer.report.format import format_width
 from mutransfer.report.theme import Theme
@@ -49,8 +49,8 @@ def loss_rows(group: GroupReport, report: Report) -> Rows:
 def plane_rows(report: Report, plane: Plane, most: int) -> Rows:
     """Return the data of one plane with at most that many groups."""
     points = plane_points(report, plane)
-    lines = [{"axis": axis, "xy"[axis]: yardstick(which)} for axis, which in enumerate(plane)]
-    return {"plane": [asdict(p) for p in points if p.index < most], "yardsticks": lines}
+    lines = [{"axis": axis, "xy"[axis]: reference_value(which)} for axis, which in enumerate(plane)]
+    return {"plane": [asdict(p) for p in points if p.index < most], "references": lines}
 
 
 def matrix_rows(cells: Sequence[Cell]) -> Rows:

@@ -18,10 +18,10 @@ Interval = tuple[float, float]
 
 PLANES: tuple[Plane, ...] = (("E", "kappa"), ("E", "R"), ("R", "kappa"))
 SYMBOLS: dict[Quantity, str] = {"E": "E", "kappa": "κ", "R": "R(∞)"}
-LEAST_E = 1e-12  # a smaller error has no place on a logarithmic axis
+MIN_E = 1e-12  # smaller errors are drawn here, on a logarithmic axis
 # What the authors look for: small E, negative κ, small R(∞). [derived: arXiv:2605.21486]
-YARDSTICKS: dict[Quantity, float] = {"E": 0.01, "kappa": 0.0, "R": 0.1}
-ROOM = 0.08  # of an axis, at either end
+REFERENCE_VALUES: dict[Quantity, float] = {"E": 0.01, "kappa": 0.0, "R": 0.1}
+PADDING = 0.08  # of the length of an axis, at either end
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def plane_points(report: Report, plane: Plane) -> tuple[PlanePoint, ...]:
 def groups_with_clipped_error(report: Report) -> tuple[str, ...]:
     """Return the groups whose E is too small for its axis."""
     errors = ((name, group.E.value) for name, group in report.items())
-    return tuple(name for name, value in errors if value is not None and value < LEAST_E)
+    return tuple(name for name, value in errors if value is not None and value < MIN_E)
 
 
 def missing_reasons(report: Report) -> tuple[str, ...]:
@@ -78,15 +78,15 @@ def missing_reasons(report: Report) -> tuple[str, ...]:
 
 
 def plane_domain(points: Sequence[PlanePoint], plane: Plane) -> tuple[Interval, Interval]:
-    """Return both axes: every mark, every interval and the yardstick, with room."""
+    """Return both axes, padded so that all marks, intervals and the reference lines fit."""
     xs = [x for p in points for x in (p.x, p.x_low, p.x_high) if x is not None]
     ys = [y for p in points for y in (p.y, p.y_low, p.y_high) if y is not None]
     return _axis(xs, plane[0]), _axis(ys, plane[1])
 
 
-def yardstick(quantity: Quantity) -> float:
-    """Return the position of a yardstick on its axis."""
-    return math.log10(YARDSTICKS[quantity]) if quantity == "E" else YARDSTICKS[quantity]
+def reference_value(quantity: Quantity) -> float:
+    """Return the position of the reference line on its axis."""
+    return math.log10(REFERENCE_VALUES[quantity]) if quantity == "E" else REFERENCE_VALUES[quantity]
 
 
 def _estimate(group: GroupReport, quantity: Quantity) -> Estimate:
@@ -95,9 +95,9 @@ def _estimate(group: GroupReport, quantity: Quantity) -> Estimate:
 
 
 def _axis(values: Sequence[float], quantity: Quantity) -> Interval:
-    """Return an axis with room, never so short that its labels would repeat."""
-    low, high = (end([*values, yardstick(quantity)]) for end in (min, max))
-    room = max(ROOM * (high - low), 0.25 if quantity == "E" else 0.01)
+    """Return a padded axis, never so short that its labels would repeat."""
+    low, high = (end([*values, reference_value(quantity)]) for end in (min, max))
+    room = max(PADDING * (high - low), 0.25 if quantity == "E" else 0.01)
     return low - room, high + room
 
 
@@ -115,4 +115,4 @@ def _position(
 
 def _log10(error: float) -> float:
     """Return the decimal logarithm of an E, clipped to its axis."""
-    return math.log10(max(error, LEAST_E))
+    return math.log10(max(error, MIN_E))
