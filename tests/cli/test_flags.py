@@ -141,3 +141,10 @@ def test_an_error_of_the_library_names_flags(line, run, tmp_path) -> None:
         assert run(line) == (2, "", ERRORS[line])
     finally:
         sys.modules.pop("gained", None)
+
+
+def test_a_line_that_quotes_a_long_text_stays_as_it_is() -> None:
+    """The fuzzed study files found one whose error took minutes to translate."""
+    line = "roles={'head': Role.OUTPUT}"
+    assert as_flags(line, "plan") == "--roles head=output"
+    assert as_flags(line + " x" * 1000, "plan") == line + " x" * 1000

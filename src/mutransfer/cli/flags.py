@@ -52,6 +52,8 @@ SPELLINGS = {
     "roles": _roles,
 }
 
+MAX_LENGTH = 2000  # longer lines quote the user, and matching takes quadratic time
+
 _PYTHON = re.compile(
     r"""
       [ ]\(in[ ]Python:[^()]*\)                  # stands behind the command line's own spelling
@@ -83,7 +85,7 @@ def as_flags(text: str, command: str, *, start_only: bool = False) -> str:
         'pass a function: --loss MODULE:NAME, with NAME = lambda model, batch: model(batch).mean()'
     """
     function = app[command].default_command if command else None
-    if function is None:
+    if function is None or len(text) > MAX_LENGTH:
         return text
     flags = inspect.signature(function).parameters if command in COMMANDS else {}
 
