@@ -20,7 +20,7 @@ from report_cases import (
 from mutransfer.analysis import CarriedRegret, Estimate, GroupReport, Prediction, Report
 from mutransfer.report.figures.export import figure_specs
 from mutransfer.report.figures.numbers.planes import (
-    LEAST_E,
+    MIN_E,
     groups_with_clipped_error,
     missing_reasons,
     plane_domain,
@@ -173,12 +173,12 @@ def test_an_error_of_zero_is_clipped_and_named() -> None:
     group = with_numbers(Estimate(0.0, 0.0, 1e-9), Estimate(-0.1, None, -0.05, "a bound"))
     report = report_of_groups({"mup": group})
     (point,) = plane_points(report, ("E", "kappa"))
-    assert (point.x, point.x_low) == (math.log10(LEAST_E), math.log10(LEAST_E))
+    assert (point.x, point.x_low) == (math.log10(MIN_E), math.log10(MIN_E))
     assert (point.y_low, point.y_high) == (None, None)  # half an interval is not data as a whole
     assert groups_with_clipped_error(report) == ("mup",)
 
 
-def test_every_yardstick_lies_inside_its_plane() -> None:
+def test_every_reference_line_lies_inside_its_plane() -> None:
     report = report_of_groups({"mup": with_numbers(Estimate(1e-8), Estimate(3.0))})
     points = plane_points(report, ("E", "kappa"))
     (left, right), (bottom, top) = plane_domain(points, ("E", "kappa"))
