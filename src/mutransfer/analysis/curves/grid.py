@@ -45,6 +45,8 @@ class LossGrid:
         diverged: Where a trial diverged.
         untrained: Loss before training; NaN where not recorded.
         flops: Floating-point operations of a trial, on average; NaN where not recorded.
+        plateau: Where a trial counts as diverged although its loss was finite.
+        spiked: Where a trial is left out, since it lies far above another seed.
     """
 
     width: float
@@ -54,6 +56,8 @@ class LossGrid:
     diverged: Bools
     untrained: Floats
     flops: float
+    plateau: Bools
+    spiked: Bools
 
     @property
     def x(self) -> Floats:
@@ -63,7 +67,7 @@ class LossGrid:
     @property
     def finite(self) -> Bools:
         """Where there is a finite loss."""
-        return np.isfinite(self.losses)
+        return np.isfinite(self.losses) & ~self.spiked
 
     @property
     def usable(self) -> Bools:
@@ -139,7 +143,10 @@ def _grid(
     diverged_RS[rate_index, seed_index] = results.diverged[rows]
     untrained_RS[rate_index, seed_index] = results.untrained_loss[rows]
     names, flops = tuple(str(seed) for seed in seeds), float(results.flops[rows].mean())
-    return LossGrid(float(width), log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops)
+    none_RS = np.zeros(shape, dtype=np.bool_)
+    return LossGrid(
+        float(width), log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops, none_RS, none_RS
+    )
 
 
 def _check_columns(results: Results, axes: AxisNames, group_by: Sequence[str]) -> None:

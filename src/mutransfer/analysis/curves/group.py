@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mutransfer.analysis.curves.divergence import screen_runs
 from mutransfer.analysis.curves.fit import CurveFit, fit_curve
 from mutransfer.analysis.curves.grid import LossGrid, loss_grids
 from mutransfer.analysis.curves.noise import CurveDraws, Noise, draw_curve, estimate_noise
@@ -54,6 +55,7 @@ def fitted_groups(results: Results, settings: Settings) -> Mapping[str, FittedGr
 
 def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> FittedGroup:
     """Fit every width's curve and draw from the noise around it."""
+    grids = screen_runs(grids, settings.window)
     curves = tuple(fit_curve(grid, settings.axes, settings.window) for grid in grids)
     if all(curve.quadratic is None and _has_maximum(curve.grid) for curve in curves):
         reason = (

@@ -18,7 +18,7 @@ from mutransfer.analysis.transfer.scaling import scaling
 from mutransfer.analysis.transfer.verdict import decide
 from mutransfer.analysis.types.estimates import LN2, Curve, Estimate, Optimum, Quadratic
 from mutransfer.analysis.types.report import GroupReport
-from mutransfer.analysis.types.scaling import CarriedRegret
+from mutransfer.analysis.types.scaling import CarriedRegret, is_skewed
 
 
 def group_report(
@@ -67,8 +67,8 @@ def _regret_matrix(
         small, large = group.curves[proxy], group.curves[target]
         reason = no_draws_reason(group, [proxy, target], axes)
         draws = None if reason else (group.draws[proxy], group.draws[target])
-        is_skewed = optima.skew_reason is not None
-        regret = estimate_regret(small, large, draws, reason, axes, skewed=is_skewed)
+        skew = optima.skew if is_skewed(optima.skew) else None
+        regret = estimate_regret(small, large, draws, reason, axes, skew=skew)
         share, grid = share_of_loss(regret, large, axes), grid_regret(small, large, axes)
         widths = small.grid.width, large.grid.width
         matrix.append(CarriedRegret(*widths, regret, share, grid))
