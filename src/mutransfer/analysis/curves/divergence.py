@@ -126,16 +126,7 @@ def _with_divergence(grid: LossGrid, scale: float, window: float) -> LossGrid:
         if not is_high_S.any():
             break
         is_plateau_RS[rate] = is_high_S
-    if not is_plateau_RS.any():
-        return grid
-    return replace(
-        grid,
-        losses=np.where(is_plateau_RS, np.nan, grid.losses),
-        diverged=grid.diverged | is_plateau_RS,
-        untrained=np.where(is_plateau_RS, grid.losses, grid.untrained),
-        spiked=grid.spiked & ~is_plateau_RS,
-        plateau=is_plateau_RS,
-    )
+    return replace(grid, plateau=is_plateau_RS, spiked=grid.spiked & ~is_plateau_RS)
 
 
 def _cliff(grid: LossGrid, scale: float, window: float) -> int | None:

@@ -45,7 +45,7 @@ class LossGrid:
         diverged: Where a trial diverged.
         untrained: Loss before training; NaN where not recorded.
         flops: Floating-point operations of a trial, on average; NaN where not recorded.
-        plateau: Where a trial counts as diverged although its loss was finite.
+        plateau: Where a trial counts as diverged although its loss is finite.
         spiked: Where a trial is left out, since it lies far above another seed.
     """
 
@@ -66,26 +66,33 @@ class LossGrid:
 
     @property
     def finite(self) -> Bools:
-        """Where there is a finite loss."""
-        return np.isfinite(self.losses) & ~self.spiked
+        """Where there is a loss that belongs to the curve."""
+        return np.isfinite(self.losses) & ~self.plateau & ~self.spiked
 
     @property
     def usable(self) -> Bools:
         """Rates with a loss at which no seed diverged."""
-        return np.asarray(self.finite.any(axis=1) & ~self.diverged.any(axis=1))
+        return np.asarray(self.finite.any(axis=1) & ~(self.diverged | self.plateau).any(axis=1))
 
     @property
     def mean(self) -> Floats:
         """Mean loss over seeds; NaN where a seed diverged, since the others' mean is too good."""
-        count_R = np.maximum(self.finite.sum(axis=1), 1)
-        sum_R = np.where(self.finite, self.losses, 0.0).sum(axis=1)
-        return np.where(self.usable, sum_R / count_R, np.nan)
+        return np.where(self.usable, self.measured, np.nan)
+
+    @property
+    def measured(self) -> Floats:
+        """As `mean`, but also where runs diverged with a finite loss."""
+        is_measured_RS = self.finite | self.plateau
+        count_R = np.maximum(is_measured_RS.sum(axis=1), 1)
+        sum_R = np.where(is_measured_RS, self.losses, 0.0).sum(axis=1)
+        is_known_R = is_measured_RS.any(axis=1) & ~self.diverged.any(axis=1)
+        return np.where(is_known_R, sum_R / count_R, np.nan)
 
     @property
     def lower_bound(self) -> Floats:
         """Lower bound of the mean loss: a diverged run ends above the untrained loss."""
         loss_RS = np.where(self.diverged, self.untrained, self.losses)
-        was_run_RS = self.finite | self.diverged
+        was_run_RS = self.finite | self.plateau | self.diverged
         count_R = np.maximum(was_run_RS.sum(axis=1), 1)
         return np.asarray(np.where(was_run_RS, loss_RS, 0.0).sum(axis=1) / count_R)
 

@@ -108,7 +108,7 @@ def _curve(curve: CurveFit) -> Curve:
     return Curve(
         width=grid.width,
         log2_lr=tuple(grid.log2_lr.tolist()),
-        loss=tuple(grid.mean.tolist()),
+        loss=tuple(grid.measured.tolist()),
         seeds=grid.seeds,
         seed_losses=tuple(tuple(row) for row in grid.losses.tolist()),
         num_diverged=tuple(grid.diverged.sum(axis=1).tolist()),

@@ -212,12 +212,12 @@ def grid_regret(source: CurveFit, target: CurveFit, axes: AxisNames) -> Estimate
     if not len(same):
         return Estimate(undetermined=f"{format_rate(log2_lr)} was not tried {where}: add it")
     best = float(grid.mean[target.argmin])
-    if not grid.usable[same[0]]:
-        bound = float(_divergence_bound(grid)[same[0]])
-        low = max(bound - best, 0.0) if np.isfinite(bound) else None
-        reason = f"{format_power(log2_lr)} diverged {where}, so the regret has a lower bound only"
-        return Estimate(None, low, None, reason)
-    return Estimate(float(grid.mean[same[0]]) - best)
+    loss = float(grid.measured[same[0]])
+    if np.isfinite(loss):
+        return Estimate(loss - best)
+    low = max(float(_divergence_bound(grid)[same[0]]) - best, 0.0)
+    reason = f"{format_power(log2_lr)} diverged {where}, so the regret has a lower bound only"
+    return Estimate(None, low, None, reason)
 
 
 def share_of_loss(regret: Estimate, target: CurveFit, axes: AxisNames) -> Estimate:
