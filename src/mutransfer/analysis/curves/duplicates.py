@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mutransfer.analysis.curves.rounding import cells_without_rounding
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import format_mapping, seed_column
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.rounding import cells_without_rounding
 from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import ResultsError
 

@@ -17,7 +17,6 @@ from mutransfer.analysis.curves.duplicates import (
     distinguishing_columns,
     point_ids,
 )
-from mutransfer.analysis.curves.rounding import cells_without_rounding, without_rounding
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import (
     PLACEHOLDER,
@@ -26,6 +25,7 @@ from mutransfer.analysis.loading.columns import (
     format_suggestion,
 )
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.rounding import cells_without_rounding, without_rounding
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 from mutransfer.errors import ResultsError, listed
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mutransfer.analysis import Results, analyze
-from mutransfer.analysis.curves.rounding import ROUNDING, without_rounding
+from mutransfer.analysis.rounding import ROUNDING, without_rounding
 
 DECIMALS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 HALF_OCTAVES = tuple(2 ** (k / 2) for k in range(-18, -4))
