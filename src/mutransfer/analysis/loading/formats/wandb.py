@@ -85,6 +85,7 @@ def _row(settings: Mapping[str, Cell], summary: Mapping[str, Cell]) -> dict[str,
     """Join settings and logged values; the setting keeps the name, except for `loss`."""
     # A logged learning rate is the last of its schedule, so the setting is the tuned one. A setting
     # `loss` is the name of a function, so the logged value is the loss.
-    logged = {name: value for name, value in summary.items() if not name.startswith("_")}
+    # Of W&B's own values only the last step is kept: it says how long the run trained.
+    logged = {n: value for n, value in summary.items() if n == "_step" or not n.startswith("_")}
     row = {f"config.{n}" if n == "loss" and n in logged else n: v for n, v in settings.items()}
     return row | {f"summary.{n}" if n in row else n: v for n, v in logged.items()}
