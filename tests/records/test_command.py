@@ -77,6 +77,21 @@ BAD = {
         {"loss": {"regex": "(.*)", "column": "loss"}},
         "'runner.loss': 'column' is for csv only; the other sources use 'key'",
     ),
+    "an unknown reduction": (
+        {"loss": {"regex": "(.*)", "reduce": "median"}},
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
+        "last 50 values (got 'median')",
+    ),
+    "a minimum of some values": (
+        {"loss": {"regex": "(.*)", "reduce": {"min": 50}}},
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
+        "last 50 values",
+    ),
+    "a mean of no values": (
+        {"loss": {"regex": "(.*)", "reduce": {"mean": 0}}},
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
+        "last 50 values",
+    ),
     "an invalid regex": (
         {"loss": {"regex": "("}},
         "'runner.loss.regex': '(' is not a regular expression: missing ), unterminated subpattern "

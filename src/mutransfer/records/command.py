@@ -23,6 +23,8 @@ _BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*([smhd])\s*")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_DAYS = 365  # no training run takes longer [assumed]
+REDUCTIONS = ("last", "min", "mean")
+MOST_VALUES = 10**9  # no program evaluates its loss so often [assumed]
 LONGEST_NAME, LONGEST_PATH = 255, 2048  # bytes; file systems allow 255, and 4096 for a path
 
 
@@ -178,11 +180,27 @@ def _variable(name: str) -> str:
     return name
 
 
+def _reduction(reduce: object) -> object:
+    """Validate how values are reduced, in one message for both forms."""
+    count = reduce.get("mean") if isinstance(reduce, dict) and len(reduce) == 1 else None
+    if reduce not in REDUCTIONS and not (type(count) is int and 0 < count <= MOST_VALUES):
+        raise ValueError(
+            "must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the last 50 values"
+        )
+    return reduce
+
+
 PathText = Annotated[str, AfterValidator(_path)]
 InsidePath = Annotated[str, AfterValidator(_inside)]
 Regex = Annotated[str, AfterValidator(_regex)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Template = Annotated[str, AfterValidator(_template)]
+
+
+class MeanOfLast(Record):
+    """Mean of the last values, for a loss that fluctuates from one batch to the next."""
+
+    mean: int = Field(ge=1, description="number of values")
 
 
 class LossSource(Record):
@@ -195,7 +213,8 @@ class LossSource(Record):
     jsonl: InsidePath | None = Field(None, description="JSON lines in the trial's folder")
     regex: Regex | None = Field(
         None,
-        description="searched in each line of stdout; its group is the loss, as in 'loss (\\S+)'",
+        description="searched in each line of stdout; its group is the loss, as in 'loss (\\S+)', "
+        "and the last match in a line counts",
     )
     env: Variable | None = Field(
         None, description="variable with the path of the file to write: a number, or JSON"
@@ -204,8 +223,8 @@ class LossSource(Record):
     key: str | None = Field(
         None, description="json, jsonl, env: key, as 'eval.loss'; 'loss' by default"
     )
-    reduce: Literal["last", "min", "mean"] = Field(
-        "last", description="how several values are reduced"
+    reduce: Annotated[Literal["last", "min", "mean"] | MeanOfLast, BeforeValidator(_reduction)] = (
+        Field("last", description="how several values are reduced; {mean = 50} takes the last 50")
     )
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@
 - `diverged_at`: the step at which the run diverged
 - `seed`: the number of a repetition
 - `flops`, or `params` and `tokens`: the cost of the run
-- `State`: the state of the run in W&B; only finished runs count
+- `State` and other columns that say how a run ended: `run_states` describes them
 - any other column: a setting, to group by
 
 An error suggests columns under other names. They are renamed only if the user asks for it, because
@@ -44,10 +44,6 @@ SEED_ALIASES = ("seed", "seeds", "random_seed", "rng_seed", "rng", "manual_seed"
 # Scores grow as a model improves: minimizing one as if it were a loss finds the worst rate.
 SCORE = re.compile(r"(?<![a-z])(acc|accuracy|top_?\d+|f1|bleu|auc|auroc|score)(?![a-z])")
 LOGARITHM_PREFIXES = {"log2_": "2", "log10_": "10", "ln_": "e"}
-# States of a W&B run. A column `State` with any other value means something else.
-RUN_STATES = frozenset(
-    {"finished", "running", "crashed", "failed", "killed", "preempted", "pending"}
-)
 PLACEHOLDER = "COLUMN"
 
 

@@ -9,12 +9,12 @@ from itertools import compress
 
 import numpy as np
 
-from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS, RUN_STATES, format_suggestion
+from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS, format_suggestion
 from mutransfer.analysis.loading.mapping import rename_columns
 from mutransfer.analysis.loading.numbers import parse_cells
+from mutransfer.analysis.loading.run_states import mark_diverged, without_unfinished
 from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import OUTCOMES, REQUIRED, Cell, Results, as_floats
-from mutransfer.analysis.types.estimates import Bools
 from mutransfer.errors import ResultsError, listed
 
 
@@ -34,21 +34,12 @@ def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Resul
             fix=format_suggestion(missing, table.columns),
         )
     parsed = {name: _parsed_column(renamed, name) for name in renamed.columns}
-    unique = _without_duplicates(replace(renamed, columns=parsed))
+    unique = mark_diverged(_without_duplicates(replace(renamed, columns=parsed)))
     results = Results.from_columns(
         unique.columns, source=table.source, places=unique.places, notes=unique.notes
     )
     results = replace(results, provenance=replace(results.provenance, unfinished=table.unfinished))
-    return results.without(_is_unfinished(results), "not finished", ", by the column State")
-
-
-def _is_unfinished(results: Results) -> Bools:
-    """Return which runs W&B does not call finished; a diverged run counts as finished."""
-    column = next((cells for name, cells in results.axes.items() if name.lower() == "state"), ())
-    states = [str(state).strip().lower() for state in column]
-    if "finished" not in states or not set(states) <= RUN_STATES:
-        return np.zeros(len(results), dtype=np.bool_)
-    return np.array([state != "finished" for state in states]) & ~results.diverged
+    return without_unfinished(results)
 
 
 def _parsed_column(table: Table, name: str) -> Sequence[Cell]:
