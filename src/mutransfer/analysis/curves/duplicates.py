@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import format_mapping, seed_column
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.rounding import cells_without_rounding
 from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import ResultsError
 
@@ -51,7 +52,9 @@ def distinguishing_columns(
         if name in used or name.lower() in INCIDENTAL or MEASURED.search(name):
             continue
         # Two NaN are never equal, so they would seem to distinguish runs.
-        cells = [None if values[row] != values[row] else values[row] for row in rows]
+        cells = cells_without_rounding(
+            [values[k] if values[k] == values[k] else None for k in rows]
+        )
         if len(set(zip(points, cells, strict=True))) > num_points and (
             name.lower() in STEPS or not _is_unique_per_run(values)
         ):

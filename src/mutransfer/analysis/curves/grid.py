@@ -25,6 +25,7 @@ from mutransfer.analysis.loading.columns import (
     format_suggestion,
 )
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.rounding import cells_without_rounding, without_rounding
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 from mutransfer.errors import ResultsError, listed
 
@@ -109,9 +110,10 @@ def loss_grids(
     """
     _check_columns(results, axes, group_by)
     results = results.having(axes.scale, axes.hyperparameter)
-    width_N = _positive_column(results, axes.scale)
-    # Rates that differ in the last bits are the same point of the grid.
-    log2_lr_N: Floats = np.log2(_positive_column(results, axes.hyperparameter)).round(9)
+    width_N = without_rounding(_positive_column(results, axes.scale))
+    # Rates that differ by rounding are the same point of the grid, and so are their logarithms.
+    lr_N = without_rounding(_positive_column(results, axes.hyperparameter))
+    log2_lr_N: Floats = np.log2(lr_N).round(9)
     name_N = _group_names(results, group_by)
     seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
@@ -233,7 +235,8 @@ def _group_names(results: Results, group_by: Sequence[str]) -> NDArray[np.str_]:
                 why="they belong to no group",
                 fix=f"{fix}, or analyze one study at a time",
             )
-    rows = zip(*(_text_column(values).tolist() for values in columns), strict=True)
+    texts = [_text_column(cells_without_rounding(values)).tolist() for values in columns]
+    rows = zip(*texts, strict=True)
     return np.array([", ".join(row) for row in rows])
 
 

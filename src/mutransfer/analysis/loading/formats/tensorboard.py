@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mutransfer.analysis.loading.columns import ALIASES
 from mutransfer.analysis.loading.formats.csv import is_curve, read_rows
+from mutransfer.analysis.loading.names import ALIASES
 from mutransfer.analysis.loading.numbers import parse_number
 from mutransfer.analysis.loading.table import Table, columns_from_rows
 from mutransfer.analysis.results import Cell, Places
