@@ -86,7 +86,8 @@ def _row(settings: Mapping[str, Cell], summary: Mapping[str, Cell]) -> dict[str,
     """Join settings and logged values; a logged rate and a name in use get `summary.`."""
     # A logged learning rate is the last of its schedule, so the setting is the tuned one. A setting
     # `loss` is the name of a function, so the logged value is the loss.
-    logged = {name: value for name, value in summary.items() if not name.startswith("_")}
+    # Of W&B's own values only the last step is kept: it says how long the run trained.
+    logged = {n: value for n, value in summary.items() if n == "_step" or not n.startswith("_")}
     row = {f"config.{n}" if n == "loss" and n in logged else n: v for n, v in settings.items()}
     has_rate = any(alias_rank("lr", name) is not None for name in settings)
     return row | {
