@@ -16,6 +16,8 @@ from mutransfer.analysis.intervals import MAX_BAD_SHARE
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Floats
 
+FINISH = ", or finish the runs that ended early"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -55,7 +57,7 @@ def fitted_groups(results: Results, settings: Settings) -> Mapping[str, FittedGr
 
 def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> FittedGroup:
     """Fit every width's curve and draw from the noise around it."""
-    grids = screen_runs(grids, settings.window)
+    grids = screen_runs(grids, settings.axes, settings.window)
     curves = tuple(fit_curve(grid, settings.axes, settings.window) for grid in grids)
     if all(curve.quadratic is None and _has_maximum(curve.grid) for curve in curves):
         reason = (
@@ -63,11 +65,13 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
             "if they are a score, such as an accuracy, map an error instead, such as 1 - accuracy"
         )
         curves = tuple(replace(curve, undetermined=reason) for curve in curves)
+    is_incomplete = any(grid.short_runs for grid in grids)
+    curves = tuple(_with_short_runs(curve) if curve.grid.short_runs else curve for curve in curves)
     noise = estimate_noise(curves)
     if noise is None:
         is_one_seed = max(grid.finite.sum(axis=1).max() for grid in grids) < 2
         cause = "one seed" if is_one_seed else "no two seeds ran the same rates near an optimum"
-        reason = f"{cause}: add seeds to get an interval"
+        reason = f"{cause}: add seeds to get an interval{FINISH if is_incomplete else ''}"
         if all(curve.quadratic is None for curve in curves):
             reason = curves[0].undetermined or reason
         return FittedGroup(name, curves, None, (), reason)
@@ -77,6 +81,22 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
     within_D, seed_D = noise.draw_deviations(rng, settings.draws)
     draws = tuple(draw_curve(curve, rng, within_D, seed_D) for curve in curves)
     return FittedGroup(name, curves, noise, draws, None)
+
+
+def _with_short_runs(curve: CurveFit) -> CurveFit:
+    """Return a curve that lacks runs which ended early, with the advice to finish them."""
+    reason = curve.undetermined
+    return curve if reason is None else replace(curve, undetermined=f"{reason}{FINISH}")
+
+
+def run_notes(groups: Mapping[str, FittedGroup]) -> list[str]:
+    """Return sentences on the runs that are not part of the curves, by group and width."""
+    return [
+        f"{name}: {note}" if len(groups) > 1 else note
+        for name, group in groups.items()
+        for curve in group.curves
+        for note in curve.grid.notes
+    ]
 
 
 def _has_maximum(grid: LossGrid) -> bool:
