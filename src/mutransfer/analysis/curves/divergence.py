@@ -59,7 +59,7 @@ def screen_runs(grids: Sequence[LossGrid], axes: AxisNames, window: float) -> li
         grids = [replace(g, spiked=spike_RS) for g, spike_RS in zip(grids, spikes, strict=True)]
     grids = [_with_plateau(grid, noise, window) for grid in grids]
     noted = [replace(grid, screened=tuple(_notes(grid, axes))) for grid in grids]
-    return [g.at_rates(~g.spiked.any(axis=1) | g.finite.any(axis=1)) for g in noted]
+    return [g.at_rates(np.asarray(~g.spiked.any(axis=1) | g.finite.any(axis=1))) for g in noted]
 
 
 def _deviation(deviations: Sequence[Floats]) -> float:

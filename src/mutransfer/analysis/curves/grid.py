@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ from mutransfer.errors import ResultsError, listed
 
 # Shape legend: N trials, R rates, S seeds.
 
+# Names of the column that holds the number of classes of a language model's loss.
+VOCABULARY = frozenset({"vocab_size", "vocab", "n_vocab", "vocabulary", "vocabulary_size"})
 ONLY_GROUP = "all"  # name of the only group if results are not grouped
 
 
@@ -147,7 +150,7 @@ def loss_grids(
     name_N = _group_names(results, group_by)
     seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
-    lengths = trial_lengths(results)
+    untrained_N, lengths = _untrained_losses(results), trial_lengths(results)
     names, group_N = np.unique(name_N, return_inverse=True)
     grids: dict[str, tuple[LossGrid, ...]] = {}
     for group, name in enumerate(names.tolist()):
@@ -157,7 +160,7 @@ def loss_grids(
             short = short_runs(lengths, rows, log2_lr_N, results.diverged)
             note = None if short is None else short.note(axes.at(width))
             rows = rows if short is None else rows[~short.is_short]
-            grid = _grid(results, rows, width, log2_lr_N, seed_N)
+            grid = _grid(results, rows, width, log2_lr_N, seed_N, untrained_N)
             grids[name] += (replace(grid, short_runs=note),)
     return grids
 
@@ -168,6 +171,7 @@ def _grid(
     width: float,
     log2_lr_N: Floats,
     seed_N: NDArray[np.str_],
+    untrained_N: Floats,
 ) -> LossGrid:
     """Arrange one width's trials as a grid."""
     log2_lr_R, rate_index = np.unique(log2_lr_N[rows], return_inverse=True)
@@ -177,12 +181,21 @@ def _grid(
     diverged_RS = np.zeros(shape, dtype=np.bool_)
     loss_RS[rate_index, seed_index] = results.loss[rows]
     diverged_RS[rate_index, seed_index] = results.diverged[rows]
-    untrained_RS[rate_index, seed_index] = results.untrained_loss[rows]
+    untrained_RS[rate_index, seed_index] = untrained_N[rows]
     names, flops = tuple(str(seed) for seed in seeds), float(results.flops[rows].mean())
     none_RS = np.zeros(shape, dtype=np.bool_)
     return LossGrid(
         width, log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops, none_RS, none_RS
     )
+
+
+def _untrained_losses(results: Results) -> Floats:
+    """Return each trial's loss before training, or ln(vocabulary), that of a uniform guess."""
+    for name, values in results.axes.items():
+        if re.split(r"[./]", name.lower())[-1] in VOCABULARY:
+            sizes = np.array([_positive_or_nan(value) for value in values])
+            return np.where(np.isnan(results.untrained_loss), np.log(sizes), results.untrained_loss)
+    return results.untrained_loss
 
 
 def _check_columns(results: Results, axes: AxisNames, group_by: Sequence[str]) -> None:

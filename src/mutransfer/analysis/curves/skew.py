@@ -41,8 +41,7 @@ def _rates_of_cubic(curve: CurveFit) -> NDArray[np.intp]:
     if len(window) >= MIN_RATES or curve.argmin in (window[0], window[-1]):
         return window
     usable = np.flatnonzero(grid.usable)
-    near = (usable >= window[0] - 1) & (usable <= window[-1] + 1)
-    return usable[near]
+    return np.asarray(usable[(usable >= window[0] - 1) & (usable <= window[-1] + 1)])
 
 
 def _vertex_shift(

@@ -126,5 +126,7 @@ def _compute_saved(curves: Sequence[CurveFit], axes: AxisNames) -> Estimate:
     if not np.isfinite(small.flops + large.flops):
         text = "the trials' FLOPs are not recorded: add a column flops, or params and tokens"
         return Estimate(undetermined=text)
-    trials = int((np.isfinite(small.losses) | small.diverged).sum())  # the largest width is then trained once
+    trials = int(
+        (np.isfinite(small.losses) | small.diverged).sum()
+    )  # the largest width is then trained once
     return Estimate(1 - (trials * small.flops + large.flops) / (trials * large.flops))

@@ -44,8 +44,8 @@ def regret_bounds(
     Inside the window the loss is that of the fitted quadratic. Outside, it is interpolated between
     the rates that were tried, with bounds of the error. Next to a diverged rate, or beyond the
     rates that were tried, it has no upper bound; the lower one is the loss, or its lower bound, at
-    the last rate before the carried one. Without coefficients the best loss is that of the best rate
-    tried, and all losses are interpolated; with `interpolated` these are, too.
+    the last rate before the carried one. Without coefficients the best loss is that of the best
+    rate tried, and all losses are interpolated; with `interpolated` only these are.
     """
     grid, quadratic = target.grid, target.quadratic
     if quadratic is not None and coefficients_D3 is not None:
