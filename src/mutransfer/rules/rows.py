@@ -36,6 +36,7 @@ class PlanRow:
         own_power: Exponent of the author's own forward multiplier in the ratio of fan-in, or of
             fan-out where fan-in does not grow; relative to the attention scale of the rule.
         base_shape: Unsharded shape at the base; None in plans of earlier versions.
+        notes: What a user should know about this parameter beyond its factors.
     """
 
     name: str
@@ -57,6 +58,7 @@ class PlanRow:
     multiplier_at: tuple[str, ...] = ()
     own_power: Fraction = Fraction(0)
     base_shape: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def row_to_data(row: PlanRow) -> dict[str, Any]:
@@ -64,6 +66,7 @@ def row_to_data(row: PlanRow) -> dict[str, Any]:
     return {
         key: str(value) if isinstance(value, Fraction) else value
         for key, value in asdict(row).items()
+        if value or key != "notes"  # most rows have none
     }
 
 
@@ -82,5 +85,6 @@ def row_from_data(data: Mapping[str, Any], optimizer: str) -> PlanRow:
         "shape": tuple(data["shape"]),
         "multiplier_at": tuple(data.get("multiplier_at", ())),
         "base_shape": None if base_shape is None else tuple(base_shape),
+        "notes": tuple(data.get("notes", ())),
     }
     return PlanRow(**{"optimizer": optimizer, **data, **exact, **typed})

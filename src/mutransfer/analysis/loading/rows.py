@@ -9,7 +9,9 @@ from itertools import compress
 
 import numpy as np
 
-from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS, format_suggestion
+from mutransfer.analysis.loading.ambiguity import check_columns
+from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS
+from mutransfer.analysis.loading.dictionaries import expand_dictionaries
 from mutransfer.analysis.loading.mapping import rename_columns
 from mutransfer.analysis.loading.numbers import parse_cells
 from mutransfer.analysis.loading.run_states import mark_diverged, without_unfinished
@@ -24,15 +26,8 @@ def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Resul
     Raises:
         ResultsError: A column is missing or holds an invalid value, or no run remains.
     """
-    renamed = rename_columns(table, mapping)
-    if "loss" not in renamed.columns:
-        missing = [name for name in (*REQUIRED, "loss") if name not in renamed.columns]
-        raise ResultsError(
-            f"{table.source} has no column {listed(missing)}",
-            why="learning rates are compared by the final loss"
-            + (" at every width and rate" if len(missing) > 1 else ""),
-            fix=format_suggestion(missing, table.columns),
-        )
+    table = expand_dictionaries(table, mapping or {})
+    renamed = check_columns(table, rename_columns(table, mapping), mapping or {})
     parsed = {name: _parsed_column(renamed, name) for name in renamed.columns}
     unique = mark_diverged(_without_duplicates(replace(renamed, columns=parsed)))
     results = Results.from_columns(

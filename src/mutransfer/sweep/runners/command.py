@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mutransfer.errors import StudyError, TrialError, listed
-from mutransfer.records import CommandTable, TrialResult, TrialSpec
-from mutransfer.records.command import parse_duration, substitute
+from mutransfer.records import CommandRunner, CommandTable, TrialResult, TrialSpec
+from mutransfer.records.command import parse_duration
+from mutransfer.records.templates import expand, substitute
 from mutransfer.sweep.devices import device
 from mutransfer.sweep.files import read_no_follow
 from mutransfer.sweep.processes import Interrupted, start_program, was_interrupted
@@ -39,11 +40,13 @@ class CommandRun:
         table: The study's `[runner]`.
         cwd: Working directory of the program.
         commit: Commit of the source checkout in `cwd`, if there is one.
+        float_axes: Axes of which also whole numbers are passed as floats.
     """
 
     table: CommandTable
     cwd: Path
     commit: str | None = None
+    float_axes: frozenset[str] = frozenset()
 
     def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
         """Run the program to its end.
@@ -87,15 +90,17 @@ class CommandRun:
     ) -> tuple[list[str], dict[str, str]]:
         """Return the arguments of a trial, and the variables added to its environment."""
         values = {
-            **spec.values,
+            **spec.typed_values(self.float_axes),
             "trial_dir": str(trial_dir.absolute()),
             "python": sys.executable,
             "device": device(),
         }
-        env = {name: substitute(text, values) for name, text in self.table.env.items()}
+        texts = spec.runner.arguments if isinstance(spec.runner, CommandRunner) else {}
+        inserted = values | {name: substitute(text, values) for name, text in texts.items()}
+        env = {name: substitute(text, inserted) for name, text in self.table.env.items()}
         if self.table.loss.env is not None:
             env[self.table.loss.env] = str(trial_dir.absolute() / ENV_FILE)
-        return [substitute(argument, values) for argument in self.table.arguments], env
+        return expand(self.table.words, values, texts), env
 
     def command_line(self, spec: TrialSpec, trial_dir: Path) -> str:
         """Format the command of a trial as it is typed at a shell."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from mutransfer.errors import TrialError, counted, listed
-from mutransfer.records.command import LossSource, MeanOfLast
+from mutransfer.records.loss_source import LossSource, MeanOfLast
 
 STDOUT = "stdout.txt"
 ENV_FILE = "loss"  # its path is the value of the variable `loss.env`
