@@ -1,10 +1,10 @@
 """A program that pretends to train: `fake_training.py TRIAL_DIR SECONDS`, standard library only.
 
-It starts a child process. On SIGTERM it saves its unfinished loss and exits with 0; if
-FAKE_TRAINING_STUBBORN is set, both it and its child ignore the signal. It ends at once if a file
-`hurry` exists. Its log records when it starts and ends, and whether it should not have been
-started: while another attempt of its trial was running ("overlap"), or when its trial had a result
-("late").
+It starts a child process in a session of its own, as torchrun does. On SIGTERM it saves its
+unfinished loss and exits with 0; if FAKE_TRAINING_STUBBORN is set, both it and its child ignore the
+signal. It ends at once if a file `hurry` exists. Its log records when it starts and ends, and
+whether it should not have been started: while another attempt of its trial was running ("overlap"),
+or when its trial had a result ("late").
 """
 
 import os
@@ -55,12 +55,15 @@ def main() -> None:
     if os.path.exists(os.path.join(folder, "..", "..", "result.json")):
         record("late")
     save(UNFINISHED)
-    subprocess.Popen(["sleep", "600"], env={**os.environ, TRIAL: trial})
+    child = subprocess.Popen(
+        ["sleep", "600"], env={**os.environ, TRIAL: trial}, start_new_session=True
+    )
     until = time.monotonic() + seconds
     while time.monotonic() < until and not os.path.exists("hurry"):
         time.sleep(min(0.1, seconds))
     save(FINISHED)
     record("end")
+    child.kill()
 
 
 if __name__ == "__main__":

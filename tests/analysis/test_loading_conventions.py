@@ -17,7 +17,10 @@ def test_unfinished_runs_of_a_tracker_are_left_out(tmp_path: Path) -> None:
     results = load_results(file)
     assert results.axes["lr"] == [1.0, 0.125, 0.0625]
     assert results.diverged.tolist() == [False, True, False]
-    assert results.notes == ("2 runs have not finished and are left out, by the column State",)
+    assert results.notes == (
+        "2 runs have not finished and are left out, by the column 'State' "
+        "(1 'running', 1 'crashed')",
+    )
 
 
 def test_a_column_state_with_other_values_is_kept(tmp_path: Path) -> None:

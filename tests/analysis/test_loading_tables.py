@@ -150,7 +150,7 @@ def test_a_mapped_column_replaces_one_of_the_same_name_with_a_note(tmp_path) -> 
     results = load_results(file, columns={"loss": "val_loss"})
     assert results.loss.tolist() == [3.5]
     assert results.notes == ("the column 'loss' is left out: 'val_loss' is read as loss",)
-    swapped = load_results(file, columns={"width": "lr", "lr": "width"})
+    swapped = load_results(file, columns={"width": "lr", "lr": "width", "loss": "loss"})
     assert (swapped.axes["width"], swapped.axes["lr"], swapped.notes) == ([1.0], [64.0], ())
 
 

@@ -179,7 +179,8 @@ def test_a_folder_of_curves_is_read(tmp_path) -> None:
     (tmp_path / "run-width=64_lr=9_seed=0-tag-val_loss.csv").symlink_to(tmp_path / "sub")
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
     results = load_results(tmp_path)
-    assert results.axes == {"width": [64, 64], "lr": [0.001, 0.002], "seed": [0, 0]}
+    settings = {"width": [64, 64], "lr": [0.001, 0.002], "seed": [0, 0]}
+    assert results.axes == {"step": [20, 1], **settings}
     assert repr(results.loss.tolist()) == "[3.5, nan]"
     assert results.notes == ("1 CSV file is not a TensorBoard curve and left out",)
 

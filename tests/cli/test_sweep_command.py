@@ -68,6 +68,55 @@ def test_a_dry_run_lists_the_trials_and_prints_the_first_command(run, folder) ->
     assert data["first_command"].endswith(f"{sys.executable} train.py 16 0.25")
 
 
+ARGUMENTS = """
+schema = 1
+[study]
+name = "s"
+[axes]
+width = [64, 96]
+lr = [0.5, 1.0, 2]
+parametrization = ["sp", "mup"]
+amp = [true, false]
+[derived]
+mult = "width / 64"
+heads = "width // 32"
+[runner]
+command = "train {parametrization} --lr={lr} --heads={heads} --amp={amp}"
+loss = { regex = "loss (.*)" }
+[runner.arguments.parametrization]
+sp = ""
+mup = "--mup_enabled=true --mup_multiplier={mult}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("only", "arguments"),
+    [
+        ("width=64 lr=1 parametrization=sp amp=true", "--lr=1.0 --heads=2 --amp=True"),
+        (
+            "width=64 lr=2.0 parametrization=mup amp=False",
+            "--mup_enabled=true --mup_multiplier=1.0 --lr=2.0 --heads=2 --amp=False",
+        ),
+        (
+            "width=96 lr=0.5 parametrization=mup amp=TRUE",
+            "--mup_enabled=true --mup_multiplier=1.5 --lr=0.5 --heads=3 --amp=True",
+        ),
+    ],
+)
+def test_a_command_gets_floats_where_python_has_floats_and_the_arguments_of_its_point(
+    run, folder, monkeypatch, only, arguments
+) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin" / "train").write_text("#!/bin/sh\n")
+    (folder / "bin" / "train").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
+    (folder / "study.toml").write_text(ARGUMENTS)
+    options = [word for point in only.split() for word in ("--only", point)]
+    data = json.loads(run("study.toml", "--dry-run", *options, "--json")[1])
+    assert len(data["trials"]) == 1
+    assert data["first_command"].partition(" && ")[2] == f"train {arguments}"
+
+
 def test_failed_trials_run_twice_and_then_only_with_retry_failed(run, folder) -> None:
     status, out, err = run("study.toml", "--workers", "1")
     assert status == 4

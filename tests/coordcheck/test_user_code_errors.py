@@ -39,7 +39,21 @@ def backward_inside(model, batch):
     return loss
 
 
+def sparse_model(width):
+    table = nn.EmbeddingBag(16, width, sparse=True)
+    return nn.Sequential(table, nn.Linear(width, width), nn.Linear(width, 4))
+
+
+SPARSE = {"build": sparse_model, "batch": (torch.arange(64).view(16, 4) % 16, torch.arange(16) % 4)}
+
 FAILURES = {
+    "optimizer, sparse gradients": (
+        SPARSE,
+        "ModelError: AdamW does not take the sparse gradients of '0.weight'\n"
+        "  why: of torch's optimizers SparseAdam, SGD and Adagrad take them, without weight decay\n"
+        "  fix: write sparse=False in the layer; or optimizer='sgd'; or a factory that passes "
+        "'0.weight' to torch.optim.SparseAdam and the rest to another, in a list",
+    ),
     "loss, a count": (
         {"loss": lambda model, batch: (model(batch[0]).argmax(1) == batch[1]).sum()},
         "ModelError: loss(model, batch) returned a number of type int64\n"

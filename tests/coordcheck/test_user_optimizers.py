@@ -151,3 +151,35 @@ def test_a_factory_that_returns_sgd_is_compared_with_the_rule_of_sgd() -> None:
     texts = {(d.fault, d.role): d.text for d in check.diagnoses}
     hint = "its learning rate scales as width^-1, but the rule as width^+0"
     assert texts["rate", "hidden"].endswith(hint)
+
+
+def bags(width, sparse):
+    table = nn.EmbeddingBag(16, width, sparse=sparse)
+    return nn.Sequential(table, nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 4))
+
+
+def two_adams(kind, groups):
+    """Pass the table to one optimizer and the rest to another."""
+    rest, table = [], None
+    for group in groups:
+        for name, p in zip(group["param_names"], group["params"], strict=True):
+            if name == "0.weight":
+                table = kind([p], lr=group["lr"])
+            else:
+                rest.append({"params": [p], "lr": group["lr"]})
+    return [torch.optim.Adam(rest), table]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "SparseAdam"])
+def test_sparse_gradients_are_measured_as_dense_ones(optimizer) -> None:
+    """Every row is in the batch, so SparseAdam takes the steps of Adam, up to the place of eps."""
+    batch = torch.arange(256).view(64, 4) * 7 % 16, torch.arange(64) % 4
+    slopes = []
+    for sparse in (True, False):
+        adams = partial(two_adams, torch.optim.SparseAdam if sparse else torch.optim.Adam)
+        kind = adams if optimizer == "SparseAdam" else optimizer
+        build = partial(bags, sparse=sparse)
+        check = run_check(build, optimizer=kind, batch=batch, seeds=[0, 1], steps=3)
+        slopes.append({(f.quantity, f.name): f.slope for f in check.findings})
+    assert ("update", "0.weight") in slopes[0]
+    assert slopes[0] == pytest.approx(slopes[1], abs=5e-3)

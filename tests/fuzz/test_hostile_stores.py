@@ -22,7 +22,8 @@ from mutransfer.cli.commands.sweep import format_summary
 from mutransfer.cli.progress import sweep_progress
 from mutransfer.records import TrialSpec
 from mutransfer.sweep import driver
-from mutransfer.sweep.processes import pid_scope, terminate_group
+from mutransfer.sweep.processes import pid_scope
+from mutransfer.sweep.termination import terminate_trial
 from mutransfer.workflows import run_study
 
 STUDY = {
@@ -297,7 +298,7 @@ def test_a_claim_with_a_huge_number_is_ignored(number) -> None:
 def test_a_forged_process_record_leads_to_no_signal(tmp_path, owner) -> None:
     (tmp_path / "process.json").write_text(json.dumps(owner))
     with sandbox_folder() as here:
-        assert run_sandboxed(here, lambda: terminate_group(tmp_path)).status == 0
+        assert run_sandboxed(here, lambda: terminate_trial(tmp_path)).status == 0
 
 
 def test_an_empty_error_file_is_reported_as_empty() -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from mutransfer.errors import StudyError
-from mutransfer.records import CommandTable, StudySpec
-from mutransfer.records.command import placeholders, substitute
+from mutransfer.records import CommandRunner, CommandTable, StudySpec
+from mutransfer.records.templates import expand, placeholders, substitute
+from mutransfer.sweep import grid_trials
 
 
 def study(**runner) -> dict:
@@ -26,17 +27,17 @@ def error_of(data: dict) -> str:
 
 def test_arguments_are_split_before_substitution_so_no_value_can_add_one() -> None:
     table = CommandTable(command="run '{name}' -x={name}", loss={"regex": "(.*)"})
-    assert table.arguments == ["run", "{name}", "-x={name}"]
+    assert table.words == ["run", "{name}", "-x={name}"]
     hostile = "a b; rm -rf / $(x) `y` {width} {{"
-    assert [substitute(a, {"name": hostile}) for a in table.arguments] == [
+    assert [substitute(a, {"name": hostile}) for a in table.words] == [
         "run", hostile, f"-x={hostile}"
     ]  # fmt: skip
 
 
 def test_doubled_braces_are_braces_and_numbers_are_written_as_python_does() -> None:
-    values = {"lr": 2**-12, "heads": 4.0, "on": True, "big": 10**20}
-    assert substitute('{{"lr": {lr}}} {heads} {on} {big}', values) == (
-        '{"lr": 0.000244140625} 4 True 100000000000000000000'
+    values = {"lr": 2**-12, "heads": 4, "mult": 1.0, "on": True, "big": 10**20}
+    assert substitute('{{"lr": {lr}}} {heads} {mult} {on} {big}', values) == (
+        '{"lr": 0.000244140625} 4 1.0 True 100000000000000000000'
     )
     assert placeholders("{{lr}} {lr}") == {"lr"}
 
@@ -76,6 +77,21 @@ BAD = {
     "a setting without effect": (
         {"loss": {"regex": "(.*)", "column": "loss"}},
         "'runner.loss': 'column' is for csv only; the other sources use 'key'",
+    ),
+    "an unknown reduction": (
+        {"loss": {"regex": "(.*)", "reduce": "median"}},
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
+        "last 50 values (got 'median')",
+    ),
+    "a minimum of some values": (
+        {"loss": {"regex": "(.*)", "reduce": {"min": 50}}},
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
+        "last 50 values",
+    ),
+    "a mean of no values": (
+        {"loss": {"regex": "(.*)", "reduce": {"mean": 0}}},
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
+        "last 50 values",
     ),
     "an invalid regex": (
         {"loss": {"regex": "("}},
@@ -139,3 +155,103 @@ def test_built_in_placeholders_cannot_be_axes() -> None:
     data = study(command="t {lr} {width} {trial_dir}")
     data["axes"]["trial_dir"] = ["/etc"]
     assert error_of(data).startswith("'trial_dir' is a built-in placeholder")
+
+
+# Arguments of an axis.
+
+MUP = "--mup=true --mult={mult} --run={mode}"
+
+
+def mapped_study(texts: dict, **runner) -> dict:
+    """Return a study whose axis `mode` is replaced by texts."""
+    data = study(command="train {mode} --lr={lr} --w={width}", arguments={"mode": texts}, **runner)
+    data["axes"]["mode"] = ["sp", "mup"]
+    data["derived"] = {"mult": "width / 64"}
+    return data
+
+
+def test_an_axis_is_replaced_by_its_arguments_without_a_shell() -> None:
+    texts = {"mode": "--mup=true '--name=a {mode}' --lr={lr}"}
+    values = {"mode": "$(x) y", "lr": 0.5}
+    assert expand(["train", "{mode}", "{lr}"], values, texts) == [
+        "train", "--mup=true", "--name=a $(x) y", "--lr=0.5", "0.5"
+    ]  # fmt: skip
+    assert expand(["train", "--tag={mode}.{lr}"], values, {"mode": "b c"}) == [
+        "train", "--tag=b c.0.5"
+    ]  # fmt: skip
+    assert expand(["train", "{mode}"], values, {"mode": " "}) == ["train"]
+
+
+def test_only_the_arguments_of_its_own_point_are_part_of_a_trials_identity() -> None:
+    """So a further value on the axis keeps the trials that are done."""
+    data = mapped_study({"sp": "", "mup": MUP})
+
+    def ids(change: dict) -> dict[object, str]:
+        spec = StudySpec.read(data | change, error=StudyError, where="")
+        runner = CommandRunner(command=spec.runner.command, derived=dict(spec.derived))
+        trials = grid_trials(spec, runner)
+        return {(t.axes["mode"], t.axes["width"]): t.id for t in trials}
+
+    before = ids({})
+    data["axes"]["mode"] = ["sp", "mup", "umup"]
+    data["runner"]["arguments"]["mode"] = {"sp": "", "mup": MUP, "umup": "--u"}
+    assert before.items() < ids({}).items()
+    data["runner"]["arguments"]["mode"]["mup"] = MUP.replace("true", "1")
+    after = ids({})
+    assert {key for key in before if before[key] != after[key]} == {("mup", 64), ("mup", 128)}
+
+
+BAD_ARGUMENTS = {
+    "a value without arguments": (
+        {"mup": MUP},
+        "runner.arguments.mode has no 'sp': add sp = \"\", if it needs no arguments",
+    ),
+    "arguments without a value": (
+        {"sp": "", "mup": MUP, "mpu": ""},
+        "runner.arguments.mode has 'mpu', which is not a value of the axis, did you mean 'mup'?",
+    ),
+    "an open quote": (
+        {"sp": "'", "mup": MUP},
+        "'runner.arguments.mode.sp': cannot be split into arguments: No closing quotation (got "
+        '"\'")',
+    ),
+    "an unknown name": (
+        {"sp": "", "mup": MUP.replace("{mult}", "{mul}")},
+        "runner: there is no axis or derived value 'mul', did you mean 'mult'?; 'mult' is not used "
+        "by the command: add {mult} to its arguments",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARGUMENTS)
+def test_arguments_that_do_not_match_their_axis_are_an_error(case) -> None:
+    texts, message = BAD_ARGUMENTS[case]
+    assert error_of(mapped_study(texts)) == message
+
+
+def test_arguments_of_something_that_is_no_axis_are_an_error() -> None:
+    data = mapped_study({"sp": "", "mup": MUP})
+    data["runner"]["arguments"] = {"mod": data["runner"]["arguments"]["mode"]}
+    data["runner"]["command"] += " {mult}"
+    assert error_of(data) == ("runner.arguments.mod: there is no axis 'mod', did you mean 'mode'?")
+
+
+def test_a_seed_that_reaches_one_of_two_programs_only_is_an_error() -> None:
+    """Equal runs under several seeds would look like a measurement without noise."""
+    data = mapped_study({"sp": "", "mup": MUP + " --seed={seed}"})
+    data["axes"]["seed"] = [0, 1]
+    assert error_of(data) == (
+        "'seed' is used at some values of 'mode' only: add {seed} to the command"
+    )
+    data["runner"]["arguments"]["mode"]["sp"] = "--seed={seed}"
+    StudySpec.read(data, error=StudyError, where="")
+
+
+def test_true_and_false_are_accepted_in_any_case() -> None:
+    for keys in ({"true": "--x", "false": ""}, {"True": "--x", "FALSE": ""}):
+        data = mapped_study(keys)
+        data["axes"]["mode"] = [True, False]
+        del data["derived"]
+        StudySpec.read(data, error=StudyError, where="")
+    data["runner"]["arguments"]["mode"]["true"] = ""
+    assert error_of(data) == "runner.arguments.mode has 'True', 'true', which are one value"

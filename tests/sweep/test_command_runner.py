@@ -11,7 +11,8 @@ from mutransfer.errors import StudyError, TrialError
 from mutransfer.records import CommandRunner, CommandTable, TrialSpec
 from mutransfer.sweep import CommandRun
 from mutransfer.sweep.devices import gpu_environment
-from mutransfer.sweep.processes import PROCESS_FILE, pid_scope, start_time, terminate_group
+from mutransfer.sweep.processes import PROCESS_FILE, pid_scope, start_time
+from mutransfer.sweep.termination import terminate_trial
 
 PYTHON = "{python} -c '%s' {lr}"
 REGEX = {"regex": r"loss (\S+)"}
@@ -122,10 +123,10 @@ def test_a_record_of_another_place_or_process_terminates_nothing(tmp_path) -> No
     record = {"place": pid_scope(), "pid": child.pid, "started": start_time(child.pid)}
     for wrong in ({"place": "elsewhere"}, {"started": "1"}, {"pid": 0}, {"pid": -1}, {"pid": "x"}):
         (tmp_path / PROCESS_FILE).write_text(json.dumps(record | wrong))
-        terminate_group(tmp_path, patience=0.1)
+        terminate_trial(tmp_path, patience=0.1)
         assert child.poll() is None
     (tmp_path / PROCESS_FILE).write_text(json.dumps(record))
-    terminate_group(tmp_path, patience=0.1)
+    terminate_trial(tmp_path, patience=0.1)
     assert child.wait(5) < 0
 
 

@@ -10,6 +10,8 @@ import pytest
 
 import mutransfer as mt
 from mutransfer.errors import StudyError, UsageError
+from mutransfer.records import CallableRunner, TrialSpec
+from mutransfer.sweep import FunctionRun
 
 
 def study(**axes) -> dict:
@@ -30,6 +32,13 @@ def test_a_function_gets_its_axes_by_name_and_its_loss_is_stored(tmp_path) -> No
     run = sweep(tmp_path, lambda width, lr, seed: train(width, lr) + seed / 1e6, study(**axes))
     assert (run.summary.done, run.summary.failed) == (12, {})
     assert len(mt.load_results(run.store)) == 12
+
+
+def test_a_function_gets_floats_at_every_point_of_an_axis_with_a_fraction(tmp_path) -> None:
+    spec = TrialSpec(runner=CallableRunner(name="f"), axes={"width": 8, "lr": 1.0})
+    received = []
+    FunctionRun(lambda **values: received.append(values) or 2.0, frozenset({"lr"}))(spec, tmp_path)
+    assert repr(received) == "[{'width': 8, 'lr': 1.0}]"
 
 
 def test_a_mapping_may_hold_more_fields_and_printed_output_is_kept(tmp_path) -> None:

@@ -1,11 +1,12 @@
 """A program's loss: from CSV, JSON, JSONL, a regex over stdout, or a file named by a variable."""
 
 import math
+import time
 
 import pytest
 
 from mutransfer.errors import TrialError
-from mutransfer.records.command import LossSource
+from mutransfer.records.loss_source import LossSource
 from mutransfer.sweep.runners.losses import read_loss
 
 CSV = "iter,val_loss\n0,5.0\n5,\n10,2.5\n20,3.0\n"
@@ -39,6 +40,44 @@ VALID = {
     "a number as text": ({"json": "f"}, '{"loss": "2.5"}', 2.5),
     "a group": ({"regex": r"val (\S+)"}, "val 9\nx\nstep 2: val 2.5, 1 s\n", 2.5),
     "a group that is divergence": ({"regex": r"val (\S+)"}, "val 9\nval nan\n", math.nan),
+    "the last of two groups in a line": (
+        {"regex": r"loss (\S+)"},
+        "step 5: train loss 4.0, val loss 3.0\nstep 10: train loss 2.5, val loss 2.0\n",
+        2.0,
+    ),
+    "a divergence at the end of a line": ({"regex": r"loss (\S+)"}, "loss 2, loss nan\n", math.nan),
+    "a group that may be empty, and is so at the end of each line": (
+        {"regex": "(.*)"},
+        "9.0\r\n2.5\r\n",
+        2.5,
+    ),
+    "the end of a Windows line": ({"regex": r"loss (\S+)$"}, "loss 9\r\nloss 2\r\n", 2.0),
+    "a progress bar that returns to the start of its line": (
+        {"regex": r"loss=(\S+)"},
+        "\r 50%| loss=4.0, 3.1it/s]\r100%| loss=2.5, 3.1it/s]",
+        2.5,
+    ),
+    "the mean of the last values": (
+        {"csv": "f", "column": "val_loss", "reduce": {"mean": 2}},
+        CSV,
+        2.75,
+    ),
+    "the mean of the last lines": (
+        {"regex": r"val (\S+)", "reduce": {"mean": 2}},
+        "val 9\nval 1\nval 2",
+        1.5,
+    ),
+    "NaN among the last values": (
+        {"jsonl": "f", "reduce": {"mean": 2}},
+        '{"loss": 2}\n{"loss": null}\n{"loss": 2}\n',
+        math.nan,
+    ),
+    "NaN before the last values": ({"csv": "f", "reduce": {"mean": 2}}, "loss\nnan\n2\n3\n", 2.5),
+    "a run that ended in NaN before it had as many values": (
+        {"csv": "f", "reduce": {"mean": 50}},
+        "loss\n9\ninf\n",
+        math.inf,
+    ),
     "a bare number": ({"env": "RESULT"}, "2.5\n", 2.5),
     "a bare nan": ({"env": "RESULT"}, "nan", math.nan),
     "an object": ({"env": "RESULT", "key": "x"}, '{"x": 2.5}', 2.5),
@@ -90,6 +129,26 @@ def test_a_missing_loss_is_an_error_that_says_why(tmp_path, case) -> None:
     assert problem in what
     assert why == "  why: a trial without a loss cannot be analyzed"
     assert fix.startswith("  fix: compare [runner] loss with what the program writes")
+
+
+def test_fewer_values_than_a_mean_needs_are_an_error_with_the_number_to_write(tmp_path) -> None:
+    with pytest.raises(TrialError) as raised:
+        read(tmp_path, {"csv": "f", "column": "val_loss", "reduce": {"mean": 4}}, CSV)
+    assert str(raised.value).splitlines() == [
+        "f has 3 values of the loss, fewer than the 4 of reduce = {mean = 4}",
+        "  why: a mean that reaches further back in training is higher, and not comparable",
+        "  fix: write reduce = {mean = 3} or less, and run the same command: programs that ended "
+        "are read again, not run again",
+    ]
+
+
+def test_a_log_of_many_matches_is_read_in_linear_time(tmp_path) -> None:
+    """In quadratic time the long line alone would take minutes."""
+    line = "loss 3.0 " * 100_000
+    start = time.monotonic()
+    loss = read(tmp_path, {"regex": r"loss (\S+)", "reduce": {"mean": 2}}, f"{line}\nloss 2.0\n")
+    assert loss == 2.5
+    assert time.monotonic() - start < 5
 
 
 def test_a_missing_file_is_an_error(tmp_path) -> None:

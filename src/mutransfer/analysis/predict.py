@@ -287,9 +287,10 @@ def _regret(
 
 def _warnings(group: FittedGroup, optima: Optima, width: float, axes: AxisNames) -> list[str]:
     """Return reasons for caution."""
+    warnings = [curve.grid.note for curve in group.curves if curve.grid.note]
     if not len(optima.n):
-        return []
-    warnings, (least, most) = [], STUDIED_EXTRAPOLATION
+        return warnings
+    least, most = STUDIED_EXTRAPOLATION
     ratio, target = width / float(optima.n[-1]), f"{axes.scale} {format_value(float(width))}"
     largest = f"the largest with an optimum ({format_value(float(optima.n[-1]))})"
     if ratio > most:

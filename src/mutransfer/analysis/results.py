@@ -156,7 +156,9 @@ class Results:
             notes=tuple(notes),
         )
         advice = "; where a run diverged write nan or inf (pandas leaves nan empty: na_rep='nan')"
-        return results.without(~(has_loss | stopped), "no loss", advice).having(*REQUIRED)
+        fix = "write the final loss of every finished run, and nan where a run diverged"
+        is_empty = ~(has_loss | stopped)
+        return results.without(is_empty, "no loss", advice, fix=fix).having(*REQUIRED)
 
     def having(self, *names: str) -> Results:
         """Return the trials that have a value in all of these columns; `notes` count the others.
@@ -179,8 +181,16 @@ class Results:
                 results = results.without(is_empty, f"no {name}")
         return results
 
-    def without(self, rows: Bools, lack: str, advice: str = "") -> Results:
+    def without(
+        self, rows: Bools, lack: str, advice: str = "", *, fix: str | None = None
+    ) -> Results:
         """Return the trials that are not in `rows`, with a note on what those in `rows` lack.
+
+        Args:
+            rows: The trials to leave out.
+            lack: What they have not, such as 'no loss'.
+            advice: The end of the note.
+            fix: What to do if no trial remains.
 
         Raises:
             ResultsError: No trial remains.
@@ -192,9 +202,7 @@ class Results:
             raise ResultsError(
                 f"{self.provenance.source}: {_runs(count)} {lack}, and there is no other run",
                 why="there is nothing to analyze",
-                fix="write the final loss of every finished run, and nan where a run diverged"
-                if lack == "no loss"
-                else f"write {lack.removeprefix('no ')} and loss of every run",
+                fix=fix or f"write {lack.removeprefix('no ')} and loss of every run",
             )
         remaining = ~rows
         selectors = remaining.tolist()

@@ -80,6 +80,8 @@ class Diagnosis:
         power: The power of width by which the rule is off, on average.
         since: The first step at which it shows, counted from 0.
         text: What is wrong and where to look, in a sentence.
+        likely: Whether it is inferred from updates while other rules are broken, so that it is
+            likely and not certain.
     """
 
     fault: Fault
@@ -88,3 +90,4 @@ class Diagnosis:
     power: float
     since: int
     text: str
+    likely: bool = False

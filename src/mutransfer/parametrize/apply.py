@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mutransfer.errors import CoverageError, InitError, RuleError, check_type, listed
+from mutransfer.parametrize.model.finite import check_finite, norm
 from mutransfer.rules.plan import Plan, unwrapped
 from mutransfer.rules.rows import PlanRow
 
@@ -42,8 +43,8 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
 
     Raises:
         CoverageError: Plan and model do not have the same parameters.
-        InitError: The weights are not fresh (pretrained, or rescaled before), or a plan has
-            already been applied to this model.
+        InitError: The weights are not finite or not fresh (pretrained, or rescaled before), or a
+            plan has already been applied to this model.
 
     Example:
         >>> from torch import nn
@@ -63,6 +64,7 @@ def apply(model: nn.Module, plan: Plan, *, init: bool = True) -> nn.Module:
             fix="apply once, to a fresh build(width)",
         )
     if init:
+        check_finite(parameters, f"the model of width {plan.target}")
         _check_fresh(parameters, plan)
         with torch.no_grad():
             for row in plan.rows:
@@ -130,10 +132,7 @@ def _check_fresh(parameters: dict[str, nn.Parameter], plan: Plan) -> None:
                 why="the plan multiplies the weights that your own init produces",
                 fix="materialise and initialise the model first, then apply",
             )
-        norm = torch.linalg.vector_norm(parameter.detach(), dtype=torch.float64)
-        if hasattr(norm, "full_tensor"):  # a DTensor holds this process's part only
-            norm = norm.full_tensor()
-        rms = float(norm) / max(1, parameter.numel()) ** 0.5
+        rms = float(norm(parameter)) / max(1, parameter.numel()) ** 0.5
         # Six standard errors, and 2 % for an init that is only nearly a power of width [assumed].
         tolerance = (6 * row.fresh_error + 0.02) * row.fresh_rms
         if not abs(rms - row.fresh_rms) <= tolerance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -11,6 +12,7 @@ from torch import nn
 from mutransfer.errors import ModelError
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import Build, build_model, temporary_seed
+from mutransfer.parametrize.model.embeddings import check_max_norms, embedding_notes
 from mutransfer.parametrize.model.fans import layout
 from mutransfer.parametrize.model.init import Pool, add_to_pool, measure_init
 from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
@@ -18,10 +20,16 @@ from mutransfer.parametrize.model.roles import infer_roles
 from mutransfer.parametrize.model.scales import LearnedScale, learned_scales, width_dependent_starts
 from mutransfer.parametrize.model.shapes import ParameterInfo, check_same_names, parameters_by_name
 from mutransfer.rules.optimizers import get_optimizer
-from mutransfer.rules.plan import UNMEASURED_INIT, ParameterFacts, Plan, plan_from_facts
+from mutransfer.rules.plan import (
+    SINGLE_RATE,
+    UNMEASURED_INIT,
+    ParameterFacts,
+    Plan,
+    plan_from_facts,
+)
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
-from mutransfer.rules.roles import Role
+from mutransfer.rules.roles import ROLE_OVERRIDE, Role
 from mutransfer.rules.symmetry import in_form
 from mutransfer.tracing import Trace, trace_forward
 
@@ -68,10 +76,10 @@ def make_plan(
         RuleError: A name is unknown.
         RoleError: A role is undetermined, a layer is used in another direction than its type
             implies, or no weight can carry the attention scale.
-        InitError: An init is not a power of width.
+        InitError: An init is not a power of width, or a fresh parameter is not finite.
         CoverageError: Parameters exist at some widths only.
         ModelError: The factory or the forward pass fails, or multiplies by what is not a power
-            of width.
+            of width, or `max_norm` of an embedding does not grow as the norm of its rows.
 
     Source:
         Tensor Programs V, arXiv:2203.03466, Tables 3 and 8.
@@ -101,6 +109,8 @@ def make_plan(
         sizes = {name: prod(info.shape) for name, info in infos_at_target.items()}
         measured = {n: r for n, r in inferred.items() if n not in scales or scales[n].is_power}
         inits |= measure_init(build, pools, measured, sizes)
+    if table.name not in SINGLE_RATE:
+        check_max_norms(infos, {n for n, role in inferred.items() if role.reason == ROLE_OVERRIDE})
     multipliers = own_multipliers(trace, inferred, table, Fraction(probe, base))
     facts = [
         ParameterFacts(
@@ -121,7 +131,7 @@ def make_plan(
         )
         for name, role in inferred.items()
     ]
-    return plan_from_facts(
+    plan = plan_from_facts(
         facts,
         base=base,
         target=target,
@@ -129,6 +139,8 @@ def make_plan(
         optimizer=optimizer,
         form=form,
     )
+    rows = (replace(row, notes=embedding_notes(row, infos[base][row.name])) for row in plan.rows)
+    return replace(plan, rows=tuple(rows))
 
 
 def _inspect(
@@ -145,7 +157,7 @@ def _inspect(
     for width in (base, probe):
         with temporary_seed(0):
             model = build_model(build, width)
-        infos[width], pools[width] = parameters_by_name(model), add_to_pool(model, {})
+        infos[width], pools[width] = parameters_by_name(model), add_to_pool(model, {}, width)
         if example_inputs is not None:
             models[width] = model
         del model  # one large model at a time

@@ -61,6 +61,26 @@ def _check_points(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
     return values
 
 
+def spellings(point: AxisValue) -> tuple[str, ...]:
+    """Return the accepted spellings of a point of an axis, the shortest exact one first.
+
+    They are those of TOML and Python for true and false, and for a number also rounded ones and
+    a power of 2.
+
+    Example:
+        >>> spellings(True), spellings(0.0625)
+        (('True', 'true', 'TRUE'), ('0.0625', '2^-4'))
+    """
+    texts = [str(point)]
+    if isinstance(point, bool):
+        texts += [texts[0].lower(), texts[0].upper()]
+    elif isinstance(point, int | float):
+        texts += [str(float(point)), f"{point:g}", f"{point:.4g}"]
+        if point > 0:
+            texts.append(f"2^{math.log2(point):g}")
+    return tuple(dict.fromkeys(texts))
+
+
 def is_point(value: object) -> bool:
     """Return whether a value can be a point on an axis."""
     is_finite = isinstance(value, float) and math.isfinite(value)

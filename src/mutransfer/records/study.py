@@ -108,6 +108,13 @@ class StudySpec(Record):
         """Number of points of the grid."""
         return math.prod(map(len, self.axes.values()))
 
+    @property
+    def float_axes(self) -> frozenset[str]:
+        """Axes with a number that is not whole: programs that take it get floats at every point."""
+        return frozenset(
+            name for name, values in self.axes.items() if any(type(v) is float for v in values)
+        )
+
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         """Check conditions that involve several tables, and report every problem."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -55,6 +56,9 @@ class CommandRunner(_Runner):
     kind: Literal["command"] = "command"
     command: str
     derived: dict[str, str] = Field(default_factory=dict)
+    arguments: dict[str, str] = Field(
+        default_factory=dict, description="axis -> arguments that replace its value at this point"
+    )
 
 
 class CallableRunner(_Runner):
@@ -93,8 +97,18 @@ class TrialSpec(Record):
     @property
     def values(self) -> dict[str, AxisValue]:
         """The values of all axes and derived values."""
+        return self.typed_values(())
+
+    def typed_values(self, float_axes: Collection[str]) -> dict[str, AxisValue]:
+        """Return the values of all axes and derived values, with whole numbers of some as floats.
+
+        The identity of a trial has no types, since 1 and 1.0 are the same point; programs may.
+        """
+        axes = {
+            n: float(v) if n in float_axes and type(v) is int else v for n, v in self.axes.items()
+        }
         derived = self.runner.derived
-        return {**self.axes, **derive(derived, self.axes)} if derived else dict(self.axes)
+        return {**axes, **derive(derived, axes)} if derived else axes
 
 
 class TrialResult(Record):

@@ -38,6 +38,7 @@ class PlanRow:
         base_shape: Unsharded shape at the base; None in plans of earlier versions.
         start_power: For a learned scale whose start depends on width: the exponent of that start
             in the same ratio as `own_power`. None for its logarithm, which no power describes.
+        notes: What a user should know about this parameter beyond its factors.
     """
 
     name: str
@@ -60,6 +61,7 @@ class PlanRow:
     own_power: Fraction = Fraction(0)
     base_shape: tuple[int, ...] | None = None
     start_power: Fraction | None = Fraction(0)
+    notes: tuple[str, ...] = ()
 
 
 def row_to_data(row: PlanRow) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def row_to_data(row: PlanRow) -> dict[str, Any]:
     return {
         key: str(value) if isinstance(value, Fraction) else value
         for key, value in asdict(row).items()
+        if value or key != "notes"  # most rows have none
     }
 
 
@@ -86,5 +89,6 @@ def row_from_data(data: Mapping[str, Any], optimizer: str) -> PlanRow:
         "multiplier_at": tuple(data.get("multiplier_at", ())),
         "base_shape": None if base_shape is None else tuple(base_shape),
         "start_power": None if start_power is None else Fraction(start_power),
+        "notes": tuple(data.get("notes", ())),
     }
     return PlanRow(**{"optimizer": optimizer, **data, **exact, **typed})

@@ -1,4 +1,4 @@
-"""Processes: checks of whether they run, and process groups that are terminated as a whole."""
+"""Processes: checks of whether they run, the start of a trial's program, and interruptions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -18,10 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from mutransfer.sweep.files import read_no_follow
-
-KILL_SECONDS = 3.0  # between SIGTERM and SIGKILL
 PROCESS_FILE = "process.json"
+ATTEMPT = "MUTRANSFER_ATTEMPT"  # variable that every process of a trial inherits
 _is_closing, _got_sigterm = threading.Event(), threading.Event()
 
 
@@ -52,7 +49,7 @@ def start_time(pid: int) -> str | None:
     except OSError:
         if os.path.isdir("/proc/self"):
             return None
-        return "running" if _send(os.kill, pid, 0) else None
+        return "running" if send_signal(os.kill, pid, 0) else None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else fields[19]
 
@@ -66,15 +63,15 @@ def start_program(
     err: IO[bytes],
     attempt: Path,
 ) -> subprocess.Popen[bytes]:
-    """Start a program as the leader of a new process group, recorded in its attempt's folder.
+    """Start a program as the leader of a new session, recorded in its attempt's folder.
 
     If this process is killed, the kernel kills the leader, and the record allows others to kill
-    the rest of the group.
+    the processes that the leader started (`termination`).
     """
     process = subprocess.Popen(
         arguments,
         cwd=cwd,
-        env=env,
+        env={**env, ATTEMPT: os.path.realpath(attempt)},
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=err,
@@ -105,33 +102,14 @@ def _die_with_parent(parent: int) -> Callable[[], None] | None:
     return before_program
 
 
-def terminate_group(attempt: Path, patience: float = KILL_SECONDS) -> None:
-    """Terminate the processes of an attempt on this machine: SIGTERM first, then SIGKILL.
-
-    Nothing happens if the record is of another host or container, or if its process number now
-    belongs to another process.
-    """
-    try:
-        record = json.loads(read_no_follow(attempt / PROCESS_FILE))
-        group, started = int(record["pid"]), record["started"]
-        is_elsewhere = record["place"] != pid_scope()
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return
-    if is_elsewhere or not 1 < group < 2**31 or start_time(group) not in (started, None):
-        return
-    if not _send(os.killpg, group, signal.SIGTERM):
-        return
-    deadline = time.monotonic() + patience
-    while _is_running(group) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    _send(os.killpg, group, signal.SIGKILL)
-
-
-def close(attempt: Path | None) -> None:
-    """Terminate the processes of an attempt because this process ends; called from a thread."""
+def start_closing() -> None:
+    """Remember that this process ends: programs that it terminates from now on have not failed."""
     _is_closing.set()
-    if attempt is not None:
-        terminate_group(attempt)
+
+
+def is_stopping() -> bool:
+    """Return whether this process ends or got SIGTERM, so that nothing may be waited for."""
+    return _is_closing.is_set() or _got_sigterm.is_set()
 
 
 def on_sigterm(number: int, frame: FrameType | None) -> None:
@@ -141,29 +119,14 @@ def on_sigterm(number: int, frame: FrameType | None) -> None:
 
 def was_interrupted(status: int) -> bool:
     """Return whether this process or the cluster ended a program, which then has not failed."""
+    # The status alone decides nothing: torchrun answers SIGTERM with 1, and others save and exit
+    # with 0. The program may get its signal a moment before this process does.
     is_sigterm = status in (-signal.SIGTERM, 128 + signal.SIGTERM)
-    # The program may get its signal a moment before this process does.
-    return _is_closing.is_set() or (is_sigterm and _got_sigterm.wait(0.2))
+    return is_stopping() or (is_sigterm and _got_sigterm.wait(0.2))
 
 
-def _is_running(group: int) -> bool:
-    """Return whether a process of a group has not finished."""
-    if not os.path.isdir("/proc/self"):
-        return _send(os.killpg, group, 0)
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                stat = Path("/proc", name, "stat").read_text()
-            except OSError:
-                continue
-            state, _, process_group = stat.rpartition(")")[2].split()[:3]
-            if int(process_group) == group and state != "Z":
-                return True
-    return False
-
-
-def _send(send: Callable[[int, int], None], number: int, signal_number: int) -> bool:
-    """Send a signal; False if no such process exists."""
+def send_signal(send: Callable[[int, int], None], number: int, signal_number: int) -> bool:
+    """Send a signal, and return whether there is such a process."""
     try:
         send(number, signal_number)
     except ProcessLookupError:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mutransfer.analysis.curves.lengths import is_length, lengths_agree
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import format_mapping, seed_column
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.rounding import cells_without_rounding
 from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import ResultsError
 
@@ -25,7 +27,6 @@ INCIDENTAL = frozenset(
     | {"trial", "repeat", "rep", "replicate", "random_seed"}
 )
 MEASURED = re.compile(r"loss|acc(uracy)?\b|ppl|perplexity|_norm|time|date", re.IGNORECASE)
-STEPS = frozenset({"step", "steps", "_step", "iter", "iters", "iteration", "epoch", "tokens_seen"})
 
 Key = Sequence[NDArray[np.str_] | Floats]
 
@@ -50,10 +51,14 @@ def distinguishing_columns(
     for name, values in results.axes.items():
         if name in used or name.lower() in INCIDENTAL or MEASURED.search(name):
             continue
+        if is_length(name) and lengths_agree([values[row] for row in rows], points):
+            continue
         # Two NaN are never equal, so they would seem to distinguish runs.
-        cells = [None if values[row] != values[row] else values[row] for row in rows]
+        cells = cells_without_rounding(
+            [values[k] if values[k] == values[k] else None for k in rows]
+        )
         if len(set(zip(points, cells, strict=True))) > num_points and (
-            name.lower() in STEPS or not _is_unique_per_run(values)
+            is_length(name) or not _is_unique_per_run(values)
         ):
             columns.append(name)
     return columns
@@ -84,12 +89,14 @@ def check_duplicates(results: Results, key: Key, axes: AxisNames, group_by: Sequ
     more = f" and {len(duplicated) - 3} more" if len(duplicated) > 3 else ""
     used = (axes.scale, axes.hyperparameter, SEED, *group_by)
     columns = distinguishing_columns(results, point_N, used)
-    steps = [name for name in columns if name.lower() in STEPS]
+    steps = [name for name in columns if is_length(name)]
     seed = None if has_seeds else seed_column(columns)
     why = "runs that differ in another setting would be averaged as if they were repetitions"
     if steps:
         why = "losses of unfinished training would be averaged with final ones"
         fix = f"keep the last row of each run, the one with the largest '{steps[0]}'"
+        if steps[0].endswith("s"):  # `epochs` may be a setting, `epoch` is what was logged
+            fix += f"; if each row is a run: {format_group_by([*group_by, steps[0]])}"
     elif seed:
         mapping = format_mapping({SEED: seed})
         fix = f"name the column that holds the seeds of repeated runs: {mapping}"

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from mutransfer.analysis.curves.duplicates import (
     distinguishing_columns,
     point_ids,
 )
+from mutransfer.analysis.curves.lengths import is_length, longest_runs, short_runs, trial_lengths
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import (
     PLACEHOLDER,
@@ -25,6 +26,7 @@ from mutransfer.analysis.loading.columns import (
     format_suggestion,
 )
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.rounding import cells_without_rounding, without_rounding
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 from mutransfer.errors import ResultsError, listed
 
@@ -45,6 +47,8 @@ class LossGrid:
         diverged: Where a trial diverged.
         untrained: Loss before training; NaN where not recorded.
         flops: Floating-point operations of a trial, on average; NaN where not recorded.
+        lengths: How long the longest run trained, by column; empty where groups differ in it.
+        note: Sentence on the runs that were left out because they ended early, or None.
     """
 
     width: float
@@ -54,6 +58,8 @@ class LossGrid:
     diverged: Bools
     untrained: Floats
     flops: float
+    lengths: Mapping[str, float] = field(default_factory=dict)
+    note: str | None = None
 
     @property
     def x(self) -> Floats:
@@ -100,8 +106,9 @@ def loss_grids(
 ) -> Mapping[str, tuple[LossGrid, ...]]:
     """Arrange the trials of every group and width as a grid of rates and seeds.
 
-    A trial without width or rate is left out. Without a column of seeds, trials at the same
-    point are repeated runs, numbered in the order of their rows.
+    A trial without width or rate is left out, and so is one that ended well before the longest of
+    its width. Without a column of seeds, trials at the same point are repeated runs, numbered in
+    the order of their rows.
 
     Raises:
         ResultsError: A column is missing, a width or rate is not a positive number, or two trials
@@ -109,27 +116,37 @@ def loss_grids(
     """
     _check_columns(results, axes, group_by)
     results = results.having(axes.scale, axes.hyperparameter)
-    width_N = _positive_column(results, axes.scale)
-    # Rates that differ in the last bits are the same point of the grid.
-    log2_lr_N: Floats = np.log2(_positive_column(results, axes.hyperparameter)).round(9)
+    width_N = without_rounding(_positive_column(results, axes.scale))
+    # Rates that differ by rounding are the same point of the grid, and so are their logarithms.
+    lr_N = without_rounding(_positive_column(results, axes.hyperparameter))
+    log2_lr_N: Floats = np.log2(lr_N).round(9)
     name_N = _group_names(results, group_by)
     seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
+    lengths, is_grouped = trial_lengths(results), any(map(is_length, group_by))
     names, group_N = np.unique(name_N, return_inverse=True)
-    return {
-        str(name): tuple(
-            _grid(results, (group_N == group) & (width_N == width), width, log2_lr_N, seed_N)
-            for width in np.unique(width_N[group_N == group])
-        )
-        for group, name in enumerate(names)
-    }
+    grids: dict[str, tuple[LossGrid, ...]] = {}
+    for group, name in enumerate(names.tolist()):
+        grids[name] = ()
+        for width in np.unique(width_N[group_N == group]).tolist():
+            rows = np.flatnonzero((group_N == group) & (width_N == width))
+            short = short_runs(lengths, rows, log2_lr_N, results.diverged)
+            note = None if short is None else short.note(axes.at(width))
+            rows = rows if short is None else rows[~short.is_short]
+            grid = _grid(results, rows, width, log2_lr_N, seed_N)
+            longest = {} if is_grouped else longest_runs(lengths, rows, results.diverged)
+            grids[name] += (replace(grid, lengths=longest, note=note),)
+    return grids
 
 
 def _grid(
-    results: Results, is_member_N: Bools, width: float, log2_lr_N: Floats, seed_N: NDArray[np.str_]
+    results: Results,
+    rows: NDArray[np.intp],
+    width: float,
+    log2_lr_N: Floats,
+    seed_N: NDArray[np.str_],
 ) -> LossGrid:
     """Arrange one width's trials as a grid."""
-    rows = np.flatnonzero(is_member_N)
     log2_lr_R, rate_index = np.unique(log2_lr_N[rows], return_inverse=True)
     seeds, seed_index = np.unique(seed_N[rows], return_inverse=True)
     shape = (len(log2_lr_R), len(seeds))
@@ -139,7 +156,7 @@ def _grid(
     diverged_RS[rate_index, seed_index] = results.diverged[rows]
     untrained_RS[rate_index, seed_index] = results.untrained_loss[rows]
     names, flops = tuple(str(seed) for seed in seeds), float(results.flops[rows].mean())
-    return LossGrid(float(width), log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops)
+    return LossGrid(width, log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops)
 
 
 def _check_columns(results: Results, axes: AxisNames, group_by: Sequence[str]) -> None:
@@ -233,8 +250,17 @@ def _group_names(results: Results, group_by: Sequence[str]) -> NDArray[np.str_]:
                 why="they belong to no group",
                 fix=f"{fix}, or analyze one study at a time",
             )
-    rows = zip(*(_text_column(values).tolist() for values in columns), strict=True)
+    texts = [_text_column(cells_without_rounding(values)).tolist() for values in columns]
+    rows = zip(*texts, strict=True)
     return np.array([", ".join(row) for row in rows])
+
+
+def _have_names(results: Results) -> bool:
+    """Return whether a column holds a different text for every run, as names and ids do."""
+    return any(
+        {*map(type, values)} == {str} and len({*values}) == len(values)
+        for values in results.axes.values()
+    )
 
 
 def _seeds(results: Results, key: Sequence[NDArray[np.str_] | Floats]) -> NDArray[np.str_]:
@@ -244,7 +270,9 @@ def _seeds(results: Results, key: Sequence[NDArray[np.str_] | Floats]) -> NDArra
         return _text_column(seeds)
     point_N = point_ids(key)
     # Runs that differ in a step or an optimizer are not repetitions: `check_duplicates` raises.
-    if distinguishing_columns(results, point_N, used=()):
+    # Rows with names of their own are runs, and none of them is an earlier step of another.
+    used = list(filter(is_length, results.axes)) if _have_names(results) else []
+    if distinguishing_columns(results, point_N, used):
         return np.full(len(results), "0")
     order = np.argsort(point_N, kind="stable")
     first = np.searchsorted(point_N[order], point_N[order])

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from mutransfer.analysis.curves.fit import CurveFit, fit_curve
 from mutransfer.analysis.curves.grid import LossGrid, loss_grids
+from mutransfer.analysis.curves.lengths import differing_length
 from mutransfer.analysis.curves.noise import CurveDraws, Noise, draw_curve, estimate_noise
-from mutransfer.analysis.format import AxisNames, format_share
+from mutransfer.analysis.format import AxisNames, format_share, format_value
 from mutransfer.analysis.intervals import MAX_BAD_SHARE
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Floats
+
+FINISH = ", or finish the runs that ended early"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,13 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
             "if they are a score, such as an accuracy, map an error instead, such as 1 - accuracy"
         )
         curves = tuple(replace(curve, undetermined=reason) for curve in curves)
+    is_incomplete = any(grid.note for grid in grids)
+    curves = tuple(_with_short_runs(curve) if curve.grid.note else curve for curve in curves)
     noise = estimate_noise(curves)
     if noise is None:
         is_one_seed = max(grid.finite.sum(axis=1).max() for grid in grids) < 2
         cause = "one seed" if is_one_seed else "no two seeds ran the same rates near an optimum"
-        reason = f"{cause}: add seeds to get an interval"
+        reason = f"{cause}: add seeds to get an interval{FINISH if is_incomplete else ''}"
         if all(curve.quadratic is None for curve in curves):
             reason = curves[0].undetermined or reason
         return FittedGroup(name, curves, None, (), reason)
@@ -75,6 +81,38 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
     within_D, seed_D = noise.draw_deviations(rng, settings.draws)
     draws = tuple(draw_curve(curve, rng, within_D, seed_D) for curve in curves)
     return FittedGroup(name, curves, noise, draws, None)
+
+
+def _with_short_runs(curve: CurveFit) -> CurveFit:
+    """Return a curve that lacks runs which ended early, with the advice to finish them."""
+    reason = curve.undetermined
+    return curve if reason is None else replace(curve, undetermined=f"{reason}{FINISH}")
+
+
+def length_notes(groups: Mapping[str, FittedGroup], axes: AxisNames) -> list[str]:
+    """Return a sentence on every width at which runs ended early, or groups trained differently."""
+    notes = [
+        f"{name}: {curve.grid.note}" if len(groups) > 1 else curve.grid.note
+        for name, group in groups.items()
+        for curve in group.curves
+        if curve.grid.note is not None
+    ]
+    return notes + [text for pair in pairwise(groups.values()) if (text := _unequal(*pair, axes))]
+
+
+def _unequal(a: FittedGroup, b: FittedGroup, axes: AxisNames) -> str | None:
+    """Return a sentence on the largest width at which two groups trained for different lengths."""
+    others = {curve.grid.width: curve.grid.lengths for curve in b.curves}
+    for grid in (curve.grid for curve in reversed(a.curves)):
+        other = others.get(grid.width, {})
+        if column := differing_length(grid.lengths, other):
+            ends = format_value(grid.lengths[column]), format_value(other[column])
+            return (
+                f"{a.name} and {b.name} trained for different lengths, {column} {ends[0]} and "
+                f"{ends[1]} {axes.at(grid.width)}, so the difference of their losses is no "
+                "effect of the group alone"
+            )
+    return None
 
 
 def _has_maximum(grid: LossGrid) -> bool:

@@ -5,7 +5,7 @@
 - `diverged_at`: the step at which the run diverged
 - `seed`: the number of a repetition
 - `flops`, or `params` and `tokens`: the cost of the run
-- `State`: the state of the run in W&B; only finished runs count
+- `State` and other columns that say how a run ended: `run_states` describes them
 - any other column: a setting, to group by
 
 An error suggests columns under other names. They are renamed only if the user asks for it, because
@@ -19,52 +19,51 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
+from mutransfer.analysis.loading.names import (
+    LOGARITHM_PREFIXES,
+    OBJECTIVES,
+    Origin,
+    alias_rank,
+    is_partial_loss,
+    loss_rank,
+    name_parts,
+    origin,
+)
+from mutransfer.analysis.loading.numbers import parse_cells
+from mutransfer.analysis.results import Cell, as_floats
+from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import listed
+
+Columns = Mapping[str, Sequence[Cell]] | Iterable[str]
 
 # Columns whose cells are parsed as numbers even where a format stores text, such as JSON.
 NUMERIC_COLUMNS = ("width", "lr", "flops", "params", "tokens")
 
-# Our name -> names in other people's training programs, the most likely one first [assumed].
-ALIASES: Mapping[str, Sequence[str]] = {
-    "width": (
-        *("width", "n_embd", "d_model", "hidden_size", "model_dim", "dim", "embed_dim"),
-        *("n_embed", "embedding_dim", "hidden_dim", "dim_model", "d_embed", "emb_dim"),
-    ),
-    "lr": (
-        *("lr", "learning_rate", "max_lr", "peak_lr", "lr_peak", "lr_max", "base_lr"),
-        *("peak_learning_rate", "max_learning_rate", "init_lr", "eta", "step_size"),
-    ),
-    "loss": (
-        *("loss", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss"),
-        *("final_val_loss", "final_loss", "final_eval_loss", "val_ce", "nll"),
-        *("train_loss", "training_loss", "final_train_loss"),
-    ),
-}
-SEED_ALIASES = ("seed", "seeds", "random_seed", "rng_seed", "rng", "manual_seed", "init_seed")
 # Scores grow as a model improves: minimizing one as if it were a loss finds the worst rate.
 SCORE = re.compile(r"(?<![a-z])(acc|accuracy|top_?\d+|f1|bleu|auc|auroc|score)(?![a-z])")
-LOGARITHM_PREFIXES = {"log2_": "2", "log10_": "10", "ln_": "e"}
-# States of a W&B run. A column `State` with any other value means something else.
-RUN_STATES = frozenset(
-    {"finished", "running", "crashed", "failed", "killed", "preempted", "pending"}
-)
 PLACEHOLDER = "COLUMN"
 
 
-def suggested_columns(missing: Iterable[str], names: Iterable[str]) -> dict[str, str | None]:
+def suggested_columns(missing: Iterable[str], columns: Columns) -> dict[str, str | None]:
     """Return the column that is probably meant for each of our columns that is missing.
 
+    Args:
+        missing: Our columns.
+        columns: The names of the table's columns, if possible with their cells: a column of text
+            holds no numbers, and a constant one holds no rates that were tuned.
+
     Example:
-        >>> names = ["config.n_embd", "log2_lr", "eval/loss", "x"]
+        >>> names = ["config.n_embd", "log2_lr", "train/loss", "eval/loss", "x"]
         >>> suggested_columns(["width", "lr", "loss"], names)
         {'width': 'config.n_embd', 'lr': '2^log2_lr', 'loss': 'eval/loss'}
         >>> suggested_columns(["loss"], ["los"]), suggested_columns(["loss"], ["accuracy"])
         ({'loss': 'los'}, {'loss': None})
     """
-    available = list(names)
-    suggestions = {column: _suggested_column(column, available) for column in missing}
-    seed = seed_column(available)
-    if suggestions and seed not in (None, "seed"):
+    suggestions = {column: _suggested_column(column, columns) for column in missing}
+    seed = None if "seed" in columns else seed_column(columns)
+    if suggestions and seed is not None:
         suggestions["seed"] = seed
     return suggestions
 
@@ -73,42 +72,90 @@ def seed_column(names: Iterable[str]) -> str | None:
     """Return the column that numbers repeated runs, whatever its name.
 
     Example:
-        >>> seed_column(["lr", "config.seed"]), seed_column(["lr"])
-        ('config.seed', None)
+        >>> seed_column(["lr", "config.seed"]), seed_column(["lr", "params_seed"])
+        ('config.seed', 'params_seed')
     """
-    normalized = {name: re.split(r"[./]", _snake_case(name))[-1] for name in names}
-    return next((name for name, text in normalized.items() if text in SEED_ALIASES), None)
+    return next((name for name in names if alias_rank("seed", name) is not None), None)
 
 
-def _snake_case(name: str) -> str:
-    """Return a column's name in lower case, with underscores for blanks and hyphens."""
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
+def _suggested_column(column: str, columns: Columns) -> str | None:
+    """Return the most likely column."""
+    likeliest = losses(columns) if column == "loss" else candidates(column, columns)
+    return next(iter(likeliest), None) or closest_column(column, column, columns)
 
 
-def _suggested_column(column: str, names: Sequence[str]) -> str | None:
-    """Return the most likely column; a match of the whole name precedes one of its last part."""
-    whole = {name: _snake_case(name) for name in names}
-    joined = {name: re.sub(r"[./]", "_", text) for name, text in whole.items()}
-    last_part = {name: re.split(r"[./]", text)[-1] for name, text in whole.items()}
-    for alias in ALIASES.get(column, (column,)):
-        for spelling in (whole, joined, last_part):
-            if matches := [name for name, text in spelling.items() if text == alias]:
-                return matches[0]
-        for prefix, base in LOGARITHM_PREFIXES.items():
-            if matches := [name for name, text in last_part.items() if text == prefix + alias]:
-                return f"{base}^{matches[0]}"
-    return closest_column(column, column, names)
+def candidates(column: str, columns: Columns) -> list[str]:
+    """Return columns that may be ours, the likeliest first: what was set precedes what was logged.
+
+    A logarithm is undone, as in `2^log2_lr`.
+    """
+    keys: dict[str, tuple[object, ...]] = {}
+    for name in columns:
+        is_tuned = not (isinstance(columns, Mapping) and is_constant(columns[name]))
+        rank, base = alias_rank(column, name), None
+        if rank is None:
+            rank, base = _logarithm_rank(column, name)
+        if rank is not None and _hasnumbers(columns, name):
+            source = origin(name)
+            expression = f"{base}^{name}" if base else name
+            # What was logged is a schedule's last value, even where the setting is constant.
+            keys[expression] = (
+                source is Origin.LOGGED,
+                not is_tuned,
+                source,
+                base is not None,
+                rank,
+            )
+    return sorted(keys, key=lambda expression: keys[expression])
+
+
+def _logarithm_rank(column: str, name: str) -> tuple[int | None, str | None]:
+    """Return the rank of a logarithm of our column, and its base."""
+    *prefixes, leaf = name_parts(name)
+    for prefix, base in LOGARITHM_PREFIXES.items():
+        if leaf.startswith(prefix):
+            return alias_rank(column, ".".join([*prefixes, leaf.removeprefix(prefix)])), base
+    return None, None
+
+
+def losses(columns: Columns) -> list[str]:
+    """Return columns that may be the final loss, that of the validation set first."""
+    ranks = {name: rank for name in columns if (rank := loss_rank(name)) is not None}
+    names = sorted(ranks, key=lambda name: ranks[name])
+    if not names and any(origin(name) is Origin.SETTING for name in columns):
+        names = [name for name in columns if name_parts(name)[-1] in OBJECTIVES]
+    return [name for name in names if _hasnumbers(columns, name)]
+
+
+def _hasnumbers(columns: Columns, name: str) -> bool:
+    """Return whether a column has a number, or may have one, because its cells are not given."""
+    if not isinstance(columns, Mapping):
+        return True
+    return bool(np.isfinite(numbers(columns[name])).any())
+
+
+def numbers(cells: Sequence[Cell]) -> Floats:
+    """Return the numbers of a column, NaN where a cell is none."""
+    return as_floats(parse_cells(cells, decimal_comma=False))
+
+
+def is_constant(cells: Sequence[Cell]) -> bool:
+    """Return whether all cells that are not empty are equal."""
+    return len({cell for cell in cells if cell is not None and cell == cell}) < 2
 
 
 def _scores(names: Iterable[str]) -> set[str]:
     """Return the columns that are scores; the error of a score, such as top1_error, is a loss."""
-    texts = {name: _snake_case(name) for name in names}
+    texts = {name: name.lower() for name in names}
     return {n for n, t in texts.items() if SCORE.search(t) and not re.search("loss|err", t)}
 
 
 def closest_column(column: str, name: str, names: Iterable[str]) -> str | None:
-    """Return the column that `name` probably misspells; a score is never meant by `loss`."""
-    return closest_name(name, {*names} - _scores(names if column == "loss" else ()))
+    """Return the column that `name` probably misspells; `loss` never means a score."""
+    if column == "loss":
+        names = {*names}
+        names -= _scores(names) | {n for n in names if is_partial_loss(n)}
+    return closest_name(name, names)
 
 
 def closest_name(name: str, names: Iterable[str]) -> str | None:
@@ -131,8 +178,10 @@ def format_mapping(mapping: Mapping[str, str | None]) -> str:
     return f"--columns {option} (in Python: columns={json.dumps(complete, ensure_ascii=False)})"
 
 
-def format_suggestion(missing: Iterable[str], names: Iterable[str]) -> str:
-    """Format the option to type where columns are missing.
+def format_suggestion(
+    missing: Iterable[str], columns: Columns, mapping: Mapping[str, str] | None = None
+) -> str:
+    """Format the option to type where columns are missing, with those that were mapped already.
 
     Example:
         >>> print(format_suggestion(["loss"], ["width", "val_loss"]))
@@ -140,10 +189,12 @@ def format_suggestion(missing: Iterable[str], names: Iterable[str]) -> str:
         >>> print(format_suggestion(["loss"], ["width"]))
         --columns loss=COLUMN (in Python: columns={"loss": "COLUMN"}); choose from 'width'
     """
-    available = list(names)
-    suggestions = suggested_columns(missing, available)
-    choices = "" if all(suggestions.values()) else format_choices(suggestions, available)
-    return format_mapping(suggestions) + choices
+    own, suggestions = mapping or {}, suggested_columns(missing, columns)
+    text = format_mapping({**own, **suggestions, **own})
+    rate = suggestions.get("lr")
+    if rate is not None and origin(rate) is Origin.LOGGED:
+        text += f"; '{rate}' was probably logged: choose the rate that was set, if there is one"
+    return text if all(suggestions.values()) else text + format_choices(suggestions, columns)
 
 
 def format_choices(columns: Iterable[str], names: Iterable[str]) -> str:

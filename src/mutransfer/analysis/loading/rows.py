@@ -9,12 +9,14 @@ from itertools import compress
 
 import numpy as np
 
-from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS, RUN_STATES, format_suggestion
+from mutransfer.analysis.loading.ambiguity import check_columns
+from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS
+from mutransfer.analysis.loading.dictionaries import expand_dictionaries
 from mutransfer.analysis.loading.mapping import rename_columns
 from mutransfer.analysis.loading.numbers import parse_cells
+from mutransfer.analysis.loading.run_states import mark_diverged, without_unfinished
 from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import OUTCOMES, REQUIRED, Cell, Results, as_floats
-from mutransfer.analysis.types.estimates import Bools
 from mutransfer.errors import ResultsError, listed
 
 
@@ -24,31 +26,15 @@ def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Resul
     Raises:
         ResultsError: A column is missing or holds an invalid value, or no run remains.
     """
-    renamed = rename_columns(table, mapping)
-    if "loss" not in renamed.columns:
-        missing = [name for name in (*REQUIRED, "loss") if name not in renamed.columns]
-        raise ResultsError(
-            f"{table.source} has no column {listed(missing)}",
-            why="learning rates are compared by the final loss"
-            + (" at every width and rate" if len(missing) > 1 else ""),
-            fix=format_suggestion(missing, table.columns),
-        )
+    table = expand_dictionaries(table, mapping or {})
+    renamed = check_columns(table, rename_columns(table, mapping), mapping or {})
     parsed = {name: _parsed_column(renamed, name) for name in renamed.columns}
-    unique = _without_duplicates(replace(renamed, columns=parsed))
+    unique = mark_diverged(_without_duplicates(replace(renamed, columns=parsed)))
     results = Results.from_columns(
         unique.columns, source=table.source, places=unique.places, notes=unique.notes
     )
     results = replace(results, provenance=replace(results.provenance, unfinished=table.unfinished))
-    return results.without(_is_unfinished(results), "not finished", ", by the column State")
-
-
-def _is_unfinished(results: Results) -> Bools:
-    """Return which runs W&B does not call finished; a diverged run counts as finished."""
-    column = next((cells for name, cells in results.axes.items() if name.lower() == "state"), ())
-    states = [str(state).strip().lower() for state in column]
-    if "finished" not in states or not set(states) <= RUN_STATES:
-        return np.zeros(len(results), dtype=np.bool_)
-    return np.array([state != "finished" for state in states]) & ~results.diverged
+    return without_unfinished(results)
 
 
 def _parsed_column(table: Table, name: str) -> Sequence[Cell]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mutransfer.coordcheck.diagnosis.settings import SAME_POWER, ObservedSettings
 from mutransfer.coordcheck.findings import Fault, Finding
@@ -25,6 +25,7 @@ class Cause:
     power: float
     hint: str = ""  # the optimizer's setting compared with the rule
     certain: bool = False  # it follows from weights and settings, not from a pattern of exponents
+    stands_alone: bool = False  # no fault of another parameter has the same pattern
 
 
 @dataclass(slots=True)
@@ -98,8 +99,34 @@ def causes(suspect: Suspect, row: PlanRow, settings: ObservedSettings) -> list[C
         certain = _causes_from_settings(suspect, settings, is_gradient)
     if not certain and suspect.failed and suspect.since:
         certain = _scheduler_causes(suspect, settings)
+    if certain:
+        return certain
     eps_dominates = settings.eps_ratio(suspect.name) > EPS_DOMINANT
-    return certain or _causes_from_pattern(suspect, is_gradient, eps_dominates)
+    pattern = _causes_from_pattern(suspect, is_gradient, eps_dominates)
+    stands_alone = _rate_stands_alone(suspect, settings)
+    return [
+        replace(cause, stands_alone=stands_alone) if cause.fault == "rate" else cause
+        for cause in pattern
+    ]
+
+
+def _rate_stands_alone(suspect: Suspect, settings: ObservedSettings) -> bool:
+    """Return whether a wrong rate alone explains the updates, whatever is wrong elsewhere.
+
+    The size of an update that does not follow the gradient depends on the parameter's own rate
+    only. Where the effect of the update deviates by the same power, at all steps, so does the rate.
+    """
+    always = suspect.failed - suspect.passed
+    if settings.has_rate(suspect.name) or settings.may_follow_gradient(suspect.name):
+        return False
+    if "update" not in suspect.deviations:  # a vector, whose step is its effect
+        return suspect.role == Role.VECTOR and "effect" in always
+    # A wrong init of the parameter itself changes its update, which is relative to the weights.
+    init = suspect.deviations["gain"] if "gain" in suspect.failed else 0.0
+    power = suspect.deviations["update"] + init
+    effect = suspect.deviations.get("effect", power)
+    is_tested = "effect" in always or ("effect" not in suspect.deviations and "update" in always)
+    return is_tested and abs(power) > TOLERANCE and abs(effect - power) < SAME_POWER
 
 
 def _causes_from_settings(

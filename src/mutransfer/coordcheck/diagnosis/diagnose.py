@@ -40,7 +40,9 @@ def diagnose(
     settings = ObservedSettings(readings, widths, rules)
     failures = [finding for finding in findings if finding.outcome == "fail"]
     initial = [finding for finding in failures if finding.quantity in INITIAL_QUANTITIES]
-    groups, certain = _grouped_causes(findings if failures else (), rows, settings, bool(initial))
+    groups, certain, likely = _grouped_causes(
+        findings if failures else (), rows, settings, bool(initial)
+    )
     onsets = {group: min(s.since for s, _ in members) for group, members in groups.items()}
     first = min(onsets.values(), default=0)
     diagnoses = [
@@ -49,13 +51,15 @@ def diagnose(
             role=role,
             names=tuple(suspect.name for suspect, _ in members),
             power=power,
-            since=onsets[fault, role, power],
-            text=_text(fault, role, power, members, is_own),
+            since=onsets[group],
+            text=_text(fault, role, power, members, is_own, is_likely=group in likely),
+            likely=group in likely,
         )
-        for (fault, role, power), members in groups.items()
+        for group, members in groups.items()
         # Later deviations follow from the first: in a network that blows up, other updates lose
         # their effect.
-        if onsets[fault, role, power] == first or (fault, role, power) in certain
+        for fault, role, power in [group]
+        if onsets[group] == first or group in certain | likely
     ]
     diagnoses += _readout_diagnoses(initial)
     return (
@@ -70,8 +74,8 @@ def _grouped_causes(
     rows: Mapping[str, PlanRow],
     settings: ObservedSettings,
     any_initial: bool,
-) -> tuple[dict[Group, list[tuple[Suspect, str]]], set[Group]]:
-    """Return the suspects of each group with their hints, and the groups that are certain."""
+) -> tuple[dict[Group, list[tuple[Suspect, str]]], set[Group], set[Group]]:
+    """Return the suspects of each group with their hints, and the certain and likely groups."""
     pairs = [
         (suspect, cause)
         for suspect in suspects(findings, rows)
@@ -79,14 +83,17 @@ def _grouped_causes(
     ]
     certain = {_group(suspect, cause) for suspect, cause in pairs if cause.certain}
     groups: dict[Group, list[tuple[Suspect, str]]] = {}
+    likely: set[Group] = set()
     for suspect, raw_cause in pairs:
         cause = _with_hint(raw_cause, suspect, settings)
         if cause.fault in ("rate", "eps") and (any_initial or certain) and not cause.hint:
-            continue  # it follows from wrong initial sizes, or from a fault that is certain
+            if not cause.stands_alone:
+                continue  # it may follow from wrong initial sizes, or from a fault that is certain
+            likely.add(_group(suspect, cause))
         if cause.fault == "rate" and not cause.hint and settings.has_rate(suspect.name):
             cause = replace(cause, fault="not known")
         groups.setdefault(_group(suspect, cause), []).append((suspect, cause.hint))
-    return groups, certain
+    return groups, certain, likely
 
 
 def _group(suspect: Suspect, cause: Cause) -> Group:
@@ -120,10 +127,17 @@ LOOK_AT: Mapping[Fault, tuple[str, str]] = {
 
 
 def _text(
-    fault: Fault, role: str, power: float, members: Sequence[tuple[Suspect, str]], is_own: bool
+    fault: Fault,
+    role: str,
+    power: float,
+    members: Sequence[tuple[Suspect, str]],
+    is_own: bool,
+    *,
+    is_likely: bool,
 ) -> str:
     """Format what is broken, and where to look."""
     direction = "too large" if power > 0 else "too small"
+    direction = f"probably {direction}" if is_likely else direction
     first, hint = members[0]
     names = first.name if len(members) == 1 else f"{first.name} and {len(members) - 1} more"
     problem = {
@@ -138,6 +152,8 @@ def _text(
     since = f", from step {first.since} on" if first.since and fault in UPDATE_FAULTS else ""
     look_at = LOOK_AT.get(fault, ("the forward pass",) * 2)[is_own]
     suffix = f"; {hint}" if hint else ""
+    if is_likely:
+        suffix += "; this is inferred from the updates, so check again once the rest is mended"
     return (
         f"{problem} by width^{power:+g}{since} ({names}): look at {look_at} of '{first.name}'"
         f"{suffix}"

@@ -77,6 +77,22 @@ class ObservedSettings:
         own = np.log2(last / first) / octaves
         return None if abs(own - rule) < SAME_POWER else (float(own), float(rule))
 
+    def may_follow_gradient(self, name: str) -> bool:
+        """Return whether the first update of a parameter may be proportional to its gradient.
+
+        Gradients of fresh models differ between seeds. Updates that are proportional to them do,
+        too, while an optimizer such as Adam or Muon evens them out.
+        """
+        gradient = self._readings.get(("gradient", name))
+        updates = self._readings.get(("update", name))
+        steps = self._readings.get(("step", name)) if updates is None else updates[:, :, 1:]
+        if gradient is None or steps is None:
+            return True
+        with np.errstate(divide="ignore", invalid="ignore"):
+            update_WS, gradient_WS = np.log2(steps[:, :, 0]), np.log2(gradient[:, :, 0])
+            # A warm-up that starts at a rate of zero gives NaN, which decides nothing.
+            return not _scatter(update_WS) < _scatter(update_WS - gradient_WS)
+
     def eps_ratio(self, name: str) -> float:
         """Return epsilon over the gradient of the widest model, where it is largest."""
         eps = self._readings.get(("set eps", name))
@@ -87,6 +103,11 @@ class ObservedSettings:
             ratios = eps[-1] / gradient[-1]
         finite = ratios[np.isfinite(ratios)]
         return float(finite.max()) if len(finite) else 0.0
+
+
+def _scatter(values_WS: Floats) -> float:
+    """Return the root mean square deviation of seeds from the mean of their width."""
+    return float(np.sqrt(((values_WS - values_WS.mean(axis=1, keepdims=True)) ** 2).mean()))
 
 
 def _format_power(power: float) -> str:

@@ -225,7 +225,9 @@ class Probes:
     def _with_gradients(self) -> Iterator[tuple[str, nn.Parameter, torch.Tensor]]:
         """Yield the parameters that the loss depends on, with their gradients."""
         # Without rounding some gradients would be zero: a key's bias shifts all logits alike.
-        reached = [(n, p, p.grad) for n, p in self._parameters.items() if p.grad is not None]
+        reached = [
+            (n, p, _dense(p.grad)) for n, p in self._parameters.items() if p.grad is not None
+        ]
         sizes = {name: _rms(gradient) for name, p, gradient in reached if p.dim() < 2}
         threshold = ROUNDING * max(sizes.values(), default=0.0)
         for name, parameter, gradient in reached:
@@ -293,6 +295,11 @@ class Probes:
                 self.add("gain", name, _without_bias(module, tensor))
         elif first is not None and first.shape == sample.shape:
             self.add("change", label, sample - first)
+
+
+def _dense(gradient: torch.Tensor) -> torch.Tensor:
+    """Convert the sparse gradient of an embedding, of which torch computes no norm."""
+    return gradient if gradient.layout is torch.strided else gradient.to_dense()
 
 
 def _without_bias(module: nn.Module, output: torch.Tensor) -> torch.Tensor:

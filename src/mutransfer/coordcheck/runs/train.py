@@ -21,13 +21,16 @@ from mutransfer.coordcheck.runs.optimizers import (
     in_one_line,
     make_optimizers,
     plant_fault,
+    scale_rates,
     settings_of,
 )
 from mutransfer.coordcheck.runs.probes import Key, Kinds, Probes
-from mutransfer.errors import ModelError, MutransferError
+from mutransfer.errors import ModelError, MutransferError, listed
 from mutransfer.parametrize import apply
 from mutransfer.parametrize.model.build import build_model, temporary_seed
+from mutransfer.parametrize.model.finite import check_finite
 from mutransfer.rules import Plan
+from mutransfer.rules.plan import unwrapped
 
 # Shape legend: W widths, S seeds, T steps (the fresh model first).
 
@@ -55,6 +58,9 @@ class Setting:
         device: Device of the runs.
         dtype: Precision of the forward pass.
         kinds: Layers and parameters that the probes treat specially.
+        lr_factor: Factor on all learning rates, those of the user's own optimizer included.
+        purpose: What the runs are for, as text for `on_progress`.
+        on_progress: Function that is called with a line of text before every run.
     """
 
     build: Callable[[int], nn.Module]
@@ -69,6 +75,9 @@ class Setting:
     device: str
     dtype: torch.dtype
     kinds: Kinds
+    lr_factor: float = 1.0
+    purpose: str = "training"
+    on_progress: Callable[[str], None] = lambda text: None
 
 
 def readings(setting: Setting, fault: PlantedFault | None = None) -> dict[Key, Floats]:
@@ -92,6 +101,7 @@ def _collect(
     arrays: dict[Key, Floats] = {}
     for w, width in enumerate(setting.widths):
         for s, seed in enumerate(setting.seeds):
+            setting.on_progress(f"{setting.purpose}: width {width}, seed {seed}")
             for t, scalars in enumerate(run(width, seed)):
                 for key, value in scalars.items():
                     arrays.setdefault(key, np.full(shape, np.nan))[w, s, t] = value
@@ -123,7 +133,12 @@ def _forward(setting: Setting, width: int, seed: int) -> list[dict[Key, float]]:
 
 def _fresh_model(setting: Setting, width: int) -> nn.Module:
     """Build a model, and apply its plan if there is one."""
-    model = build_model(setting.build, width).to(setting.device)
+    model = build_model(setting.build, width)
+    if setting.plans is None:  # `apply` checks it otherwise
+        check_finite(
+            {unwrapped(name): p for name, p in model.named_parameters()}, f"build({width})"
+        )
+    model = model.to(setting.device)
     return model if setting.plans is None else apply(model, setting.plans[width])
 
 
@@ -135,6 +150,8 @@ def _run(
         model = _fresh_model(setting, width)
         plan = None if setting.plans is None else setting.plans[width]
         optimizers = make_optimizers(setting.optimizer, setting.lr, model, plan)
+        if setting.lr_factor != 1:
+            scale_rates(optimizers, setting.lr_factor)
         if fault is not None:
             plant_fault(optimizers, model, fault, (width / setting.widths[0]) ** fault.power)
         probes = Probes(model, setting.kinds)
@@ -154,12 +171,33 @@ def _run(
                         scalars |= settings_of(optimizers, model) | probes.gradients()
                     before = probes.weights()
                     for optimizer in optimizers:
-                        with _user_errors("optimizer.step()", width, STEP_FIX):
-                            optimizer.step()
+                        _step(optimizer, model, width)
                     scalars |= probes.effects(before)
                 yield scalars
         finally:
             probes.close()
+
+
+def _step(optimizer: torch.optim.Optimizer, model: nn.Module, width: int) -> None:
+    """Take one step, or raise an error that names the parameters with sparse gradients."""
+    own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    sparse = [
+        unwrapped(name)
+        for name, p in model.named_parameters()
+        if id(p) in own and p.grad is not None and p.grad.layout is not torch.strided
+    ]
+    try:
+        with _user_errors("optimizer.step()", width, STEP_FIX):
+            optimizer.step()
+    except ModelError as error:
+        if not sparse or "sparse" not in error.what:
+            raise
+        raise ModelError(
+            f"{type(optimizer).__name__} does not take the sparse gradients of {listed(sparse)}",
+            why="of torch's optimizers SparseAdam, SGD and Adagrad take them, without weight decay",
+            fix="write sparse=False in the layer; or optimizer='sgd'; or a factory that passes "
+            f"{listed(sparse)} to torch.optim.SparseAdam and the rest to another, in a list",
+        ) from error
 
 
 def move_batch(batch: Any, device: str) -> Any:  # noqa: ANN401 - whatever the user's loss accepts

@@ -13,6 +13,7 @@ from torch import nn
 
 from mutransfer.errors import InitError
 from mutransfer.parametrize.model.build import Build, build_model, temporary_seed
+from mutransfer.parametrize.model.finite import check_finite
 from mutransfer.parametrize.model.roles import ParameterRole
 from mutransfer.rules.plan import OwnInit, unwrapped
 
@@ -55,6 +56,11 @@ class Moments:
         self.fourth += (fourth - self.fourth) / self.builds
 
     @property
+    def is_finite(self) -> bool:
+        """Whether the second moment of every build was finite."""
+        return math.isfinite(self.second)
+
+    @property
     def rms(self) -> float:
         """Root mean square about zero."""
         return math.sqrt(self.second)
@@ -67,7 +73,7 @@ class Moments:
 
     def error(self, size: int, draws: int = 1) -> float:
         """Return the relative standard error of an RMS over `draws` tensors of `size` entries."""
-        if self.second == 0:
+        if self.second == 0 or not self.is_finite:
             return 0.0
         spread = max(self.fourth / self.second**2 - 1, 0.0)
         return 0.5 * math.sqrt(spread / (size * draws)) if size else 0.0
@@ -106,7 +112,7 @@ def measure_init(
             rejected.append(f"'{name}' ∝ ratio^{value:.3f} ± {error:.3f}")
         own = base[name]
         inits[name] = OwnInit(
-            rms=own.rms * float(role.init_ratio) ** float(nearest),
+            rms=own.rms * float(role.init_ratio) ** float(nearest) if own.is_finite else None,
             error=math.hypot(own.error(target_sizes[name]), own.error(own.size, own.distinct)),
             exponent=nearest,
             ratio=role.init_ratio,
@@ -128,12 +134,21 @@ def measure_init(
     return inits
 
 
-def add_to_pool(model: nn.Module, pool: Pool, names: Set[str] | None = None) -> Pool:
-    """Add all or some parameters of a fresh model to a pool, and return it."""
+def add_to_pool(model: nn.Module, pool: Pool, width: int, names: Set[str] | None = None) -> Pool:
+    """Add all or some parameters of a fresh model to a pool, and return it.
+
+    Raises:
+        InitError: A parameter is not finite.
+    """
+    suspects = {}
     for wrapped, parameter in model.named_parameters():
         name = unwrapped(wrapped)
         if names is None or name in names:
-            pool.setdefault(name, Moments(parameter.numel())).add(parameter)
+            moments = pool.setdefault(name, Moments(parameter.numel()))
+            moments.add(parameter)
+            if not math.isfinite(moments.latest):
+                suspects[name] = parameter
+    check_finite(suspects, f"build({width})")
     return pool
 
 
@@ -154,7 +169,7 @@ def _build_until_settled(
                 break  # more builds would repeat the same draw
         for width, pool in pools.items():
             with temporary_seed(builds):
-                add_to_pool(build_model(build, width), pool, unsettled)
+                add_to_pool(build_model(build, width), pool, width, unsettled)
     return unsettled
 
 
@@ -169,6 +184,8 @@ def _exponent(name: str, role: ParameterRole, pools: Sequence[Pool]) -> tuple[fl
     """Return the measured exponent of one parameter and its standard error."""
     base, probe = pools[0][name], pools[1][name]
     zeros = (base.second == 0) + (probe.second == 0)
+    if not (base.is_finite and probe.is_finite):
+        return 0.0, 0.0  # a frozen mask of -inf, which no factor changes
     if zeros == 2 or role.init_ratio == role.init_probe == 1:
         return 0.0, 0.0
     if zeros == 1:

@@ -83,7 +83,7 @@ def width_dependent_starts(
     if not differing:
         return frozenset()
     with temporary_seed(1):
-        again = add_to_pool(build_model(build, base), {}, differing)
+        again = add_to_pool(build_model(build, base), {}, base, differing)
     first = {name: (at_base[name].second, at_base[name].fourth) for name in differing}
     return frozenset(n for n in differing if first[n] == (again[n].second, again[n].fourth))
 

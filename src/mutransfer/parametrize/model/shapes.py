@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,6 +27,10 @@ class ParameterInfo:
         groups: Groups of a convolution; 1 for anything else.
         readouts: Linear layers that share an embedding's table.
         has_weight_norm: Whether `weight_norm` divides the parameter by its own norm.
+        is_frozen: Whether it has no gradient.
+        sparse: Whether an embedding's gradients are sparse.
+        max_norm: Norm to which the forward pass cuts the rows of an embedding's table.
+        norm_type: The p of that norm.
     """
 
     name: str
@@ -36,6 +41,10 @@ class ParameterInfo:
     groups: int = 1
     readouts: tuple[str, ...] = ()
     has_weight_norm: bool = False
+    is_frozen: bool = False
+    sparse: bool = False
+    max_norm: float | None = None
+    norm_type: float = 2.0
 
 
 def parameters_by_name(model: nn.Module) -> dict[str, ParameterInfo]:
@@ -52,6 +61,7 @@ def parameters_by_name(model: nn.Module) -> dict[str, ParameterInfo]:
             _check_supported(name, parameter)
             shape, owner, groups = tuple(parameter.shape), unwrapped(module_name), _groups(module)
             info = ParameterInfo(name, shape, owner, type(module), attribute, groups)
+            info = replace(info, is_frozen=not parameter.requires_grad, **_options(module))
             if isinstance(module, ParametrizationList):
                 info = _resolve_weight_norm(info, module, model)
             owners.setdefault(id(parameter), []).append(info)
@@ -127,6 +137,13 @@ def _resolve_weight_norm(
 def _groups(module: nn.Module) -> int:
     """Return the number of groups of a convolution, 1 for any other module."""
     return int(module.groups) if isinstance(module, _ConvNd) else 1
+
+
+def _options(module: nn.Module) -> dict[str, Any]:
+    """Return the options of an embedding that concern its gradients and the size of its rows."""
+    if not isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        return {}
+    return {name: getattr(module, name) for name in ("sparse", "max_norm", "norm_type")}
 
 
 def _merge_owners(infos: list[ParameterInfo]) -> ParameterInfo:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mutransfer.analysis import Prediction
-from mutransfer.analysis.loading.columns import ALIASES
+from mutransfer.analysis.loading.names import ALIASES
 from mutransfer.analysis.types.estimates import json_data
 from mutransfer.errors import UsageError, listed, plain
 from mutransfer.report.text.analysis import prediction_text

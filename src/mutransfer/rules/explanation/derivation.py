@@ -79,6 +79,7 @@ class Derivation:
         multiplier: Factor on the layer's input in the forward pass.
         multiplier_at: Layers on which that factor is installed.
         source: Where the rule is printed.
+        notes: What a user should know about this parameter beyond its factors.
     """
 
     parameter: str
@@ -101,6 +102,7 @@ class Derivation:
     multiplier: Factor
     multiplier_at: tuple[str, ...]
     source: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def to_data(self) -> dict[str, Any]:
         """Return the derivation as JSON data; ratios become text, so that they stay exact."""
@@ -155,6 +157,7 @@ def derivation(plan: Plan, name: str) -> Derivation:
         multiplier=_multiplier(row, table, rule, own),
         multiplier_at=_multiplied_layers(row),
         source=tuple(map(str, table.source)),
+        notes=row.notes,
     )
 
 

@@ -98,6 +98,7 @@ def _format_derivation(result: Derivation) -> str:
         *_format_factors(result),
         ("forward x", _format_multiplier(result)),
         *(("source", source) for source in result.source),
+        *(("note", note) for note in result.notes),
     ]
     return "\n".join([result.parameter, *(f"  {head.ljust(9)} {text}" for head, text in lines)])
 

@@ -80,7 +80,7 @@ def _columns(rows: Sequence[PlanRow]) -> tuple[list[str], list[list[str]], list[
 
 
 def _unusual_roles(rows: Sequence[PlanRow]) -> list[tuple[str, str]]:
-    """Explain roles set by the user, bottlenecks, tied tables and multipliers of the model."""
+    """Explain roles set by the user, bottlenecks, tied tables, own multipliers; add the notes."""
     all_names = [row.name for row in rows]
     reasons: dict[tuple[Role, str], list[str]] = {}
     for row in rows:
@@ -90,6 +90,8 @@ def _unusual_roles(rows: Sequence[PlanRow]) -> list[tuple[str, str]]:
         if row.own_power:
             power = f"your forward pass, or attention, multiplies it by ratio^{row.own_power}"
             reasons.setdefault((row.role, power), []).append(row.name)
+        for note in row.notes:
+            reasons.setdefault((row.role, note), []).append(row.name)
     return [
         (_format_role(role, reason), f"{reason}: {', '.join(abbreviate(names, all_names))}")
         for (role, reason), names in reasons.items()

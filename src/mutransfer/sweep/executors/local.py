@@ -26,7 +26,7 @@ from mutransfer.errors import MutransferError, UsageError
 from mutransfer.records import TrialSpec
 from mutransfer.sweep.devices import gpu_environment, visible_gpus
 from mutransfer.sweep.executors.worker import BOOT
-from mutransfer.sweep.processes import KILL_SECONDS, terminate_group
+from mutransfer.sweep.termination import KILL_SECONDS, terminate_trial
 from mutransfer.sweep.trial_run import Outcome, Work
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -166,7 +166,7 @@ class _Worker:
         if status == -signal.SIGKILL:
             error += ", perhaps out of memory"
         if self.attempt is not None:
-            terminate_group(self.attempt)
+            terminate_trial(self.attempt)
         spec, self.spec = self.spec, None
         return Outcome(spec, "failed", error=error, attempt=self.attempt)
 
@@ -177,9 +177,9 @@ def _shut_down(workers: Sequence[_Worker]) -> None:
         worker.connection.close()
     for worker in workers:
         try:
-            worker.process.wait(2 * KILL_SECONDS)
+            worker.process.wait(3 * KILL_SECONDS)
         except subprocess.TimeoutExpired:
             worker.process.kill()
             worker.process.wait()
             if worker.attempt is not None:
-                terminate_group(worker.attempt)
+                terminate_trial(worker.attempt)

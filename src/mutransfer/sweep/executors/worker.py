@@ -15,8 +15,9 @@ from pathlib import Path
 
 from mutransfer.errors import StoreError, UsageError
 from mutransfer.records import TrialSpec
-from mutransfer.sweep.processes import close, on_sigterm
+from mutransfer.sweep.processes import on_sigterm
 from mutransfer.sweep.store.claims import Claim
+from mutransfer.sweep.termination import adopt_orphans, close
 from mutransfer.sweep.trial_run import Outcome, Work
 
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
@@ -48,6 +49,7 @@ def serve(handle: int) -> None:
     current = _CurrentTrial()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver stops its workers
     signal.signal(signal.SIGTERM, on_sigterm)
+    adopt_orphans()
     threading.Thread(target=_exit_with_driver, args=(handle, current), daemon=True).start()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # keeps the last lines of a killed worker

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mutransfer.errors import StudyError, TrialError
-from mutransfer.records import CommandTable, TrialResult, TrialSpec
-from mutransfer.records.command import parse_duration, substitute
+from mutransfer.errors import StudyError, TrialError, listed
+from mutransfer.records import CommandRunner, CommandTable, TrialResult, TrialSpec
+from mutransfer.records.command import parse_duration
+from mutransfer.records.templates import expand, substitute
 from mutransfer.sweep.devices import device
 from mutransfer.sweep.files import read_no_follow
-from mutransfer.sweep.processes import Interrupted, start_program, terminate_group, was_interrupted
+from mutransfer.sweep.processes import Interrupted, start_program, was_interrupted
 from mutransfer.sweep.runners.losses import ENV_FILE, STDOUT, any_line_matches, read_loss
+from mutransfer.sweep.termination import terminate_trial, wait_for_leftovers
 
 STDERR = "stderr.txt"
 EXIT_FILE = "ended.json"  # exit status and seconds of a program that ran to its end
@@ -38,11 +40,13 @@ class CommandRun:
         table: The study's `[runner]`.
         cwd: Working directory of the program.
         commit: Commit of the source checkout in `cwd`, if there is one.
+        float_axes: Axes of which also whole numbers are passed as floats.
     """
 
     table: CommandTable
     cwd: Path
     commit: str | None = None
+    float_axes: frozenset[str] = frozenset()
 
     def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
         """Run the program to its end.
@@ -59,10 +63,13 @@ class CommandRun:
                 exit_ = json.loads(read_no_follow(earlier / EXIT_FILE))
                 return self._result(spec, earlier, int(exit_["status"]), float(exit_["seconds"]))
         start = time.perf_counter()
-        status = self._run(spec, trial_dir)
+        status, terminated = self._run(spec, trial_dir)
         seconds = time.perf_counter() - start
         (trial_dir / EXIT_FILE).write_text(json.dumps({"status": status, "seconds": seconds}))
-        return self._result(spec, trial_dir, status, seconds)
+        try:
+            return self._result(spec, trial_dir, status, seconds)
+        except TrialError as error:
+            raise _with_terminated(error, terminated) if terminated else error from None
 
     def _result(self, spec: TrialSpec, folder: Path, status: int, seconds: float) -> TrialResult:
         """Return the result that a program left in a folder."""
@@ -83,15 +90,17 @@ class CommandRun:
     ) -> tuple[list[str], dict[str, str]]:
         """Return the arguments of a trial, and the variables added to its environment."""
         values = {
-            **spec.values,
+            **spec.typed_values(self.float_axes),
             "trial_dir": str(trial_dir.absolute()),
             "python": sys.executable,
             "device": device(),
         }
-        env = {name: substitute(text, values) for name, text in self.table.env.items()}
+        texts = spec.runner.arguments if isinstance(spec.runner, CommandRunner) else {}
+        inserted = values | {name: substitute(text, values) for name, text in texts.items()}
+        env = {name: substitute(text, inserted) for name, text in self.table.env.items()}
         if self.table.loss.env is not None:
             env[self.table.loss.env] = str(trial_dir.absolute() / ENV_FILE)
-        return [substitute(argument, values) for argument in self.table.arguments], env
+        return expand(self.table.words, values, texts), env
 
     def command_line(self, spec: TrialSpec, trial_dir: Path) -> str:
         """Format the command of a trial as it is typed at a shell."""
@@ -122,8 +131,11 @@ class CommandRun:
                 fix="write {python} for this Python, or the program's full path",
             )
 
-    def _run(self, spec: TrialSpec, trial_dir: Path) -> int:
-        """Run the program, terminate the processes it leaves, and return its exit status."""
+    def _run(self, spec: TrialSpec, trial_dir: Path) -> tuple[int, list[str]]:
+        """Run the program; return its exit status, and the command lines of what it left running.
+
+        When the function returns, no process of the trial runs, and its GPUs are free.
+        """
         arguments, env = self.arguments_and_env(spec, trial_dir)
         timeout = None if self.table.timeout is None else parse_duration(self.table.timeout)
         try:
@@ -144,6 +156,7 @@ class CommandRun:
             ) from None
         try:
             status = process.wait(timeout)
+            wait_for_leftovers(trial_dir)
         except subprocess.TimeoutExpired:
             raise TrialError(
                 f"ran longer than {self.table.timeout}",
@@ -151,11 +164,11 @@ class CommandRun:
                 fix="raise the timeout, or find out why the program hangs",
             ) from None
         finally:
-            terminate_group(trial_dir)
+            terminated = terminate_trial(trial_dir)
             process.wait()
         if was_interrupted(status):
             raise Interrupted
-        return status
+        return status, terminated
 
     def _loss_and_divergence(self, status: int, trial_dir: Path) -> tuple[float, bool]:
         """Return the loss of a program, and whether it diverged; raise if the program failed."""
@@ -178,6 +191,17 @@ class CommandRun:
                 return math.nan, True
             raise
         return loss, diverged or not math.isfinite(loss)
+
+
+def _with_terminated(error: TrialError, commands: list[str]) -> TrialError:
+    """Return an error that also names the processes that a failed program had left."""
+    left = listed((command[:100] for command in commands), limit=3)
+    return TrialError(
+        error.what,
+        why=f"{error.why}\n    it ended before the processes it had started, which were "
+        f"terminated: {left}",
+        fix=f"{error.fix}; if one of these trains, let the command wait for it (no &, no daemon)",
+    )
 
 
 def _logs(trial_dir: Path) -> list[Path]:

@@ -24,9 +24,11 @@ class FunctionRun:
         function: Takes axes and derived values by name, and `trial_dir` if it has such a
             parameter. It returns the loss, or a mapping with 'loss' and optionally
             'diverged_at', 'untrained_loss', 'curve', 'tokens', 'flops', 'parameters'.
+        float_axes: Axes of which also whole numbers are passed as floats.
     """
 
     function: Callable[..., Any]
+    float_axes: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -88,4 +90,5 @@ class FunctionRun:
     def _arguments(self, spec: TrialSpec, trial_dir: Path) -> dict[str, Any]:
         """Return the arguments of the function."""
         takes_folder = "trial_dir" in inspect.signature(self.function).parameters
-        return {**spec.values, "trial_dir": trial_dir} if takes_folder else dict(spec.values)
+        values = spec.typed_values(self.float_axes)
+        return {**values, "trial_dir": trial_dir} if takes_folder else dict(values)

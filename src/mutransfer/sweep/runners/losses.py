@@ -7,13 +7,14 @@ import json
 import math
 import os
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from mutransfer.errors import TrialError, listed
-from mutransfer.records.command import LossSource
+from mutransfer.errors import TrialError, counted, listed
+from mutransfer.records.loss_source import LossSource, MeanOfLast
 
 STDOUT = "stdout.txt"
 ENV_FILE = "loss"  # its path is the value of the variable `loss.env`
@@ -42,14 +43,13 @@ def read_loss(source: LossSource, attempt: Path) -> float:
         path, parse = attempt / ENV_FILE, _from_json
     try:
         with _open_inside(path, attempt) as file:
-            values = list(parse(file, source))
+            values = array("d", parse(file, source))
         if not values:
             raise ValueError(_missing(source))
     except (OSError, ValueError, csv.Error) as error:
         problem = error.strerror if isinstance(error, OSError) else error
-        name = path.name if source.env is None else f"the file that ${source.env} names"
         raise TrialError(
-            f"no loss in {name}: {problem}",
+            f"no loss in {_file_name(source, path)}: {problem}",
             why="a trial without a loss cannot be analyzed",
             fix="compare [runner] loss with what the program writes; see its stdout.txt and "
             "stderr.txt",
@@ -58,7 +58,23 @@ def read_loss(source: LossSource, attempt: Path) -> float:
         return values[-1]  # a run that ends without a finite loss diverged, whatever came before
     if source.reduce == "min":
         return min(v for v in values if math.isfinite(v))
+    if isinstance(source.reduce, MeanOfLast):
+        count = source.reduce.mean
+        if len(values) < count:
+            raise TrialError(
+                f"{_file_name(source, path)} has {counted(len(values), 'value')} of the loss, "
+                f"fewer than the {count} of reduce = {{mean = {count}}}",
+                why="a mean that reaches further back in training is higher, and not comparable",
+                fix=f"write reduce = {{mean = {len(values)}}} or less, and run the same command: "
+                "programs that ended are read again, not run again",
+            )
+        values = values[-count:]
     return sum(values) / len(values)
+
+
+def _file_name(source: LossSource, path: Path) -> str:
+    """Return the name of the file with the loss, or the variable that names it."""
+    return path.name if source.env is None else f"the file that ${source.env} names"
 
 
 def _missing(source: LossSource) -> str:
@@ -120,12 +136,17 @@ def _from_json(file: IO[str], source: LossSource) -> Iterator[float]:
 
 
 def _from_lines(file: IO[str], source: LossSource) -> Iterator[float]:
-    """Yield the number that a pattern captures in every line that matches."""
+    """Yield the number that a pattern captures last in every line that matches."""
     assert source.regex is not None
     pattern = re.compile(source.regex)
     for number, line in enumerate(file, start=1):
-        if match := pattern.search(line):
-            yield _parse((match[1] or "").rstrip(",;"), number)
+        last = None
+        for match in pattern.finditer(line.rstrip("\r\n") + "\n"):
+            # A pattern such as (.*) also matches the empty rest of the line.
+            if last is None or match[0] or match[1]:
+                last = match[1] or ""
+        if last is not None:
+            yield _parse(last.rstrip(",;"), number)
 
 
 def _at_key(data: object, source: LossSource, line: int) -> Iterator[float]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 
 from mutransfer.errors import StudyError, listed, nearest
 from mutransfer.records import (
-    AxisValue,
     CallableRunner,
     CommandRunner,
     LabRunner,
     StudySpec,
     TrialSpec,
 )
+from mutransfer.records.axes import spellings
 
 
 def grid_trials(
@@ -29,11 +28,23 @@ def grid_trials(
         >>> [trial.axes for trial in grid_trials(study, CallableRunner(name="f"))][:2]
         [{'width': 8, 'lr': 1}, {'width': 8, 'lr': 2}]
     """
-    names = list(study.axes)
-    return [
-        TrialSpec(runner=runner, axes=dict(zip(names, point, strict=True)))
+    points = [
+        dict(zip(study.axes, point, strict=True))
         for point in itertools.product(*study.axes.values())
     ]
+    if study.runner is None or not isinstance(runner, CommandRunner):
+        return [TrialSpec(runner=runner, axes=point) for point in points]
+    # Trials with the same texts share a runner, whose part of the identity is computed once.
+    runners: dict[tuple[str, ...], CommandRunner] = {}
+    trials = []
+    for point in points:
+        texts = study.runner.texts_at(point)
+        own = runners.setdefault(
+            tuple(texts.values()),
+            CommandRunner(command=runner.command, derived=runner.derived, arguments=texts),
+        )
+        trials.append(TrialSpec(runner=own, axes=point))
+    return trials
 
 
 def select_trials(
@@ -57,24 +68,19 @@ def select_trials(
                 why="all trials would run if an unknown axis were ignored",
                 fix=nearest(name, study.axes),
             )
-        spellings = {point: _spellings(point) for point in study.axes[name]}
+        spelled = [(point, spellings(point)) for point in study.axes[name]]
         values = choice if isinstance(choice, list | tuple | set | range) else [choice]
-        if missing := [v for v in values if not any(str(v) in s for s in spellings.values())]:
+        if missing := [v for v in values if not any(str(v) in s for _, s in spelled)]:
             raise StudyError(
                 f"axis '{name}' has no point {listed(missing)}",
                 why="fewer trials than requested would run if an unknown point were ignored",
-                fix=f"choose from {listed((s[0] for s in spellings.values()), limit=20)}",
+                fix=f"choose from {listed((s[0] for _, s in spelled), limit=20)}",
             )
         texts = set(map(str, values))
-        selection[name] = [point for point, s in spellings.items() if not texts.isdisjoint(s)]
-    return [t for t in trials if all(t.axes[name] in points for name, points in selection.items())]
-
-
-def _spellings(point: AxisValue) -> list[str]:
-    """Return the accepted spellings of a point: its number, rounded ones, and a power of 2."""
-    texts = [str(point)]
-    if isinstance(point, int | float) and not isinstance(point, bool):
-        texts += [str(float(point)), f"{point:g}", f"{point:.4g}"]
-        if point > 0:
-            texts.append(f"2^{math.log2(point):g}")
-    return texts
+        # In Python True equals 1.
+        selection[name] = {(type(p), p) for p, s in spelled if not texts.isdisjoint(s)}
+    return [
+        trial
+        for trial in trials
+        if all((type(trial.axes[n]), trial.axes[n]) in points for n, points in selection.items())
+    ]

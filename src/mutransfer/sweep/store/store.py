@@ -26,8 +26,8 @@ from mutransfer.sweep.files import (
     write_atomically,
     write_errors,
 )
-from mutransfer.sweep.processes import terminate_group
 from mutransfer.sweep.store.claims import Claim, ClaimState, acquire, current_claim
+from mutransfer.sweep.termination import terminate_trial
 
 SCHEMA = 1
 TRIAL_ID = re.compile(r"[0-9a-f]{64}")
@@ -135,7 +135,7 @@ class TrialStore:
         with write_errors(attempts):
             attempts.mkdir(exist_ok=True)
             for earlier in attempts.iterdir():
-                terminate_group(reject_link(earlier))
+                terminate_trial(reject_link(earlier))
                 (earlier / RESERVE_FILE).unlink(missing_ok=True)
             attempt = attempts / uuid.uuid4().hex
             attempt.mkdir()

@@ -103,12 +103,12 @@ def prepare_study(source: StudySource, runner: Callable[..., Any] | None = None)
     derived = dict(study.derived)
     if study.runner is not None:
         cwd = (folder / study.runner.cwd).resolve()
-        command = CommandRun(study.runner, cwd, checkout_commit(cwd))
+        command = CommandRun(study.runner, cwd, checkout_commit(cwd), study.float_axes)
         trials = grid_trials(study, CommandRunner(command=study.runner.command, derived=derived))
         options = {"check": command.check, "retries": study.runner.retries}
         return PreparedStudy(study, _check_derived(trials, where), command, options)
     assert runner is not None
-    function = FunctionRun(runner)
+    function = FunctionRun(runner, study.float_axes)
     trials = grid_trials(study, CallableRunner(name=function.name, derived=derived))
     return PreparedStudy(study, _check_derived(trials, where), function, {"check": function.check})
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mutransfer.analysis.loading.columns import ALIASES
 from mutransfer.analysis.loading.formats.csv import is_curve, read_rows
+from mutransfer.analysis.loading.names import ALIASES
 from mutransfer.analysis.loading.numbers import parse_number
 from mutransfer.analysis.loading.table import Table, columns_from_rows
 from mutransfer.analysis.results import Cell, Places
@@ -77,7 +77,7 @@ def _key_at_end(text: str) -> str:
 
 
 def read_curves(folder: Path, files: Sequence[Path]) -> Table | None:
-    """Read the last value of every curve; None where no file is a curve.
+    """Read the last value and the last step of every curve; None where no file is a curve.
 
     Args:
         folder: Folder of the files.
@@ -88,6 +88,7 @@ def read_curves(folder: Path, files: Sequence[Path]) -> Table | None:
     """
     settings: dict[str, Mapping[str, Cell]] = {}
     values: dict[str, dict[str, Cell]] = {}  # run -> tag -> last value
+    steps: dict[str, float] = {}  # run -> last step of all its tags
     unnamed: list[str] = []
     num_other_files = 0
     for file in sorted(files):
@@ -101,7 +102,9 @@ def read_curves(folder: Path, files: Sequence[Path]) -> Table | None:
         settings[run] = settings_from_name(run)
         if not settings[run]:
             unnamed.append(f"{name}.csv")
-        values.setdefault(run, {})[tag[1] if tag else "loss"] = _last_value(file, cells, lines)
+        step, value = _last_point(file, cells, lines)
+        values.setdefault(run, {})[tag[1] if tag else "loss"] = value
+        steps[run] = max(step, steps.get(run, step))
     if not settings:
         return None
     if unnamed:
@@ -114,7 +117,7 @@ def read_curves(folder: Path, files: Sequence[Path]) -> Table | None:
     tags = {tag for tagged in values.values() for tag in tagged}
     names = {tag: "loss" if len(tags) == 1 else tag for tag in tags}
     rows = [
-        {**settings[run], **{names[tag]: value for tag, value in values[run].items()}}
+        {"step": steps[run], **settings[run], **{names[t]: v for t, v in values[run].items()}}
         for run in settings
     ]
     verb = "1 CSV file is" if num_other_files == 1 else f"{num_other_files} CSV files are"
@@ -123,16 +126,18 @@ def read_curves(folder: Path, files: Sequence[Path]) -> Table | None:
     return Table(f"'{folder}'", columns_from_rows(rows), places, notes=notes)
 
 
-def _last_value(file: Path, cells: Sequence[Sequence[str]], lines: Sequence[int]) -> Cell:
-    """Return the value at the last step; if several lines have that step, the last of them."""
-    steps = [parse_number(row[1]) for row in cells]
-    wrong = [row for row, step in enumerate(steps) if step is None or step != step]
+def _last_point(
+    file: Path, cells: Sequence[Sequence[str]], lines: Sequence[int]
+) -> tuple[float, Cell]:
+    """Return the last step and the value there; of several lines with that step, the last."""
+    parsed = [parse_number(row[1]) for row in cells]
+    wrong = [row for row, step in enumerate(parsed) if step is None or step != step]
     if wrong:
         raise ResultsError(
             f"'{file}': the step is not a number in {Places('line', lines).format(wrong)}",
             why="the loss is the value at the last step",
             fix="download the curve again, or remove those lines",
         )
-    last = max(range(len(steps)), key=lambda row: (steps[row], row))
+    step, last = max((step, row) for row, step in enumerate(parsed) if step is not None)
     number = parse_number(cells[last][2])
-    return cells[last][2] if number is None else number
+    return step, cells[last][2] if number is None else number

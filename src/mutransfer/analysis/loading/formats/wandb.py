@@ -9,6 +9,7 @@ from pathlib import Path
 from mutransfer.analysis.loading.formats.json import flatten, parse_json
 from mutransfer.analysis.loading.formats.text import read_text
 from mutransfer.analysis.loading.formats.wandb_config import parse_config
+from mutransfer.analysis.loading.names import alias_rank
 from mutransfer.analysis.loading.table import Table, columns_from_rows
 from mutransfer.analysis.results import Cell, Places
 from mutransfer.errors import ResultsError
@@ -82,9 +83,14 @@ def _parse_summary(run: Path, text: str) -> dict[str, Cell]:
 
 
 def _row(settings: Mapping[str, Cell], summary: Mapping[str, Cell]) -> dict[str, Cell]:
-    """Join settings and logged values; the setting keeps the name, except for `loss`."""
+    """Join settings and logged values; a logged rate and a name in use get `summary.`."""
     # A logged learning rate is the last of its schedule, so the setting is the tuned one. A setting
     # `loss` is the name of a function, so the logged value is the loss.
-    logged = {name: value for name, value in summary.items() if not name.startswith("_")}
+    # Of W&B's own values only the last step is kept: it says how long the run trained.
+    logged = {n: value for n, value in summary.items() if n == "_step" or not n.startswith("_")}
     row = {f"config.{n}" if n == "loss" and n in logged else n: v for n, v in settings.items()}
-    return row | {f"summary.{n}" if n in row else n: v for n, v in logged.items()}
+    has_rate = any(alias_rank("lr", name) is not None for name in settings)
+    return row | {
+        f"summary.{n}" if n in row or (has_rate and alias_rank("lr", n) is not None) else n: v
+        for n, v in logged.items()
+    }
