@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from mutransfer.analysis.curves.duplicates import (
     distinguishing_columns,
     point_ids,
 )
-from mutransfer.analysis.curves.lengths import is_length, short_runs, trial_lengths
+from mutransfer.analysis.curves.lengths import is_length, longest_runs, short_runs, trial_lengths
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import (
     PLACEHOLDER,
@@ -52,6 +52,7 @@ class LossGrid:
         flops: Floating-point operations of a trial, on average; NaN where not recorded.
         plateau: Where a trial counts as diverged although its loss is finite.
         spiked: Where a trial is left out, since it lies far above the others.
+        lengths: How long the longest run trained, by column; empty where groups differ in it.
         short_runs: Sentence on the runs that were left out because they ended early, or None.
         screened: Sentences on the runs that `plateau` and `spiked` mark.
     """
@@ -65,6 +66,7 @@ class LossGrid:
     flops: float
     plateau: Bools
     spiked: Bools
+    lengths: Mapping[str, float] = field(default_factory=dict)
     short_runs: str | None = None
     screened: tuple[str, ...] = ()
 
@@ -150,7 +152,8 @@ def loss_grids(
     name_N = _group_names(results, group_by)
     seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
-    untrained_N, lengths = _untrained_losses(results), trial_lengths(results)
+    untrained_N = _untrained_losses(results)
+    lengths, is_grouped = trial_lengths(results), any(map(is_length, group_by))
     names, group_N = np.unique(name_N, return_inverse=True)
     grids: dict[str, tuple[LossGrid, ...]] = {}
     for group, name in enumerate(names.tolist()):
@@ -161,7 +164,8 @@ def loss_grids(
             note = None if short is None else short.note(axes.at(width))
             rows = rows if short is None else rows[~short.is_short]
             grid = _grid(results, rows, width, log2_lr_N, seed_N, untrained_N)
-            grids[name] += (replace(grid, short_runs=note),)
+            longest = {} if is_grouped else longest_runs(lengths, rows, results.diverged)
+            grids[name] += (replace(grid, lengths=longest, short_runs=note),)
     return grids
 
 
