@@ -89,11 +89,11 @@ def spellings(point: AxisValue) -> tuple[str, ...]:
 
     Example:
         >>> spellings(True), spellings(0.0625)
-        (('True', 'true', 'TRUE'), ('0.0625', '2^-4'))
+        (('true', 'True', 'TRUE'), ('0.0625', '2^-4'))
     """
     texts = [str(point)]
     if isinstance(point, bool):
-        texts += [texts[0].lower(), texts[0].upper()]
+        texts = [texts[0].lower(), texts[0], texts[0].upper()]
     elif isinstance(point, int | float):
         texts += [str(float(point)), f"{point:g}", f"{point:.4g}"]
         if point > 0:
