@@ -17,6 +17,7 @@ from mutransfer.parametrize.model.fans import layout
 from mutransfer.parametrize.model.init import Pool, add_to_pool, measure_init
 from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
+from mutransfer.parametrize.model.scales import LearnedScale, learned_scales, width_dependent_starts
 from mutransfer.parametrize.model.shapes import ParameterInfo, check_same_names, parameters_by_name
 from mutransfer.rules.optimizers import get_optimizer
 from mutransfer.rules.plan import (
@@ -97,14 +98,17 @@ def make_plan(
     assert probe is not None
     table = in_form(get_parametrization(parametrization), form)
     get_optimizer(optimizer)  # raises for an unknown name before anything is built
-    infos, pools, trace = _inspect(build, (base, probe, target), example_inputs)
+    widths = base, probe, target
+    infos, pools, trace, starts = _inspect(build, widths, example_inputs)
     infos_at_target = infos[target]
     inferred = infer_roles(infos[base], infos[probe], infos_at_target, roles or {}, trace)
-    if table.keeps_init:
-        inits = dict.fromkeys(inferred, UNMEASURED_INIT)
-    else:
+    inits = dict.fromkeys(inferred, UNMEASURED_INIT)
+    scales: Mapping[str, LearnedScale] = {}
+    if not table.keeps_init:
+        inferred, scales = learned_scales(starts, inferred, trace, pools, widths)
         sizes = {name: prod(info.shape) for name, info in infos_at_target.items()}
-        inits = measure_init(build, pools, inferred, sizes)
+        measured = {n: r for n, r in inferred.items() if n not in scales or scales[n].is_power}
+        inits |= measure_init(build, pools, measured, sizes)
     if table.name not in SINGLE_RATE:
         check_max_norms(infos, {n for n, role in inferred.items() if role.reason == ROLE_OVERRIDE})
     multipliers = own_multipliers(trace, inferred, table, Fraction(probe, base))
@@ -119,6 +123,7 @@ def make_plan(
             r_out=role.r_out,
             init=inits[name],
             reason=role.reason,
+            start_power=scales[name].power if name in scales else Fraction(0),
             readouts=infos_at_target[name].readouts,
             own_multiplier=multipliers[name][0],
             own_readout=multipliers[name][1] if is_tied(infos_at_target[name], trace) else None,
@@ -140,8 +145,11 @@ def make_plan(
 
 def _inspect(
     build: Build, widths: tuple[int, int, int], example_inputs: object
-) -> tuple[Infos, dict[int, Pool], Trace]:
-    """Build models at base, probe and target; return parameters, moments and traced passes."""
+) -> tuple[Infos, dict[int, Pool], Trace, frozenset[str]]:
+    """Build models at base, probe and target.
+
+    Return parameters, moments, traced passes and the names of width-dependent starts.
+    """
     base, probe, target = widths
     infos: Infos = {}
     pools: dict[int, Pool] = {}
@@ -157,11 +165,13 @@ def _inspect(
         if target not in infos:
             infos[target] = parameters_by_name(build_model(build, target, meta=True))
         check_same_names(infos)
-        if example_inputs is None:
-            return infos, pools, Trace()
         growing = growing_axes(*(infos[width] for width in widths))
-        trace = trace_forward(models, growing, raw_parameters(infos[base]), example_inputs)
-    return infos, pools, trace
+        raw = raw_parameters(infos[base])
+        starts = width_dependent_starts(build, base, growing, raw, *pools.values())
+        trace = Trace()
+        if example_inputs is not None:
+            trace = trace_forward(models, growing, raw, example_inputs, starts)
+    return infos, pools, trace, starts
 
 
 def _check_widths(**widths: object) -> None:

@@ -84,7 +84,8 @@ def _unusual_roles(rows: Sequence[PlanRow]) -> list[tuple[str, str]]:
     all_names = [row.name for row in rows]
     reasons: dict[tuple[Role, str], list[str]] = {}
     for row in rows:
-        if row.reason == ROLE_OVERRIDE or row.role is Role.BOTTLENECK or row.multiplier_at:
+        is_unusual = row.role is Role.BOTTLENECK or row.multiplier_at or row.start_power != 0
+        if row.reason == ROLE_OVERRIDE or is_unusual:
             reasons.setdefault((row.role, row.reason), []).append(row.name)
         if row.own_power:
             power = f"your forward pass, or attention, multiplies it by ratio^{row.own_power}"
