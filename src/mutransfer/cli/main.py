@@ -132,7 +132,7 @@ def _example(command: str, name: str) -> str:
     lines = [line.strip() for line in str(app[command].help_epilogue).splitlines()]
     lines = [line for line in lines if line.startswith("mutransfer")]
     fitting = [line for line in lines if not name.startswith("-") or f"{name} " in line]
-    return f"as in: {fitting[0]}" if fitting else f"see `mutransfer {command} --help`"
+    return f"for example: {fitting[0]}" if fitting else f"see `mutransfer {command} --help`"
 
 
 def _unknown_word(error: cyclopts.CycloptsError) -> str:
