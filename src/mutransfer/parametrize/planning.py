@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
@@ -12,6 +12,14 @@ from torch import nn
 from mutransfer.errors import ModelError
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import Build, build_model, temporary_seed
+from mutransfer.parametrize.model.copies import (
+    Values,
+    copied_readouts,
+    copy_notes,
+    equal_tensors,
+    find_copies,
+    fresh_values,
+)
 from mutransfer.parametrize.model.embeddings import check_max_norms, embedding_notes
 from mutransfer.parametrize.model.fans import layout
 from mutransfer.parametrize.model.init import Pool, add_to_pool, measure_init
@@ -28,7 +36,7 @@ from mutransfer.rules.plan import (
 )
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
-from mutransfer.rules.roles import ROLE_OVERRIDE, Role
+from mutransfer.rules.roles import COPY_OF, ROLE_OVERRIDE, Role
 from mutransfer.rules.symmetry import in_form
 from mutransfer.tracing import Trace, trace_forward
 
@@ -97,9 +105,11 @@ def make_plan(
     assert probe is not None
     table = in_form(get_parametrization(parametrization), form)
     get_optimizer(optimizer)  # raises for an unknown name before anything is built
-    infos, pools, trace = _inspect(build, (base, probe, target), example_inputs)
+    infos, pools, values, trace = _inspect(build, (base, probe, target), example_inputs)
     infos_at_target = infos[target]
-    inferred = infer_roles(infos[base], infos[probe], infos_at_target, roles or {}, trace)
+    equal = equal_tensors(values)
+    copies = find_copies(equal, infos_at_target, trace)
+    inferred = infer_roles(infos[base], infos[probe], infos_at_target, roles or {}, trace, copies)
     if table.keeps_init:
         inits = dict.fromkeys(inferred, UNMEASURED_INIT)
     else:
@@ -108,24 +118,31 @@ def make_plan(
     if table.name not in SINGLE_RATE:
         check_max_norms(infos, {n for n, role in inferred.items() if role.reason == ROLE_OVERRIDE})
     multipliers = own_multipliers(trace, inferred, table, Fraction(probe, base))
-    facts = [
-        ParameterFacts(
-            name=name,
-            shape=infos_at_target[name].shape,
-            base_shape=infos[base][name].shape,
-            role=role.role,
-            # A multiplier that grows may follow a bias that does not.
-            r_in=role.r_in * (role.r_layer if multipliers[name][0] != ONE else 1),
-            r_out=role.r_out,
-            init=inits[name],
-            reason=role.reason,
-            readouts=infos_at_target[name].readouts,
-            own_multiplier=multipliers[name][0],
-            own_readout=multipliers[name][1] if is_tied(infos_at_target[name], trace) else None,
-            is_transposed=layout(infos_at_target[name]) == "in out",
+    facts = []
+    for name, role in inferred.items():
+        original = copies[name] if role.reason.startswith(COPY_OF) else name
+        multiplier, at_readout = multipliers[original]
+        readouts = copied_readouts(infos_at_target[name], infos_at_target[original])
+        has_tie = is_tied(infos_at_target[original], trace) and bool(
+            readouts or not infos_at_target[original].readouts
         )
-        for name, role in inferred.items()
-    ]
+        facts.append(
+            ParameterFacts(
+                name=name,
+                shape=infos_at_target[name].shape,
+                base_shape=infos[base][name].shape,
+                role=role.role,
+                # A multiplier that grows may follow a bias that does not.
+                r_in=role.r_in * (role.r_layer if multiplier != ONE else 1),
+                r_out=role.r_out,
+                init=inits[name],
+                reason=role.reason,
+                readouts=readouts,
+                own_multiplier=multiplier,
+                own_readout=at_readout if has_tie else None,
+                is_transposed=layout(infos_at_target[name]) == "in out",
+            )
+        )
     plan = plan_from_facts(
         facts,
         base=base,
@@ -134,22 +151,33 @@ def make_plan(
         optimizer=optimizer,
         form=form,
     )
-    rows = (replace(row, notes=embedding_notes(row, infos[base][row.name])) for row in plan.rows)
+    on_embeddings = {row.name: embedding_notes(row, infos[base][row.name]) for row in plan.rows}
+    return _with_notes(plan, on_embeddings, copy_notes(plan.rows, equal, copies))
+
+
+def _with_notes(plan: Plan, *notes: Mapping[str, Sequence[str]]) -> Plan:
+    """Add notes to the rows of a plan, by the names of their parameters."""
+    rows = []
+    for row in plan.rows:
+        added = [note for by_name in notes for note in by_name.get(row.name, ())]
+        rows.append(replace(row, notes=(*row.notes, *added)))
     return replace(plan, rows=tuple(rows))
 
 
 def _inspect(
     build: Build, widths: tuple[int, int, int], example_inputs: object
-) -> tuple[Infos, dict[int, Pool], Trace]:
-    """Build models at base, probe and target; return parameters, moments and traced passes."""
+) -> tuple[Infos, dict[int, Pool], list[Values], Trace]:
+    """Build models at base, probe and target; return parameters, moments, values and traces."""
     base, probe, target = widths
     infos: Infos = {}
     pools: dict[int, Pool] = {}
+    values: list[Values] = []
     models: dict[int, nn.Module] = {}
     for width in (base, probe):
         with temporary_seed(0):
             model = build_model(build, width)
         infos[width], pools[width] = parameters_by_name(model), add_to_pool(model, {}, width)
+        values.append(fresh_values(model))
         if example_inputs is not None:
             models[width] = model
         del model  # one large model at a time
@@ -158,10 +186,10 @@ def _inspect(
             infos[target] = parameters_by_name(build_model(build, target, meta=True))
         check_same_names(infos)
         if example_inputs is None:
-            return infos, pools, Trace()
+            return infos, pools, values, Trace()
         growing = growing_axes(*(infos[width] for width in widths))
         trace = trace_forward(models, growing, raw_parameters(infos[base]), example_inputs)
-    return infos, pools, trace
+    return infos, pools, values, trace
 
 
 def _check_widths(**widths: object) -> None:

@@ -17,6 +17,7 @@ from mutransfer.errors import RoleError
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import build_model, temporary_seed
+from mutransfer.parametrize.model.copies import equal_tensors, find_copies, fresh_values
 from mutransfer.parametrize.model.multipliers import own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
 from mutransfer.parametrize.model.shapes import check_same_names, parameters_by_name
@@ -163,6 +164,7 @@ def _facts(
         models = {width: build_model(build, width) for width in (smallest, second, largest)}
         parameters = {width: parameters_by_name(model) for width, model in models.items()}
         check_same_names(parameters)
+        equal = equal_tensors([fresh_values(models[width]) for width in (smallest, second)])
         base, probe, target = parameters.values()
         trace = Trace()
         if example_inputs is not None:
@@ -170,7 +172,8 @@ def _facts(
             growing = growing_axes(base, probe, target)
             trace = trace_forward(traced, growing, raw_parameters(base), example_inputs)
         names = optimizers_of(models[smallest])
-    axes = infer_roles(base, probe, target, roles, trace)
+    copies = find_copies(equal, target, trace)
+    axes = infer_roles(base, probe, target, roles, trace, copies)
     # The scale of attention is judged where it is applied. SP keeps it, so no weight corrects it.
     sp = get_parametrization("sp")
     multipliers = own_multipliers(trace, axes, sp, Fraction(second, smallest))
