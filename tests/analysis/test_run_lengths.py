@@ -224,3 +224,42 @@ def test_names_of_lengths() -> None:
     others = "eval_steps lr_decay_iters tokens_per_step step_size epoch_time n_embd batch_size"
     assert all(is_length(name) for name in lengths.split())
     assert not any(is_length(name) for name in others.split())
+
+
+@pytest.mark.parametrize(
+    ("mup", "sp", "is_noted"),
+    [
+        ({"step": 1000}, {"step": 500}, True),
+        ({"step": 1000}, {"step": 990}, False),
+        ({"step": 1000, "tokens": 1e6}, {"step": 500, "tokens": 1e6}, False),  # twice the batch
+        ({"step": 1000, "tokens": 1e6}, {"step": 1000, "tokens": 5e5}, True),
+        ({"step": 1000}, {"epoch": 3}, False),
+    ],
+)
+def test_groups_of_different_lengths_are_noted(mup: dict, sp: dict, is_noted: bool) -> None:
+    """The difference of their losses is printed, so the note says what else it may come from."""
+    table = sweep("transfers")
+    size = len(table["lr"])
+    both = {name: values * 2 for name, values in table.items()}
+    both["parametrization"] = ["mup"] * size + ["sp"] * size
+    for name in {*mup, *sp}:
+        both[name] = [mup.get(name)] * size + [sp.get(name)] * size
+    notes = analyze(Results.from_columns(both)).notes
+    assert len(notes) == is_noted
+    if is_noted and mup["step"] != sp["step"]:
+        assert notes[0].startswith(
+            "mup and sp trained for different lengths, step 1000 and 500 at width 512, so"
+        )
+
+
+def test_a_folder_of_wandb_runs_has_its_last_steps(tmp_path: Path) -> None:
+    for k in range(3):
+        files = tmp_path / f"run-2026010{k}_000000-aa{k}" / "files"
+        files.mkdir(parents=True)
+        (files / "config.yaml").write_text(f"lr:\n  value: {2.0**-k}\nwidth:\n  value: 64\n")
+        summary = f'{{"loss": 3.{k}, "_step": {999 if k else 400}, "_runtime": {k}}}'
+        (files / "wandb-summary.json").write_text(summary)
+    (note,) = analyze(load_results(tmp_path)).notes
+    assert note.startswith(
+        "1 of 3 runs ended early and is left out at width 64: _step 400 instead of 999, at 2^0:"
+    )

@@ -106,7 +106,7 @@ def analyze(
         comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
         reference=reference_title,
         window=window,
-        notes=(*results.notes, *length_notes(groups)),
+        notes=(*results.notes, *length_notes(groups, axes)),
         draws=draws,
         seed=seed,
         loss_unit=unit,

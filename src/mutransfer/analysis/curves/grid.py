@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from mutransfer.analysis.curves.duplicates import (
     distinguishing_columns,
     point_ids,
 )
-from mutransfer.analysis.curves.lengths import is_length, short_runs, trial_lengths
+from mutransfer.analysis.curves.lengths import is_length, longest_runs, short_runs, trial_lengths
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import (
     PLACEHOLDER,
@@ -47,6 +47,7 @@ class LossGrid:
         diverged: Where a trial diverged.
         untrained: Loss before training; NaN where not recorded.
         flops: Floating-point operations of a trial, on average; NaN where not recorded.
+        lengths: How long the longest run trained, by column; empty where groups differ in it.
         note: Sentence on the runs that were left out because they ended early, or None.
     """
 
@@ -57,6 +58,7 @@ class LossGrid:
     diverged: Bools
     untrained: Floats
     flops: float
+    lengths: Mapping[str, float] = field(default_factory=dict)
     note: str | None = None
 
     @property
@@ -121,7 +123,7 @@ def loss_grids(
     name_N = _group_names(results, group_by)
     seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
-    lengths = trial_lengths(results)
+    lengths, is_grouped = trial_lengths(results), any(map(is_length, group_by))
     names, group_N = np.unique(name_N, return_inverse=True)
     grids: dict[str, tuple[LossGrid, ...]] = {}
     for group, name in enumerate(names.tolist()):
@@ -132,7 +134,8 @@ def loss_grids(
             note = None if short is None else short.note(axes.at(width))
             rows = rows if short is None else rows[~short.is_short]
             grid = _grid(results, rows, width, log2_lr_N, seed_N)
-            grids[name] += (replace(grid, note=note),)
+            longest = {} if is_grouped else longest_runs(lengths, rows, results.diverged)
+            grids[name] += (replace(grid, lengths=longest, note=note),)
     return grids
 
 

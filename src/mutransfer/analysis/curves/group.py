@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from mutransfer.analysis.curves.fit import CurveFit, fit_curve
 from mutransfer.analysis.curves.grid import LossGrid, loss_grids
+from mutransfer.analysis.curves.lengths import differing_length
 from mutransfer.analysis.curves.noise import CurveDraws, Noise, draw_curve, estimate_noise
-from mutransfer.analysis.format import AxisNames, format_share
+from mutransfer.analysis.format import AxisNames, format_share, format_value
 from mutransfer.analysis.intervals import MAX_BAD_SHARE
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Floats
@@ -87,14 +89,30 @@ def _with_short_runs(curve: CurveFit) -> CurveFit:
     return curve if reason is None else replace(curve, undetermined=f"{reason}{FINISH}")
 
 
-def length_notes(groups: Mapping[str, FittedGroup]) -> list[str]:
-    """Return a sentence for every width at which runs were left out because they ended early."""
-    return [
+def length_notes(groups: Mapping[str, FittedGroup], axes: AxisNames) -> list[str]:
+    """Return a sentence on every width at which runs ended early, or groups trained differently."""
+    notes = [
         f"{name}: {curve.grid.note}" if len(groups) > 1 else curve.grid.note
         for name, group in groups.items()
         for curve in group.curves
         if curve.grid.note is not None
     ]
+    return notes + [text for pair in pairwise(groups.values()) if (text := _unequal(*pair, axes))]
+
+
+def _unequal(a: FittedGroup, b: FittedGroup, axes: AxisNames) -> str | None:
+    """Return a sentence on the largest width at which two groups trained for different lengths."""
+    others = {curve.grid.width: curve.grid.lengths for curve in b.curves}
+    for grid in (curve.grid for curve in reversed(a.curves)):
+        other = others.get(grid.width, {})
+        if column := differing_length(grid.lengths, other):
+            ends = format_value(grid.lengths[column]), format_value(other[column])
+            return (
+                f"{a.name} and {b.name} trained for different lengths, {column} {ends[0]} and "
+                f"{ends[1]} {axes.at(grid.width)}, so the difference of their losses is no "
+                "effect of the group alone"
+            )
+    return None
 
 
 def _has_maximum(grid: LossGrid) -> bool:

@@ -27,6 +27,7 @@ UNITS = frozenset(
     | {"updates", "token", "tokens", "sample", "samples", "example", "examples", "sequences"}
     | {"batches", "timesteps", "progress"}
 )
+DATA_UNITS = frozenset({"token", "tokens", "sample", "samples", "example", "examples", "sequences"})
 # Words around a unit in the name of a length. `warmup_steps`, `best_step` and `steps_per_epoch`
 # have other words, and are no lengths of a run.
 AROUND = frozenset(
@@ -135,6 +136,30 @@ def short_runs(
         if is_short_M.any():
             found.append(ShortRuns(name, is_short_M, length_M, longest, log2_lr_M))
     return max(found, key=lambda short: int(short.is_short.sum()), default=None)
+
+
+def longest_runs(
+    lengths: Mapping[str, Floats], rows: NDArray[np.intp], diverged_N: Bools
+) -> Mapping[str, float]:
+    """Return by column how long the longest of these runs trained that did not diverge."""
+    compared = {name: length_N[rows][~diverged_N[rows]] for name, length_N in lengths.items()}
+    return {
+        name: float(np.nanmax(length_M))
+        for name, length_M in compared.items()
+        if np.isfinite(length_M).any()
+    }
+
+
+def differing_length(a: Mapping[str, float], b: Mapping[str, float]) -> str | None:
+    """Return the column by which runs of two groups trained for different lengths, or None.
+
+    Steps of different batch sizes may differ, if the tokens or samples agree.
+    """
+    shared = [name for name in a if name in b]
+    agree = {n: min(a[n], b[n]) >= (1 - TOLERANCE) * max(a[n], b[n]) for n in shared}
+    if any(agree[name] and DATA_UNITS & {*split_words(name)} for name in shared):
+        return None
+    return next((name for name in shared if not agree[name]), None)
 
 
 def _is_proportional(length_M: Floats, log2_value_M: Floats) -> bool:

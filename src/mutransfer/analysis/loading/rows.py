@@ -11,6 +11,7 @@ import numpy as np
 
 from mutransfer.analysis.loading.ambiguity import check_columns
 from mutransfer.analysis.loading.columns import NUMERIC_COLUMNS
+from mutransfer.analysis.loading.dictionaries import expand_dictionaries
 from mutransfer.analysis.loading.mapping import rename_columns
 from mutransfer.analysis.loading.numbers import parse_cells
 from mutransfer.analysis.loading.run_states import mark_diverged, without_unfinished
@@ -25,6 +26,7 @@ def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Resul
     Raises:
         ResultsError: A column is missing or holds an invalid value, or no run remains.
     """
+    table = expand_dictionaries(table, mapping or {})
     renamed = check_columns(table, rename_columns(table, mapping), mapping or {})
     parsed = {name: _parsed_column(renamed, name) for name in renamed.columns}
     unique = mark_diverged(_without_duplicates(replace(renamed, columns=parsed)))

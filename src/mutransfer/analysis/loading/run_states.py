@@ -32,12 +32,19 @@ FLAGS: Mapping[str, bool] = {
     **dict.fromkeys(("failed", "crashed", "running", "active", "killed", "aborted"), False),
     **dict.fromkeys(("pruned", "interrupted", "preempted", "early stopped"), False),
     **dict.fromkeys(("stopped early", "timed out", "cancelled", "canceled", "errored"), False),
-    **dict.fromkeys(("unfinished", "incomplete", "oom"), False),
+    **dict.fromkeys(
+        ("unfinished", "incomplete", "oom", "stopped", "timeout", "ended early"), False
+    ),
 }
 DIVERGED_FLAGS = frozenset({"diverged", "nan loss", "loss is nan", "exploded"})
 # A program that ended without an error has the exit code 0, in SLURM 0:0.
 EXIT_CODES = frozenset({"exit code", "exitcode", "return code", "returncode", "exit status"})
-FLAG_PREFIX = re.compile(r"^((is|has|was|run|trial|job) )+")
+# Columns that hold a message where a run failed, and nothing where it did not.
+MESSAGES = frozenset(
+    {"error", "exception", "traceback", "error message", "fail reason", "failure reason"}
+    | {"fail trace"}
+)
+FLAG_PREFIX = re.compile(r"^((is|has|was|run|trial|job|training) )+")
 YES, NO = frozenset({"true", "yes", "y", "1"}), frozenset({"false", "no", "n", "0"})
 # `config.early_stopped` is a setting, not an outcome.
 SETTINGS = frozenset({"config", "params", "param", "hparams", "args", "hyperparameters"})
@@ -88,8 +95,11 @@ def run_states(name: str, cells: Sequence[Cell]) -> RunStates | None:
     label = _label(name)
     keys = [(type(cell), cell) if cell == cell else (float, None) for cell in cells]
     distinct = dict.fromkeys(keys)
+    is_text = any(kind is str for kind, _ in distinct)
+    if label in MESSAGES:
+        return _messages(name, cells)
     has_name = _holds_state(label) or label in FLAGS or label in EXIT_CODES
-    if not label or (not has_name and len(distinct) > MAX_STATES):
+    if not label or (not has_name and (len(distinct) > MAX_STATES or not is_text)):
         return None
     meaning = {key: _outcome(label, key[1]) for key in distinct}
     known = {key: outcome for key, outcome in meaning.items() if outcome not in UNDECIDED}
@@ -104,6 +114,15 @@ def run_states(name: str, cells: Sequence[Cell]) -> RunStates | None:
     ended: Outcome = "unfinished" if "finished" in meaning.values() else "finished"
     meaning |= {key: ended for key, outcome in meaning.items() if outcome == "ended"}
     return RunStates(name, cells, tuple(meaning[key] for key in keys))
+
+
+def _messages(name: str, cells: Sequence[Cell]) -> RunStates | None:
+    """Return which runs failed, where some but not all of them have a message."""
+    outcomes: list[Outcome] = ["finished" if is_empty(cell) else "unfinished" for cell in cells]
+    texts = [cell for cell, outcome in zip(cells, outcomes, strict=True) if outcome != "finished"]
+    # A column without empty cells, or with numbers, is a measured error or its kind.
+    is_message = 0 < len(texts) < len(cells) and all(isinstance(cell, str) for cell in texts)
+    return RunStates(name, cells, outcomes) if is_message else None
 
 
 def _label(name: str) -> str:

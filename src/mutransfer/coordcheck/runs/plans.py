@@ -40,12 +40,14 @@ class Plans:
         largest: The plan at the largest width, with the role of each parameter.
         comparable: A plan of µP, if init and settings of the models can be compared with it.
         rules: The optimizer by its name in the rules, or its class name where they have none.
+        is_traced: Whether a forward pass was traced to infer roles and the author's multipliers.
     """
 
     applied: Mapping[int, Plan] | None
     largest: Plan
     comparable: Plan | None
     rules: str
+    is_traced: bool
 
 
 def plans_of(
@@ -58,34 +60,57 @@ def plans_of(
     base: int,
     roles: Mapping[str, Role],
     example_inputs: object,
+    probe: int | None,
     form: str,
     run: Callable[[nn.Module], object],
 ) -> Plans:
     """Make the plans of a check from the arguments of `coord_check`.
 
-    `run` computes the loss of a model. Where roles in the user's own implementation are
-    undetermined, it is called once to record the inputs of the model.
+    `run` computes the loss of a model. Where shapes leave roles undetermined, it is called once per
+    width to record the inputs of the model, and the plans are made again with them.
     """
+    make = partial(
+        _plans_with_inputs, build, widths, optimizer, lr,
+        parametrization=parametrization, base=base, roles=roles, probe=probe, form=form,
+    )  # fmt: skip
+    try:
+        return make(example_inputs)
+    except RoleError:
+        if example_inputs is not None or not _inputs_of(build_model(build, widths[0]), run):
+            raise
+        return make(lambda width: _inputs_of(build_model(build, width), run))
+
+
+def _plans_with_inputs(
+    build: Callable[[int], nn.Module],
+    widths: tuple[int, ...],
+    optimizer: opt.Kind,
+    lr: opt.Rate,
+    example_inputs: object,
+    *,
+    parametrization: str | None,
+    base: int,
+    roles: Mapping[str, Role],
+    probe: int | None,
+    form: str,
+) -> Plans:
+    """Make the plans of a check, with a traced forward pass if there are example inputs."""
     own_plan = partial(_own_plan, build, widths, roles, form)
+    is_traced = example_inputs is not None
     if parametrization is None:
 
         def optimizers_of(model: nn.Module) -> Mapping[str, str]:
             return opt.names_of(opt.make_optimizers(optimizer, lr, model, None), model)
 
-        try:
-            own = own_plan(example_inputs, optimizers_of)
-        except RoleError:
-            inputs = _inputs_of(build_model(build, widths[0]), run)
-            if example_inputs is not None or not inputs:
-                raise
-            own = own_plan(inputs, optimizers_of)
-        return Plans(None, own, own, own.optimizer)
+        own = own_plan(example_inputs, optimizers_of)
+        return Plans(None, own, own, own.optimizer, is_traced)
 
     def plan_at(width: int, rules: str) -> Plan:
         return make_plan(
             build,
             base=base,
             target=width,
+            probe=probe,
             parametrization=parametrization,
             optimizer=rules if rules in OPTIMIZERS else opt.FALLBACK,
             roles=roles,
@@ -102,7 +127,7 @@ def plans_of(
     if parametrization in ("mup", "sp"):  # others split the same powers differently
         planned = {row.name: row.optimizer for row in largest.rows}
         comparable = own_plan(example_inputs, lambda model: planned)
-    return Plans(applied, largest, comparable, rules)
+    return Plans(applied, largest, comparable, rules, is_traced)
 
 
 def _inputs_of(model: nn.Module, run: Callable[[nn.Module], object]) -> object:

@@ -157,7 +157,7 @@ def _only_readout(fans: Mapping[str, Fans]) -> frozenset[str]:
     after = [n for n in after if not (fans[n].fan_in_scales or fans[n].fan_out_scales)]
     if len(candidates) == 1 and not after:
         return frozenset(candidates)
-    also = f", and '{after[-1]}' follows" if after else ""
+    also = f", and '{after[-1]}' is registered after it" if after else ""
     raise RoleError(
         f"the readout is undetermined: {listed(candidates)} map a growing axis to a fixed "
         f"one{also}",
