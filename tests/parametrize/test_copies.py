@@ -209,3 +209,32 @@ def test_a_copy_without_a_plan_for_its_use_needs_no_role() -> None:
     random = lambda width: Targets(width, lambda policy: network(policy[0].out_features))  # noqa: E731
     message = error_text(lambda: make_plan(random, base=BASE, target=TARGET, example_inputs=X))
     assert "the role of 'teacher.5.weight' is undetermined" in message
+
+
+class ScaleNorm(nn.Module):
+    """A norm whose gain starts at the square root of the width."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(width**0.5))
+
+    def forward(self, x):
+        return self.gain * nn.functional.normalize(x, dim=-1)
+
+
+def test_a_scale_that_starts_at_a_power_of_width_is_copied() -> None:
+    """No forward pass reaches the target network, so its own start tells nothing."""
+
+    class Scaled(Targets):
+        def __init__(self, width):
+            super().__init__(width)
+            self.student = network(width)
+            self.student[1] = ScaleNorm(width)
+            self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+
+    plan = make_plan(Scaled, base=BASE, target=TARGET, example_inputs=X)
+    assert torch.equal(*teacher_and_student(Scaled, TARGET, plan))
+    own, copied = plan["student.1.gain"], plan["teacher.1.gain"]
+    assert copied.reason == "copy of student.1.gain"
+    assert own.start_power == copied.start_power == 0.5
+    assert own.init_factor == copied.init_factor == 1

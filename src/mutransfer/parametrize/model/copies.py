@@ -114,7 +114,7 @@ def find_copies(
     return copies
 
 
-def copied_readouts(copy: ParameterInfo, original: ParameterInfo) -> tuple[str, ...]:
+def readouts_of_copy(copy: ParameterInfo, original: ParameterInfo) -> tuple[str, ...]:
     """Return the readouts of a table, where its original is tied and the copies may be two."""
     if original.readouts and not copy.readouts and issubclass(copy.kind, nn.Linear):
         return (copy.module,)

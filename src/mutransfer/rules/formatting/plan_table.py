@@ -85,9 +85,10 @@ def _unusual_roles(rows: Sequence[PlanRow]) -> list[tuple[str, str]]:
     all_names = [row.name for row in rows]
     reasons: dict[tuple[Role, str], list[str]] = {}
     for row in rows:
+        is_unusual = row.role is Role.BOTTLENECK or row.multiplier_at or row.start_power != 0
         if row.reason.startswith(COPY_OF):
             reasons.setdefault((row.role, COPIED), []).append(row.name)
-        elif row.reason == ROLE_OVERRIDE or row.role is Role.BOTTLENECK or row.multiplier_at:
+        elif row.reason == ROLE_OVERRIDE or is_unusual:
             reasons.setdefault((row.role, row.reason), []).append(row.name)
         if row.own_power:
             power = f"your forward pass, or attention, multiplies it by ratio^{row.own_power}"
