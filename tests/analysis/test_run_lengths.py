@@ -265,3 +265,16 @@ def test_a_folder_of_wandb_runs_has_its_last_steps(tmp_path: Path) -> None:
     assert note.startswith(
         "1 of 3 runs ended early and is left out at width 64: _step 400 instead of 999, at 2^0:"
     )
+
+
+@pytest.mark.parametrize(
+    ("full", "short"),
+    [("20k", "10k"), ("3.2B", "1.1 B"), ("100%", "57 %"), ("10/10", "4/10"), ("2e3", "1,000"),
+     ("300 steps", "200 steps"), ("2000.0", "1000")],
+)  # fmt: skip
+def test_lengths_in_text_are_parsed(full: str, short: str) -> None:
+    table = sweep("transfers")
+    texts = [short if k == 3 else full for k in range(len(table["lr"]))]
+    (note,) = analyze(Results.from_columns({**table, "step": texts})).notes
+    assert note.startswith("1 of 18 runs ended early and is left out at width 64")
+    assert analyze(Results.from_columns({**table, "step": [full] * len(texts)})).notes == ()

@@ -7,6 +7,7 @@ early.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 
 from mutransfer.analysis.format import format_power, format_value
 from mutransfer.analysis.loading.names import name_parts
-from mutransfer.analysis.loading.numbers import parse_cells
 from mutransfer.analysis.results import Cell, Results, as_floats
 from mutransfer.analysis.types.estimates import Bools, Floats
 
@@ -32,6 +32,11 @@ COUNTS = DATA_UNITS | frozenset(
 )
 SHARES = frozenset({"epoch", "epochs", "progress"})  # these may be fractions
 MULTIPLES = frozenset({"k", "m", "b", "million", "millions", "billion", "billions"})
+# A number, its factor, and what may follow: a percent sign, the total or the unit.
+LENGTH = re.compile(
+    r"(\d{1,3}(?:,\d{3})+|\d+\.?\d*(?:e[+]?\d+)?)\s*([kmbgt]?)\s*(?:%|/\s*\d+|[a-z]{4,})?"
+)
+FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 # Words around a unit in the name of a length. `warmup_steps`, `best_step` and `steps_per_epoch`
 # have other words, and are no lengths of a run.
 AROUND = MULTIPLES | frozenset(
@@ -70,19 +75,31 @@ def trial_lengths(results: Results) -> Mapping[str, Floats]:
     for name, values in results.axes.items():
         if not is_length(name):
             continue
-        length_N = as_floats(parse_cells(values, decimal_comma=False))
+        length_N = _parsed(values)
         length_N = np.where(np.isfinite(length_N) & (length_N > 0), length_N, np.nan)
         words = {*name_parts(name)[-1].split("_")}
-        # A fraction of a step is no count, but perhaps a time.
-        is_count = bool(np.all(np.isnan(length_N) | (length_N % 1 == 0)))
+        # A fraction of a step is no count, but perhaps a time. Large products miss integers by
+        # rounding, as 0.4 * 1e9 does.
+        is_count = bool(np.all(np.isnan(length_N) | (length_N % 1 == 0) | (length_N > 1e6)))
         if (is_count or words & (SHARES | MULTIPLES)) and not _numbers_rows(values):
             lengths[name] = length_N
     return lengths
 
 
+def _parsed(values: Sequence[Cell]) -> Floats:
+    """Return lengths as numbers, those in text too: `20k`, `3.2 B`, `57 %`, `4/10`."""
+    return as_floats([_parsed_text(cell) if isinstance(cell, str) else cell for cell in values])
+
+
+def _parsed_text(text: str) -> float | None:
+    """Return the length in a text, or None."""
+    match = LENGTH.fullmatch(text.strip().lower())
+    return None if match is None else float(match[1].replace(",", "")) * FACTORS[match[2]]
+
+
 def lengths_agree(values: Sequence[Cell], points: Sequence[int]) -> bool:
     """Return whether runs at the same point trained equally long, as far as they have a length."""
-    lengths = as_floats(parse_cells(values, decimal_comma=False))
+    lengths = _parsed(values)
     shortest: dict[int, float] = {}
     longest: dict[int, float] = {}
     for point, length in zip(points, lengths.tolist(), strict=True):
