@@ -18,6 +18,7 @@ from mutransfer.analysis.curves.duplicates import (
     point_ids,
 )
 from mutransfer.analysis.curves.lengths import is_length, short_runs, trial_lengths
+from mutransfer.analysis.curves.spread import Spread, spread_of_means
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import (
     PLACEHOLDER,
@@ -48,6 +49,7 @@ class LossGrid:
         untrained: Loss before training; NaN where not recorded.
         flops: Floating-point operations of a trial, on average; NaN where not recorded.
         note: Sentence on the runs that were left out because they ended early, or None.
+        spread: Spread of the runs behind each rate of a table of means, or None.
     """
 
     width: float
@@ -58,6 +60,7 @@ class LossGrid:
     untrained: Floats
     flops: float
     note: str | None = None
+    spread: Spread | None = None
 
     @property
     def x(self) -> Floats:
@@ -121,7 +124,7 @@ def loss_grids(
     name_N = _group_names(results, group_by)
     seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
-    lengths = trial_lengths(results)
+    lengths, spread = trial_lengths(results), spread_of_means(results)
     names, group_N = np.unique(name_N, return_inverse=True)
     grids: dict[str, tuple[LossGrid, ...]] = {}
     for group, name in enumerate(names.tolist()):
@@ -132,7 +135,8 @@ def loss_grids(
             note = None if short is None else short.note(axes.at(width))
             rows = rows if short is None else rows[~short.is_short]
             grid = _grid(results, rows, width, log2_lr_N, seed_N)
-            grids[name] += (replace(grid, note=note),)
+            behind = _spread_by_rate(spread, grid, rows, log2_lr_N)
+            grids[name] += (replace(grid, note=note, spread=behind),)
     return grids
 
 
@@ -154,6 +158,16 @@ def _grid(
     untrained_RS[rate_index, seed_index] = results.untrained_loss[rows]
     names, flops = tuple(str(seed) for seed in seeds), float(results.flops[rows].mean())
     return LossGrid(width, log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops)
+
+
+def _spread_by_rate(
+    spread: Spread | None, grid: LossGrid, rows: NDArray[np.intp], log2_lr_N: Floats
+) -> Spread | None:
+    """Arrange the spread of one width's means, or return None where it has repeated runs."""
+    if spread is None or len(grid.seeds) > 1:
+        return None
+    order = rows[np.argsort(log2_lr_N[rows])]
+    return Spread(spread.variance[order], spread.runs[order])
 
 
 def _check_columns(results: Results, axes: AxisNames, group_by: Sequence[str]) -> None:
