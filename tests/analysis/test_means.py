@@ -150,6 +150,24 @@ def test_cells_with_a_sign_are_split(sign, header, mapping, tmp_path) -> None:
     assert group_json(load(tmp_path, signed, count="3", **mapping)) == group_json(exact)
 
 
+def test_the_errors_of_another_loss_are_not_used(tmp_path) -> None:
+    """`loss_sem` is that of the training loss here, since there is a column `loss`."""
+    table = means(raw_runs())
+    renamed = {**select(table), "val_loss": table["loss"], "loss_sem": table["sem"]}
+    assert load(tmp_path, renamed, loss="val_loss")["all"].drift.low is None
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    """Each error stays with its rate; the lowest rate has far more runs than the others."""
+    table = means(raw_runs())
+    table["count"] = [50 if lr == min(table["lr"]) else 3 for lr in table["lr"]]
+    table["sem"] = [error * (1 + lr) for error, lr in zip(table["sem"], table["lr"], strict=True)]
+    order = np.random.default_rng(0).permutation(len(table["lr"]))
+    shuffled = {name: [cells[k] for k in order] for name, cells in table.items()}
+    used = ("sem", "count")
+    assert group_json(report(select(shuffled, *used))) == group_json(report(select(table, *used)))
+
+
 def test_a_diverged_cell_and_an_empty_one_stay_so(tmp_path) -> None:
     table = {"width": [64] * 3, "lr": [0.1, 0.2, 0.4], "loss ± sem": ["3 ± 0.1", "-", "nan"]}
     file = tmp_path / "means.csv"

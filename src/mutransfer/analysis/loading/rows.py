@@ -42,7 +42,7 @@ def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Resul
     results = replace(
         results,
         provenance=replace(results.provenance, unfinished=table.unfinished),
-        spread=spread_columns(renamed.columns, mapping.get("loss", "loss")),
+        spread=spread_columns(renamed.columns, mapping.get("loss", "loss"), table.columns),
     )
     return without_unfinished(results)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -93,19 +93,22 @@ def with_constant_count(table: Table, mapping: Mapping[str, str]) -> tuple[Table
     return replace(table, columns={**table.columns, "count": cells}), rest
 
 
-def spread_columns(columns: Mapping[str, Sequence[Cell]], loss: str) -> dict[str, str]:
+def spread_columns(
+    columns: Mapping[str, Sequence[Cell]], loss: str, names: Iterable[str] = ()
+) -> dict[str, str]:
     """Return the columns of the loss's standard error, standard deviation and number of runs.
 
     Args:
         columns: The table, with our names.
         loss: The name of the loss in the file.
+        names: The names of all columns in the file.
 
     Example:
         >>> table = {"width": [64], "loss": [3.1], "val_loss_stderr": [0.02], "n_seeds": [3]}
         >>> spread_columns({**table, "acc_std": [0.1]}, "val_loss")
         {'sem': 'val_loss_stderr', 'count': 'n_seeds'}
     """
-    loss_words, others = _words(loss), {_words(name) for name in columns if name != "loss"}
+    loss_words, others = _words(loss), {_words(name) for name in names if name != loss}
     found: dict[str, tuple[int, str]] = {}
     for name, cells in columns.items():
         words = _words(name)
@@ -116,8 +119,8 @@ def spread_columns(columns: Mapping[str, Sequence[Cell]], loss: str) -> dict[str
             continue
         found[kind] = max(found.get(kind, (-1, "")), (len(own), name), key=lambda pair: pair[0])
     exact = {kind: kind for kind in ("sem", "std", "count") if kind in columns}
-    names = {kind: name for kind, (_, name) in found.items()} | exact
-    return {kind: name for kind, name in names.items() if {"sem", "std"} & names.keys()}
+    spread = {kind: name for kind, (_, name) in found.items()} | exact
+    return spread if {"sem", "std"} & spread.keys() else {}
 
 
 def _words(name: str) -> tuple[str, ...]:
