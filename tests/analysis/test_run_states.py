@@ -7,6 +7,13 @@ from planted_surfaces import columns as planted
 from planted_surfaces import quadratic
 
 from mutransfer.analysis import Results, analyze, load_results
+from mutransfer.analysis.loading.state_words import (
+    ENDED,
+    FINISHED,
+    NOT_STARTED,
+    UNFINISHED,
+    outcome_of_text,
+)
 from mutransfer.errors import ResultsError
 
 
@@ -54,6 +61,9 @@ def load(place: Path, header: str, cells: str, losses: str = "", name: str = "ru
         ("exit_code", "0|1|137|-9|0", [1, 5]),
         ("finished", "yes|no|YES|", [1, 3]),
         ("early_stopped", "0|1|0", [1, 3]),
+        ("error", "|CUDA out of memory|None|", [1, 3, 4]),
+        ("status", "completed|broken|suspended|new|reserved", [1]),
+        ("conclusion", "success|failure|cancelled|timed_out", [1]),
         ("how it ended", "done|time-out|Training completed successfully", [1, 3]),
     ],
 )
@@ -68,6 +78,23 @@ def test_only_finished_runs_remain(
     assert sum(counted) == num_left_out
 
 
+def spellings(words: str) -> list[str]:
+    """Return a state as programs write it: in any case, with any separator, or in one word."""
+    snake = words.replace(" ", "_")
+    camel = words.title().replace(" ", "")
+    return [words, words.upper(), f" {snake} ", snake.upper(), words.replace(" ", "-"), camel]
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"), [(FINISHED, "finished"), (UNFINISHED, "unfinished"),
+                           (NOT_STARTED, "not started"), (ENDED, "ended")]
+)  # fmt: skip
+def test_case_and_separators_make_no_difference(words: frozenset[str], outcome: str) -> None:
+    texts = [text for word in words for text in spellings(word)]
+    assert {text for text in texts if outcome_of_text(text) != outcome} == set()
+    assert {outcome_of_text(f"TrialState.{text.strip()}") for text in texts} == {outcome}
+
+
 @pytest.mark.parametrize(
     ("header", "cells"),
     [
@@ -76,6 +103,7 @@ def test_only_finished_runs_remain(
         ("state", "NO|SE"),
         ("status", "looks good|second try|looks good"),
         ("done", "3|1|2"),  # a number of epochs
+        ("done", "1|1|1|2"),
         ("running", "0.5|1"),
         ("random_state", "0|1|0"),
         ("optimizer_state", "fp32|8bit|fp32"),
@@ -84,6 +112,10 @@ def test_only_finished_runs_remain(
         ("lifecycle_stage", "active|deleted"),
         ("tied", "True|False|yes|no"),
         ("optimizer", "adam|lion"),
+        ("compiles", "ok|failed"),
+        ("error", "mse|mae"),
+        ("error", "0.1||0.2"),
+        ("timeout", "3600|7200"),
         ("State", "finished|Finished|FINISHED"),
         ("status", "TERMINATED|TERMINATED"),
     ],

@@ -56,7 +56,8 @@ def test_other_code_is_left_as_it_is(text) -> None:
 
 def test_an_argument_that_is_no_flag_of_the_command_is_left_as_it_is() -> None:
     assert as_flags("probe=128, lr=0.1", "plan") == "--probe 128, lr=0.1"
-    assert as_flags("probe=128, lr=0.1", "check") == "probe=128, --lr 0.1"
+    assert as_flags("target=128, lr=0.1", "check") == "target=128, --lr 0.1"
+    assert as_flags("compare: make_plan(..., probe=512)", "check") == "compare: --probe 512"
     assert as_flags("lr=0.1", "analyze") == as_flags("lr=0.1", "") == "lr=0.1"
 
 
@@ -101,14 +102,15 @@ ROLE_UNDETERMINED = (
     "  fix: pass --example-inputs MODULE:NAME, the inputs of the model; or --roles "
     "gain=vector (VECTOR if it is applied elementwise, OUTPUT or BOTTLENECK if it is summed over)\n"
 )
+SAME_PROBE = (
+    "ModelError: probe and base are both 16\n"
+    "  why: growing axes, and how your init scales, are determined by comparing two widths\n"
+    "  fix: leave --probe out, or choose another small width\n"
+)
 ERRORS = {
     "plan gained:Gained --base 16 --target 64": ROLE_UNDETERMINED,
-    CHECK: ROLE_UNDETERMINED,
-    "plan gained:Gained --base 16 --target 64 --probe 16": (
-        "ModelError: probe and base are both 16\n"
-        "  why: growing axes, and how your init scales, are determined by comparing two widths\n"
-        "  fix: leave --probe out, or choose another small width\n"
-    ),
+    "plan gained:Gained --base 16 --target 64 --probe 16": SAME_PROBE,
+    f"{CHECK} --probe 16": SAME_PROBE,
     "plan gained:Gained --base 16 --target 64 --roles gian=vector": (
         "RoleError: --roles gian=... matches no parameter\n"
         "  why: a pattern that matches nothing would silently leave the role as it was\n"

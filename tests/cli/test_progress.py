@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from mutransfer.cli.progress import SweepProgress
+from mutransfer.cli.progress import SweepProgress, status_line
 from mutransfer.records import CallableRunner, TrialResult, TrialSpec
 from mutransfer.sweep import Outcome
 
@@ -90,3 +90,16 @@ def test_a_claim_of_another_driver_is_reported_while_waiting_for_it() -> None:
     assert printed_lines(outcome(1.0, "waiting", error="node7, process 12"))[-1] == (
         "width=8 lr=1 note=[red]x is claimed by node7, process 12: waiting for its heartbeat"
     )
+
+
+def test_a_status_line_is_shown_on_a_terminal_only(monkeypatch) -> None:
+    shown = []
+    for is_terminal in (False, True):
+        stderr = io.StringIO()
+        stderr.isatty = lambda is_terminal=is_terminal: is_terminal
+        monkeypatch.setattr("sys.stderr", stderr)
+        with status_line() as show:
+            show("training: [red]width 64")
+        shown.append("training: [red]width 64" in stderr.getvalue())
+        assert stderr.getvalue() == "" or is_terminal
+    assert shown == [False, True]

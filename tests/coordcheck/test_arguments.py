@@ -308,6 +308,13 @@ REFUSALS = {
         "  why: a plan names its form, because clipping and logged weights depend on it\n"
         "  fix: form='table-3' (no multipliers) or form='table-8'",
     ),
+    "probe, without a plan": (
+        {"probe": 64, **OWN},
+        "ModelError: probe=64 has no effect with parametrization=None\n"
+        "  why: a plan compares inits at the base and at the probe, and your own implementation "
+        "has none\n"
+        "  fix: leave probe= out",
+    ),
     "device, none": (
         {"device": None},
         "ModelError: device=None is not the name of a device\n"

@@ -331,6 +331,18 @@ ERRORS = {
         "  why: Adafactor takes two, for the gradient and for the weight; others take one\n"
         "  fix: eps=(None, 0.001)",
     ),
+    "one beta": (
+        lambda: groups_of("adamw", lr=0.02, betas=0.95),
+        "RuleError: betas=0.95 is not a pair of numbers of at least 0 and below 1\n"
+        "  why: the optimizer uses one number in each of two running averages\n"
+        "  fix: betas=(0.95, 0.999)",
+    ),
+    "a beta of 1": (
+        lambda: groups_of("adamw", lr=0.02, betas=(0.9, 1)),
+        "RuleError: betas=(0.9, 1) is not a pair of numbers of at least 0 and below 1\n"
+        "  why: the optimizer uses one number in each of two running averages\n"
+        "  fix: betas=(0.9, 0.999)",
+    ),
     "unused betas": (
         lambda: groups_of("adafactor", lr=0.02, betas=(0.9, 0.99)),
         "RuleError: 'adafactor' has no betas, but betas=(0.9, 0.99) was passed\n"

@@ -48,7 +48,7 @@ ERRORS = {
             target=128,
         ),
         "RoleError: the readout is undetermined: '1.weight' map a growing axis to a fixed one, "
-        "and '2.weight' follows\n"
+        "and '2.weight' is registered after it\n"
         "  why: a readout's init and rate shrink with width, a router's or bottleneck's do not\n"
         "  fix: pass example_inputs=x, the inputs of the model; or set the role: "
         "roles={'1.weight': Role.BOTTLENECK} if other weights follow, Role.OUTPUT for every head",

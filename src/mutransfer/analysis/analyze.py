@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups, length_notes
+from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups, run_notes
 from mutransfer.analysis.curves.spread import spread_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
@@ -107,7 +107,7 @@ def analyze(
         comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
         reference=reference_title,
         window=window,
-        notes=(*results.notes, *length_notes(groups), *_noise_notes(results, groups.values())),
+        notes=(*results.notes, *run_notes(groups, axes), *_noise_notes(results, groups.values())),
         draws=draws,
         seed=seed,
         loss_unit=unit,

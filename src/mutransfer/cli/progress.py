@@ -1,10 +1,10 @@
-"""Progress of a sweep: a bar on a terminal, one line per trial elsewhere."""
+"""Progress on stderr: a bar of a sweep or one line per trial, and a line of a running check."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -164,3 +164,14 @@ def sweep_progress(intro: str = "") -> Iterator[SweepProgress]:
     )
     with Progress(*columns, console=console, transient=True) as bar:
         yield SweepProgress(console, bar, intro)
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows a line of text on a terminal, and does nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    console = Console(stderr=True, highlight=False)
+    with console.status("") as status:
+        yield lambda text: status.update(Text(plain(text)))

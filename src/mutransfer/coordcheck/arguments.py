@@ -158,6 +158,17 @@ def parse_base(base: object) -> int:
     return width
 
 
+def check_probe(probe: object, parametrization: str | None) -> None:
+    """Raise for a probe width that no plan would use; `make_plan` checks its value."""
+    if probe is not None and parametrization is None:
+        raise ModelError(
+            f"probe={_short_repr(probe)} has no effect with parametrization=None",
+            why="a plan compares inits at the base and at the probe, and your own implementation "
+            "has none",
+            fix="leave probe= out",
+        )
+
+
 def parse_widths(widths: object, base: int) -> tuple[int, ...]:
     """Validate and sort the widths."""
     values = _integers(widths)

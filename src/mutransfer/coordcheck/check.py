@@ -17,7 +17,7 @@ from mutransfer.coordcheck.diagnosis.late_steps import (
     loss_increase,
     mark_late_inconclusive,
 )
-from mutransfer.coordcheck.diagnosis.reasons import reasons_undetermined
+from mutransfer.coordcheck.diagnosis.reasons import reason_to_lower_rate, reasons_undetermined
 from mutransfer.coordcheck.diagnosis.settings import decay_notes
 from mutransfer.coordcheck.findings import Finding, Outcome
 from mutransfer.coordcheck.judgement.curves import size_curves
@@ -42,6 +42,7 @@ from mutransfer.rules import Plan, PlanRow, Role, Update
 
 SEEDS_FACTOR = 4  # times as many seeds where noise leaves the outcome open [assumed]
 NOISE_FLOOR = 0.05  # half-width of an interval below which more seeds do not help [assumed]
+LR_FACTOR = 0.25  # of the rates, where only a high rate leaves the outcome open [assumed]
 NUM_FRESH = 12  # seeds of fresh models: cheap, and a small readout is noisy [assumed]
 # Quantities that the first forward pass determines.
 FRESH_QUANTITIES = (
@@ -64,8 +65,10 @@ def coord_check(
     form: str = "table-3",
     roles: Mapping[str, Role] | None = None,
     example_inputs: object = None,
+    probe: int | None = None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    on_progress: Callable[[str], None] | None = None,
 ) -> CoordCheck:
     """Check that activations and updates scale with width as they should, and name broken rules.
 
@@ -92,9 +95,12 @@ def coord_check(
             outcome open. A list of seeds is used as it is.
         form: The table's form; for your own implementation, the form that it follows.
         roles: Roles that shapes do not determine: {regular expression: Role}.
-        example_inputs: As for `make_plan`; inferred from the loss for your own implementation.
+        example_inputs: As for `make_plan`; where roles are undetermined without them, the inputs
+            that the loss passes to the model.
+        probe: As for `make_plan`.
         device: Device of the runs.
         dtype: torch.bfloat16 or torch.float16 to compute in lower precision, by autocast.
+        on_progress: Function that is called with a line of text before every run.
 
     Returns:
         Outcome, findings and diagnoses; `print` shows them as a table. A pass does not guarantee
@@ -122,6 +128,7 @@ def coord_check(
         'pass'
     """
     arguments.check_types(build, batch, loss, parametrization, optimizer, form, roles, dtype)
+    arguments.check_probe(probe, parametrization)
     base = arguments.parse_base(base)
     distinct_widths = arguments.parse_widths(widths, base)
     distinct_seeds = arguments.parse_seeds(seeds)
@@ -138,6 +145,7 @@ def coord_check(
         base=base,
         roles=roles or {},
         example_inputs=example_inputs,
+        probe=probe,
         form=form,
         run=lambda model: loss(model, batch),
     )
@@ -154,18 +162,24 @@ def coord_check(
         seeds=distinct_seeds,
         device=device,
         dtype=dtype,
+        on_progress=on_progress or (lambda text: None),
         kinds=_kinds(
-            plans.largest, embeddings_keep_factors=parametrization is None or example_inputs is None
+            plans.largest, embeddings_keep_factors=parametrization is None or not plans.is_traced
         ),
     )
     labels = {"parametrization": parametrization, "form": form, "optimizer": plans.rules}
     with run_eagerly():
-        check = _check(setting, plans, labels, may_add_seeds=arguments.is_count(seeds))
+        check_at = partial(
+            _check, plans=plans, labels=labels, may_add_seeds=arguments.is_count(seeds)
+        )
+        check, reason = check_at(setting)
+        if reason:
+            setting, check = _second_check(setting, check, reason, check_at)
         if parametrization in (None, "sp"):
             return check
         # One seed is enough: the exponents under SP are shown and not judged.
         sp_plans = make_plans(parametrization="sp").applied
-        sp_setting = replace(setting, plans=sp_plans, seeds=distinct_seeds[:1])
+        sp_setting = replace(setting, plans=sp_plans, seeds=distinct_seeds[:1], purpose="SP")
         return _with_sp(check, sp_setting, {row.name: row for row in plans.largest.rows})
 
 
@@ -181,16 +195,41 @@ def _kinds(plan: Plan, *, embeddings_keep_factors: bool) -> Kinds:
         orthogonalised=frozenset(spectral),
         vectors=frozenset(vectors),
         embeddings_keep_factors=embeddings_keep_factors,
+        scales=frozenset(row.name for row in plan.rows if row.start_power != 0),
     )
+
+
+def _second_check(
+    setting: Setting,
+    check: CoordCheck,
+    reason: str,
+    check_at: Callable[[Setting], tuple[CoordCheck, str]],
+) -> tuple[Setting, CoordCheck]:
+    """Check once more at lower rates; return the check that decides, with its setting.
+
+    A fault of a scaling rule shows at any rate, and the planted ones must be detected again.
+    """
+    lowered = replace(setting, lr_factor=LR_FACTOR, purpose="training at a quarter of the rate")
+    second, _ = check_at(lowered)
+    if second.outcome == "undetermined":
+        note = f"a second check at {_lowered(setting)} is undetermined as well"
+        return setting, replace(check, reasons=(*check.reasons, note))
+    text = f"checked a second time, at {_lowered(setting)}, because at the first rate {reason}"
+    return lowered, replace(second, second_check=text)
 
 
 def _check(
     setting: Setting, plans: Plans, labels: Mapping[str, Any], *, may_add_seeds: bool
-) -> CoordCheck:
-    """Run and judge; where only noise leaves the outcome open, add seeds and judge again."""
+) -> tuple[CoordCheck, str]:
+    """Run and judge; where only noise leaves the outcome open, add seeds and judge again.
+
+    Return the check, and why a lower rate may decide it.
+    """
     rows = {row.name: row for row in plans.largest.rows}
     training = readings(setting)
-    initial = fresh_readings(replace(setting, seeds=_extended(setting.seeds, NUM_FRESH)))
+    initial = fresh_readings(
+        replace(setting, seeds=_extended(setting.seeds, NUM_FRESH), purpose="fresh models")
+    )
     initial = {key: values for key, values in initial.items() if key[0] in FRESH_QUANTITIES}
     # A frozen parameter has no gradient, and no rate that could be wrong.
     roles = {
@@ -215,13 +254,15 @@ def _check(
         training, setting = concatenated(training, readings(added)), replace(setting, seeds=seeds)
         findings, power, _ = judge_all()
     fails = any(finding.outcome == "fail" for finding in findings)
-    num_seeds = len(setting.seeds)
-    reasons = [] if fails else reasons_undetermined(findings, power, training, num_seeds)
-    outcome: Outcome = "fail" if fails else "undetermined" if reasons else "pass"
     increase = loss_increase(training, setting.widths)
-    if increase and outcome != "pass":
-        reasons = [*reasons, f"{increase}: lower the learning rate, and check again"]
-    return CoordCheck(
+    if fails:
+        reasons = [f"{increase}: lower the learning rate, and check again"] if increase else []
+    else:
+        reasons = reasons_undetermined(
+            findings, power, training, len(setting.seeds), setting.widths
+        )
+    outcome: Outcome = "fail" if fails else "undetermined" if reasons else "pass"
+    check = CoordCheck(
         outcome=outcome,
         findings=findings,
         diagnoses=diagnose(
@@ -234,16 +275,11 @@ def _check(
             *product_notes(training | initial, setting.widths),
         ),
         curves=size_curves(training | initial, setting.widths, rows),
-        settings={
-            "widths": list(setting.widths),
-            "seeds": num_seeds,
-            "steps": setting.steps,
-            "lr": _lr(setting),
-            **labels,
-            "dtype": str(setting.dtype).removeprefix("torch."),
-            "device": setting.device,
-        },
+        settings={**_settings(setting), **labels},
     )
+    if outcome != "undetermined":
+        return check, ""
+    return check, reason_to_lower_rate(findings, power, training, setting.widths)
 
 
 def _needs_seeds(findings: Sequence[Finding], power: Mapping[str, bool]) -> bool:
@@ -275,8 +311,30 @@ def _extended(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
     return (*seeds, *range(start, start + count - len(seeds)))
 
 
+def _settings(setting: Setting) -> dict[str, Any]:
+    """Return the settings of the runs as plain data."""
+    return {
+        "widths": list(setting.widths),
+        "seeds": len(setting.seeds),
+        "steps": setting.steps,
+        "lr": _lr(setting),
+        "dtype": str(setting.dtype).removeprefix("torch."),
+        "device": setting.device,
+    }
+
+
 def _lr(setting: Setting) -> float | dict[str, float] | None:
     """Return the learning rate; None where the user's own optimizer sets its rates."""
     if setting.plans is None and not isinstance(setting.optimizer, str | type):
         return None
-    return dict(setting.lr) if isinstance(setting.lr, Mapping) else setting.lr
+    if isinstance(setting.lr, Mapping):
+        return {name: setting.lr_factor * rate for name, rate in setting.lr.items()}
+    return setting.lr_factor * setting.lr
+
+
+def _lowered(setting: Setting) -> str:
+    """Format by how much the second check lowers the rates."""
+    before, after = _lr(setting), _lr(replace(setting, lr_factor=LR_FACTOR))
+    if isinstance(before, float) and isinstance(after, float):
+        return f"a quarter of the learning rate ({after:.3g} instead of {before:.3g})"
+    return "a quarter of all learning rates"

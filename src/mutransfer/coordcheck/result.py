@@ -35,6 +35,8 @@ class CoordCheck:
         reasons: Why the outcome is undetermined, and what would settle it.
         settings: What was run: widths, seeds, steps, optimizer, lr, parametrization.
         curves: Sizes against width at every step, averaged over similar layers, for the plots.
+        second_check: Why and how far the learning rate was lowered, where the first check was
+            undetermined because of it. All of the above is that of the second check.
     """
 
     outcome: Outcome
@@ -45,6 +47,7 @@ class CoordCheck:
     settings: Mapping[str, Any]
     notes: tuple[Diagnosis, ...] = ()
     curves: tuple[Curve, ...] = ()
+    second_check: str = ""
 
     @property
     def passed(self) -> bool:
@@ -67,6 +70,7 @@ class CoordCheck:
             "schema": SCHEMA,
             "outcome": self.outcome,
             "reasons": list(self.reasons),
+            "second_check": self.second_check,
             "diagnoses": [asdict(diagnosis) for diagnosis in self.diagnoses],
             "notes": [asdict(note) for note in self.notes],
             "power": dict(self.power),
@@ -83,8 +87,9 @@ class CoordCheck:
                 f"coordinate check: {self.outcome}",
                 f"  {MEANING[self.outcome]}",
                 f"  {format_settings(self.settings)}",
-                *(f"  {diagnosis.fault}: {diagnosis.text}" for diagnosis in self.diagnoses),
+                *([f"  {self.second_check}"] if self.second_check else []),
                 *(f"  {reason}" for reason in self.reasons),
+                *(f"  {diagnosis.fault}: {diagnosis.text}" for diagnosis in self.diagnoses),
                 *(f"  note, {note.fault}: {note.text}" for note in self.notes),
                 "",
                 *format_findings(self.findings),

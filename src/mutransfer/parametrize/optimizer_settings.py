@@ -76,9 +76,22 @@ def eps_by_optimizer(
 
 
 def check_betas(betas: object, optimizers: Sequence[Optimizer]) -> None:
-    """Raise for betas that no optimizer of the plan takes."""
-    if betas is not None and not any(optimizer.has_betas for optimizer in optimizers):
+    """Raise for betas that no optimizer of the plan takes, and for what is not a pair of them."""
+    if betas is None:
+        return
+    if not any(optimizer.has_betas for optimizer in optimizers):
         raise _no_effect(optimizers[0].name, "betas", f"betas={betas}")
+    if not (isinstance(betas, Sequence) and len(betas) == 2 and all(map(_is_beta, betas))):
+        raise RuleError(
+            f"betas={betas!r} is not a pair of numbers of at least 0 and below 1",
+            why="the optimizer uses one number in each of two running averages",
+            fix=f"betas=({betas}, 0.999)" if _is_beta(betas) else "betas=(0.9, 0.999)",
+        )
+
+
+def _is_beta(value: object) -> bool:
+    """Return whether a value is a factor of a running average."""
+    return isinstance(value, Real | torch.Tensor) and 0 <= float(value) < 1
 
 
 def _check_eps(eps: Eps, optimizer: Optimizer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,10 +37,12 @@ def run_check(
     form: str,
     roles: Mapping[str, Role],
     example_inputs: str | None,
+    probe: int | None,
     device: str,
     dtype: Literal["float32", "bfloat16"],
     page: Path | None,
     figures: Path | None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> CoordCheck:
     """Check PKG.MOD:BUILD; batch and loss default to those of the same module.
 
@@ -62,8 +64,10 @@ def run_check(
         form=form,
         roles=roles,
         example_inputs=None if example_inputs is None else load_inputs(example_inputs),
+        probe=probe,
         device=device,
         dtype=torch.bfloat16 if dtype == "bfloat16" else torch.float32,
+        on_progress=on_progress,
     )
     if page is not None or figures is not None:
         from mutransfer.report import write_figures, write_report

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
+from mutransfer.analysis.curves.divergence import screen_runs
 from mutransfer.analysis.curves.fit import CurveFit, fit_curve
 from mutransfer.analysis.curves.grid import LossGrid, loss_grids
+from mutransfer.analysis.curves.lengths import differing_length
 from mutransfer.analysis.curves.noise import (
     CurveDraws,
     Noise,
@@ -16,7 +19,7 @@ from mutransfer.analysis.curves.noise import (
     estimate_noise,
     noise_of_means,
 )
-from mutransfer.analysis.format import AxisNames, format_share
+from mutransfer.analysis.format import AxisNames, format_share, format_value
 from mutransfer.analysis.intervals import MAX_BAD_SHARE
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Floats
@@ -64,6 +67,7 @@ def fitted_groups(results: Results, settings: Settings) -> Mapping[str, FittedGr
 
 def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> FittedGroup:
     """Fit every width's curve and draw from the noise around it."""
+    grids = screen_runs(grids, settings.axes, settings.window)
     curves = tuple(fit_curve(grid, settings.axes, settings.window) for grid in grids)
     if all(curve.quadratic is None and _has_maximum(curve.grid) for curve in curves):
         reason = (
@@ -71,8 +75,8 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
             "if they are a score, such as an accuracy, map an error instead, such as 1 - accuracy"
         )
         curves = tuple(replace(curve, undetermined=reason) for curve in curves)
-    is_incomplete = any(grid.note for grid in grids)
-    curves = tuple(_with_short_runs(curve) if curve.grid.note else curve for curve in curves)
+    is_incomplete = any(grid.short_runs for grid in grids)
+    curves = tuple(_with_short_runs(curve) if curve.grid.short_runs else curve for curve in curves)
     repeated = estimate_noise(curves)
     noise = repeated or noise_of_means(curves)
     if noise is None:
@@ -96,14 +100,30 @@ def _with_short_runs(curve: CurveFit) -> CurveFit:
     return curve if reason is None else replace(curve, undetermined=f"{reason}{FINISH}")
 
 
-def length_notes(groups: Mapping[str, FittedGroup]) -> list[str]:
-    """Return a sentence for every width at which runs were left out because they ended early."""
-    return [
-        f"{name}: {curve.grid.note}" if len(groups) > 1 else curve.grid.note
+def run_notes(groups: Mapping[str, FittedGroup], axes: AxisNames) -> list[str]:
+    """Return sentences on the runs that are no part of the curves, and on unequal groups."""
+    notes = [
+        f"{name}: {note}" if len(groups) > 1 else note
         for name, group in groups.items()
         for curve in group.curves
-        if curve.grid.note is not None
+        for note in curve.grid.notes
     ]
+    return notes + [text for pair in pairwise(groups.values()) if (text := _unequal(*pair, axes))]
+
+
+def _unequal(a: FittedGroup, b: FittedGroup, axes: AxisNames) -> str | None:
+    """Return a sentence on the largest width at which two groups trained for different lengths."""
+    others = {curve.grid.width: curve.grid.lengths for curve in b.curves}
+    for grid in (curve.grid for curve in reversed(a.curves)):
+        other = others.get(grid.width, {})
+        if column := differing_length(grid.lengths, other):
+            ends = format_value(grid.lengths[column]), format_value(other[column])
+            return (
+                f"{a.name} and {b.name} trained for different lengths, {column} {ends[0]} and "
+                f"{ends[1]} {axes.at(grid.width)}, so the difference of their losses is no "
+                "effect of the group alone"
+            )
+    return None
 
 
 def _has_maximum(grid: LossGrid) -> bool:

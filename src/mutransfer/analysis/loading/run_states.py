@@ -15,13 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mutransfer.analysis.loading.state_words import (
-    Outcome,
-    is_empty,
-    is_strong,
-    outcome_of_text,
-    split_words,
-)
+from mutransfer.analysis.loading.names import SETTINGS, name_parts
+from mutransfer.analysis.loading.state_words import Outcome, is_empty, is_strong, outcome_of_text
 from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import Cell, Results, as_floats
 from mutransfer.analysis.types.estimates import Bools
@@ -32,15 +27,20 @@ FLAGS: Mapping[str, bool] = {
     **dict.fromkeys(("failed", "crashed", "running", "active", "killed", "aborted"), False),
     **dict.fromkeys(("pruned", "interrupted", "preempted", "early stopped"), False),
     **dict.fromkeys(("stopped early", "timed out", "cancelled", "canceled", "errored"), False),
-    **dict.fromkeys(("unfinished", "incomplete", "oom"), False),
+    **dict.fromkeys(
+        ("unfinished", "incomplete", "oom", "stopped", "timeout", "ended early"), False
+    ),
 }
 DIVERGED_FLAGS = frozenset({"diverged", "nan loss", "loss is nan", "exploded"})
 # A program that ended without an error has the exit code 0, in SLURM 0:0.
 EXIT_CODES = frozenset({"exit code", "exitcode", "return code", "returncode", "exit status"})
-FLAG_PREFIX = re.compile(r"^((is|has|was|run|trial|job) )+")
+# Columns that hold a message where a run failed, and nothing where it did not.
+MESSAGES = frozenset(
+    {"error", "exception", "traceback", "error message", "fail reason", "failure reason"}
+    | {"fail trace"}
+)
+FLAG_PREFIX = re.compile(r"^((is|has|was|run|trial|job|training) )+")
 YES, NO = frozenset({"true", "yes", "y", "1"}), frozenset({"false", "no", "n", "0"})
-# `config.early_stopped` is a setting, not an outcome.
-SETTINGS = frozenset({"config", "params", "param", "hparams", "args", "hyperparameters"})
 MAX_STATES = 32  # a column with more distinct texts holds names or remarks [assumed]
 UNDECIDED: frozenset[Outcome] = frozenset({"unknown", "empty"})
 KEEP = "write finished there if the loss is final"
@@ -88,16 +88,18 @@ def run_states(name: str, cells: Sequence[Cell]) -> RunStates | None:
     label = _label(name)
     keys = [(type(cell), cell) if cell == cell else (float, None) for cell in cells]
     distinct = dict.fromkeys(keys)
+    is_text = any(kind is str for kind, _ in distinct)
+    if label in MESSAGES:
+        return _messages(name, cells)
     has_name = _holds_state(label) or label in FLAGS or label in EXIT_CODES
-    if not label or (not has_name and len(distinct) > MAX_STATES):
+    if not label or (not has_name and (len(distinct) > MAX_STATES or not is_text)):
         return None
     meaning = {key: _outcome(label, key[1]) for key in distinct}
     known = {key: outcome for key, outcome in meaning.items() if outcome not in UNDECIDED}
-    if not any(is_strong(cell) for _, cell in known):
-        return None
+    strong = {outcome for key, outcome in known.items() if is_strong(key[1])}
     # Under any other name, every cell must be a state, of finished and of other runs.
-    is_clear = {"finished", "ended"} & {*known.values()} and len({*known.values()}) > 1
-    if not has_name and not (is_clear and "unknown" not in meaning.values()):
+    is_clear = {"finished", "ended"} & strong and len({*known.values()}) > 1
+    if not strong or not (has_name or (is_clear and "unknown" not in meaning.values())):
         return None
     if label in FLAGS and not all(cell in (None, 0, 1) for _, cell in distinct if _is_number(cell)):
         return None  # a count or a step
@@ -106,13 +108,20 @@ def run_states(name: str, cells: Sequence[Cell]) -> RunStates | None:
     return RunStates(name, cells, tuple(meaning[key] for key in keys))
 
 
+def _messages(name: str, cells: Sequence[Cell]) -> RunStates | None:
+    """Return which runs failed, where some but not all of them have a message."""
+    outcomes: list[Outcome] = ["finished" if is_empty(cell) else "unfinished" for cell in cells]
+    texts = [cell for cell, outcome in zip(cells, outcomes, strict=True) if outcome != "finished"]
+    # A column without empty cells, or with numbers, is a measured error or its kind.
+    is_message = 0 < len(texts) < len(cells) and all(isinstance(cell, str) for cell in texts)
+    return RunStates(name, cells, outcomes) if is_message else None
+
+
 def _label(name: str) -> str:
     """Return the words of a column's name without its path; nothing for a setting."""
-    *parents, last = re.split(r"[./]", name)
-    words = split_words(last)
-    if SETTINGS & {*words[:1], *(word for parent in parents for word in split_words(parent))}:
-        return ""
-    return FLAG_PREFIX.sub("", " ".join(words))
+    *parents, last = name_parts(name)
+    # `config.early_stopped` is a setting, not an outcome.
+    return "" if SETTINGS & {*parents} else FLAG_PREFIX.sub("", last.replace("_", " "))
 
 
 def _holds_state(label: str) -> bool:

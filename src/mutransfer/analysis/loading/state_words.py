@@ -39,7 +39,7 @@ UNFINISHED = frozenset(
 )
 NOT_STARTED = frozenset(
     {"pending", "queued", "scheduled", "waiting", "created", "draft", "submitted", "reserved"}
-    | {"not started", "not executed", "staged", "candidate", "requested", "runnable"}
+    | {"not started", "not executed", "staged", "candidate", "requested", "runnable", "new"}
     | {"provisioning", "preparing", "configuring", "initializing", "unschedulable", "blocked"}
 )
 DIVERGED = frozenset({"diverged", "divergence", "exploded", "nan"})

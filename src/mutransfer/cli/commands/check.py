@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, Token
 
 from mutransfer.cli.app import MODEL, Switch, app, examples, parse_roles
-from mutransfer.cli.output import CommandResult
+from mutransfer.cli.output import CommandResult, check_outputs, check_page
+from mutransfer.cli.progress import status_line
 
 
 def _parse_integer(type_: type[int], tokens: Sequence[Token]) -> int:
@@ -45,6 +46,7 @@ def check(
     form: str = "table-3",
     roles: str | None = None,
     example_inputs: str | None = None,
+    probe: Integer | None = None,
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16"] = "float32",
     report: Path | None = None,
@@ -73,8 +75,10 @@ def check(
         seeds: Number of freshly initialized models per width.
         form: table-3 (no forward multipliers) or table-8.
         roles: Roles that shapes do not determine, as REGEX=ROLE,REGEX=ROLE.
-        example_inputs: MODULE:NAME, the inputs of the model, or a function that returns them. Roles
-            that shapes do not determine are then inferred from a forward pass.
+        example_inputs: MODULE:NAME, the inputs of the model, or a function that returns them. By
+            default they are those that the loss passes to the model, where shapes do not determine
+            every role.
+        probe: Another small width, to measure how the init scales; twice the base by default.
         device: Device to train on: cpu, cuda or cuda:1.
         dtype: bfloat16 trains with autocast in lower precision.
         report: Write a page with the result to this file.
@@ -83,25 +87,30 @@ def check(
     """
     from mutransfer.workflows import run_check
 
-    result = run_check(
-        build,
-        batch,
-        loss,
-        base=base,
-        widths=widths,
-        parametrization=None if parametrization == "none" else parametrization,
-        optimizer=optimizer,
-        lr=lr,
-        steps=steps,
-        seeds=seeds,
-        form=form,
-        roles=parse_roles(roles),
-        example_inputs=example_inputs,
-        device=device,
-        dtype=dtype,
-        page=report,
-        figures=figures,
-    )
+    check_outputs(report=report, figures=figures)
+    check_page("report", report)
+    with status_line() as on_progress:
+        result = run_check(
+            build,
+            batch,
+            loss,
+            base=base,
+            widths=widths,
+            parametrization=None if parametrization == "none" else parametrization,
+            optimizer=optimizer,
+            lr=lr,
+            steps=steps,
+            seeds=seeds,
+            form=form,
+            roles=parse_roles(roles),
+            example_inputs=example_inputs,
+            probe=probe,
+            device=device,
+            dtype=dtype,
+            page=report,
+            figures=figures,
+            on_progress=on_progress,
+        )
     paths = {"report": report, "figures": figures}
     written = [f"{name}: {path}" for name, path in paths.items() if path is not None]
     text = "\n\n".join([result.table(), *(["\n".join(written)] if written else [])])

@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mutransfer.coordcheck.diagnosis.late_steps import late_inconclusive
+from mutransfer.coordcheck.diagnosis.late_steps import (
+    EPS_RELEVANT,
+    late_inconclusive,
+    loss_increase,
+)
+from mutransfer.coordcheck.diagnosis.settings import ObservedSettings
 from mutransfer.coordcheck.findings import Finding
 from mutransfer.coordcheck.runs.probes import Key
 from mutransfer.coordcheck.runs.train import Floats
@@ -21,14 +26,19 @@ def reasons_undetermined(
     power: Mapping[str, bool],
     readings: Mapping[Key, Floats],
     num_seeds: int,
+    widths: Sequence[int],
 ) -> list[str]:
     """Return why the outcome is undetermined; an empty list if nothing is missing."""
     reasons = _untrained(readings)
     late = late_inconclusive(findings)
+    is_open = not all(power.values()) or any(f.outcome == "undetermined" for f in findings)
+    if is_open and (increase := loss_increase(readings, widths)):
+        # Whatever else is undetermined follows from it, and neither seeds nor widths would help.
+        return [f"{increase}: the learning rate is too high, so lower it", *reasons]
     if late:
         reasons.append(
-            f"the first steps are right, but the last ones deviate, or nearly do: {_listed(late)}: "
-            "the learning rate is probably too high, so lower it, or take fewer steps"
+            f"{_describe_late(late)}: the learning rate is probably too high, so lower it, or take "
+            "fewer steps"
         )
     if noisy := [f for f in findings if f.outcome == "undetermined" and f not in late]:
         needed = num_seeds * max(_seeds_factor(finding) for finding in noisy)
@@ -43,6 +53,34 @@ def reasons_undetermined(
             "raise lr=, or add widths"
         )
     return reasons
+
+
+def reason_to_lower_rate(
+    findings: Sequence[Finding],
+    power: Mapping[str, bool],
+    readings: Mapping[Key, Floats],
+    widths: Sequence[int],
+) -> str:
+    """Return why a lower rate may decide an undetermined outcome, or an empty string.
+
+    It may where the loss rose, or where nothing but the last steps is inconclusive. An epsilon that
+    matters can cause late deviations, too, at any rate.
+    """
+    undetermined = [finding for finding in findings if finding.outcome == "undetermined"]
+    settings = ObservedSettings(readings, (), {})
+    names = {key[1] for key in readings if key[0] == "set eps"}
+    eps_matters = any(settings.eps_ratio(name) > EPS_RELEVANT for name in names)
+    if _untrained(readings) or not undetermined or eps_matters:
+        return ""
+    if increase := loss_increase(readings, widths):
+        return increase
+    is_late_only = all(power.values()) and undetermined == late_inconclusive(findings)
+    return _describe_late(undetermined) if is_late_only else ""
+
+
+def _describe_late(late: Sequence[Finding]) -> str:
+    """Describe findings that deviate at the last steps only."""
+    return f"the first steps are right, but the last ones deviate, or nearly do: {_listed(late)}"
 
 
 def _untrained(readings: Mapping[Key, Floats]) -> list[str]:

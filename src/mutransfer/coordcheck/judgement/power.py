@@ -21,11 +21,14 @@ FaultyReadings = Mapping[Role, Sequence[Mapping[Key, Floats]]]
 def planted_readings(setting: Setting, roles: Mapping[str, Role]) -> FaultyReadings:
     """Run the first seed with each role's learning rate off by half a power, up and down."""
     short = replace(setting, steps=min(STEPS, setting.steps), seeds=setting.seeds[:1])
+
+    def faulty(role: Role, power: float) -> Mapping[Key, Floats]:
+        purpose = f"training with a fault in the learning rate of {role} (width^{power:+g})"
+        fault = PlantedFault(role, power, _members(role, roles))
+        return readings(replace(short, purpose=purpose), fault)
+
     return {
-        role: [
-            readings(short, PlantedFault(role, power, _members(role, roles))) for power in POWERS
-        ]
-        for role in dict.fromkeys(roles.values())
+        role: [faulty(role, power) for power in POWERS] for role in dict.fromkeys(roles.values())
     }
 
 

@@ -78,6 +78,13 @@ def make_optimizers(kind: Kind, lr: Rate, model: nn.Module, plan: Plan | None) -
             fix="optimizer='adamw', a class, or a factory that returns an optimizer, or several in "
             "a list",
         )
+    for optimizer in optimizers:
+        if any("lr" not in group for group in optimizer.param_groups):
+            raise ModelError(
+                f"a parameter group of {type(optimizer).__name__} has no 'lr'",
+                why="the check changes learning rates, to see that it detects a wrong one",
+                fix="call super().__init__(params, {'lr': lr}) and read group['lr'] in step()",
+            )
     return tuple(optimizers)
 
 
@@ -172,6 +179,13 @@ def update_of(row: PlanRow) -> Update:
     if row.optimizer in OPTIMIZERS:
         return OPTIMIZERS[row.optimizer].update
     return Update.SPECTRAL if "muon" in row.optimizer.lower() else Update.ENTRYWISE
+
+
+def scale_rates(optimizers: Optimizers, factor: float) -> None:
+    """Multiply the learning rate of every group by a factor."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * factor
 
 
 def plant_fault(

@@ -17,8 +17,11 @@ from mutransfer.errors import RoleError
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import build_model, temporary_seed
+from mutransfer.parametrize.model.copies import equal_tensors, find_copies, fresh_values
+from mutransfer.parametrize.model.init import add_to_pool
 from mutransfer.parametrize.model.multipliers import own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
+from mutransfer.parametrize.model.scales import learned_scales, width_dependent_starts
 from mutransfer.parametrize.model.shapes import check_same_names, parameters_by_name
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
 from mutransfer.rules.plan import UNMEASURED_INIT, ParameterFacts, plan_from_facts
@@ -39,12 +42,14 @@ class Plans:
         largest: The plan at the largest width, with the role of each parameter.
         comparable: A plan of µP, if init and settings of the models can be compared with it.
         rules: The optimizer by its name in the rules, or its class name where they have none.
+        is_traced: Whether a forward pass was traced to infer roles and the author's multipliers.
     """
 
     applied: Mapping[int, Plan] | None
     largest: Plan
     comparable: Plan | None
     rules: str
+    is_traced: bool
 
 
 def plans_of(
@@ -57,34 +62,57 @@ def plans_of(
     base: int,
     roles: Mapping[str, Role],
     example_inputs: object,
+    probe: int | None,
     form: str,
     run: Callable[[nn.Module], object],
 ) -> Plans:
     """Make the plans of a check from the arguments of `coord_check`.
 
-    `run` computes the loss of a model. Where roles in the user's own implementation are
-    undetermined, it is called once to record the inputs of the model.
+    `run` computes the loss of a model. Where shapes leave roles undetermined, it is called once per
+    width to record the inputs of the model, and the plans are made again with them.
     """
+    make = partial(
+        _plans_with_inputs, build, widths, optimizer, lr,
+        parametrization=parametrization, base=base, roles=roles, probe=probe, form=form,
+    )  # fmt: skip
+    try:
+        return make(example_inputs)
+    except RoleError:
+        if example_inputs is not None or not _inputs_of(build_model(build, widths[0]), run):
+            raise
+        return make(lambda width: _inputs_of(build_model(build, width), run))
+
+
+def _plans_with_inputs(
+    build: Callable[[int], nn.Module],
+    widths: tuple[int, ...],
+    optimizer: opt.Kind,
+    lr: opt.Rate,
+    example_inputs: object,
+    *,
+    parametrization: str | None,
+    base: int,
+    roles: Mapping[str, Role],
+    probe: int | None,
+    form: str,
+) -> Plans:
+    """Make the plans of a check, with a traced forward pass if there are example inputs."""
     own_plan = partial(_own_plan, build, widths, roles, form)
+    is_traced = example_inputs is not None
     if parametrization is None:
 
         def optimizers_of(model: nn.Module) -> Mapping[str, str]:
             return opt.names_of(opt.make_optimizers(optimizer, lr, model, None), model)
 
-        try:
-            own = own_plan(example_inputs, optimizers_of)
-        except RoleError:
-            inputs = _inputs_of(build_model(build, widths[0]), run)
-            if example_inputs is not None or not inputs:
-                raise
-            own = own_plan(inputs, optimizers_of)
-        return Plans(None, own, own, own.optimizer)
+        own = own_plan(example_inputs, optimizers_of)
+        return Plans(None, own, own, own.optimizer, is_traced)
 
     def plan_at(width: int, rules: str) -> Plan:
         return make_plan(
             build,
             base=base,
             target=width,
+            probe=probe,
             parametrization=parametrization,
             optimizer=rules if rules in OPTIMIZERS else opt.FALLBACK,
             roles=roles,
@@ -101,7 +129,7 @@ def plans_of(
     if parametrization in ("mup", "sp"):  # others split the same powers differently
         planned = {row.name: row.optimizer for row in largest.rows}
         comparable = own_plan(example_inputs, lambda model: planned)
-    return Plans(applied, largest, comparable, rules)
+    return Plans(applied, largest, comparable, rules, is_traced)
 
 
 def _inputs_of(model: nn.Module, run: Callable[[nn.Module], object]) -> object:
@@ -157,20 +185,24 @@ def _facts(
     optimizers_of: OptimizersOf,
 ) -> tuple[list[ParameterFacts], Mapping[str, str]]:
     """Return the facts of each parameter of models that no plan changes, and its optimizer."""
-    smallest, second, largest = widths[0], widths[1], widths[-1]
+    smallest, second, largest = widths = widths[0], widths[1], widths[-1]
     with temporary_seed(0):
         # With weights, because a build that prepares them cannot run on the meta device.
         models = {width: build_model(build, width) for width in (smallest, second, largest)}
         parameters = {width: parameters_by_name(model) for width, model in models.items()}
         check_same_names(parameters)
+        equal = equal_tensors([fresh_values(models[width]) for width in (smallest, second)])
         base, probe, target = parameters.values()
-        trace = Trace()
+        trace, traced = Trace(), {width: models[width] for width in (smallest, second)}
+        growing, raw = growing_axes(base, probe, target), raw_parameters(base)
+        pools = {width: add_to_pool(model, {}, width) for width, model in traced.items()}
+        starts = width_dependent_starts(build, smallest, growing, raw, *pools.values())
         if example_inputs is not None:
-            traced = {width: models[width] for width in (smallest, second)}
-            growing = growing_axes(base, probe, target)
-            trace = trace_forward(traced, growing, raw_parameters(base), example_inputs)
+            trace = trace_forward(traced, growing, raw, example_inputs, starts)
         names = optimizers_of(models[smallest])
-    axes = infer_roles(base, probe, target, roles, trace)
+    copies = find_copies(equal, target, trace)
+    axes = infer_roles(base, probe, target, roles, trace, copies)
+    axes, scales = learned_scales(starts, axes, trace, pools, widths, strict=False)
     # The scale of attention is judged where it is applied. SP keeps it, so no weight corrects it.
     sp = get_parametrization("sp")
     multipliers = own_multipliers(trace, axes, sp, Fraction(second, smallest))
@@ -183,6 +215,7 @@ def _facts(
             r_in=axis.r_in,
             r_out=axis.r_out,
             init=UNMEASURED_INIT,
+            start_power=scales[name].power if name in scales else Fraction(0),
             reason=axis.reason,
             readouts=target[name].readouts,
             # The multiplier of a layer is measured with it, before or behind.

@@ -21,6 +21,7 @@ from mutransfer.coordcheck.runs.optimizers import (
     in_one_line,
     make_optimizers,
     plant_fault,
+    scale_rates,
     settings_of,
 )
 from mutransfer.coordcheck.runs.probes import Key, Kinds, Probes
@@ -57,6 +58,9 @@ class Setting:
         device: Device of the runs.
         dtype: Precision of the forward pass.
         kinds: Layers and parameters that the probes treat specially.
+        lr_factor: Factor on all learning rates, those of the user's own optimizer included.
+        purpose: What the runs are for, as text for `on_progress`.
+        on_progress: Function that is called with a line of text before every run.
     """
 
     build: Callable[[int], nn.Module]
@@ -71,6 +75,9 @@ class Setting:
     device: str
     dtype: torch.dtype
     kinds: Kinds
+    lr_factor: float = 1.0
+    purpose: str = "training"
+    on_progress: Callable[[str], None] = lambda text: None
 
 
 def readings(setting: Setting, fault: PlantedFault | None = None) -> dict[Key, Floats]:
@@ -94,6 +101,7 @@ def _collect(
     arrays: dict[Key, Floats] = {}
     for w, width in enumerate(setting.widths):
         for s, seed in enumerate(setting.seeds):
+            setting.on_progress(f"{setting.purpose}: width {width}, seed {seed}")
             for t, scalars in enumerate(run(width, seed)):
                 for key, value in scalars.items():
                     arrays.setdefault(key, np.full(shape, np.nan))[w, s, t] = value
@@ -142,6 +150,8 @@ def _run(
         model = _fresh_model(setting, width)
         plan = None if setting.plans is None else setting.plans[width]
         optimizers = make_optimizers(setting.optimizer, setting.lr, model, plan)
+        if setting.lr_factor != 1:
+            scale_rates(optimizers, setting.lr_factor)
         if fault is not None:
             plant_fault(optimizers, model, fault, (width / setting.widths[0]) ** fault.power)
         probes = Probes(model, setting.kinds)

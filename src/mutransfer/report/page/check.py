@@ -95,13 +95,14 @@ def _card(check: Data) -> str:
         title = f"{title}, {optimizer}"
     facts = [fact(name, escape(value)) for name, value in _settings(check).items() if value]
     note = f'<p class="note">{FAILURE_NOTE}</p>' if outcome == "fail" else ""
-    reasons = [escape(as_sentence(str(reason))) for reason in check["reasons"]]
+    second = [check["second_check"]] if check.get("second_check") else []
+    reasons = [escape(as_sentence(str(reason))) for reason in (*second, *check["reasons"])]
     return (
         f'<div class="cards"><article class="card {CLASSES[outcome]}">'
         f"<h3>{escape(shorten(str(title), 80))}</h3>"
         f'<p class="verdict"><span aria-hidden="true">{MARKS[outcome]}</span> {outcome}</p>'
         f'<p class="reason">{escape(_counts(check["findings"]))}</p>{note}'
-        f"{_diagnoses(check['diagnoses'], 'diagnoses')}{bullets(reasons)}"
+        f"{bullets(reasons)}{_diagnoses(check['diagnoses'], 'diagnoses')}"
         f"{_diagnoses(check.get('notes', ()), 'notes')}"
         f"<dl>{''.join(facts)}</dl></article></div>"
     )
