@@ -177,9 +177,14 @@ def test_a_regret_that_only_interpolation_leaves_unbounded_names_the_carried_rat
     assert re.match(reason, group.regret.undetermined)
 
 
-def test_skew_needs_five_rates_in_a_window() -> None:
-    octaves = columns(law(2.2), WIDTHS, tuple(range(-10, -2)), seeds=3, sd_within=0.003)
+def test_skew_needs_five_rates_near_the_best_one() -> None:
+    """A window of octave rates holds three; the next on either side make five."""
+    rates = tuple(range(-10, -2))
+    octaves = columns(law(2.2), WIDTHS, rates, seeds=3, sd_within=0.003)
     skew = analyze(Results.from_columns(octaves))["all"].scaling.skew
+    assert skew.low < 0 < skew.high
+    four = columns(law(2.2), WIDTHS, (-7.5, -6.5, -5.5, -4.5), seeds=3, sd_within=0.003)
+    skew = analyze(Results.from_columns(four))["all"].scaling.skew
     assert skew.value is None
     assert "fewer than 5 rates near every best one" in skew.undetermined
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import Settings, fitted_groups, length_notes
+from mutransfer.analysis.curves.group import Settings, fitted_groups, run_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
@@ -106,7 +106,7 @@ def analyze(
         comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
         reference=reference_title,
         window=window,
-        notes=(*results.notes, *length_notes(groups, axes)),
+        notes=(*results.notes, *run_notes(groups, axes)),
         draws=draws,
         seed=seed,
         loss_unit=unit,

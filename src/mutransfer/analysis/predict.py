@@ -11,7 +11,7 @@ from mutransfer.analysis.analyze import analysis_settings
 from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.curves.group import FittedGroup, fitted_groups
 from mutransfer.analysis.format import AxisNames, format_value
-from mutransfer.analysis.intervals import UPPER, estimate
+from mutransfer.analysis.intervals import UPPER, estimate, widen_by_skew
 from mutransfer.analysis.laws.power_law import fit_floor_law, fit_power_law
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.transfer.optima import Optima, fit_optima
@@ -151,7 +151,9 @@ def _prediction(
     laws = {
         law: RateLaw(
             law,
-            estimate(x_S / LN2, no_interval) if len(optima.n) else no_rate,
+            widen_by_skew(estimate(x_S / LN2, no_interval), optima.skew)
+            if len(optima.n)
+            else no_rate,
             _held_out_error(optima, law, axes),
         )
         for law, x_S in x.items()
@@ -287,7 +289,7 @@ def _regret(
 
 def _warnings(group: FittedGroup, optima: Optima, width: float, axes: AxisNames) -> list[str]:
     """Return reasons for caution."""
-    warnings = [curve.grid.note for curve in group.curves if curve.grid.note]
+    warnings = [note for curve in group.curves for note in curve.grid.notes]
     if not len(optima.n):
         return warnings
     least, most = STUDIED_EXTRAPOLATION

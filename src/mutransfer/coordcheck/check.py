@@ -196,6 +196,7 @@ def _kinds(plan: Plan, *, embeddings_keep_factors: bool) -> Kinds:
         orthogonalised=frozenset(spectral),
         vectors=frozenset(vectors),
         embeddings_keep_factors=embeddings_keep_factors,
+        scales=frozenset(row.name for row in plan.rows if row.start_power != 0),
     )
 
 

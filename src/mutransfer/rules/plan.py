@@ -17,7 +17,7 @@ from mutransfer.rules.power import ONE, Power, Ratios
 from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import REASONS, Role
 from mutransfer.rules.rows import PlanRow, row_from_data, row_to_data
-from mutransfer.rules.symmetry import WITHOUT_MULTIPLIERS, in_form, shift
+from mutransfer.rules.symmetry import WITHOUT_MULTIPLIERS, from_start, in_form, shift
 from mutransfer.rules.tables import Parametrization, Rule
 
 SCHEMA = 1
@@ -68,6 +68,8 @@ class ParameterFacts:
         own_readout: For a table that the readout shares: the author's multiplier there.
         is_transposed: Whether the weight is stored as (fan-in, fan-out).
         base_shape: Unsharded shape at the base.
+        start_power: For a learned scale whose start depends on width: the exponent of that start
+            in the ratio of fan-in, or of fan-out where fan-in is 1; None for its logarithm.
     """
 
     name: str
@@ -82,6 +84,7 @@ class ParameterFacts:
     own_readout: Power | None = None
     is_transposed: bool = False
     base_shape: tuple[int, ...] | None = None
+    start_power: Fraction | None = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +253,26 @@ def plan_from_facts(
 
 def _shift_by_own(table: Parametrization, fact: ParameterFacts) -> Rule:
     """Return a parameter's rule, which matches the author's multiplier in forms without any."""
-    rule = table.rules[fact.role]
+    rule = rule_of(table, fact)
     # Forms with multipliers install the part that the author's lacks. The others keep the author's,
     # so init and rates have to match it [derived: abc-symmetry].
     return shift(rule, fact.own_multiplier) if table.form in WITHOUT_MULTIPLIERS else rule
+
+
+def rule_of(table: Parametrization, fact: ParameterFacts | PlanRow) -> Rule:
+    """Return the rule of a role, for a parameter whose start may be a power of width."""
+    rule = table.rules[fact.role]
+    if not fact.start_power:
+        return rule
+    start = side_of(fact.r_in, fact.start_power)
+    if table.name in SINGLE_RATE:
+        return replace(rule, init_std=rule.init_std * start)
+    return from_start(rule, start)
+
+
+def side_of(r_in: Fraction, exponent: Fraction) -> Power:
+    """Return a power of fan-in, or of fan-out where fan-in does not grow."""
+    return Power(fan_in=exponent) if r_in != 1 else Power(fan_out=exponent)
 
 
 def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool) -> PlanRow:
@@ -286,6 +305,7 @@ def _row(fact: ParameterFacts, rule: Rule, optimizer_name: str, keeps_init: bool
         # Adafactor's second epsilon bounds the weight's RMS, which scales as the init.
         eps2_factor=rule.init_std.at(ratios) if is_relative else 1.0,
         base_shape=fact.base_shape,
+        start_power=fact.start_power,
     )
 
 

@@ -36,6 +36,8 @@ class PlanRow:
         own_power: Exponent of the author's own forward multiplier in the ratio of fan-in, or of
             fan-out where fan-in does not grow; relative to the attention scale of the rule.
         base_shape: Unsharded shape at the base; None in plans of earlier versions.
+        start_power: For a learned scale whose start depends on width: the exponent of that start
+            in the same ratio as `own_power`. None for its logarithm, which no power describes.
         notes: What a user should know about this parameter beyond its factors.
     """
 
@@ -58,6 +60,7 @@ class PlanRow:
     multiplier_at: tuple[str, ...] = ()
     own_power: Fraction = Fraction(0)
     base_shape: tuple[int, ...] | None = None
+    start_power: Fraction | None = Fraction(0)
     notes: tuple[str, ...] = ()
 
 
@@ -79,12 +82,13 @@ def row_from_data(data: Mapping[str, Any], optimizer: str) -> PlanRow:
     """
     exact = {key: Fraction(data[key]) for key in ("r_in", "r_out", "init_exponent")}
     exact["own_power"] = Fraction(data.get("own_power", 0))
-    base_shape = data.get("base_shape")
+    base_shape, start_power = data.get("base_shape"), data.get("start_power", 0)
     typed: dict[str, Any] = {
         "role": Role(data["role"]),
         "shape": tuple(data["shape"]),
         "multiplier_at": tuple(data.get("multiplier_at", ())),
         "base_shape": None if base_shape is None else tuple(base_shape),
+        "start_power": None if start_power is None else Fraction(start_power),
         "notes": tuple(data.get("notes", ())),
     }
     return PlanRow(**{"optimizer": optimizer, **data, **exact, **typed})

@@ -46,6 +46,22 @@ def shift(rule: Rule, theta: Power) -> Rule:
     )
 
 
+def from_start(rule: Rule, start: Power) -> Rule:
+    """Return the rule of a parameter that starts at a power of width, as a learned scale may.
+
+    Such a scale s is a constant multiplier of that size times a parameter that starts at one:
+    s = start · t. The rule is that of t in the form without the multiplier.
+
+    Example:
+        >>> from mutransfer.rules.power import FAN_IN, HALF
+        >>> from mutransfer.rules.roles import Role
+        >>> from mutransfer.rules.tables import MUP
+        >>> print(from_start(MUP.rules[Role.FIXED], FAN_IN**HALF).rates.gradient)
+        fan_in
+    """
+    return replace(shift(rule, ONE / start), multiplier=rule.multiplier)
+
+
 def without_multiplier(rule: Rule) -> Rule:
     """Return the equivalent rule whose layer needs no forward multiplier.
 

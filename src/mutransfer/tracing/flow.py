@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from mutransfer.tracing.images import NO_AXES, Image, Label, Path, broadcast
-from mutransfer.tracing.ledger import Ledger
+from mutransfer.tracing.ledger import Ledger, rms_of
 from mutransfer.tracing.operations import ADDS, LINEAR, MASKS, ROOTS, SCALES, SUMS
 
 T = TypeVar("T")
@@ -57,7 +57,8 @@ def elementwise_image(
         # A learned scalar, such as a temperature, is not a power of width: it counts as a constant.
         # In a coordinate check it ends the path, because its value is not the author's.
         learned = weights or any(t.requires_grad for t, image in operands if image is None)
-        return replace(first, dims=dims, path=Path() if learned else first.path)
+        path = Path(is_normed=first.path.is_normed) if learned else first.path
+        return replace(first, dims=dims, path=path)
     if name == "mul" and weights:
         # An activation times a raw vector may be summed next: a dot product in two steps.
         factors = [
@@ -81,7 +82,11 @@ def elementwise_image(
         return replace(first, dims=dims)
     ledger.record_other_use(*active)
     image = Image(dims, last=last, origin=origin, is_statistic=name in ROOTS and first.is_statistic)
-    return image if alone or name not in SCALES else _of_two(ledger, name, tensors, active, image)
+    return (
+        image
+        if alone or name not in SCALES
+        else _of_two(ledger, name, tensors, active, image, result)
+    )
 
 
 def _of_two(
@@ -90,14 +95,17 @@ def _of_two(
     tensors: Sequence[torch.Tensor],
     active: Sequence[Image],
     image: Image,
+    result: torch.Tensor,
 ) -> Image:
     """Record a norm where an activation is divided by a statistic; mark a product of two others."""
-    if any(factor.is_statistic for factor in active):
-        for factor in (factor for factor in active if not factor.is_statistic):
-            ledger.layers.record_norm(factor.path)
+    normed = [factor for factor in active if not factor.is_statistic]
+    normed = normed if len(normed) < len(active) else []
+    for factor in normed:
+        ledger.record_norm(factor, result)
     # A square is not a product of two activations.
     is_pair = tensors[0] is not tensors[1] and tensors[0].shape == tensors[1].shape
-    return replace(image, is_pair=name == "mul" and is_pair)
+    path = Path(is_normed=bool(normed))
+    return replace(image, is_pair=name == "mul" and is_pair, path=path)
 
 
 def reduced_image(
@@ -172,6 +180,33 @@ def scalar_factor(
             value = float(value)
         if not isinstance(value, complex):
             return float(value) if name == "mul" else 1 / float(value)
+    return None
+
+
+def learned_factor(
+    name: str,
+    args: tuple[Any, ...],
+    images: Mapping[int, tuple[Image, torch.Tensor]],
+    scales: frozenset[str],
+) -> tuple[float, Image, torch.Tensor] | None:
+    """Return the start of a learned scale that an operation multiplies by, its image, and by what.
+
+    Args:
+        name: The operation.
+        args: Its arguments.
+        images: By tensor.
+        scales: Names of the learned scales.
+    """
+    if name not in SCALES or len(args) < 2 or not scales:
+        return None
+    for k in (1, 0):
+        if id(args[k]) not in images or id(args[1 - k]) not in images:
+            continue
+        scale, other = images[id(args[k])][0], images[id(args[1 - k])][0]
+        of_weight = scale.names <= scales and not other.names <= scales
+        if scale.names & scales and (of_weight or not other.is_weight):
+            start = rms_of(args[k])
+            return (1 / start if name == "div" and k and start else start), scale, args[1 - k]
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -56,12 +56,16 @@ class Trace:
         readouts: Weights whose results reach the output without another weight in between.
         multipliers: Exponents of width of the author's own forward multipliers, by use.
         products: Products of two activations, in the order of execution.
+        functions: What each learned scale passes through before it multiplies anything.
+        undo_norms: Learned scales with a growing axis that undo the shrinking of a norm.
     """
 
     uses: Mapping[str, Use] = field(default_factory=dict)
     readouts: frozenset[str] | None = None
     multipliers: Mapping[UseKey, float] = field(default_factory=dict)
     products: tuple[ProductScaling, ...] = ()
+    functions: Mapping[str, Set[str]] = field(default_factory=dict)
+    undo_norms: frozenset[str] = frozenset()
 
     def use(self, name: str) -> Use | None:
         """Return how a parameter is used; None where that is unknown."""
@@ -122,6 +126,7 @@ def trace_forward(
     growing: Mapping[str, frozenset[int]],
     raw: frozenset[str],
     example_inputs: object,
+    scales: frozenset[str] = frozenset(),
 ) -> Trace:
     """Trace one forward pass at the base width and one at the probe width.
 
@@ -131,18 +136,22 @@ def trace_forward(
         raw: Parameters whose owner is not a known layer.
         example_inputs: What a model is called with: a tensor, a tuple, a dict of keywords, or a
             function from a width to one of these.
+        scales: Parameters whose start is a multiplier that depends on width.
 
     Raises:
         ModelError: A forward pass failed, or the two differ in their steps.
     """
     (base, first), (probe, second) = models.items()
-    small, reached = _pass(first, base, growing, raw, example_inputs)
-    large, _ = _pass(second, probe, growing, raw, example_inputs)
+    small, reached = _pass(first, base, growing, (raw, scales), example_inputs)
+    large, _ = _pass(second, probe, growing, (raw, scales), example_inputs)
+    multipliers, undo_norms = _multipliers(small, large, (base, probe))
     return Trace(
         uses=small.uses,
         readouts=reached - small.inside,
-        multipliers=_multipliers(small, large, (base, probe)),
+        multipliers=multipliers,
         products=_products(small, large, (base, probe)),
+        functions=small.functions,
+        undo_norms=undo_norms,
     )
 
 
@@ -150,12 +159,12 @@ def _pass(
     model: nn.Module,
     width: int,
     growing: Mapping[str, frozenset[int]],
-    raw: frozenset[str],
+    raw_and_scales: tuple[frozenset[str], frozenset[str]],
     example_inputs: object,
 ) -> tuple[Ledger, frozenset[str]]:
     """Run a model under a tracer; return its ledger and the last weights before the output."""
     parameters = {unwrapped(name): p for name, p in model.named_parameters()}
-    tracer = Tracer(parameters, growing, raw)
+    tracer = Tracer(parameters, growing, *raw_and_scales)
     try:
         inputs = example_inputs(width) if callable(example_inputs) else example_inputs
         tracer.add_inputs(tensors_of(inputs))
@@ -193,8 +202,10 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _multipliers(small: Ledger, large: Ledger, widths: tuple[int, int]) -> dict[UseKey, float]:
-    """Return the exponents of the author's own multipliers, each assigned to a use."""
+def _multipliers(
+    small: Ledger, large: Ledger, widths: tuple[int, int]
+) -> tuple[dict[UseKey, float], frozenset[str]]:
+    """Return the exponents of the author's multipliers by use, and the gains that undo a norm."""
     steps = [(len(ledger.scalars), len(ledger.matrix_products)) for ledger in (small, large)]
     if steps[0] != steps[1]:
         raise ModelError(
@@ -203,6 +214,10 @@ def _multipliers(small: Ledger, large: Ledger, widths: tuple[int, int]) -> dict[
             fix="let width change sizes only; for random routes, torch.manual_seed in forward",
         )
     excluded = _normalizing(small.scalars, large.scalars, widths)
+    gains = {k: scalar.scales for k, scalar in enumerate(small.scalars) if scalar.is_gain}
+    undo_norms = {name for k in gains.keys() & excluded for name in gains[k]}
+    undo_norms -= {name for k in gains.keys() - excluded for name in gains[k]}
+    excluded |= gains.keys()  # the others are corrected in the gain itself
     for product, wider in zip(small.matrix_products, large.matrix_products, strict=True):
         excluded.update(product.scalars if product.width != wider.width else ())
     at_base, at_probe = (_by_use(ledger, excluded) for ledger in (small, large))
@@ -218,7 +233,7 @@ def _multipliers(small: Ledger, large: Ledger, widths: tuple[int, int]) -> dict[
                 fix="multiply every use by the same power, or give each use its own parameter",
             )
         exponents[use] = of_use.pop()
-    return exponents
+    return exponents, frozenset(undo_norms)
 
 
 def _by_use(ledger: Ledger, excluded: set[int]) -> dict[UseKey, list[float]]:
@@ -227,7 +242,7 @@ def _by_use(ledger: Ledger, excluded: set[int]) -> dict[UseKey, list[float]]:
     for k, scalar in enumerate(ledger.scalars):
         if k in excluded:
             continue
-        targets = frozenset(scalar.consumers) if _is_owned(scalar) else scalar.origin
+        targets = frozenset(scalar.consumers) if scalar.is_owned else scalar.origin
         for name, kind, call in targets:
             calls = [label for label in ledger.calls if label[:2] == (name, kind)]
             for label in calls if call == ALL_CALLS else [(name, kind, call)]:
@@ -245,25 +260,20 @@ def _normalizing(
     normalizing = set()
     for k, (scalar, wider) in enumerate(zip(small, large, strict=True)):
         exponent = _exponent(abs(scalar.value), abs(wider.value), widths)
-        is_behind_weight = any(kind != "applied" for _, kind, _ in scalar.origin)
-        if is_behind_weight or abs(exponent) < TOLERANCE:
+        if scalar.is_behind_weight or abs(exponent) < TOLERANCE:
             continue
         is_undone = abs(exponent + _exponent(scalar.rms, wider.rms, widths)) < HALF_STEP
         if scalar.is_statistic or is_undone:
             normalizing.add(k)
-        elif not scalar.origin and not _is_owned(scalar):
+        elif not (scalar.origin or scalar.is_gain or scalar.is_owned):
+            learned = f", the start of {listed(sorted(scalar.scales))}," if scalar.scales else ""
             raise ModelError(
-                f"the forward pass multiplies by {scalar.value:.4g} at width {widths[0]} and by "
-                f"{wider.value:.4g} at {widths[1]}, neither behind a weight nor before one",
+                f"the forward pass multiplies by {scalar.value:.4g}{learned} at width {widths[0]} "
+                f"and by {wider.value:.4g} at {widths[1]}, neither behind a weight nor before one",
                 why="the parameter whose rule it changes is undetermined",
                 fix="put the multiplier directly behind, or before, a layer",
             )
     return normalizing
-
-
-def _is_owned(scalar: Scalar) -> bool:
-    """Return whether the result of a scalar is multiplied with weights, and not used otherwise."""
-    return bool(scalar.consumers) and not scalar.has_other_uses
 
 
 def _products(small: Ledger, large: Ledger, widths: tuple[int, int]) -> tuple[ProductScaling, ...]:

@@ -22,11 +22,13 @@ class Path:
         module: Name of that module, '' for the model; None for any other activation.
         factor: Product of the scalars.
         keeps_factor: Whether the factor stays with this module, whichever layer comes next.
+        is_normed: Whether the activation has just been divided by its own size.
     """
 
     module: str | None = None
     factor: float = 1.0
     keeps_factor: bool = False
+    is_normed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

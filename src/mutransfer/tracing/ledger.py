@@ -48,7 +48,10 @@ class Scalar:
         rms: Root mean square of what it multiplies.
         is_statistic: Whether the multiplied value reduces activations, as in a norm.
         consumers: Weights that are multiplied with the result.
-        has_other_uses: Whether anything but a product with a weight uses the result.
+        other_uses: Number of uses of the result other than a product with a weight.
+        normed_uses: Number of those that divide it by the size of an activation.
+        scales: Learned scales, where it is the RMS of their start.
+        is_gain: Whether such a scale has a growing axis.
     """
 
     value: float
@@ -56,7 +59,22 @@ class Scalar:
     rms: float
     is_statistic: bool
     consumers: set[Label] = field(default_factory=set)
-    has_other_uses: bool = False
+    other_uses: int = 0
+    normed_uses: int = 0
+    scales: frozenset[str] = frozenset()
+    is_gain: bool = False
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether the result is multiplied with weights, and not used otherwise."""
+        return bool(self.consumers) and not self.other_uses
+
+    @property
+    def is_behind_weight(self) -> bool:
+        """Whether it multiplies a weight's product, and not, as in √d · x/‖x‖, what is normed."""
+        is_product = any(kind != "applied" for _, kind, _ in self.origin)
+        # In √d · x/‖√d · x‖ the norm is another use.
+        return is_product and not 0 < self.other_uses == self.normed_uses
 
 
 @dataclass(slots=True)
@@ -102,6 +120,7 @@ class Ledger:
         self.streams: dict[str, float] = {}  # RMS of sums that a norm reads, by the norm's name
         self.inside: set[str] = set()  # weights whose results reach another weight
         self.calls: list[Label] = []
+        self.functions: dict[str, set[str]] = {}  # by learned scale: what it passes through
 
     @property
     def matrix_products(self) -> list[Product]:
@@ -152,7 +171,14 @@ class Ledger:
     def record_other_use(self, *images: Image) -> None:
         """Record that a tensor has another use than a product with a weight."""
         for k in (k for image in images for k in image.scalars):
-            self.scalars[k].has_other_uses = True
+            self.scalars[k].other_uses += 1
+
+    def record_norm(self, image: Image, result: torch.Tensor) -> None:
+        """Record that an activation is divided by the size of an activation."""
+        self.layers.record_norm(image.path)
+        for scalar in (self.scalars[k] for k in image.scalars):
+            scalar.normed_uses += 1
+            scalar.rms = rms_of(result) / abs(scalar.value)
 
     def record_call(self, names: Iterable[str], kind: str) -> frozenset[Label]:
         """Record one use of parameters, and return its labels."""
@@ -167,7 +193,13 @@ class Ledger:
         for k in image.scalars:
             self.scalars[k].consumers |= call
 
-    def record_scalar(self, image: Image, value: float, result: torch.Tensor) -> Image:
+    def record_scalar(
+        self,
+        image: Image,
+        value: float,
+        result: torch.Tensor,
+        scales: frozenset[str] = frozenset(),
+    ) -> Image:
         """Record a scalar multiplier; return the image that includes it."""
         if value == 0:
             return image
@@ -179,8 +211,18 @@ class Ledger:
         every_call = frozenset((name, "product", ALL_CALLS) for name in image.names)
         origin = every_call if image.is_weight else image.origin
         rms = rms_of(result) / abs(value)
-        self.scalars.append(Scalar(value, origin, rms, image.is_statistic))
+        self.scalars.append(Scalar(value, origin, rms, image.is_statistic, scales=scales))
         return replace(image, scalars=(*image.scalars, len(self.scalars) - 1))
+
+    def record_gain(
+        self, gain: Image, value: float, source: Image, image: Image, result: torch.Tensor
+    ) -> Image:
+        """Record a learned scale with a growing axis; return the image that includes it."""
+        if not value or source.product is not None:
+            return image
+        scalar = Scalar(value, source.origin, rms_of(result) / abs(value), source.is_statistic)
+        self.scalars.append(replace(scalar, scales=gain.names, is_gain=True))
+        return replace(image, scalars=(len(self.scalars) - 1,))
 
     def record_product(
         self, tensors: Sequence[torch.Tensor], images: Sequence[Image], product: Product

@@ -29,6 +29,7 @@ JOINS = frozenset(("cat", "stack"))
 
 ADDS = frozenset(("add", "sub", "rsub"))
 SCALES = frozenset(("mul", "div"))
+BIAS = "bias"  # what adding a parameter to an activation is recorded as
 MASKS = frozenset(("masked_fill", "where"))
 LINEAR = ADDS | SCALES | MASKS | {"neg", "native_dropout"}  # if only one operand is an activation
 SUMS = frozenset(("sum", "mean"))

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mutransfer.tracing.flow import (
     elementwise_image,
     joined_image,
+    learned_factor,
     mixed_image,
     reduced_dims,
     reduced_image,
@@ -26,10 +27,13 @@ from mutransfer.tracing.flow import (
 from mutransfer.tracing.images import NO_AXES, Dims, Image, Path, is_elementwise, moved_dims
 from mutransfer.tracing.ledger import Ledger, Product, rms_of
 from mutransfer.tracing.operations import (
+    ADDS,
+    BIAS,
     JOINS,
     LOOKUPS,
     PRODUCTS,
     RANDOM,
+    SCALES,
     SOFTMAXES,
     STATISTICS,
     SUMS,
@@ -48,6 +52,7 @@ class Tracer(TorchDispatchMode):
         parameters: By name.
         growing: The axes of each parameter that grow with width; others are not followed.
         raw: Names of parameters whose owner is not a known layer.
+        scales: Names of parameters whose start is a multiplier that depends on width.
     """
 
     # Flex attention is one: torch refuses to run it under a mode without this attribute.
@@ -58,10 +63,11 @@ class Tracer(TorchDispatchMode):
         parameters: Mapping[str, torch.Tensor],
         growing: Mapping[str, frozenset[int]],
         raw: frozenset[str],
+        scales: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's own
         self.ledger = Ledger(parameters)
-        self._raw = raw
+        self._raw, self._scales = raw, scales
         # The tensors are kept alive, so that their ids are not reused.
         self._images: dict[int, tuple[Image, torch.Tensor]] = {}
         self._entered: dict[str, torch.Tensor] = {}  # inputs of the layers that are running
@@ -196,15 +202,35 @@ class Tracer(TorchDispatchMode):
     ) -> Image:
         """Return the image of an elementwise operation, and record a scalar multiplier."""
         image = elementwise_image(self.ledger, name, operands, self._raw, result)
-        factor = scalar_factor(name, args, self._images)
+        if self._scales and name not in SCALES:
+            self._record_functions(name, [own for _, own in operands if own is not None])
+        learned = learned_factor(name, args, self._images, self._scales)
+        if learned is None:
+            factor, path = scalar_factor(name, args, self._images), image.path
+            source = next(tensor for tensor, own in operands if own is not None)
+        else:
+            factor, scale, source = learned
+            other = self._images[id(source)][0]
+            if any(scale.dims) and not other.is_weight:
+                return self.ledger.record_gain(scale, factor, other, image, result)
+            image, path = replace(image, path=Path()), other.path
         if not factor:
             return image
-        source = next(tensor for tensor, origin in operands if origin is not None)
-        path = Path()
         # A hook on a layer's input is excluded: it is measured with the layer.
-        if not any(source is tensor for tensor in self._entered.values()):
-            path = self.ledger.layers.scale(image.path, factor)
-        return replace(self.ledger.record_scalar(image, factor, result), path=path)
+        is_hook = any(source is tensor for tensor in self._entered.values())
+        # Behind a norm the size counts: √d undoes x/‖x‖ and is no multiplier, 1/√d of x/RMS(x) is.
+        multiplier = rms_of(result) if path.is_normed else factor
+        path = Path() if is_hook else self.ledger.layers.scale(path, multiplier)
+        names = frozenset() if learned is None else scale.names
+        image = self.ledger.record_scalar(image, factor, result, names)
+        return replace(image, path=path)
+
+    def _record_functions(self, name: str, images: list[Image]) -> None:
+        """Record what learned scales pass through before they multiply anything."""
+        if name in ADDS and not all(image.is_weight for image in images):
+            name = BIAS
+        for scale in (n for image in images if image.names <= self._scales for n in image.names):
+            self.ledger.functions.setdefault(scale, set()).add(name)
 
     # --- products ---
 

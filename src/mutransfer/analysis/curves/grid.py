@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,8 @@ from mutransfer.errors import ResultsError, listed
 
 # Shape legend: N trials, R rates, S seeds.
 
+# Names of the column that holds the number of classes of a language model's loss.
+VOCABULARY = frozenset({"vocab_size", "vocab", "n_vocab", "vocabulary", "vocabulary_size"})
 ONLY_GROUP = "all"  # name of the only group if results are not grouped
 
 
@@ -47,8 +50,11 @@ class LossGrid:
         diverged: Where a trial diverged.
         untrained: Loss before training; NaN where not recorded.
         flops: Floating-point operations of a trial, on average; NaN where not recorded.
+        plateau: Where a trial counts as diverged although its loss is finite.
+        spiked: Where a trial is left out, since it lies far above the others.
         lengths: How long the longest run trained, by column; empty where groups differ in it.
-        note: Sentence on the runs that were left out because they ended early, or None.
+        short_runs: Sentence on the runs that were left out because they ended early, or None.
+        screened: Sentences on the runs that `plateau` and `spiked` mark.
     """
 
     width: float
@@ -58,8 +64,16 @@ class LossGrid:
     diverged: Bools
     untrained: Floats
     flops: float
+    plateau: Bools
+    spiked: Bools
     lengths: Mapping[str, float] = field(default_factory=dict)
-    note: str | None = None
+    short_runs: str | None = None
+    screened: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the runs that are not part of the curve."""
+        return (*self.screened, *([self.short_runs] if self.short_runs else []))
 
     @property
     def x(self) -> Floats:
@@ -68,26 +82,33 @@ class LossGrid:
 
     @property
     def finite(self) -> Bools:
-        """Where there is a finite loss."""
-        return np.isfinite(self.losses)
+        """Where there is a loss that belongs to the curve."""
+        return np.isfinite(self.losses) & ~self.plateau & ~self.spiked
 
     @property
     def usable(self) -> Bools:
         """Rates with a loss at which no seed diverged."""
-        return np.asarray(self.finite.any(axis=1) & ~self.diverged.any(axis=1))
+        return np.asarray(self.finite.any(axis=1) & ~(self.diverged | self.plateau).any(axis=1))
 
     @property
     def mean(self) -> Floats:
         """Mean loss over seeds; NaN where a seed diverged, since the others' mean is too good."""
-        count_R = np.maximum(self.finite.sum(axis=1), 1)
-        sum_R = np.where(self.finite, self.losses, 0.0).sum(axis=1)
-        return np.where(self.usable, sum_R / count_R, np.nan)
+        return np.where(self.usable, self.measured, np.nan)
+
+    @property
+    def measured(self) -> Floats:
+        """As `mean`, but also where runs diverged with a finite loss."""
+        is_measured_RS = self.finite | self.plateau
+        count_R = np.maximum(is_measured_RS.sum(axis=1), 1)
+        sum_R = np.where(is_measured_RS, self.losses, 0.0).sum(axis=1)
+        is_known_R = is_measured_RS.any(axis=1) & ~self.diverged.any(axis=1)
+        return np.where(is_known_R, sum_R / count_R, np.nan)
 
     @property
     def lower_bound(self) -> Floats:
         """Lower bound of the mean loss: a diverged run ends above the untrained loss."""
         loss_RS = np.where(self.diverged, self.untrained, self.losses)
-        was_run_RS = self.finite | self.diverged
+        was_run_RS = self.finite | self.plateau | self.diverged
         count_R = np.maximum(was_run_RS.sum(axis=1), 1)
         return np.asarray(np.where(was_run_RS, loss_RS, 0.0).sum(axis=1) / count_R)
 
@@ -99,6 +120,14 @@ class LossGrid:
         lowest = np.nanmin(self.mean)
         # Equal losses may differ in the last bit after averaging in another order.
         return int(np.flatnonzero(self.mean <= lowest + 1e-12 * abs(lowest))[-1])
+
+    def at_rates(self, is_kept_R: Bools) -> LossGrid:
+        """Return the grid with some of its rates."""
+        rows = {
+            name: getattr(self, name)[is_kept_R]
+            for name in ("log2_lr", "losses", "diverged", "untrained", "plateau", "spiked")
+        }
+        return self if is_kept_R.all() else replace(self, **rows)
 
 
 def loss_grids(
@@ -123,6 +152,7 @@ def loss_grids(
     name_N = _group_names(results, group_by)
     seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
+    untrained_N = _untrained_losses(results)
     lengths, is_grouped = trial_lengths(results), any(map(is_length, group_by))
     names, group_N = np.unique(name_N, return_inverse=True)
     grids: dict[str, tuple[LossGrid, ...]] = {}
@@ -133,9 +163,9 @@ def loss_grids(
             short = short_runs(lengths, rows, log2_lr_N, results.diverged)
             note = None if short is None else short.note(axes.at(width))
             rows = rows if short is None else rows[~short.is_short]
-            grid = _grid(results, rows, width, log2_lr_N, seed_N)
+            grid = _grid(results, rows, width, log2_lr_N, seed_N, untrained_N)
             longest = {} if is_grouped else longest_runs(lengths, rows, results.diverged)
-            grids[name] += (replace(grid, lengths=longest, note=note),)
+            grids[name] += (replace(grid, lengths=longest, short_runs=note),)
     return grids
 
 
@@ -145,6 +175,7 @@ def _grid(
     width: float,
     log2_lr_N: Floats,
     seed_N: NDArray[np.str_],
+    untrained_N: Floats,
 ) -> LossGrid:
     """Arrange one width's trials as a grid."""
     log2_lr_R, rate_index = np.unique(log2_lr_N[rows], return_inverse=True)
@@ -154,9 +185,21 @@ def _grid(
     diverged_RS = np.zeros(shape, dtype=np.bool_)
     loss_RS[rate_index, seed_index] = results.loss[rows]
     diverged_RS[rate_index, seed_index] = results.diverged[rows]
-    untrained_RS[rate_index, seed_index] = results.untrained_loss[rows]
+    untrained_RS[rate_index, seed_index] = untrained_N[rows]
     names, flops = tuple(str(seed) for seed in seeds), float(results.flops[rows].mean())
-    return LossGrid(width, log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops)
+    none_RS = np.zeros(shape, dtype=np.bool_)
+    return LossGrid(
+        width, log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops, none_RS, none_RS
+    )
+
+
+def _untrained_losses(results: Results) -> Floats:
+    """Return each trial's loss before training, or ln(vocabulary), that of a uniform guess."""
+    for name, values in results.axes.items():
+        if re.split(r"[./]", name.lower())[-1] in VOCABULARY:
+            sizes = np.array([_positive_or_nan(value) for value in values])
+            return np.where(np.isnan(results.untrained_loss), np.log(sizes), results.untrained_loss)
+    return results.untrained_loss
 
 
 def _check_columns(results: Results, axes: AxisNames, group_by: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mutransfer.analysis.curves.divergence import screen_runs
 from mutransfer.analysis.curves.fit import CurveFit, fit_curve
 from mutransfer.analysis.curves.grid import LossGrid, loss_grids
 from mutransfer.analysis.curves.lengths import differing_length
@@ -58,6 +59,7 @@ def fitted_groups(results: Results, settings: Settings) -> Mapping[str, FittedGr
 
 def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> FittedGroup:
     """Fit every width's curve and draw from the noise around it."""
+    grids = screen_runs(grids, settings.axes, settings.window)
     curves = tuple(fit_curve(grid, settings.axes, settings.window) for grid in grids)
     if all(curve.quadratic is None and _has_maximum(curve.grid) for curve in curves):
         reason = (
@@ -65,8 +67,8 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
             "if they are a score, such as an accuracy, map an error instead, such as 1 - accuracy"
         )
         curves = tuple(replace(curve, undetermined=reason) for curve in curves)
-    is_incomplete = any(grid.note for grid in grids)
-    curves = tuple(_with_short_runs(curve) if curve.grid.note else curve for curve in curves)
+    is_incomplete = any(grid.short_runs for grid in grids)
+    curves = tuple(_with_short_runs(curve) if curve.grid.short_runs else curve for curve in curves)
     noise = estimate_noise(curves)
     if noise is None:
         is_one_seed = max(grid.finite.sum(axis=1).max() for grid in grids) < 2
@@ -89,13 +91,13 @@ def _with_short_runs(curve: CurveFit) -> CurveFit:
     return curve if reason is None else replace(curve, undetermined=f"{reason}{FINISH}")
 
 
-def length_notes(groups: Mapping[str, FittedGroup], axes: AxisNames) -> list[str]:
-    """Return a sentence on every width at which runs ended early, or groups trained differently."""
+def run_notes(groups: Mapping[str, FittedGroup], axes: AxisNames) -> list[str]:
+    """Return sentences on the runs that are no part of the curves, and on unequal groups."""
     notes = [
-        f"{name}: {curve.grid.note}" if len(groups) > 1 else curve.grid.note
+        f"{name}: {note}" if len(groups) > 1 else note
         for name, group in groups.items()
         for curve in group.curves
-        if curve.grid.note is not None
+        for note in curve.grid.notes
     ]
     return notes + [text for pair in pairwise(groups.values()) if (text := _unequal(*pair, axes))]
 

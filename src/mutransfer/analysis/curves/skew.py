@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mutransfer.analysis.curves.fit import LocalQuadratic
+from mutransfer.analysis.curves.fit import CurveFit
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import estimate
@@ -22,38 +23,51 @@ def skew(group: FittedGroup, axes: AxisNames) -> Estimate:
     error. Curves of one group tend to be skewed alike, so the parabola errs by about as much at
     every width, and drift and regret hardly change.
     """
-    indices = [
-        k
-        for k, curve in enumerate(group.curves)
-        if curve.quadratic is not None and len(curve.quadratic.window) >= MIN_RATES
-    ]
+    rates = [_rates_of_cubic(curve) for curve in group.curves]
+    indices = [k for k, rates_K in enumerate(rates) if len(rates_K) >= MIN_RATES]
     if not indices:
         text = f"fewer than {MIN_RATES} {axes.rates} near every best one: add some in between"
         return Estimate(undetermined=text)
     reason = no_draws_reason(group, indices, axes)
-    shift_WS = [_vertex_shift(group, k, with_draws=reason is None) for k in indices]
+    shift_WS = [_vertex_shift(group, k, rates[k], with_draws=reason is None) for k in indices]
     return estimate(np.mean(shift_WS, axis=0) / LN2, reason)
 
 
-def _vertex_shift(group: FittedGroup, index: int, *, with_draws: bool) -> Floats:
+def _rates_of_cubic(curve: CurveFit) -> NDArray[np.intp]:
+    """Return the rates of the window, or on a coarse grid the nearest ones on both sides."""
+    if curve.quadratic is None:
+        return np.empty(0, np.intp)
+    window, grid = curve.quadratic.window, curve.grid
+    if len(window) >= MIN_RATES or curve.argmin in (window[0], window[-1]):
+        return window
+    usable = np.flatnonzero(grid.usable)
+    return np.asarray(usable[(usable >= window[0] - 1) & (usable <= window[-1] + 1)])
+
+
+def _vertex_shift(
+    group: FittedGroup, index: int, rates_K: NDArray[np.intp], *, with_draws: bool
+) -> Floats:
     """Return the minimum of a cubic minus that of the parabola at one width, in ln(rate)."""
-    quadratic = group.curves[index].quadratic
+    curve = group.curves[index]
+    quadratic, grid = curve.quadratic, curve.grid
     assert quadratic is not None
-    mean_SK = quadratic.mean[None]
+    mean_SR = grid.mean[None]
     if with_draws:
         # Drawn curves are parabolas with noise: the data's own residuals are added to them.
-        drawn_SK = group.draws[index].mean[:, quadratic.window]
-        mean_SK = np.concatenate([mean_SK, drawn_SK + mean_SK - quadratic.fitted])
-    return _cubic_minimum(quadratic, mean_SK) - quadratic.vertex(mean_SK @ quadratic.solve.T)
+        drawn_SR = group.draws[index].mean.copy()
+        drawn_SR[:, quadratic.window] += quadratic.mean - quadratic.fitted
+        mean_SR = np.concatenate([mean_SR, drawn_SR])
+    parabola_S = quadratic.vertex(mean_SR[:, quadratic.window] @ quadratic.solve.T)
+    z_K = grid.x[rates_K] - quadratic.center
+    return quadratic.center + _cubic_minimum(z_K, mean_SR[:, rates_K]) - parabola_S
 
 
-def _cubic_minimum(quadratic: LocalQuadratic, mean_SK: Floats) -> Floats:
-    """Fit cubics and return their minima in ln(rate); NaN where a cubic has none."""
-    z_K = quadratic.x - quadratic.center
+def _cubic_minimum(z_K: Floats, mean_SK: Floats) -> Floats:
+    """Fit cubics and return their minima; NaN where a cubic has none."""
     coefficients_S4 = mean_SK @ np.linalg.pinv(np.vander(z_K, 4, increasing=True)).T
     _, b_S, a_S, c_S = coefficients_S4.T
     with np.errstate(invalid="ignore", divide="ignore"):
         # The root that stays finite as the cubic part vanishes.
         root_S = a_S + np.sqrt(a_S**2 - 3 * b_S * c_S)
-        minimum_S: Floats = quadratic.center - b_S / root_S
+        minimum_S: Floats = -b_S / root_S
     return minimum_S

@@ -18,7 +18,7 @@ from mutransfer.analysis.transfer.scaling import scaling
 from mutransfer.analysis.transfer.verdict import decide
 from mutransfer.analysis.types.estimates import LN2, Curve, Estimate, Optimum, Quadratic
 from mutransfer.analysis.types.report import GroupReport
-from mutransfer.analysis.types.scaling import CarriedRegret
+from mutransfer.analysis.types.scaling import CarriedRegret, is_skewed
 
 
 def group_report(
@@ -67,8 +67,8 @@ def _regret_matrix(
         small, large = group.curves[proxy], group.curves[target]
         reason = no_draws_reason(group, [proxy, target], axes)
         draws = None if reason else (group.draws[proxy], group.draws[target])
-        is_skewed = optima.skew_reason is not None
-        regret = estimate_regret(small, large, draws, reason, axes, skewed=is_skewed)
+        skew = optima.skew if is_skewed(optima.skew) else None
+        regret = estimate_regret(small, large, draws, reason, axes, skew=skew)
         share, grid = share_of_loss(regret, large, axes), grid_regret(small, large, axes)
         widths = small.grid.width, large.grid.width
         matrix.append(CarriedRegret(*widths, regret, share, grid))
@@ -108,7 +108,7 @@ def _curve(curve: CurveFit) -> Curve:
     return Curve(
         width=grid.width,
         log2_lr=tuple(grid.log2_lr.tolist()),
-        loss=tuple(grid.mean.tolist()),
+        loss=tuple(grid.measured.tolist()),
         seeds=grid.seeds,
         seed_losses=tuple(tuple(row) for row in grid.losses.tolist()),
         num_diverged=tuple(grid.diverged.sum(axis=1).tolist()),
@@ -126,5 +126,7 @@ def _compute_saved(curves: Sequence[CurveFit], axes: AxisNames) -> Estimate:
     if not np.isfinite(small.flops + large.flops):
         text = "the trials' FLOPs are not recorded: add a column flops, or params and tokens"
         return Estimate(undetermined=text)
-    trials = int((small.finite | small.diverged).sum())  # the largest width is then trained once
+    trials = int(
+        (np.isfinite(small.losses) | small.diverged).sum()
+    )  # the largest width is then trained once
     return Estimate(1 - (trials * small.flops + large.flops) / (trials * large.flops))

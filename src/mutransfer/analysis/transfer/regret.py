@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.grid import LossGrid
 from mutransfer.analysis.curves.interpolation import chord, extended_chords, monotone_cubic
 from mutransfer.analysis.curves.noise import CurveDraws
 from mutransfer.analysis.format import AxisNames, format_power, format_rate
@@ -31,14 +32,20 @@ class RegretBounds:
 
 
 def regret_bounds(
-    target: CurveFit, x_D: Floats, mean_DR: Floats, coefficients_D3: Floats | None
+    target: CurveFit,
+    x_D: Floats,
+    mean_DR: Floats,
+    coefficients_D3: Floats | None,
+    *,
+    interpolated: bool = False,
 ) -> RegretBounds:
     """Compute the regret of every draw's carried rate at the target width.
 
     Inside the window the loss is that of the fitted quadratic. Outside, it is interpolated between
     the rates that were tried, with bounds of the error. Next to a diverged rate, or beyond the
     rates that were tried, it has no upper bound; the lower one is the loss, or its lower bound, at
-    the last rate before the carried one. Without coefficients all losses are interpolated.
+    the last rate before the carried one. Without coefficients the best loss is that of the best
+    rate tried, and all losses are interpolated; with `interpolated` only these are.
     """
     grid, quadratic = target.grid, target.quadratic
     if quadratic is not None and coefficients_D3 is not None:
@@ -46,7 +53,7 @@ def regret_bounds(
         best_D = quadratic.loss(coefficients_D3, quadratic.vertex(coefficients_D3))
         loss_D = quadratic.loss(coefficients_D3, x_D)
         low, high = min(x_K[0], best_x) - SAME_RATE, max(x_K[-1], best_x) + SAME_RATE
-        outside = np.flatnonzero((x_D < low) | (x_D > high))
+        outside = np.flatnonzero((x_D < low) | (x_D > high) | interpolated)
     else:
         assert target.argmin is not None
         best_x, best_D = float(grid.x[target.argmin]), mean_DR[:, target.argmin]
@@ -90,7 +97,7 @@ def _last_determined_loss(
 ) -> Floats:
     """Return the loss at the last rate between the optimum and each rate; losses rise that way."""
     grid = target.grid
-    x_R, bound_R = grid.x, grid.lower_bound
+    x_R, bound_R = grid.x, _divergence_bound(grid)
     last_D = best_D.copy()
     for index in np.argsort(np.abs(x_R - best_x), kind="stable"):
         is_up = x_R[index] >= best_x
@@ -102,6 +109,16 @@ def _last_determined_loss(
     return last_D
 
 
+def _divergence_bound(grid: LossGrid) -> Floats:
+    """Return lower bounds of the losses where runs diverged.
+
+    Where the untrained loss is not recorded, a diverged run is at least as bad as the worst run at
+    this width that did not diverge.
+    """
+    worst = float(np.nanmax(grid.mean)) if grid.usable.any() else np.nan
+    return np.where(np.isfinite(grid.lower_bound), grid.lower_bound, worst)
+
+
 def estimate_regret(
     source: CurveFit,
     target: CurveFit,
@@ -109,7 +126,7 @@ def estimate_regret(
     no_interval: str | None,
     axes: AxisNames,
     *,
-    skewed: bool = False,
+    skew: Estimate | None = None,
 ) -> Estimate:
     """Estimate the regret at `target` of the best rate at `source`, with one-sided bounds.
 
@@ -119,8 +136,9 @@ def estimate_regret(
         draws: Draws of both, or None.
         no_interval: Why there are no draws.
         axes: Names of the scale and of the hyperparameter.
-        skewed: Whether the curves are too skewed to rely on the parabola alone: the interval then
-            includes that of interpolation between the tried rates.
+        skew: Shift of the best rates, in octaves, where curves are too skewed to rely on the
+            parabola alone: the interval then includes that of interpolation between the tried
+            rates, from the shifted rates too.
     """
     if source.quadratic is None:
         return Estimate(undetermined=source.undetermined)
@@ -147,14 +165,23 @@ def estimate_regret(
     low = float(np.quantile(drawn.lower, LOWER)) if exceeds_noise else 0.0
     high = float(np.quantile(drawn.upper, UPPER, method="higher"))
     is_finite_D = np.isfinite(drawn.upper)
-    if skewed:
-        interpolated = regret_bounds(target, x_D, mean_DR, None)
+    for shift in _shifts(skew):
+        interpolated = regret_bounds(
+            target, x_D + shift, mean_DR, coefficients_D3, interpolated=True
+        )
         low = min(low, float(np.quantile(interpolated.lower, LOWER)))
         high = max(high, float(np.quantile(interpolated.upper, UPPER, method="higher")))
         is_finite_D &= np.isfinite(interpolated.upper)
     if reason is None and not np.isfinite(high):
         reason = _unbounded_reason(target, float(np.median(x_D[~is_finite_D])), axes)
     return Estimate(value, low, high if reason is None else None, reason)
+
+
+def _shifts(skew: Estimate | None) -> list[float]:
+    """Return how far the best rate of skewed curves may lie from the parabola's, in ln(rate)."""
+    if skew is None or skew.low is None or skew.high is None:
+        return []
+    return [shift * LN2 for shift in (min(skew.low, 0.0), 0.0, max(skew.high, 0.0))]
 
 
 def _unbounded_reason(target: CurveFit, x: float, axes: AxisNames) -> str:
@@ -185,12 +212,12 @@ def grid_regret(source: CurveFit, target: CurveFit, axes: AxisNames) -> Estimate
     if not len(same):
         return Estimate(undetermined=f"{format_rate(log2_lr)} was not tried {where}: add it")
     best = float(grid.mean[target.argmin])
-    if not grid.usable[same[0]]:
-        bound = float(grid.lower_bound[same[0]])
-        low = max(bound - best, 0.0) if np.isfinite(bound) else None
-        reason = f"{format_power(log2_lr)} diverged {where}, so the regret has a lower bound only"
-        return Estimate(None, low, None, reason)
-    return Estimate(float(grid.mean[same[0]]) - best)
+    loss = float(grid.measured[same[0]])
+    if np.isfinite(loss):
+        return Estimate(loss - best)
+    low = max(float(_divergence_bound(grid)[same[0]]) - best, 0.0)
+    reason = f"{format_power(log2_lr)} diverged {where}, so the regret has a lower bound only"
+    return Estimate(None, low, None, reason)
 
 
 def share_of_loss(regret: Estimate, target: CurveFit, axes: AxisNames) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 
@@ -41,8 +42,10 @@ def expected_exponent(
     if row.role is Role.FIXED:
         tested = ("step", "update") if has_expected_update(row) else ()
         # The size of a random bias with a few entries is too noisy to test.
-        tested = tested if is_bias(name) else (*tested, "size")
-        return 0.0 if quantity in tested else None
+        is_sized = row.start_power is not None and not is_bias(name)
+        tested = (*tested, "size") if is_sized else tested
+        expected = 0.0 if quantity == "update" else float(row.start_power or 0)
+        return expected if quantity in tested else None
     if quantity == "update":
         return _update_exponent(row) if row.role in MATRICES else None
     return _parameter_exponent(quantity, row, readings)
@@ -79,7 +82,7 @@ def _parameter_exponent(
     """Return the expected exponent of a parameter's size, of its steps, or of their effect."""
     role, module = row.role, row.name.rpartition(".")[0]
     is_raw = ("gain", module) not in readings
-    external = float(row.own_power)
+    external = float(row.own_power - (row.start_power or 0))
     # The output of a raw matrix cannot be observed. In a correct network routers, and queries and
     # keys of widening heads, change the loss at first by a random amount that fades as
     # width^-1/2. Their sizes are judged instead of their effects.
@@ -93,7 +96,10 @@ def _parameter_exponent(
         external = external if is_raw else _external_power(row, module, readings)
         if update_of(row) is Update.SPECTRAL:
             return (-0.5 if role is Role.BOTTLENECK else 0.0) - external
-        if role not in MATRICES or by_size:
+        # A gain or a temperature of shape (n, 1, 1) is applied elsewhere than at the module's
+        # output. A token, (1, 1, n), is not. Their updates are judged.
+        is_gain = is_raw and row.shape[-1] == 1 and max(row.shape) == prod(row.shape)
+        if role not in MATRICES or by_size or is_gain:
             return None
         return 0.0 if is_raw else 0.0 - external
     if quantity == "size":

@@ -17,8 +17,11 @@ from mutransfer.errors import RoleError
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import build_model, temporary_seed
+from mutransfer.parametrize.model.copies import equal_tensors, find_copies, fresh_values
+from mutransfer.parametrize.model.init import add_to_pool
 from mutransfer.parametrize.model.multipliers import own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
+from mutransfer.parametrize.model.scales import learned_scales, width_dependent_starts
 from mutransfer.parametrize.model.shapes import check_same_names, parameters_by_name
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Role
 from mutransfer.rules.plan import UNMEASURED_INIT, ParameterFacts, plan_from_facts
@@ -182,20 +185,24 @@ def _facts(
     optimizers_of: OptimizersOf,
 ) -> tuple[list[ParameterFacts], Mapping[str, str]]:
     """Return the facts of each parameter of models that no plan changes, and its optimizer."""
-    smallest, second, largest = widths[0], widths[1], widths[-1]
+    smallest, second, largest = widths = widths[0], widths[1], widths[-1]
     with temporary_seed(0):
         # With weights, because a build that prepares them cannot run on the meta device.
         models = {width: build_model(build, width) for width in (smallest, second, largest)}
         parameters = {width: parameters_by_name(model) for width, model in models.items()}
         check_same_names(parameters)
+        equal = equal_tensors([fresh_values(models[width]) for width in (smallest, second)])
         base, probe, target = parameters.values()
-        trace = Trace()
+        trace, traced = Trace(), {width: models[width] for width in (smallest, second)}
+        growing, raw = growing_axes(base, probe, target), raw_parameters(base)
+        pools = {width: add_to_pool(model, {}, width) for width, model in traced.items()}
+        starts = width_dependent_starts(build, smallest, growing, raw, *pools.values())
         if example_inputs is not None:
-            traced = {width: models[width] for width in (smallest, second)}
-            growing = growing_axes(base, probe, target)
-            trace = trace_forward(traced, growing, raw_parameters(base), example_inputs)
+            trace = trace_forward(traced, growing, raw, example_inputs, starts)
         names = optimizers_of(models[smallest])
-    axes = infer_roles(base, probe, target, roles, trace)
+    copies = find_copies(equal, target, trace)
+    axes = infer_roles(base, probe, target, roles, trace, copies)
+    axes, scales = learned_scales(starts, axes, trace, pools, widths, strict=False)
     # The scale of attention is judged where it is applied. SP keeps it, so no weight corrects it.
     sp = get_parametrization("sp")
     multipliers = own_multipliers(trace, axes, sp, Fraction(second, smallest))
@@ -208,6 +215,7 @@ def _facts(
             r_in=axis.r_in,
             r_out=axis.r_out,
             init=UNMEASURED_INIT,
+            start_power=scales[name].power if name in scales else Fraction(0),
             reason=axis.reason,
             readouts=target[name].readouts,
             # The multiplier of a layer is measured with it, before or behind.

@@ -60,12 +60,14 @@ class Kinds:
         vectors: Parameters that are applied elementwise, whatever their number of axes.
         embeddings_keep_factors: Whether a scalar between an embedding and a layer belongs to the
             embedding; in a plan it belongs to the layer.
+        scales: Parameters whose start is a multiplier that depends on width.
     """
 
     readouts: frozenset[str] = frozenset()
     orthogonalised: frozenset[str] = frozenset()
     vectors: frozenset[str] = frozenset()
     embeddings_keep_factors: bool = True
+    scales: frozenset[str] = frozenset()
 
 
 class Probes:
@@ -84,7 +86,7 @@ class Probes:
         self._kinds = kinds
         self._names = {module: unwrapped(name) for name, module in model.named_modules()}
         self._parameters = {unwrapped(name): p for name, p in model.named_parameters()}
-        self._tracer = Tracer(self._parameters, {}, frozenset())
+        self._tracer = Tracer(self._parameters, {}, frozenset(), kinds.scales)
         self._start = self.weights()
         self._sizes = {name: self._size(name, p) for name, p in self._start.items()}
         self._first_outputs: dict[tuple[str, int], torch.Tensor] = {}

@@ -11,7 +11,7 @@ from mutransfer.rules.decay import constant_product
 from mutransfer.rules.formatting.columns import format_number
 from mutransfer.rules.muon import corrects_shape_factor, eps_cell
 from mutransfer.rules.optimizers import OPTIMIZERS, DecayKind, Optimizer, Update
-from mutransfer.rules.plan import Plan
+from mutransfer.rules.plan import Plan, rule_of, side_of
 from mutransfer.rules.power import Minimum, Power, Ratios
 from mutransfer.rules.registry import get_parametrization
 from mutransfer.rules.roles import Role
@@ -130,8 +130,8 @@ def derivation(plan: Plan, name: str) -> Derivation:
     # same rule in all forms, so treating it as tied is harmless.
     may_be_tied = bool(row.multiplier_at) or (row.role is Role.INPUT and row.multiplier == 1)
     table = published if may_be_tied else in_form(published, plan.form)
-    own = Power(fan_in=row.own_power) if row.r_in != 1 else Power(fan_out=row.own_power)
-    rule, optimizer = table.rules[row.role], OPTIMIZERS[row.optimizer]
+    own = side_of(row.r_in, row.own_power)
+    rule, optimizer = rule_of(table, row), OPTIMIZERS[row.optimizer]
     if may_be_tied or table.form in WITHOUT_MULTIPLIERS:
         rule = shift(rule, own)
     ratios = Ratios(fan_in=row.r_in, fan_out=row.r_out)
@@ -217,6 +217,9 @@ def _init(row: PlanRow, rule: Rule, ratios: Ratios, table: Parametrization) -> F
     """Derive the init factor: the part of the rule that the author's init does not have."""
     if table.keeps_init:
         return Factor(row.init_factor, "as it is", "your own init stays")
+    if row.start_power and row.init_factor == 1:
+        steps = f"your own init starts there, {format_steps(rule.init_std, ratios)}, and stays"
+        return Factor(row.init_factor, str(rule.init_std), steps)
     if row.fresh_rms == 0:
         return Factor(row.init_factor, str(rule.init_std), "your own init is zero and stays zero")
     required = rule.init_std.at(ratios)

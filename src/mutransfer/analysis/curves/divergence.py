@@ -1,0 +1,210 @@
+"""Divergence that ends in a finite loss, and single runs far above the others.
+
+A run beyond the edge of stability often ends on a plateau, near the loss of an untrained model,
+and not at NaN. A parabola through such a loss has its vertex in the middle of the last step below
+the edge, wherever the optimum is. These runs count as diverged: their loss is known, but no part
+of the curve. A single spike is left out, so that it neither moves an optimum nor raises the noise
+of every width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mutransfer.analysis.curves.fit import TOLERANCE
+from mutransfer.analysis.curves.grid import LossGrid
+from mutransfer.analysis.format import AxisNames, format_rate
+from mutransfer.analysis.types.estimates import Bools, Floats
+
+# Shape legend: R rates, U usable rates, S seeds.
+
+# From one rate to the next, a parabola rises to the right of its minimum at most as much as it does
+# to the left one step further out. Curves that are 2.4 times as steep on the right rise 3 times as
+# much at octave steps. [measured: benchmarks/coverage.md]
+CLIFF_RATIO = 4.0
+# The losses of language models rise by a third within one step only where training fails; less may
+# be a steep flank, which matters only if it is fitted. [assumed]
+CLIFF_SHARE = 0.33
+# In standard deviations of the difference of two runs. A normal distribution has none beyond 5, and
+# the median of 20 differences is known to a third.
+SPIKE_DEVIATIONS = 8.0
+MAD_TO_DEVIATION = 1.4826  # of a normal distribution
+NEIGHBORS = 2  # rates on either side whose scatter is compared, since noise may grow with the rate
+MIN_SPIKE = 1e-3  # as a share of the loss: a tenth of the verdict's usual threshold
+MAX_SPIKE_SHARE = 0.2  # if there are more, they are the noise [assumed]
+NUM_CONTRASTS = 3  # sets of four rates per width that the noise of single seeds is estimated from
+MAX_NAMED = 3  # spikes that notes name one by one
+
+
+def screen_runs(grids: Sequence[LossGrid], axes: AxisNames, window: float) -> list[LossGrid]:
+    """Mark the runs of a group that diverged with a finite loss, and those that spiked.
+
+    Args:
+        grids: One per width.
+        axes: Names of the scale and of the hyperparameter.
+        window: Half-width, in ln(rate), of the range of rates that a parabola is fitted to.
+    """
+    excess = [_excess(grid) for grid in grids]
+    noise = _deviation(excess)
+    spikes = [_seed_spikes(g, excess_RS, noise) for g, excess_RS in zip(grids, excess, strict=True)]
+    num_compared = sum(int(np.isfinite(excess_RS).sum()) for excess_RS in excess)
+    if not num_compared:
+        noise = _roughness(grids)
+        spikes = [_rate_spikes(grid, noise) for grid in grids]
+        num_compared = sum(int(grid.usable.sum()) for grid in grids)
+    if sum(int(spike_RS.sum()) for spike_RS in spikes) <= MAX_SPIKE_SHARE * num_compared:
+        grids = [replace(g, spiked=spike_RS) for g, spike_RS in zip(grids, spikes, strict=True)]
+    grids = [_with_plateau(grid, noise, window) for grid in grids]
+    noted = [replace(grid, screened=tuple(_notes(grid, axes))) for grid in grids]
+    return [g.at_rates(np.asarray(~g.spiked.any(axis=1) | g.finite.any(axis=1))) for g in noted]
+
+
+def _deviation(deviations: Sequence[Floats]) -> float:
+    """Return a standard deviation that outliers do not change; 0 without any deviation."""
+    finite = np.concatenate([values[np.isfinite(values)] for values in deviations])
+    return MAD_TO_DEVIATION * float(np.median(finite)) if len(finite) else 0.0
+
+
+def _excess(grid: LossGrid) -> Floats:
+    """Return how far each run lies above the lowest one at its rate; NaN for the lowest itself.
+
+    The median difference between seeds is removed first.
+    """
+    excess_RS = np.full(grid.losses.shape, np.nan)
+    is_compared_R = grid.finite.sum(axis=1) > 1
+    if not is_compared_R.any():
+        return excess_RS
+    loss_RS = np.where(grid.finite, grid.losses, np.nan)[is_compared_R]
+    rest_RS = loss_RS - np.nanmedian(loss_RS, axis=1, keepdims=True)
+    was_run_S = np.isfinite(rest_RS).any(axis=0)
+    rest_RS[:, was_run_S] -= np.nanmedian(rest_RS[:, was_run_S], axis=0)
+    is_lowest_RS = np.arange(rest_RS.shape[1]) == np.nanargmin(rest_RS, axis=1)[:, None]
+    lowest_R = np.nanmin(rest_RS, axis=1, keepdims=True)
+    excess_RS[is_compared_R] = np.where(is_lowest_RS, np.nan, rest_RS - lowest_R)
+    return excess_RS
+
+
+def _seed_spikes(grid: LossGrid, excess_RS: Floats, noise: float) -> Bools:
+    """Return the runs that lie far above another seed at the same rate."""
+    rates = np.arange(len(excess_RS))
+    own = max(noise, _deviation([excess_RS]))
+    local_R = [
+        _deviation([excess_RS[(np.abs(rates - rate) <= NEIGHBORS) & (rates != rate)]])
+        for rate in rates
+    ]
+    limit_R = SPIKE_DEVIATIONS * np.maximum(own, local_R)
+    limit_R = np.maximum(limit_R, MIN_SPIKE * np.abs(np.where(grid.usable, grid.mean, np.inf)))
+    is_spike_RS = excess_RS > limit_R[:, None]
+    # If most seeds are high at a rate, then the rate is, and not the seeds.
+    is_minority_R = is_spike_RS.sum(axis=1) <= grid.finite.sum(axis=1) / 2
+    return np.asarray(is_spike_RS & is_minority_R[:, None])
+
+
+def _roughness(grids: Sequence[LossGrid]) -> float:
+    """Return the noise of a difference of two runs, from the curves' deviations from parabolas.
+
+    Only rates up to the best one are used, since those above it may lie beyond a cliff.
+    """
+    deviations = []
+    for grid in grids:
+        below = np.flatnonzero(grid.usable)
+        below = below[below <= (grid.argmin or 0)]
+        for end in range(len(below), max(len(below) - NUM_CONTRASTS, 3), -1):
+            rates = below[end - 4 : end]
+            # The one contrast of four losses that is zero for every parabola.
+            contrast = np.linalg.svd(np.vander(grid.x[rates], 3).T)[2][-1]
+            deviations.append(abs(float(contrast @ grid.mean[rates])))
+    return float(np.sqrt(2.0)) * _deviation([np.array(deviations)])
+
+
+def _rate_spikes(grid: LossGrid, noise: float) -> Bools:
+    """Return the runs of a single seed that lie far above those at both neighboring rates."""
+    is_spike_RS = np.zeros(grid.losses.shape, dtype=np.bool_)
+    usable, mean_U = np.flatnonzero(grid.usable), grid.mean[grid.usable]
+    if not noise or len(usable) < 3:
+        return is_spike_RS
+    excess_U = mean_U[1:-1] - np.maximum(mean_U[:-2], mean_U[2:])
+    limit_U = np.maximum(SPIKE_DEVIATIONS * noise, MIN_SPIKE * np.abs(mean_U[1:-1]))
+    is_spike_RS[usable[1:-1][excess_U > limit_U]] = True
+    return is_spike_RS
+
+
+def _with_plateau(grid: LossGrid, noise: float, window: float) -> LossGrid:
+    """Mark the runs beyond a cliff above the best rate as diverged, and drop rates without runs."""
+    best, cliff = grid.argmin, _cliff(grid, noise, window)
+    if best is None:
+        return grid
+    lowest = float(grid.mean[best])
+    is_plateau_RS = np.zeros(grid.losses.shape, dtype=np.bool_)
+    edge, height = int(np.flatnonzero(grid.usable)[-1]) + 1, (1 + CLIFF_SHARE) * lowest
+    if cliff is not None:
+        edge, height = cliff, (lowest + float(np.nanmin(grid.mean[cliff:]))) / 2
+        is_plateau_RS[cliff:] = np.isfinite(grid.losses[cliff:])
+    # At the edge itself some seeds may diverge and others not.
+    for rate in range(edge - 1, best, -1):
+        is_high_S = grid.spiked[rate] & (grid.losses[rate] > height)
+        if not is_high_S.any():
+            break
+        is_plateau_RS[rate] = is_high_S
+    return replace(grid, plateau=is_plateau_RS, spiked=grid.spiked & ~is_plateau_RS)
+
+
+def _cliff(grid: LossGrid, noise: float, window: float) -> int | None:
+    """Return the index of the first rate beyond a cliff, or None."""
+    best, usable = grid.argmin, np.flatnonzero(grid.usable)
+    if best is None:
+        return None
+    x_U, mean_U = grid.x[usable], grid.mean[usable]
+    center = int(np.flatnonzero(usable == best)[0])
+    rise_right, rise_left = np.diff(mean_U[center:]), -np.diff(mean_U[: center + 1])[::-1]
+    distance_left = x_U[center] - x_U[:center][::-1]
+    untrained = np.nanmin(grid.untrained, initial=np.inf)
+    for k, rise in enumerate(rise_right):
+        rate = center + k + 1
+        reach = 2 * x_U[rate] - x_U[rate - 1] - x_U[center] + TOLERANCE
+        others = [*rise_right[:k], *rise_left[distance_left <= reach]]
+        is_cliff = rise > CLIFF_RATIO * (max(others, default=0.0) + 2 * noise)
+        # With fewer than two steps to compare with, the curve's shape is unknown.
+        is_fitted = k == 0 or x_U[rate] - x_U[center] <= window + TOLERANCE
+        if len(others) < 2 or not is_fitted:
+            is_cliff &= rise > CLIFF_SHARE * abs(mean_U[center])
+        # Beyond a cliff every rate fails; a loss that falls again was a spike.
+        is_lasting = mean_U[rate:].min() > (mean_U[rate] + mean_U[rate - 1]) / 2
+        if (is_cliff or mean_U[rate] > untrained) and is_lasting:
+            return int(usable[rate])
+    return None
+
+
+def _notes(grid: LossGrid, axes: AxisNames) -> list[str]:
+    """Return sentences on the runs that are marked."""
+    notes: list[str] = []
+    if grid.argmin is None:
+        return notes
+    where, best = axes.at(grid.width), float(grid.mean[grid.argmin])
+    if grid.plateau.any():
+        rate = int(np.flatnonzero(grid.plateau.any(axis=1))[0])
+        loss = float(grid.losses[rate][grid.plateau[rate]].max())
+        notes.append(
+            f"{where} the loss jumps to {loss:.4g} at {format_rate(grid.log2_lr[rate])}, while the "
+            f"best is {best:.4g}: runs from this rate on are treated as diverged"
+        )
+    spikes = [_spike_text(grid, rate, seed) for rate, seed in np.argwhere(grid.spiked).tolist()]
+    if spikes:
+        more = f"; and {len(spikes) - MAX_NAMED} more" if len(spikes) > MAX_NAMED else ""
+        verb = "is an outlier and is" if len(spikes) == 1 else "are outliers and are"
+        notes.append(f"{where}, {'; '.join(spikes[:MAX_NAMED])}{more} {verb} left out")
+    return notes
+
+
+def _spike_text(grid: LossGrid, rate: int, seed: int) -> str:
+    """Name one outlier, with its loss and that of the runs it is compared with."""
+    loss, others = grid.losses[rate, seed], grid.losses[rate][grid.finite[rate]]
+    text = f"the loss of {loss:.4g} at {format_rate(grid.log2_lr[rate])}"
+    if len(others):
+        return f"{text}, seed {grid.seeds[seed]} (other seeds: {others.max():.4g} at most)"
+    below, above = np.flatnonzero(grid.usable[:rate])[-1], np.flatnonzero(grid.usable[rate:])[0]
+    neighbors = max(grid.mean[below], grid.mean[rate + above])
+    return f"{text} (neighboring rates: {neighbors:.4g} at most)"
