@@ -108,7 +108,7 @@ def make_plan(
         inferred, scales = learned_scales(starts, inferred, trace, pools, widths)
         sizes = {name: prod(info.shape) for name, info in infos_at_target.items()}
         measured = {n: r for n, r in inferred.items() if n not in scales or scales[n].is_power}
-        inits |= measure_init(build, pools, measured, sizes)
+        inits |= measure_init(build, pools, measured, sizes, target)
     if table.name not in SINGLE_RATE:
         check_max_norms(infos, {n for n, role in inferred.items() if role.reason == ROLE_OVERRIDE})
     multipliers = own_multipliers(trace, inferred, table, Fraction(probe, base))
