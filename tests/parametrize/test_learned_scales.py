@@ -165,6 +165,12 @@ def test_the_plan_is_that_of_a_twin_with_a_constant(network):
     assert Plan.from_json(plan.to_json()) == plan
 
 
+@pytest.mark.parametrize("network", [ScaledSize, ScaledFirst])
+def test_a_norm_has_one_plan_however_it_is_written(network):
+    """A multiplier in front of the division is behind the norm, and changes no other weight."""
+    assert plan_of(network) == plan_of(ScaleNorm)
+
+
 OPTIMIZERS = {
     "adamw": (torch.optim.AdamW, {"eps": 2**-12}),
     "adam": (torch.optim.Adam, {"eps": 2**-12}),
@@ -249,6 +255,8 @@ def test_a_logarithm_keeps_start_and_rate_and_its_exponential_counts_as_a_multip
 
 
 class Bias(Network):
+    """Raw, and added to the logits."""
+
     power = -0.5
 
     def read(self, x):
