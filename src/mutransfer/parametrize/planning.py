@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 
@@ -12,6 +12,14 @@ from torch import nn
 from mutransfer.errors import ModelError
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import Build, build_model, temporary_seed
+from mutransfer.parametrize.model.copies import (
+    Values,
+    copy_notes,
+    equal_tensors,
+    find_copies,
+    fresh_values,
+    readouts_of_copy,
+)
 from mutransfer.parametrize.model.embeddings import check_max_norms, embedding_notes
 from mutransfer.parametrize.model.fans import layout
 from mutransfer.parametrize.model.init import Pool, add_to_pool, measure_init
@@ -29,7 +37,7 @@ from mutransfer.rules.plan import (
 )
 from mutransfer.rules.power import ONE
 from mutransfer.rules.registry import get_parametrization
-from mutransfer.rules.roles import ROLE_OVERRIDE, Role
+from mutransfer.rules.roles import COPY_OF, ROLE_OVERRIDE, Role
 from mutransfer.rules.symmetry import in_form
 from mutransfer.tracing import Trace, trace_forward
 
@@ -99,38 +107,50 @@ def make_plan(
     table = in_form(get_parametrization(parametrization), form)
     get_optimizer(optimizer)  # raises for an unknown name before anything is built
     widths = base, probe, target
-    infos, pools, trace, starts = _inspect(build, widths, example_inputs)
-    infos_at_target = infos[target]
-    inferred = infer_roles(infos[base], infos[probe], infos_at_target, roles or {}, trace)
+    models = _inspect(build, widths, example_inputs)
+    equal = equal_tensors(models.values)
+    copies = find_copies(equal, models.infos[target], models.trace)
+    at_base, at_probe, at_target = (models.infos[width] for width in widths)
+    inferred = infer_roles(at_base, at_probe, at_target, roles or {}, models.trace, copies)
+    copies = {n: o for n, o in copies.items() if inferred[n].reason.startswith(COPY_OF)}
     inits = dict.fromkeys(inferred, UNMEASURED_INIT)
-    scales: Mapping[str, LearnedScale] = {}
+    scales: dict[str, LearnedScale] = {}
     if not table.keeps_init:
-        inferred, scales = learned_scales(starts, inferred, trace, pools, widths)
-        sizes = {name: prod(info.shape) for name, info in infos_at_target.items()}
+        starts = models.starts - copies.keys()
+        inferred, scales = learned_scales(starts, inferred, models.trace, models.pools, widths)
+        sizes = {name: prod(info.shape) for name, info in at_target.items()}
         measured = {n: r for n, r in inferred.items() if n not in scales or scales[n].is_power}
-        inits |= measure_init(build, pools, measured, sizes, target)
+        measured = {n: r for n, r in measured.items() if n not in copies}
+        inits |= measure_init(build, models.pools, measured, sizes, target)
     if table.name not in SINGLE_RATE:
-        check_max_norms(infos, {n for n, role in inferred.items() if role.reason == ROLE_OVERRIDE})
-    multipliers = own_multipliers(trace, inferred, table, Fraction(probe, base))
-    facts = [
-        ParameterFacts(
-            name=name,
-            shape=infos_at_target[name].shape,
-            base_shape=infos[base][name].shape,
-            role=role.role,
-            # A multiplier that grows may follow a bias that does not.
-            r_in=role.r_in * (role.r_layer if multipliers[name][0] != ONE else 1),
-            r_out=role.r_out,
-            init=inits[name],
-            reason=role.reason,
-            start_power=scales[name].power if name in scales else Fraction(0),
-            readouts=infos_at_target[name].readouts,
-            own_multiplier=multipliers[name][0],
-            own_readout=multipliers[name][1] if is_tied(infos_at_target[name], trace) else None,
-            is_transposed=layout(infos_at_target[name]) == "in out",
+        accepted = {n for n, role in inferred.items() if role.reason == ROLE_OVERRIDE}
+        check_max_norms(models.infos, accepted)
+    multipliers = own_multipliers(models.trace, inferred, table, Fraction(probe, base))
+    facts = []
+    for name, role in inferred.items():
+        original = copies.get(name, name)
+        info, of_original = (at_target[n] for n in (name, original))
+        multiplier, at_readout = multipliers[original]
+        readouts = readouts_of_copy(info, of_original)
+        has_tie = is_tied(of_original, models.trace) and (readouts or not of_original.readouts)
+        facts.append(
+            ParameterFacts(
+                name=name,
+                shape=info.shape,
+                base_shape=at_base[name].shape,
+                role=role.role,
+                # A multiplier that grows may follow a bias that does not.
+                r_in=inferred[original].r_in * (role.r_layer if multiplier != ONE else 1),
+                r_out=role.r_out,
+                init=inits[original],
+                reason=role.reason,
+                start_power=scales[original].power if original in scales else Fraction(0),
+                readouts=readouts,
+                own_multiplier=multiplier,
+                own_readout=at_readout if has_tie else None,
+                is_transposed=layout(info) == "in out",
+            )
         )
-        for name, role in inferred.items()
-    ]
     plan = plan_from_facts(
         facts,
         base=base,
@@ -139,25 +159,50 @@ def make_plan(
         optimizer=optimizer,
         form=form,
     )
-    rows = (replace(row, notes=embedding_notes(row, infos[base][row.name])) for row in plan.rows)
+    on_embeddings = {row.name: embedding_notes(row, at_base[row.name]) for row in plan.rows}
+    return _with_notes(plan, on_embeddings, copy_notes(plan.rows, equal, copies))
+
+
+def _with_notes(plan: Plan, *notes: Mapping[str, Sequence[str]]) -> Plan:
+    """Add notes to the rows of a plan, by the names of their parameters."""
+    rows = []
+    for row in plan.rows:
+        added = [note for by_name in notes for note in by_name.get(row.name, ())]
+        rows.append(replace(row, notes=(*row.notes, *added)))
     return replace(plan, rows=tuple(rows))
 
 
-def _inspect(
-    build: Build, widths: tuple[int, int, int], example_inputs: object
-) -> tuple[Infos, dict[int, Pool], Trace, frozenset[str]]:
-    """Build models at base, probe and target.
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What the models at base, probe and target tell.
 
-    Return parameters, moments, traced passes and the names of width-dependent starts.
+    Args:
+        infos: Parameters by width.
+        pools: Moments of the fresh parameters, by width; without the target.
+        values: Equal tensors of each of these models.
+        trace: Traced forward passes.
+        starts: Parameters whose start depends on width and on nothing random.
     """
+
+    infos: Infos
+    pools: dict[int, Pool]
+    values: list[Values]
+    trace: Trace
+    starts: frozenset[str]
+
+
+def _inspect(build: Build, widths: tuple[int, int, int], example_inputs: object) -> _Models:
+    """Build models at base, probe and target, and trace their forward passes."""
     base, probe, target = widths
     infos: Infos = {}
     pools: dict[int, Pool] = {}
+    values: list[Values] = []
     models: dict[int, nn.Module] = {}
     for width in (base, probe):
         with temporary_seed(0):
             model = build_model(build, width)
         infos[width], pools[width] = parameters_by_name(model), add_to_pool(model, {}, width)
+        values.append(fresh_values(model))
         if example_inputs is not None:
             models[width] = model
         del model  # one large model at a time
@@ -171,7 +216,7 @@ def _inspect(
         trace = Trace()
         if example_inputs is not None:
             trace = trace_forward(models, growing, raw, example_inputs, starts)
-    return infos, pools, trace, starts
+    return _Models(infos, pools, values, trace, starts)
 
 
 def _check_widths(**widths: object) -> None:

@@ -50,5 +50,8 @@ REASONS = {
     Role.FIXED: "no axis grows with width",
 }
 
+COPY_OF = "copy of "
+"""Start of the reason of a parameter that has the role of its original, whose name follows."""
+
 ROLE_OVERRIDE = "set by roles="
 """Reason of a role that the user chose."""

@@ -17,6 +17,7 @@ from mutransfer.errors import ModelError, RoleError
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import build_model, temporary_seed
+from mutransfer.parametrize.model.copies import equal_tensors, find_copies, fresh_values
 from mutransfer.parametrize.model.init import add_to_pool
 from mutransfer.parametrize.model.multipliers import own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
@@ -190,6 +191,7 @@ def _facts(
         models = {width: build_model(build, width) for width in (smallest, second, largest)}
         parameters = {width: parameters_by_name(model) for width, model in models.items()}
         check_same_names(parameters)
+        equal = equal_tensors([fresh_values(models[width]) for width in (smallest, second)])
         base, probe, target = parameters.values()
         trace, traced = Trace(), {width: models[width] for width in (smallest, second)}
         growing, raw = growing_axes(base, probe, target), raw_parameters(base)
@@ -202,7 +204,8 @@ def _facts(
             except ModelError:
                 trace = run()  # a scale in a place where no rule corrects it is the author's own
         names = optimizers_of(models[smallest])
-    axes = infer_roles(base, probe, target, roles, trace)
+    copies = find_copies(equal, target, trace)
+    axes = infer_roles(base, probe, target, roles, trace, copies)
     axes, scales = learned_scales(starts, axes, trace, pools, widths, strict=False)
     # The scale of attention is judged where it is applied. SP keeps it, so no weight corrects it.
     sp = get_parametrization("sp")

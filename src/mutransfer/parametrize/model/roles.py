@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mutransfer.errors import RoleError, check_type, listed
 from mutransfer.parametrize.model.axes import ONES, Fans, Sizes, fans_across_widths, grows, ratio
 from mutransfer.parametrize.model.fans import is_elementwise
 from mutransfer.parametrize.model.shapes import ParameterInfo
-from mutransfer.rules.roles import REASONS, ROLE_OVERRIDE, Role, role_of_matrix
+from mutransfer.rules.roles import COPY_OF, REASONS, ROLE_OVERRIDE, Role, role_of_matrix
 from mutransfer.tracing import Trace
 
 TIED = "a table that embedding and readout share: the embedding's rule, and a readout multiplier"
@@ -49,6 +49,7 @@ def infer_roles(
     target: Mapping[str, ParameterInfo],
     roles: Mapping[str, Role],
     trace: Trace,
+    copies: Mapping[str, str] | None = None,
 ) -> dict[str, ParameterRole]:
     """Infer the role and ratios of every parameter.
 
@@ -58,6 +59,7 @@ def infer_roles(
         target: The same at the target width.
         roles: The user's roles by regular expression, which must match a whole name.
         trace: Traced forward passes.
+        copies: The original of each copy, whose role it gets.
 
     Raises:
         RoleError: A role is undetermined, or a pattern of the user does not apply.
@@ -70,7 +72,8 @@ def infer_roles(
         )
     overrides = _role_overrides(list(base), roles)
     fans = {n: fans_across_widths((base[n], probe[n], target[n]), trace.use(n)) for n in base}
-    open_fans = {n: f for n, f in fans.items() if n not in overrides}
+    originals = {n: original for n, original in (copies or {}).items() if n not in overrides}
+    open_fans = {n: f for n, f in fans.items() if n not in overrides and n not in originals}
     _require_known([f for f in open_fans.values() if not f.is_known], trace)
     if trace.readouts is None:
         readouts = _only_readout(open_fans)
@@ -81,9 +84,13 @@ def infer_roles(
     layer_fan_in = {f.parameter.module: f.fan_in for f in fans.values() if not f.is_elementwise}
     inferred = {}
     for name, own in fans.items():
+        if name in originals:
+            continue
         role, reason = _role(own, overrides.get(name), readouts)
         inferred[name] = _with_ratios(own, role, reason, layer_fan_in.get(own.parameter.module))
-    return inferred
+    for name, original in originals.items():
+        inferred[name] = replace(inferred[original], reason=f"{COPY_OF}{original}")
+    return {name: inferred[name] for name in base}
 
 
 def _role_overrides(names: list[str], roles: Mapping[str, Role]) -> dict[str, Role]:

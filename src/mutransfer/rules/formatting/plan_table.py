@@ -8,7 +8,7 @@ from mutransfer.errors import counted
 from mutransfer.rules.formatting.columns import align_columns, format_number, hanging_indent
 from mutransfer.rules.formatting.names import abbreviate
 from mutransfer.rules.optimizers import OPTIMIZERS, Update
-from mutransfer.rules.roles import ROLE_OVERRIDE, Role
+from mutransfer.rules.roles import COPY_OF, ROLE_OVERRIDE, Role
 from mutransfer.rules.rows import PlanRow
 
 LEGEND = {
@@ -21,6 +21,7 @@ LEGEND = {
     "forward x": "factor on the layer's input in the forward pass, installed by `apply`",
     "by": "optimizer of the tensor; torch's own shape factor is divided out of Muon's lr",
 }
+COPIED = "a copy of a trained tensor in your fresh model, whose factors it gets"
 ADAFACTOR_NOTE = """eps x is the factor on the first of Adafactor's two epsilons, if you set it; the
 second scales as the rule's init. torch uses min(lr, 1/sqrt(step)), so the lr factors hold for the
 first 1/lr^2 steps."""
@@ -85,7 +86,9 @@ def _unusual_roles(rows: Sequence[PlanRow]) -> list[tuple[str, str]]:
     reasons: dict[tuple[Role, str], list[str]] = {}
     for row in rows:
         is_unusual = row.role is Role.BOTTLENECK or row.multiplier_at or row.start_power != 0
-        if row.reason == ROLE_OVERRIDE or is_unusual:
+        if row.reason.startswith(COPY_OF):
+            reasons.setdefault((row.role, COPIED), []).append(row.name)
+        elif row.reason == ROLE_OVERRIDE or is_unusual:
             reasons.setdefault((row.role, row.reason), []).append(row.name)
         if row.own_power:
             power = f"your forward pass, or attention, multiplies it by ratio^{row.own_power}"
