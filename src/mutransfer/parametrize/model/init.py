@@ -114,7 +114,8 @@ def measure_init(
     Raises:
         InitError: An init is not a power of width.
     """
-    roles = {name: _with_init_ratio(role, *pools, target) for name, role in roles.items()}
+    first, second = pools
+    roles = {n: _with_init_ratio(role, first, second, target) for n, role in roles.items()}
     unsettled = _build_until_settled(build, pools, roles)
     base = next(iter(pools.values()))
     rejected: list[str] = []
@@ -132,7 +133,6 @@ def measure_init(
             ratio=role.init_ratio,
         )
     if rejected:
-        first, second = pools
         advice = (
             "initialise with std = c or c / fan_in**0.5; if the ± is large, compare widths "
             f"further apart: make_plan(..., probe={8 * first})"
