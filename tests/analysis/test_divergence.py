@@ -174,7 +174,7 @@ def test_an_outlier_may_be_low(seeds: int) -> None:
 
     table = changed(planted(seeds=seeds), drop)
     (note,) = notes_of(table)
-    assert note.startswith("at width 512, the loss of 2.6 at 2^-7 (0.007812), seed 1 (other seeds")
+    assert note.startswith("at width 512, the loss of 2.6 at 2^-7 (0.007812), seed 1 (other seed")
     assert group_of(table).optimum[-1].log2_lr.value == pytest.approx(-6.2, abs=0.06)
 
 
@@ -185,9 +185,30 @@ def test_an_outlier_of_a_single_seed_is_named_by_its_rate() -> None:
     table = changed(planted(0.5, seeds=1), spike)
     (note,) = notes_of(table)
     assert note.startswith("at width 512, the loss of 3.0")
-    assert "at 2^-6 (0.01562) (neighboring rates: 2.8" in note
+    assert "at 2^-6 (0.01562) (neighboring rates: 2.7" in note
     optimum = group_of(table).optimum[-1].log2_lr.value
     assert optimum == pytest.approx(-6.2, abs=0.05)
+
+
+def test_a_rate_at_which_most_seeds_fail_is_left_out() -> None:
+    """Two of three seeds blow up at the best rate of width 512, and none above it."""
+
+    def spike(width: float, log2_lr: float, seed: int, own: float) -> float:
+        return 10.8 if (width, log2_lr) == (512.0, -6.0) and seed else own
+
+    table = changed(planted(0.5, seeds=3), spike)
+    (note,) = notes_of(table)
+    assert "the loss of 8.125 at 2^-6 (0.01562) (neighboring rates: 2.7" in note
+    assert group_of(table).optimum[-1].log2_lr.value == pytest.approx(-6.2, abs=0.06)
+
+
+def test_negative_losses_are_compared_alike() -> None:
+    """A log-likelihood ratio may be negative; only differences count."""
+    table = blown_up(planted(), 10.8, 1.2)
+    shifted = changed(table, lambda width, log2_lr, seed, own: own - 20.0)
+    before, after = group_of(table), group_of(shifted)
+    for old, new in zip(before.optimum, after.optimum, strict=True):
+        assert new.log2_lr.value == pytest.approx(old.log2_lr.value, abs=1e-9)
 
 
 def test_a_seed_that_fails_at_the_edge_diverged() -> None:

@@ -51,18 +51,27 @@ def screen_runs(grids: Sequence[LossGrid], axes: AxisNames, window: float) -> li
         window: Half-width, in ln(rate), of the range of rates that a parabola is fitted to.
     """
     excess = [_excess(grid) for grid in grids]
-    noise = _deviation(excess)
-    spikes = [_seed_spikes(g, excess_RS, noise) for g, excess_RS in zip(grids, excess, strict=True)]
+    noise = _deviation(excess) or _roughness(grids)
     num_compared = sum(int(np.isfinite(excess_RS).sum()) for excess_RS in excess)
-    if not num_compared:
-        noise = _roughness(grids)
-        spikes = [_rate_spikes(grid, noise) for grid in grids]
-        num_compared = sum(int(grid.usable.sum()) for grid in grids)
-    if sum(int(spike_RS.sum()) for spike_RS in spikes) <= MAX_SPIKE_SHARE * num_compared:
-        grids = [replace(g, spiked=spike_RS) for g, spike_RS in zip(grids, spikes, strict=True)]
+    spikes = [_seed_spikes(g, excess_RS, noise) for g, excess_RS in zip(grids, excess, strict=True)]
+    grids = _with_spikes(grids, spikes, num_compared)
+    num_usable = sum(int(grid.finite[grid.usable].sum()) for grid in grids)
+    grids = _with_spikes(grids, [_rate_spikes(grid, noise) for grid in grids], num_usable)
     grids = [_with_plateau(grid, noise, window) for grid in grids]
     noted = [replace(grid, screened=tuple(_notes(grid, axes))) for grid in grids]
     return [g.at_rates(np.asarray(~g.spiked.any(axis=1) | g.finite.any(axis=1))) for g in noted]
+
+
+def _with_spikes(
+    grids: Sequence[LossGrid], spikes: Sequence[Bools], num_compared: int
+) -> list[LossGrid]:
+    """Mark the spikes, unless there are so many that they are the noise."""
+    if sum(int(spike_RS.sum()) for spike_RS in spikes) > MAX_SPIKE_SHARE * num_compared:
+        return list(grids)
+    return [
+        replace(grid, spiked=grid.spiked | spike_RS)
+        for grid, spike_RS in zip(grids, spikes, strict=True)
+    ]
 
 
 def _deviation(deviations: Sequence[Floats]) -> float:
@@ -142,7 +151,7 @@ def _roughness(grids: Sequence[LossGrid]) -> float:
 
 
 def _rate_spikes(grid: LossGrid, noise: float) -> Bools:
-    """Return the runs of a single seed that lie far above those at both neighboring rates."""
+    """Return the runs at rates whose mean lies far above that at both neighboring rates."""
     is_spike_RS = np.zeros(grid.losses.shape, dtype=np.bool_)
     usable, mean_U = np.flatnonzero(grid.usable), grid.mean[grid.usable]
     if not noise or len(usable) < 3:
@@ -150,7 +159,7 @@ def _rate_spikes(grid: LossGrid, noise: float) -> Bools:
     excess_U = mean_U[1:-1] - np.maximum(mean_U[:-2], mean_U[2:])
     limit_U = np.maximum(SPIKE_DEVIATIONS * noise, MIN_SPIKE * np.abs(mean_U[1:-1]))
     is_spike_RS[usable[1:-1][excess_U > limit_U]] = True
-    return is_spike_RS
+    return np.asarray(is_spike_RS & grid.finite)
 
 
 def _with_plateau(grid: LossGrid, noise: float, window: float) -> LossGrid:
@@ -160,7 +169,7 @@ def _with_plateau(grid: LossGrid, noise: float, window: float) -> LossGrid:
         return grid
     lowest = float(grid.mean[best])
     is_plateau_RS = np.zeros(grid.losses.shape, dtype=np.bool_)
-    edge, height = int(np.flatnonzero(grid.usable)[-1]) + 1, (1 + CLIFF_SHARE) * lowest
+    edge, height = int(np.flatnonzero(grid.usable)[-1]) + 1, lowest + CLIFF_SHARE * abs(lowest)
     if cliff is not None:
         edge, height = cliff, (lowest + float(np.nanmin(grid.mean[cliff:]))) / 2
         is_plateau_RS[cliff:] = np.isfinite(grid.losses[cliff:])
@@ -212,7 +221,11 @@ def _notes(grid: LossGrid, axes: AxisNames) -> list[str]:
             f"{where} the loss jumps to {loss:.4g} at {format_rate(grid.log2_lr[rate])}, while the "
             f"best is {best:.4g}: runs from this rate on are treated as diverged"
         )
-    spikes = [_spike_text(grid, rate, seed) for rate, seed in np.argwhere(grid.spiked).tolist()]
+    spikes = [
+        text
+        for rate in np.flatnonzero(grid.spiked.any(axis=1)).tolist()
+        for text in _spike_texts(grid, rate)
+    ]
     if spikes:
         more = f"; and {len(spikes) - MAX_NAMED} more" if len(spikes) > MAX_NAMED else ""
         verb = "is an outlier and is" if len(spikes) == 1 else "are outliers and are"
@@ -220,12 +233,22 @@ def _notes(grid: LossGrid, axes: AxisNames) -> list[str]:
     return notes
 
 
-def _spike_text(grid: LossGrid, rate: int, seed: int) -> str:
-    """Name one outlier, with its loss and that of the runs it is compared with."""
-    loss, others = grid.losses[rate, seed], grid.losses[rate][grid.finite[rate]]
-    text = f"the loss of {loss:.4g} at {format_rate(grid.log2_lr[rate])}"
+def _spike_texts(grid: LossGrid, rate: int) -> list[str]:
+    """Name the outliers at a rate, with their losses and those that they are compared with."""
+    where, others = format_rate(grid.log2_lr[rate]), grid.losses[rate][grid.finite[rate]]
     if len(others):
-        return f"{text}, seed {grid.seeds[seed]} (other seeds: {others.max():.4g} at most)"
-    below, above = np.flatnonzero(grid.usable[:rate])[-1], np.flatnonzero(grid.usable[rate:])[0]
-    neighbors = max(grid.mean[below], grid.mean[rate + above])
-    return f"{text} (neighboring rates: {neighbors:.4g} at most)"
+        rest = f"other seeds: {others.min():.4g} to {others.max():.4g}"
+        if len(others) == 1:
+            rest = f"other seed: {others[0]:.4g}"
+        return [
+            f"the loss of {loss:.4g} at {where}, seed {seed} ({rest})"
+            for loss, seed, is_spike in zip(
+                grid.losses[rate], grid.seeds, grid.spiked[rate], strict=True
+            )
+            if is_spike
+        ]
+    loss = float(grid.losses[rate][grid.spiked[rate]].mean())
+    usable = np.flatnonzero(grid.usable)
+    sides = usable[usable < rate][-1:], usable[usable > rate][:1]
+    rest = " and ".join(f"{grid.mean[k]:.4g}" for side in sides for k in side)
+    return [f"the loss of {loss:.4g} at {where} (neighboring rates: {rest})"]
