@@ -31,10 +31,17 @@ FIELDS: Mapping[Change, str] = {
     "eps": "eps_factor",
 }
 Fault = tuple[str, str, float]  # rule, role, power of width
+
+
+class Muon(torch.optim.Muon):
+    """A Muon of the user's own: its class has no rule, so its rate cannot be compared with one."""
+
+
 CLASSES: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adamw": torch.optim.AdamW,
     "muon-match-rms": torch.optim.Muon,
+    "own-muon": Muon,
 }
 
 # Shape legend: B batch, T time, D width, N heads, H head width, V vocabulary.
@@ -54,6 +61,7 @@ class Subject:
         form: Form of the plan.
         live_eps: Whether epsilon is three times the base model's gradient, so that it matters.
         steps: Number of updates.
+        own_muon: Whether Muon is a class of the user's own.
     """
 
     name: str
@@ -65,6 +73,7 @@ class Subject:
     form: str = "table-3"
     live_eps: bool = False
     steps: int = 10
+    own_muon: bool = False
 
     @cache  # noqa: B019 - lives as long as the program
     def plan(self, width: int) -> Plan:
@@ -146,7 +155,8 @@ class Mutant:
                 group |= {"adjust_lr_fn": "match_rms_adamw", "weight_decay": 0}
             elif row.optimizer != "sgd":
                 group |= {"eps": subject.epsilons()[row.name] * row.eps_factor, "weight_decay": 0}
-            groups.setdefault(row.optimizer, []).append(group)
+            is_own = subject.own_muon and row.optimizer == "muon-match-rms"
+            groups.setdefault("own-muon" if is_own else row.optimizer, []).append(group)
         optimizers = [CLASSES[name](own) for name, own in groups.items()]
         if self.one_rate_from is not None:
             for optimizer in optimizers:

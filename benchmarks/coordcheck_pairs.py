@@ -34,7 +34,8 @@ def main() -> None:
     print("| model | pairs | both named | named as one fault that trains alike | other |")
     print("| --- | --- | --- | --- | --- |", flush=True)
     table_8 = replace(SUBJECTS["mlp"](), form="table-8", name="MLP, AdamW, Table 8")
-    for subject in (SUBJECTS["mlp"](), table_8, SUBJECTS["mlp-sgd"]()):
+    own_muon = replace(SUBJECTS["mlp-muon"](), own_muon=True, name="MLP, a Muon of one's own")
+    for subject in (SUBJECTS["mlp"](), table_8, SUBJECTS["mlp-sgd"](), own_muon):
         row(subject)
 
 

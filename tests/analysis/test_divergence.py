@@ -155,6 +155,19 @@ def test_an_outlier_is_named_and_the_others_keep_their_noise(loss: float, rate: 
     assert group_of(spiked).verdict == group_of(rest).verdict == "transfers"
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_an_outlier_may_be_low(seeds: int) -> None:
+    """The higher of two runs lies on the curve of the neighboring rates, or with the majority."""
+
+    def drop(width: float, log2_lr: float, seed: int, own: float) -> float:
+        return 2.6 if (width, log2_lr, seed) == (512.0, -7.0, 1) else own
+
+    table = changed(planted(seeds=seeds), drop)
+    (note,) = notes_of(table)
+    assert note.startswith("at width 512, the loss of 2.6 at 2^-7 (0.007812), seed 1 (other seeds")
+    assert group_of(table).optimum[-1].log2_lr.value == pytest.approx(-6.2, abs=0.06)
+
+
 def test_an_outlier_of_a_single_seed_is_named_by_its_rate() -> None:
     def spike(width: float, log2_lr: float, seed: int, own: float) -> float:
         return own + 0.3 if (width, log2_lr) == (512.0, -6.0) else own

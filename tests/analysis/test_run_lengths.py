@@ -92,6 +92,8 @@ def _plain(value: float) -> str:
         ("warmup_steps", lambda width, lr, seed: 10 + 1000 * lr),
         ("best_step", lambda width, lr, seed: 500 + 1000 * lr),
         ("val_samples", lambda width, lr, seed: 500 + 1000 * lr),
+        ("time/step", lambda width, lr, seed: 500 + seed * 100),
+        ("step", lambda width, lr, seed: 0.31 + lr),  # seconds
     ],
 )
 def test_equal_lengths_change_nothing(column: str, lengths) -> None:
@@ -220,8 +222,8 @@ def test_curves_of_tensorboard_end_at_their_last_step(tmp_path: Path) -> None:
 
 
 def test_names_of_lengths() -> None:
-    lengths = "step Step global_step epochs num_train_epochs tokens_seen max_iters config.max_steps"
-    others = "eval_steps lr_decay_iters tokens_per_step step_size epoch_time n_embd batch_size"
+    lengths = "Step num_train_epochs iter_num config.max_steps state.global_step timesteps_total"
+    others = "eval_steps lr_decay_iters tokens_per_step step_size loss/step n_embd tokens/s"
     assert all(is_length(name) for name in lengths.split())
     assert not any(is_length(name) for name in others.split())
 
@@ -263,3 +265,16 @@ def test_a_folder_of_wandb_runs_has_its_last_steps(tmp_path: Path) -> None:
     assert note.startswith(
         "1 of 3 runs ended early and is left out at width 64: _step 400 instead of 999, at 2^0:"
     )
+
+
+@pytest.mark.parametrize(
+    ("full", "short"),
+    [("20k", "10k"), ("3.2B", "1.1 B"), ("100%", "57 %"), ("10/10", "4/10"), ("2e3", "1,000"),
+     ("300 steps", "200 steps"), ("2000.0", "1000")],
+)  # fmt: skip
+def test_lengths_in_text_are_parsed(full: str, short: str) -> None:
+    table = sweep("transfers")
+    texts = [short if k == 3 else full for k in range(len(table["lr"]))]
+    (note,) = analyze(Results.from_columns({**table, "step": texts})).notes
+    assert note.startswith("1 of 18 runs ended early and is left out at width 64")
+    assert analyze(Results.from_columns({**table, "step": [full] * len(texts)})).notes == ()

@@ -7,6 +7,13 @@ from planted_surfaces import columns as planted
 from planted_surfaces import quadratic
 
 from mutransfer.analysis import Results, analyze, load_results
+from mutransfer.analysis.loading.state_words import (
+    ENDED,
+    FINISHED,
+    NOT_STARTED,
+    UNFINISHED,
+    outcome_of_text,
+)
 from mutransfer.errors import ResultsError
 
 
@@ -71,6 +78,23 @@ def test_only_finished_runs_remain(
     assert sum(counted) == num_left_out
 
 
+def spellings(words: str) -> list[str]:
+    """Return a state as programs write it: in any case, with any separator, or in one word."""
+    snake = words.replace(" ", "_")
+    camel = words.title().replace(" ", "")
+    return [words, words.upper(), f" {snake} ", snake.upper(), words.replace(" ", "-"), camel]
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"), [(FINISHED, "finished"), (UNFINISHED, "unfinished"),
+                           (NOT_STARTED, "not started"), (ENDED, "ended")]
+)  # fmt: skip
+def test_case_and_separators_make_no_difference(words: frozenset[str], outcome: str) -> None:
+    texts = [text for word in words for text in spellings(word)]
+    assert {text for text in texts if outcome_of_text(text) != outcome} == set()
+    assert {outcome_of_text(f"TrialState.{text.strip()}") for text in texts} == {outcome}
+
+
 @pytest.mark.parametrize(
     ("header", "cells"),
     [
@@ -79,6 +103,7 @@ def test_only_finished_runs_remain(
         ("state", "NO|SE"),
         ("status", "looks good|second try|looks good"),
         ("done", "3|1|2"),  # a number of epochs
+        ("done", "1|1|1|2"),
         ("running", "0.5|1"),
         ("random_state", "0|1|0"),
         ("optimizer_state", "fp32|8bit|fp32"),
@@ -87,6 +112,7 @@ def test_only_finished_runs_remain(
         ("lifecycle_stage", "active|deleted"),
         ("tied", "True|False|yes|no"),
         ("optimizer", "adam|lion"),
+        ("compiles", "ok|failed"),
         ("error", "mse|mae"),
         ("error", "0.1||0.2"),
         ("timeout", "3600|7200"),

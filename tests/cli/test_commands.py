@@ -234,17 +234,17 @@ ERRORS = {
     "plan toy_model:build --base 16": (
         "UsageError: --target is required\n"
         "  why: --target means: Width to train at\n"
-        "  fix: see `mutransfer plan --help`\n"
+        "  fix: for example: mutransfer plan my_model:build --base 256 --target 4096\n"
     ),
     "plan": (
         "UsageError: BUILD is required\n"
         "  why: BUILD means: MODULE:FUNCTION, a function from a width to a torch.nn.Module\n"
-        "  fix: see `mutransfer plan --help`\n"
+        "  fix: for example: mutransfer plan my_model:build --base 256 --target 4096\n"
     ),
     "plan toy_model:build --base --target 64": (
         "UsageError: --base needs a value\n"
         "  why: --base means: Width at which hyperparameters are tuned\n"
-        "  fix: see `mutransfer plan --help`\n"
+        "  fix: for example: mutransfer plan my_model:build --base 256 --target 4096\n"
     ),
     "plan toy_model:build --bse 16 --target 64": (
         "UsageError: unknown option '--bse'\n"
@@ -264,7 +264,7 @@ ERRORS = {
     "plan toy_model:build 7 --base 16 --target 64": (
         "UsageError: unknown argument '7'\n"
         "  why: ignoring it could silently run something else\n"
-        "  fix: see `mutransfer plan --help`\n"
+        "  fix: leave it out; a list has commas (64,128), and a value with spaces has quotes\n"
     ),
     "plan toy_model:build --base 16 --base 8 --target 64": (
         "UsageError: --base occurs twice\n"
@@ -302,7 +302,8 @@ ERRORS = {
         "  fix: did you mean 'build'?\n"
     ),
     "plan toy_model:number --base 16 --target 64": (
-        "UsageError: 'toy_model:number' is int, not a function from a width to a model\n"
+        "UsageError: 'toy_model:number' is of type int, and not a function from a width to a "
+        "model\n"
         "  why: the plan is made from the models that your function builds\n"
         "  fix: name one of 'build'\n"
     ),
@@ -312,15 +313,29 @@ ERRORS = {
         "  fix: choose from 'build', 'nn', 'number'\n"
     ),
     "plan no_such_module:build --base 16 --target 64": (
-        "UsageError: 'no_such_module' cannot be imported: ModuleNotFoundError: No module named "
-        "'no_such_module'\n"
+        "UsageError: there is no module 'no_such_module' in this folder, and none is installed\n"
         "  why: the plan is made from the models that your function builds\n"
-        "  fix: make `python -c 'import no_such_module'` work in this folder\n"
+        "  fix: run the command in the folder of no_such_module.py\n"
+    ),
+    "plan toy_modle:build --base 16 --target 64": (
+        "UsageError: there is no module 'toy_modle' in this folder, and none is installed\n"
+        "  why: the plan is made from the models that your function builds\n"
+        "  fix: did you mean 'toy_model'? Otherwise run the command in the folder of toy_modle.py\n"
     ),
     "plan toy_model:build --base 16 --target 64 -o no/plan.json": (
-        "UsageError: cannot write no/plan.json: No such file or directory\n"
-        "  why: the plan should be stored next to your checkpoints\n"
-        "  fix: name a file in a folder that exists: -o plan.json\n"
+        "UsageError: --output no/plan.json: the folder no does not exist\n"
+        "  why: only the file or folder that is named is made, because a path may be mistyped\n"
+        "  fix: mkdir -p no, or name another place: --output plan.json\n"
+    ),
+    "report losses.csv -o losses.pdf": (
+        "UsageError: --output losses.pdf: the report is an HTML page, not .pdf\n"
+        "  why: no program would open the file by its name\n"
+        "  fix: --output losses.html; --figures DIR writes figures as PNG, SVG and PDF\n"
+    ),
+    "analyze losses.csv --windw 2": (
+        "UsageError: unknown option '--windw'\n"
+        "  why: ignoring it could silently run something else\n"
+        "  fix: did you mean '--window'?\n"
     ),
     "sweep no.toml": (
         "StudyError: no.toml cannot be read: No such file or directory\n"
@@ -369,3 +384,72 @@ def test_a_closed_pipe_is_not_an_error() -> None:
     shown = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("mup: ")
     assert shown.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "report losses.csv -o no/where/x.html",
+        "report losses.csv --figures no/where",
+        "check toy_model:build --base 16 --widths 16,32,64 --report no/where/x.html",
+        "plan toy_model:build --base 16 --target 64 --output no/where/plan.json",
+        "demo -o no/where",
+        "studies run demo -o no/where",
+    ],
+)
+def test_a_mistyped_folder_is_not_made(line, run, tmp_path) -> None:
+    status, out, err = run(line)
+    assert (status, out) == (2, "")
+    assert ": the folder no" in err
+    assert "  fix: mkdir -p no" in err
+    assert not (tmp_path / "no").exists()
+
+
+IMPORTS = {
+    "import no_such_package.layers": (
+        "'mine' needs the module 'no_such_package', which is not installed (mine.py, line 1)",
+        f"install its package: {sys.executable} -m pip install no_such_package",
+    ),
+    "\nimport theirs": (
+        "'mine' needs the module 'cv2', which is not installed (theirs.py, line 1)",
+        f"install its package: {sys.executable} -m pip install opencv-python",
+    ),
+    "import sys\nsys.exit('usage: --lr LR')": (
+        "'mine' ends the program while it is imported (mine.py, line 2)",
+        'put what trains under `if __name__ == "__main__":`, or move the function to a module of '
+        "its own",
+    ),
+    "x = 1 / 0": (
+        "'mine' cannot be imported: ZeroDivisionError: division by zero (mine.py, line 1)",
+        "make `python -c 'import mine'` work in this folder",
+    ),
+    "def build(width)": (
+        "'mine' cannot be imported: SyntaxError: expected ':' (mine.py, line 1)",
+        "make `python -c 'import mine'` work in this folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("code", IMPORTS)
+def test_a_module_that_cannot_be_imported_says_which_line_and_what_to_install(
+    code, run, tmp_path
+) -> None:
+    (tmp_path / "mine.py").write_text(code)
+    (tmp_path / "theirs.py").write_text("import cv2")
+    status, _, err = run("plan mine:build --base 16 --target 64")
+    sys.modules.pop("theirs", None)
+    what, fix = IMPORTS[code]
+    assert (status, err.splitlines()[::2]) == (2, [f"UsageError: {what}", f"  fix: {fix}"])
+
+
+def test_a_module_of_the_package_that_one_is_in_names_the_folder_above(
+    run, tmp_path, monkeypatch
+) -> None:
+    folder = tmp_path / "my_package"
+    folder.mkdir()
+    (folder / "inner.py").write_text("from my_package.layers import Layer")
+    monkeypatch.chdir(folder)
+    assert run("plan inner:build --base 16 --target 64")[2].splitlines()[2] == (
+        f"  fix: run the command in the folder above, {tmp_path}, and write "
+        "my_package.inner:FUNCTION"
+    )

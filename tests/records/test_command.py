@@ -19,10 +19,10 @@ def study(**runner) -> dict:
 
 
 def error_of(data: dict) -> str:
-    """Return the first line of the error, without the name of the file."""
+    """Return what is wrong, without the name of the file, and the fix."""
     with pytest.raises(StudyError) as error:
         StudySpec.read(data, error=StudyError, where="s.toml")
-    return str(error.value).splitlines()[0].removeprefix("s.toml: ")
+    return f"{error.value.what.removeprefix('s.toml: ')}\n  fix: {error.value.fix}"
 
 
 def test_arguments_are_split_before_substitution_so_no_value_can_add_one() -> None:
@@ -45,92 +45,115 @@ def test_doubled_braces_are_braces_and_numbers_are_written_as_python_does() -> N
 BAD = {
     "an unknown placeholder": (
         {"command": "t {lr} {widht}"},
-        "runner: there is no axis or derived value 'widht', did you mean 'width'?; 'width' is not "
-        "used by the command: add {width} to its arguments",
+        "runner: there is no axis or derived value 'widht'; 'width' is not used by the command\n"
+        "  fix: widht: did you mean 'width'?; add {width} to the command, as in --width={width}",
     ),
     "attributes and formats": (
         {"command": "t {lr.__class__} {width}"},
-        "'runner.command': cannot be split into arguments: unmatched brace at '{lr.__class__} "
-        "{widt': write {name}, or {{ and }} for braces (got 't {lr.__class__} {width}')",
+        "'runner.command': unmatched brace at '{lr.__class__} {widt' (got 't {lr.__class__} "
+        "{width}')\n"
+        "  fix: write {name} for a value, and {{ or }} for a brace",
     ),
     "an open quote": (
         {"command": "t 'x"},
-        "'runner.command': cannot be split into arguments: No closing quotation (got \"t 'x\")",
+        "'runner.command': cannot be split into arguments: no closing quotation (got \"t 'x\")\n"
+        "  fix: close the quote, or write \\\\' for the character",
     ),
-    "no program": ({"command": " "}, "'runner.command': does not name a program (got ' ')"),
+    "no program": (
+        {"command": " "},
+        "'runner.command': does not name a program (got ' ')\n"
+        '  fix: write command = "{python} train.py ..."',
+    ),
     "a loss outside the trial's folder": (
         {"loss": {"csv": "../log.csv"}},
-        "'runner.loss.csv': '../log.csv' must be a file inside the trial's folder",
+        "'runner.loss.csv': '../log.csv' must be a file inside the trial's folder\n"
+        "  fix: let the program write it to {trial_dir}, and name it 'log.csv'",
     ),
     "a loss at an absolute path": (
         {"loss": {"json": "C:\\log.json"}},
-        "'runner.loss.json': 'C:\\log.json' must be a file inside the trial's folder",
+        "'runner.loss.json': 'C:\\log.json' must be a file inside the trial's folder\n"
+        "  fix: let the program write it to {trial_dir}, and name it 'log.csv'",
     ),
     "a program that cannot know where to write": (
         {"loss": {"csv": "log.csv"}},
-        "the command cannot know where to write 'log.csv': pass it {trial_dir}",
+        "the command cannot know where to write 'log.csv'\n"
+        "  fix: add {trial_dir} to the command, as in --out={trial_dir}",
     ),
     "two sources": (
         {"loss": {"csv": "a", "json": "b"}},
-        "'runner.loss': name exactly one of csv, json, jsonl, regex, env",
+        "'runner.loss': must name exactly one of csv, json, jsonl, regex, env, and names 'csv', "
+        "'json'\n"
+        '  fix: write one, as in loss = { csv = "log.csv" }',
     ),
     "a setting without effect": (
         {"loss": {"regex": "(.*)", "column": "loss"}},
-        "'runner.loss': 'column' is for csv only; the other sources use 'key'",
+        "'runner.loss': 'column' has no effect with regex\n"
+        "  fix: write column with csv, key with json, jsonl and env",
     ),
     "an unknown reduction": (
         {"loss": {"regex": "(.*)", "reduce": "median"}},
-        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
-        "last 50 values (got 'median')",
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for that of the "
+        "last 50 values (got 'median')\n"
+        '  fix: write reduce = "last", or reduce = { mean = 50 }',
     ),
     "a minimum of some values": (
         {"loss": {"regex": "(.*)", "reduce": {"min": 50}}},
-        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
-        "last 50 values",
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for that of the "
+        "last 50 values\n"
+        '  fix: write reduce = "last", or reduce = { mean = 50 }',
     ),
     "a mean of no values": (
         {"loss": {"regex": "(.*)", "reduce": {"mean": 0}}},
-        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the "
-        "last 50 values",
+        "'runner.loss.reduce': must be 'last', 'min', 'mean', or { mean = 50 } for that of the "
+        "last 50 values\n"
+        '  fix: write reduce = "last", or reduce = { mean = 50 }',
     ),
     "an invalid regex": (
         {"loss": {"regex": "("}},
-        "'runner.loss.regex': '(' is not a regular expression: missing ), unterminated subpattern "
-        "at position 0",
+        "'runner.loss.regex': '(' is not a regular expression: missing ), unterminated "
+        "subpattern at position 0\n"
+        "  fix: write one such as 'loss (\\S+)', in single quotes, which keep backslashes",
     ),
     "a regex with two groups": (
         {"loss": {"regex": "(a)(b)"}},
-        "'runner.loss': '(a)(b)' must have exactly one group, around the loss",
+        "'runner.loss': '(a)(b)' must have exactly one group, around the loss\n"
+        "  fix: write one group as in 'loss (\\S+)'; others do not capture: (?:...)",
     ),
     "a regex without a group": (
         {"loss": {"regex": "loss"}},
-        "'runner.loss': 'loss' must have exactly one group, around the loss",
+        "'runner.loss': 'loss' must have exactly one group, around the loss\n"
+        "  fix: write one group as in 'loss (\\S+)'; others do not capture: (?:...)",
     ),
     "a regex that misses divergence": (
         {"loss": {"regex": r"loss (?:is )?\(?([0-9.e-]+)"}},
-        r"'runner.loss': the group of 'loss (?:is )?\(?([0-9.e-]+)' does not match 'nan', so "
-        r"such a loss would be missed or truncated; write (\S+)",
+        "'runner.loss': the group of 'loss (?:is )?\\(?([0-9.e-]+)' does not match 'nan', so "
+        "such a loss would be missed or truncated\n"
+        "  fix: write (\\S+) for the group, as in 'loss (\\S+)'",
     ),
     "a regex that truncates small losses": (
         {"loss": {"regex": r"[(] (?P<loss>nan|\d+\.\d+)"}},
-        r"'runner.loss': the group of '[(] (?P<loss>nan|\d+\.\d+)' does not match '1.5e-05', so "
-        r"such a loss would be missed or truncated; write (\S+)",
+        "'runner.loss': the group of '[(] (?P<loss>nan|\\d+\\.\\d+)' does not match '1.5e-05', "
+        "so such a loss would be missed or truncated\n"
+        "  fix: write (\\S+) for the group, as in 'loss (\\S+)'",
     ),
     "a timeout without a unit": (
         {"timeout": "90"},
-        "'runner.timeout': '90' is not a duration: write '90s', '30m', '1.5h' or '2d'",
+        "'runner.timeout': '90' is not a duration\n"
+        "  fix: write a number and a unit: '90s', '30m', '1.5h' or '2d'",
     ),
     "a timeout without quotes and unit": (
         {"timeout": 60},
-        "'runner.timeout': a duration has a unit: write \"60s\" (got 60)",
+        "'runner.timeout': a duration has a unit (got 60)\n  fix: write timeout = \"60s\"",
     ),
     "divergence by exit status 0": (
         {"diverged": {"exit": 0}},
-        "'runner.diverged.exit': must be greater than or equal to 1 (got 0)",
+        "'runner.diverged.exit': must be greater than or equal to 1 (got 0)\n"
+        "  fix: write a value for 'runner.diverged.exit' that is greater than or equal to 1",
     ),
     "an invalid name of a variable": (
         {"env": {"A-B": "x"}},
-        "'runner.env.A-B.[key]': 'A-B' is not the name of an environment variable",
+        "'runner.env.A-B.[key]': 'A-B' is not the name of an environment variable\n"
+        "  fix: use letters, digits and '_', without a digit at the start",
     ),
 }
 
@@ -146,9 +169,9 @@ def test_an_axis_may_reach_the_program_through_a_derived_value_or_its_environmen
     data["derived"] = {"half": "width // 2", "heads": "half // 32"}
     StudySpec.read(data, error=StudyError, where="")
     data["derived"]["unused"] = "lr * 2"
-    assert error_of(data) == ("'unused' is not used by the command: add {unused} to its arguments")
+    assert error_of(data).startswith("'unused' is not used by the command\n")
     data["derived"] = {"heads": "lr * 2"}
-    assert error_of(data) == "'width' is not used by the command: add {width} to its arguments"
+    assert error_of(data).startswith("'width' is not used by the command\n")
 
 
 def test_built_in_placeholders_cannot_be_axes() -> None:
@@ -204,21 +227,24 @@ def test_only_the_arguments_of_its_own_point_are_part_of_a_trials_identity() -> 
 BAD_ARGUMENTS = {
     "a value without arguments": (
         {"mup": MUP},
-        "runner.arguments.mode has no 'sp': add sp = \"\", if it needs no arguments",
+        "runner.arguments.mode has no 'sp'\n"
+        '  fix: add sp = "...", or = "" if it needs no arguments',
     ),
     "arguments without a value": (
         {"sp": "", "mup": MUP, "mpu": ""},
-        "runner.arguments.mode has 'mpu', which is not a value of the axis, did you mean 'mup'?",
+        "runner.arguments.mode has 'mpu', which is not a value of the axis\n"
+        "  fix: did you mean 'mup'?",
     ),
     "an open quote": (
         {"sp": "'", "mup": MUP},
-        "'runner.arguments.mode.sp': cannot be split into arguments: No closing quotation (got "
-        '"\'")',
+        "'runner.arguments.mode.sp': cannot be split into arguments: no closing quotation (got "
+        '"\'")\n'
+        "  fix: close the quote, or write \\\\' for the character",
     ),
     "an unknown name": (
         {"sp": "", "mup": MUP.replace("{mult}", "{mul}")},
-        "runner: there is no axis or derived value 'mul', did you mean 'mult'?; 'mult' is not used "
-        "by the command: add {mult} to its arguments",
+        "runner: there is no axis or derived value 'mul'; 'mult' is not used by the command\n"
+        "  fix: mul: did you mean 'mult'?; add {mult} to the command, as in --mult={mult}",
     ),
 }
 
@@ -233,7 +259,9 @@ def test_arguments_of_something_that_is_no_axis_are_an_error() -> None:
     data = mapped_study({"sp": "", "mup": MUP})
     data["runner"]["arguments"] = {"mod": data["runner"]["arguments"]["mode"]}
     data["runner"]["command"] += " {mult}"
-    assert error_of(data) == ("runner.arguments.mod: there is no axis 'mod', did you mean 'mode'?")
+    assert error_of(data) == (
+        "runner.arguments.mod: there is no axis 'mod'\n  fix: did you mean 'mode'?"
+    )
 
 
 def test_a_seed_that_reaches_one_of_two_programs_only_is_an_error() -> None:
@@ -241,7 +269,8 @@ def test_a_seed_that_reaches_one_of_two_programs_only_is_an_error() -> None:
     data = mapped_study({"sp": "", "mup": MUP + " --seed={seed}"})
     data["axes"]["seed"] = [0, 1]
     assert error_of(data) == (
-        "'seed' is used at some values of 'mode' only: add {seed} to the command"
+        "'seed' is used at some values of 'mode' only\n"
+        "  fix: add {seed} to the command, as in --seed={seed}"
     )
     data["runner"]["arguments"]["mode"]["sp"] = "--seed={seed}"
     StudySpec.read(data, error=StudyError, where="")
@@ -254,4 +283,6 @@ def test_true_and_false_are_accepted_in_any_case() -> None:
         del data["derived"]
         StudySpec.read(data, error=StudyError, where="")
     data["runner"]["arguments"]["mode"]["true"] = ""
-    assert error_of(data) == "runner.arguments.mode has 'True', 'true', which are one value"
+    assert error_of(data).startswith(
+        "runner.arguments.mode has 'True', 'true', which are one value"
+    )

@@ -29,7 +29,7 @@ def test_a_rule_that_is_added_twice_gets_three_lines() -> None:
     assert error_message(rungs=rungs) == (
         "l.toml: rung 'b' adds 'attention' a second time\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
-        "  fix: correct the values listed above"
+        "  fix: remove the rung, or write another rule"
     )
 
 

@@ -75,10 +75,19 @@ def test_a_failing_program_is_reported_with_its_last_lines(tmp_path) -> None:
     assert text.splitlines()[0] == "exit status 1: ValueError: bad rate"
     assert "    | Traceback (most recent call last):" in text
     assert text.splitlines()[-1] == "  fix: see DIR/stderr.txt and stdout.txt in the same folder"
-    assert error_text(tmp_path, "import os; os.kill(os.getpid(), 11)").startswith(
-        "signal 11: it printed nothing"
+    crash = error_text(tmp_path, "import os; print(1, flush=True); os.kill(os.getpid(), 11)")
+    assert crash.startswith("signal 11 (SIGSEGV): 1\n")
+
+
+def test_a_silent_failure_says_how_to_run_the_program_by_hand(tmp_path) -> None:
+    what, why, fix = error_text(tmp_path, "exit(137)").splitlines()
+    assert what == (
+        "exit status 137 (128 + SIGKILL, perhaps out of memory): the program printed nothing"
     )
-    assert error_text(tmp_path, "exit(3)").startswith("exit status 3: it printed nothing")
+    assert why == "  why: the program failed without a message; what it still buffered is lost"
+    advice, _, line = fix.partition(", or run it by hand: ")
+    assert advice == '  fix: add env = { PYTHONUNBUFFERED = "1" } to [runner]'
+    assert os.waitstatus_to_exitcode(os.system(line.replace("DIR", str(tmp_path)))) == 137
 
 
 def test_a_program_that_leaves_no_loss_has_failed(tmp_path) -> None:

@@ -35,5 +35,5 @@ def test_a_point_that_does_not_exist_is_an_error_with_the_points() -> None:
         selected(flag="yes")
     assert str(raised.value).splitlines()[::2] == [
         "axis 'flag' has no point 'yes'",
-        "  fix: choose from 'True', 'False', '1', 'x'",
+        "  fix: choose from 'true', 'false', '1', 'x'",
     ]

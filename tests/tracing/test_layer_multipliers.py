@@ -220,3 +220,22 @@ def test_a_table_that_is_looked_up_and_multiplied_reads_out() -> None:
         with tracer_of(table, TOKENS) as tracer:
             run()
         assert tracer.ledger.shares_table is shares
+
+
+@pytest.mark.parametrize(
+    ("between", "streams"),
+    [
+        (lambda m, x: m.last((h := m.first(x)) + m.first(m.norm(h))), {"norm": 1.0}),
+        (lambda m, x: m.last((h := m.first(x)) + m.first(F.layer_norm(h, (4,)))), {"norm 0": 1.0}),
+        (lambda m, x: m.last((h := 2 * m.first(x)) + m.norm(h)), {"norm": 2.0}),
+        (lambda m, x: m.last(m.norm(h := m.first(x)).add_(h)), {"norm": 1.0}),
+        (lambda m, x: m.last(m.norm(m.first(x)) + x), {}),
+        (lambda m, x: m.last(F.normalize(h := m.first(x)) + h), {}),
+    ],
+    ids=["module", "function", "scaled", "in place", "no stream", "a vector's norm"],
+)
+def test_a_stream_is_what_a_norm_and_a_sum_around_it_read(between, streams) -> None:
+    net = Net(between)
+    size = net.first(X).square().mean().sqrt().item()
+    measured = run_traced(net, X).streams
+    assert measured == pytest.approx({name: size * factor for name, factor in streams.items()})

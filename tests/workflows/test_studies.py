@@ -142,10 +142,10 @@ def test_an_impossible_trial_is_refused_before_the_first_one_starts(tmp_path) ->
     assert error_message(tmp_path, STUDY.replace("[16, 32]", "[16, 24]")) == (
         "/bad.toml: width 24 is not a multiple of head_width 16\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
-        "  fix: correct the values listed above"
+        "  fix: write a multiple of 16, such as width = 32"
     )
     assert error_message(tmp_path, STUDY.replace("1e3", "-1")).splitlines()[0] == (
-        "/bad.toml: 'lr': must be greater than 0 (got -1)"
+        "/bad.toml: 'axes.lr' has -1, but its logarithm is analyzed"
     )
     assert error_message(tmp_path, STUDY.replace('"sp"', '"spp"')).splitlines()[0] == (
         "/bad.toml: there is no parametrization 'spp'"

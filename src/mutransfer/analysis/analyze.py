@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import Settings, fitted_groups, run_notes
+from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups, run_notes
+from mutransfer.analysis.curves.spread import spread_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
@@ -106,10 +107,20 @@ def analyze(
         comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
         reference=reference_title,
         window=window,
-        notes=(*results.notes, *run_notes(groups, axes)),
+        notes=(*results.notes, *run_notes(groups, axes), *_noise_notes(results, groups.values())),
         draws=draws,
         seed=seed,
         loss_unit=unit,
+    )
+
+
+def _noise_notes(results: Results, groups: Iterable[FittedGroup]) -> list[str]:
+    """Return sentences on the standard errors of a table of means."""
+    fitted = list(groups)
+    return spread_notes(
+        results,
+        is_used=any(group.is_of_means for group in fitted),
+        has_noise=all(group.noise is not None for group in fitted),
     )
 
 

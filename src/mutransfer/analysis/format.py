@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 
 def format_power(log2_value: float) -> str:
@@ -24,9 +26,13 @@ def format_rate(log2_rate: float) -> str:
     Example:
         >>> format_rate(-6.0), format_rate(-6.5)
         ('2^-6 (0.01562)', '2^-6.5 (0.01105)')
+        >>> format_rate(1024.0), format_rate(math.inf), format_rate(-math.inf)
+        ('2^1024 (1.798e+308)', 'inf', '0')
     """
-    # log2 of a rate just below the largest float rounds to 1024, and 2.0**1024 raises an error.
-    decimal = 2.0 ** min(log2_rate, 1023.0)
+    if not math.isfinite(log2_rate):
+        return f"{log2_rate if log2_rate != -math.inf else 0}"
+    # Ends of intervals exceed the largest float, as does the rounded log2 of a rate just below it.
+    decimal = 2.0**log2_rate if log2_rate < 1024 else Decimal(2) ** Decimal(log2_rate)
     return f"{format_power(log2_rate)} ({decimal:.4g})"
 
 

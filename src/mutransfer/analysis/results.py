@@ -95,6 +95,7 @@ class Results:
         places: The location of each trial in its source.
         notes: Sentences on the runs, rows and columns that were left out.
         loss_unit: Unit of the losses: 'nats' for the lab's own trials, None where undetermined.
+        spread: `sem`, `std` or `count` -> the column that holds it, where its name is another.
 
     Example:
         >>> results = Results.from_columns(
@@ -114,6 +115,7 @@ class Results:
     places: Places
     notes: tuple[str, ...] = ()
     loss_unit: str | None = None
+    spread: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.loss)

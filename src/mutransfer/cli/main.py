@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args, get_origin
 
 import cyclopts
@@ -89,8 +89,12 @@ def _usage_error(error: cyclopts.CycloptsError, command: str) -> UsageError:
     fix = f"see `mutransfer {command} --help`" if command else "see `mutransfer --help`"
     if unknown := _unknown_word(error):
         is_option = unknown.startswith("-")
-        if is_option or not command:
-            fix = nearest(unknown, [*helps, "--help", "--debug"] if command else [*app])
+        if is_option and command:
+            fix = _nearest_option(unknown, helps)
+        elif not command:
+            fix = nearest(unknown, [*app])
+        else:
+            fix = "leave it out; a list has commas (64,128), and a value with spaces has quotes"
         kind = "option" if is_option else "argument" if command else "command"
         return UsageError(f"unknown {kind} '{unknown}'", why=why, fix=fix)
     if isinstance(error, cyclopts.RepeatArgumentError):
@@ -104,6 +108,7 @@ def _usage_error(error: cyclopts.CycloptsError, command: str) -> UsageError:
         place = name.strip("-").upper() if error.argument.field_info.is_positional else name
         meaning = " ".join((helps.get(name) or "").split()).rstrip(".")
         why = f"{flag or place} means: {meaning}"
+        fix = _example(command, flag or place)
         if isinstance(error, cyclopts.MissingArgumentError):
             what = f"{flag} needs a value" if flag else f"{place} is required"
         elif isinstance(error, cyclopts.CoercionError) and token is not None and not error.msg:
@@ -113,6 +118,21 @@ def _usage_error(error: cyclopts.CycloptsError, command: str) -> UsageError:
             elif percent := re.fullmatch(r"(\d+\.?\d*)%", token.value):
                 fix = f"write {flag or place} {float(percent[1]) / 100:g}"
     return UsageError(what, why=why, fix=fix)
+
+
+def _nearest_option(word: str, options: Iterable[str]) -> str:
+    """Suggest an option; the dashes, which all have in common, do not count."""
+    names = {option.lstrip("-") for option in options if option.startswith("--")}
+    suggestion = nearest(word.lstrip("-"), names | {"help", "debug"})
+    return re.sub(r"'([\w-]+)'", r"'--\1'", suggestion)
+
+
+def _example(command: str, name: str) -> str:
+    """Return the example of a command that has an option, or its first one for an argument."""
+    lines = [line.strip() for line in str(app[command].help_epilogue).splitlines()]
+    lines = [line for line in lines if line.startswith("mutransfer")]
+    fitting = [line for line in lines if not name.startswith("-") or f"{name} " in line]
+    return f"for example: {fitting[0]}" if fitting else f"see `mutransfer {command} --help`"
 
 
 def _unknown_word(error: cyclopts.CycloptsError) -> str:

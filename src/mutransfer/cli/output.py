@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mutransfer.cli.exit_status import SUCCESS
+from mutransfer.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,46 @@ class CommandResult:
     json: bool = False
 
 
+def check_outputs(**outputs: Path | None) -> None:
+    """Check, before anything is computed, that files and folders to write have a parent folder.
+
+    Raises:
+        UsageError: A folder is missing. A mistyped path would otherwise become a new folder.
+    """
+    for option, path in outputs.items():
+        if path is None or path.parent.is_dir():
+            continue
+        folder = shlex.quote(str(path.parent))
+        raise UsageError(
+            f"--{option} {path}: the folder {path.parent} does not exist",
+            why="only the file or folder that is named is made, because a path may be mistyped",
+            fix=f"mkdir -p {folder}, or name another place: --{option} {path.name}",
+        )
+
+
+def check_page(option: str, path: Path | None) -> None:
+    """Check that the name of a page does not promise another format.
+
+    Raises:
+        UsageError: The name ends in another suffix than .html.
+    """
+    if path is not None and path.suffix not in ("", ".html", ".htm"):
+        raise UsageError(
+            f"--{option} {path}: the report is an HTML page, not {path.suffix}",
+            why="no program would open the file by its name",
+            fix=f"--{option} {path.with_suffix('.html')}; --figures DIR writes figures as PNG, SVG "
+            "and PDF",
+        )
+
+
 def format_point(axes: Mapping[str, object]) -> str:
     """Format a trial's point on the grid.
 
     Example:
         >>> format_point({"width": 64, "lr": 2**-6.5, "beta": 0.95})
         'width=64 lr=2^-6.5 (0.01105) beta=0.95'
+        >>> format_point({"amp": True})
+        'amp=true'
     """
     return " ".join(f"{name}={_format_value(name, value)}" for name, value in axes.items())
 
@@ -40,7 +77,7 @@ def format_point(axes: Mapping[str, object]) -> str:
 def _format_value(name: str, value: object) -> str:
     """Format a number with four digits, and a rate on a grid of powers of two as such a power."""
     if not isinstance(value, float):
-        return str(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
     if name == "lr" and 0 < value < math.inf:
         exponent = round(math.log2(value), 2)
         if math.isclose(2**exponent, value, rel_tol=1e-9):

@@ -47,6 +47,7 @@ NUM_FRESH = 12  # seeds of fresh models: cheap, and a small readout is noisy [as
 # Quantities that the first forward pass determines.
 FRESH_QUANTITIES = (
     "gain", "size", "attention", "head", "product", "summed", "scale", "normed", "shared",
+    "stream",
 )  # fmt: skip
 
 

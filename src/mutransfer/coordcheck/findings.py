@@ -14,7 +14,8 @@ class Finding:
     """The exponent of width of one quantity of one parameter, layer or attention.
 
     Args:
-        quantity: 'gain', 'size', 'pull', 'effect', 'step', 'update', 'change' or 'attention'.
+        quantity: 'gain', 'size', 'pull', 'stream', 'attention', 'effect', 'step', 'update' or
+            'change'.
         name: The parameter, module or attention.
         role: Role of the parameter, or '' for a whole module.
         steps: First and last step over which the exponent is averaged, counted from 0.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from mutransfer.records.base import InvalidValue
 from mutransfer.records.trial import AxisValue
 
 MAX_TRIALS = 10**6  # a larger grid is a mistake, and would fill the memory [assumed]
@@ -16,6 +17,8 @@ _POWERS = re.compile(
     r"\s*2\s*\^\s*(?P<low>-?\d+(?:\.\d+)?)\s*\.\.\s*2\s*\^\s*(?P<high>-?\d+(?:\.\d+)?)"
     r"(?:\s*,?\s*step\s+(?P<num>\d{1,9})(?:\s*/\s*(?P<den>\d{1,9}))?)?\s*"
 )
+_NUMBER = r"\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,3})?"
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})(?:[\s,].*)?")
 
 
 def powers_of_two(text: str) -> list[float]:
@@ -27,18 +30,35 @@ def powers_of_two(text: str) -> list[float]:
     """
     match = _POWERS.fullmatch(text)
     if match is None:
-        raise ValueError(f"'{text}' is neither a list nor a range like '2^-12 .. 2^-4 step 1/2'")
+        raise InvalidValue(
+            (f"'{text}' is neither a list nor a range of powers of two", _axis_fix(text))
+        )
     low, high = float(match["low"]), float(match["high"])
     if not 0 < int(match["num"] or 1) <= 10**3 * int(match["den"] or 1):
-        raise ValueError(f"'{text}' must have a step between 0 and 1000")
+        fix = "write step 1 for octaves, or step 1/2 for half octaves"
+        raise InvalidValue((f"'{text}' must have a step between 0 and 1000", fix))
     step = int(match["num"] or 1) / int(match["den"] or 1)
     if high < low or max(abs(low), abs(high)) > 1000:
-        raise ValueError(f"'{text}' must be increasing and within 2^-1000 .. 2^1000")
+        what = f"'{text}' must be increasing and within 2^-1000 .. 2^1000"
+        raise InvalidValue((what, "write the smaller power first, as in '2^-12 .. 2^-4'"))
     # 1e-9 compensates the rounding of steps such as 1/3.
     count = int((high - low) / step + 1e-9) + 1
     if count > MAX_TRIALS:
-        raise ValueError(f"'{text}' has {count} values, more than {MAX_TRIALS}")
+        what = f"'{text}' has {count} values, more than {MAX_TRIALS}"
+        raise InvalidValue((what, "write a larger step"))
     return [float(2.0 ** (low + k * step)) for k in range(count)]
+
+
+def _axis_fix(text: str) -> str:
+    """Return what to write instead of a text that is no range of powers of two."""
+    match = _RANGE.fullmatch(text)
+    ends = [float(number) for number in match.groups()] if match else []
+    if len(ends) == 2 and 0 < ends[0] < ends[1] < math.inf:
+        low, high = (round(math.log2(end)) for end in ends)
+        return f'write powers of two: "2^{low} .. 2^{high}", or "2^{low} .. 2^{high} step 1/2"'
+    if re.fullmatch(rf"\s*{_NUMBER}(\s*[,;\s]\s*{_NUMBER})*\s*", text):
+        return f"write a list without quotes: [{', '.join(re.findall(_NUMBER, text))}]"
+    return 'write a list such as [0.1, 0.2], or a range such as "2^-12 .. 2^-4 step 1/2"'
 
 
 def _parse_axis(value: Any) -> Any:  # noqa: ANN401 - any TOML value may stand here
@@ -51,12 +71,12 @@ def _parse_axis(value: Any) -> Any:  # noqa: ANN401 - any TOML value may stand h
 def _check_points(values: tuple[AxisValue, ...]) -> tuple[AxisValue, ...]:
     """Check that an axis is not empty and has no value twice."""
     if not values:
-        raise ValueError("an axis needs at least one value")
+        raise InvalidValue(("an axis needs at least one value", "add values, or remove the axis"))
     points: set[tuple[bool, AxisValue]] = set()
     for value in values:
         point = (isinstance(value, bool), value)  # in Python True equals 1
         if point in points:
-            raise ValueError(f"the value {value!r} occurs twice")
+            raise InvalidValue((f"the value {value!r} occurs twice", "leave one of the two out"))
         points.add(point)
     return values
 
@@ -69,11 +89,11 @@ def spellings(point: AxisValue) -> tuple[str, ...]:
 
     Example:
         >>> spellings(True), spellings(0.0625)
-        (('True', 'true', 'TRUE'), ('0.0625', '2^-4'))
+        (('true', 'True', 'TRUE'), ('0.0625', '2^-4'))
     """
     texts = [str(point)]
     if isinstance(point, bool):
-        texts += [texts[0].lower(), texts[0].upper()]
+        texts = [texts[0].lower(), texts[0], texts[0].upper()]
     elif isinstance(point, int | float):
         texts += [str(float(point)), f"{point:g}", f"{point:.4g}"]
         if point > 0:

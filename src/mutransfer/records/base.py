@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from mutransfer.errors import MutransferError, nearest
 
@@ -21,6 +23,31 @@ MESSAGES = {  # by pydantic's type of an error
     "model_type": "must be a table",
     "too_short": "has too few entries",
 }
+EXAMPLES = {  # of keys and tables that are missing in a study
+    "schema": "schema = 1",
+    "study": '[study] with name = "my-study"',
+    "study.name": 'name = "my-study"',
+    "axes": '[axes] with width = [256, 512] and lr = "2^-12 .. 2^-6"',
+    "runner.command": 'command = "{python} train.py --width={width} --lr={lr}"',
+    "runner.loss": 'loss = { csv = "log.csv", column = "val_loss" }',
+    "runner.diverged": "diverged = { exit = 3 }",
+    "lab.base_width": "base_width = 64",
+}
+
+
+class Problem(NamedTuple):
+    """What is wrong with a record, and what to write instead."""
+
+    what: str
+    fix: str
+
+
+class InvalidValue(ValueError):  # noqa: N818 - pydantic collects it, and users never see it
+    """Problems that a validator of a record reports."""
+
+    def __init__(self, *problems: Problem | tuple[str, str]) -> None:
+        super().__init__("; ".join(what for what, _ in problems))
+        self.fix = "; ".join(dict.fromkeys(fix for _, fix in problems))
 
 
 class Record(BaseModel):
@@ -76,37 +103,60 @@ def validation_error(
     invalid: ValidationError, model: type[BaseModel], *, error: type[MutransferError], where: str
 ) -> MutransferError:
     """Convert an error of pydantic into one of ours, which lists every problem and a fix."""
-    problems, hints = [], []
+    problems, fixes = [], []
     for problem in invalid.errors(include_url=False):
         path = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             problems.append(f"unknown key '{path}'")
             owner = _owner(model, problem["loc"][:-1])
-            if owner is not None:
-                names = {f.alias or name for name, f in owner.model_fields.items()}
-                hints.append(f"{path}: {nearest(str(problem['loc'][-1]), names)}")
+            names = {f.alias or name for name, f in owner.model_fields.items()} if owner else set()
+            fix = nearest(str(problem["loc"][-1]), names) if owner else "remove it"
+            fixes.append(f"{path}: {fix}")
         elif problem["type"] == "missing":
             problems.append(f"missing key '{path}'")
-            hints.append("add schema = 1" if path == "schema" else f"add '{path}'")
+            fixes.append(f"add {EXAMPLES.get(path, repr(path))}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             message = MESSAGES.get(problem["type"], message[0].lower() + message[1:])
             message = message.replace("input should be ", "must be ", 1)
-            value, key = problem["input"], problem["loc"][-1] if path else ""
+            value = problem["input"]
             # The content of a table would hide the message, and its key is enough to find it.
             is_hidden = isinstance(value, dict) or message.startswith((f"'{value}'", repr(value)))
             shown = "" if is_hidden else f" (got {value!r})"
             problems.append((f"'{path}': " if path else "") + message + shown[:80])
-            if isinstance(key, str) and isinstance(value, str | int | float):
-                if message == "must be a list":
-                    hints.append(f"write {key} = [{json.dumps(value)}]")
-                elif message == "must be text in quotes":
-                    hints.append(f"write {key} = {json.dumps(str(value))}")
+            fixes.append(_fix(problem, path, message))
     return error(
         f"{where}: " + "; ".join(problems),
         why="an unknown key or an invalid value would otherwise be ignored silently",
-        fix="; ".join(hints) or "correct the values listed above",
+        fix="; ".join(dict.fromkeys(fixes)),
     )
+
+
+def _fix(problem: ErrorDetails, path: str, message: str) -> str:
+    """Return what to write instead of an invalid value."""
+    context, value = problem.get("ctx", {}), problem["input"]
+    key = str(problem["loc"][-1]) if problem["loc"] else ""
+    if isinstance(cause := context.get("error"), InvalidValue):
+        return cause.fix
+    if problem["type"] == "literal_error":
+        choices = re.findall("'([^']*)'", context["expected"])
+        return (
+            f"{path}: {nearest(str(value), choices)}" if choices else f"write {key} = {message[8:]}"
+        )
+    if problem["type"] == "too_short":
+        return f"write {context['min_length']} or more entries for '{path}'"
+    if message == "must be a list" and isinstance(value, str | int | float):
+        return f"write {key} = [{json.dumps(value)}]"
+    if message == "must be text in quotes":
+        words = value if isinstance(value, list) else [value]
+        return f"write {key} = {json.dumps(' '.join(map(str, words)))}"
+    if message == "must be a table":
+        return f"write {EXAMPLES.get(path, f'the table [{path}] with its keys below it')}"
+    if isinstance(value, str) and (number := re.fullmatch(r"(\d+\.?\d*)(%?)", value.strip())):
+        return (
+            f"write {key} = {float(number[1]) / 100:g}" if number[2] else f"write {key} = {value}"
+        )
+    return f"write a value for '{path}' that {message.replace('must be', 'is', 1)}"
 
 
 def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:
@@ -131,7 +181,7 @@ def plain_number(value: object) -> object:
     """
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value} is not a finite number")
+            raise InvalidValue((f"{value} is not a finite number", "write a finite number"))
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
         return {key: plain_number(item) for key, item in value.items()}

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from mutransfer.errors import listed, nearest
 from mutransfer.records.axes import spellings
-from mutransfer.records.base import Record
+from mutransfer.records.base import InvalidValue, Problem, Record
 from mutransfer.records.loss_source import Diverged, LossSource, Variable
 from mutransfer.records.templates import ArgumentsText, CommandLine, Template, placeholders
 from mutransfer.records.trial import AxisValue
@@ -34,17 +34,19 @@ def parse_duration(duration: str) -> float:
     """
     match = _DURATION.fullmatch(duration)
     if match is None:
-        raise ValueError(f"'{duration}' is not a duration: write '90s', '30m', '1.5h' or '2d'")
+        what = f"'{duration}' is not a duration"
+        raise InvalidValue((what, "write a number and a unit: '90s', '30m', '1.5h' or '2d'"))
     seconds = float(match[1]) * _UNITS[match[2]]
     if not 0 < seconds <= LONGEST_DAYS * _UNITS["d"]:
-        raise ValueError(f"'{duration}' is not between 0 and {LONGEST_DAYS} days")
+        what = f"'{duration}' is not between 0 and {LONGEST_DAYS} days"
+        raise InvalidValue((what, f"write a shorter one, up to '{LONGEST_DAYS}d', or none"))
     return seconds
 
 
 def _duration(duration: object) -> object:
     """Validate a duration, before its type, because a number lacks a unit only."""
     if isinstance(duration, int | float):
-        raise ValueError(f'a duration has a unit: write "{duration}s"')
+        raise InvalidValue(("a duration has a unit", f'write timeout = "{duration}s"'))
     if isinstance(duration, str):
         parse_duration(duration)
     return duration
@@ -54,7 +56,8 @@ def _path(path: str) -> str:
     """Validate the length of a path and of its parts."""
     names = [len(name.encode()) for name in path.split("/")]
     if "\0" in path or max(names) > LONGEST_NAME or sum(names) > LONGEST_PATH:
-        raise ValueError(f"'{path[:60]}' is not a valid path")
+        fix = f"write names of {LONGEST_NAME} bytes or less, and no zero byte"
+        raise InvalidValue((f"'{path[:60]}' is not a valid path", fix))
     return path
 
 
@@ -103,28 +106,28 @@ class CommandTable(Record):
 
     def problems(
         self, axes: Mapping[str, Sequence[AxisValue]], derived: Mapping[str, set[str]]
-    ) -> list[str]:
+    ) -> list[Problem]:
         """Return what is wrong with the placeholders: unknown ones, and axes without any.
 
         Args:
             axes: Axes of the study.
             derived: The names that each derived value is computed from.
         """
+        clashes = [name for name in BUILT_IN if name in {*axes, *derived}]
         problems = [
-            f"'{name}' is a built-in placeholder, rename the axis or derived value"
-            for name in BUILT_IN
-            if name in {*axes, *derived}
+            Problem(
+                f"'{name}' is a built-in placeholder", f"rename the axis or derived value '{name}'"
+            )
+            for name in clashes
         ]
         problems += [p for name in self.arguments for p in self._argument_problems(name, axes)]
-        names = set().union(*map(placeholders, (self.command, *self.env.values())))
-        texts = [
-            list(map(placeholders, t.values())) for n, t in self.arguments.items() if n in names
-        ]
-        in_some = names.union(*(name for text in texts for name in text))
-        in_all = names.union(*(set.intersection(*text) for text in texts if text))
+        in_some, in_all = self._names()
         valid = {*axes, *derived, *BUILT_IN}
         problems += [
-            f"runner: there is no axis or derived value '{name}', {nearest(name, valid)}"
+            Problem(
+                f"runner: there is no axis or derived value '{name}'",
+                f"{name}: {nearest(name, valid)}",
+            )
             for name in sorted(in_some - valid)
         ]
         # From the last to the first, because a derived value may use earlier ones only.
@@ -132,51 +135,68 @@ class CommandTable(Record):
             for used in (in_some, in_all):
                 used |= derived[name] if name in used else set()
         problems += [
-            f"'{name}' is not used by the command: add {{{name}}} to its arguments"
+            Problem(f"'{name}' is not used by the command", self._use(name))
             for name in (*axes, *derived)
             if name not in in_some
         ]
         problems += [
-            f"'{name}' is used at some values of {listed(self.arguments)} only: add {{{name}}} to "
-            "the command"
+            Problem(
+                f"'{name}' is used at some values of {listed(self.arguments)} only", self._use(name)
+            )
             for name in axes
             if name in in_some - in_all
         ]
         if self.loss.env in self.env:
-            problems.append(f"runner.env sets '{self.loss.env}', which loss.env also sets")
+            what = f"runner.env sets '{self.loss.env}', which loss.env also sets"
+            problems.append(Problem(what, f"remove '{self.loss.env}' from runner.env"))
         loss_file = self.loss.csv or self.loss.json_file or self.loss.jsonl
         if loss_file and "trial_dir" not in in_all:
-            problems.append(
-                f"the command cannot know where to write '{loss_file}': pass it {{trial_dir}}"
-            )
+            what = f"the command cannot know where to write '{loss_file}'"
+            problems.append(Problem(what, self._use("trial_dir")))
         return problems
 
-    def _argument_problems(self, name: str, axes: Mapping[str, Sequence[AxisValue]]) -> list[str]:
+    def _names(self) -> tuple[set[str], set[str]]:
+        """Return the placeholders that are used at some point of the grid, and at every point."""
+        names = set().union(*map(placeholders, (self.command, *self.env.values())))
+        texts = [
+            list(map(placeholders, t.values())) for n, t in self.arguments.items() if n in names
+        ]
+        in_some = names.union(*(name for text in texts for name in text))
+        return in_some, names.union(*(set.intersection(*text) for text in texts if text))
+
+    def _use(self, name: str) -> str:
+        """Return how a value is passed to the command."""
+        if re.search(rf"\$\{{?{name}\b", self.command):
+            return f"write {{{name}}} for ${name}, since no shell runs the command"
+        flag = "--out" if name == "trial_dir" else f"--{name}"
+        return f"add {{{name}}} to the command, as in {flag}={{{name}}}"
+
+    def _argument_problems(
+        self, name: str, axes: Mapping[str, Sequence[AxisValue]]
+    ) -> list[Problem]:
         """Return what is wrong with the arguments of one axis, such as a value without a text."""
         place, texts = f"runner.arguments.{name}", self.arguments[name]
         if name not in axes:
-            return [f"{place}: there is no axis '{name}', {nearest(name, axes)}"]
-        values = {
-            spellings(value): [k for k in texts if k in spellings(value)] for value in axes[name]
-        }
-        used = {key for keys in values.values() for key in keys}
-        problems = [
-            f"{place} has no '{spelled[0]}': add {_toml_key(spelled[0])} = \"\", if it needs no "
-            "arguments"
-            for spelled, keys in values.items()
-            if not keys
-        ]
+            return [Problem(f"{place}: there is no axis '{name}'", nearest(name, axes))]
+        spelled = [spellings(value) for value in axes[name]]
+        problems = []
+        for value in spelled:
+            keys = [key for key in texts if key in value]
+            if not keys:
+                fix = f'add {_toml_key(value[0])} = "...", or = "" if it needs no arguments'
+                problems.append(Problem(f"{place} has no '{value[0]}'", fix))
+            elif len(keys) > 1:
+                what = f"{place} has {listed(keys)}, which are one value"
+                problems.append(Problem(what, "leave one of them out"))
         problems += [
-            f"{place} has {listed(keys)}, which are one value"
-            for keys in values.values()
-            if len(keys) > 1
-        ]
-        problems += [
-            f"{place} has '{key}', which is not a value of the axis, "
-            f"{nearest(key, [spelled[0] for spelled in values])}"
+            Problem(
+                f"{place} has '{key}', which is not a value of the axis",
+                nearest(key, [value[0] for value in spelled]),
+            )
             for key in texts
-            if key not in used
+            if not any(key in value for value in spelled)
         ]
         if self.words[0] == f"{{{name}}}" and "" in map(str.strip, texts.values()):
-            problems.append(f"{place} does not name a program, with which the command begins")
+            what = f"{place} has an empty text, but the command begins with {{{name}}}"
+            problems.append(Problem(what, "write a program in every text"))
         return problems

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mutransfer.records.base import Record
+from mutransfer.records.base import InvalidValue, Record
 
 NUMERICS = 1
 """Version of the lab's arithmetic, part of every lab trial's id. A change that alters a trial's
@@ -75,16 +75,16 @@ class LabSettings(Record):
         """Reject combinations of settings that no model or schedule can have."""
         for name in ("width", "base_width"):
             if getattr(self, name) % self.head_width:
-                raise ValueError(
-                    f"{name} {getattr(self, name)} is not a multiple of head_width "
-                    f"{self.head_width}"
-                )
+                width, heads = getattr(self, name), self.head_width
+                what = f"{name} {width} is not a multiple of head_width {heads}"
+                fix = f"write a multiple of {heads}, such as {name} = {-(-width // heads) * heads}"
+                raise InvalidValue((what, fix))
         if self.head_width % 2:
-            raise ValueError(
+            what = (
                 f"head_width {self.head_width} is odd, but rotary positions need pairs of channels"
             )
+            raise InvalidValue((what, f"write head_width = {self.head_width + 1}"))
         if self.warmup_steps >= self.steps:
-            raise ValueError(
-                f"warmup {self.warmup} leaves no step at the peak rate of {self.steps} steps"
-            )
+            what = f"warmup {self.warmup} leaves no step at the peak rate of {self.steps} steps"
+            raise InvalidValue((what, f"write a warmup below {self.steps}"))
         return self

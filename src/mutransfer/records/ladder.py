@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mutransfer.records.base import Record
+from mutransfer.records.base import InvalidValue, Record
 from mutransfer.records.study import StudyTable
 
 Rule = Literal["hidden init", "hidden rate", "output multiplier", "attention"]
@@ -58,20 +58,23 @@ class LadderSpec(Record):
         """Check conditions that involve several tables, and report every problem."""
         problems = []
         if self.rungs[0].adds is not None:
-            problems.append(
+            what = (
                 f"the first rung adds '{self.rungs[0].adds}', but it must be SP, without any rule"
             )
+            problems.append((what, "remove 'adds' from the first rung"))
         for number, rung in enumerate(self.rungs[1:], 1):
             if rung.adds is None:
-                problems.append(f"rung '{rung.name}' adds no rule")
+                problems.append((f"rung '{rung.name}' adds no rule", "write adds = RULE in it"))
             elif rung.adds in self.rules(number - 1):
-                problems.append(f"rung '{rung.name}' adds '{rung.adds}' a second time")
+                what = f"rung '{rung.name}' adds '{rung.adds}' a second time"
+                problems.append((what, "remove the rung, or write another rule"))
         names = [rung.name for rung in self.rungs]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
-            problems.append(f"two rungs have the name '{repeated[0]}'")
+            problems.append((f"two rungs have the name '{repeated[0]}'", "rename one of them"))
         heads = self.model.head_width
         if unfit := [w for w in (self.check.base, *self.check.widths) if w % heads]:
-            problems.append(f"width {unfit[0]} is not a multiple of head_width {heads}")
+            what = f"width {unfit[0]} is not a multiple of head_width {heads}"
+            problems.append((what, f"write multiples of {heads}"))
         if problems:
-            raise ValueError("; ".join(problems))
+            raise InvalidValue(*problems)
         return self

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mutransfer.errors import listed
-from mutransfer.records.base import Record
+from mutransfer.records.base import InvalidValue, Record
 
 # A diverged run prints 'nan', and a very small loss looks like '1.5e-05'. A regex that matched
 # neither would silently report an earlier loss, or only the mantissa.
@@ -24,7 +24,8 @@ def _inside(path: str) -> str:
     parts = {*PurePosixPath(path).parts, *PureWindowsPath(path).parts}
     absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).anchor
     if not path.strip() or "\0" in path or absolute or ".." in parts:
-        raise ValueError(f"'{path}' must be a file inside the trial's folder")
+        what = f"'{path}' must be a file inside the trial's folder"
+        raise InvalidValue((what, "let the program write it to {trial_dir}, and name it 'log.csv'"))
     return path
 
 
@@ -35,7 +36,9 @@ def _regex(pattern: str) -> str:
             warnings.simplefilter("error", FutureWarning)  # its meaning may change with Python
             re.compile(pattern)
     except (re.error, OverflowError, RecursionError, FutureWarning) as problem:
-        raise ValueError(f"'{pattern[:60]}' is not a regular expression: {problem}") from None
+        what = f"'{pattern[:60]}' is not a regular expression: {problem}"
+        fix = r"write one such as 'loss (\S+)', in single quotes, which keep backslashes"
+        raise InvalidValue((what, fix)) from None
     return pattern
 
 
@@ -78,7 +81,8 @@ def _capturing_group(pattern: str) -> str | None:
 def _variable(name: str) -> str:
     """Validate the name of an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f"'{name}' is not the name of an environment variable")
+        what = f"'{name}' is not the name of an environment variable"
+        raise InvalidValue((what, "use letters, digits and '_', without a digit at the start"))
     return name
 
 
@@ -86,8 +90,11 @@ def _reduction(reduce: object) -> object:
     """Validate how values are reduced, in one message for both forms."""
     count = reduce.get("mean") if isinstance(reduce, dict) and len(reduce) == 1 else None
     if reduce not in REDUCTIONS and not (type(count) is int and 0 < count <= MOST_VALUES):
-        raise ValueError(
-            "must be 'last', 'min', 'mean', or { mean = 50 } for the mean of the last 50 values"
+        raise InvalidValue(
+            (
+                "must be 'last', 'min', 'mean', or { mean = 50 } for that of the last 50 values",
+                'write reduce = "last", or reduce = { mean = 50 }',
+            )
         )
     return reduce
 
@@ -133,20 +140,27 @@ class LossSource(Record):
         sources = ("csv", "json_file", "jsonl", "regex", "env")
         chosen = [name for name in sources if getattr(self, name) is not None]
         if len(chosen) != 1:
-            raise ValueError("name exactly one of csv, json, jsonl, regex, env")
+            named = listed(n.removesuffix("_file") for n in chosen) or "none"
+            what = f"must name exactly one of csv, json, jsonl, regex, env, and names {named}"
+            raise InvalidValue((what, 'write one, as in loss = { csv = "log.csv" }'))
         if self.column is not None and self.csv is None:
-            raise ValueError("'column' is for csv only; the other sources use 'key'")
+            what = f"'column' has no effect with {chosen[0].removesuffix('_file')}"
+            raise InvalidValue((what, "write column with csv, key with json, jsonl and env"))
         if self.key is not None and chosen[0] in ("csv", "regex"):
-            raise ValueError(f"'key' has no effect with {chosen[0]}")
+            fix = "write column with csv, key with json, jsonl and env"
+            raise InvalidValue((f"'key' has no effect with {chosen[0]}", fix))
         if self.regex is not None:
             if re.compile(self.regex).groups != 1:
-                raise ValueError(f"'{self.regex}' must have exactly one group, around the loss")
+                what = f"'{self.regex}' must have exactly one group, around the loss"
+                fix = r"write one group as in 'loss (\S+)'; others do not capture: (?:...)"
+                raise InvalidValue((what, fix))
             unmatched = [text for text in ODD_NUMBERS if not _group_matches(self.regex, text)]
             if unmatched:
-                raise ValueError(
+                what = (
                     f"the group of '{self.regex}' does not match {listed(unmatched)}, so such a "
-                    r"loss would be missed or truncated; write (\S+)"
+                    "loss would be missed or truncated"
                 )
+                raise InvalidValue((what, r"write (\S+) for the group, as in 'loss (\S+)'"))
         return self
 
 
@@ -160,5 +174,6 @@ class Diverged(Record):
     def _check_not_empty(self) -> Self:
         """Check that the table is not empty."""
         if self.regex is None and self.exit is None:
-            raise ValueError("set a regex, an exit status, or both")
+            fix = "write diverged = { regex = 'loss is nan' }, or diverged = { exit = 3 }"
+            raise InvalidValue(("has neither a regex nor an exit status", fix))
         return self

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mutransfer.errors import nearest
 from mutransfer.records.axes import MAX_TRIALS, Axis, is_point
-from mutransfer.records.base import Record
+from mutransfer.records.base import InvalidValue, Problem, Record
 from mutransfer.records.command import CommandTable, PathText
 from mutransfer.records.expressions import names_in
 from mutransfer.records.lab import LabSettings
@@ -19,8 +19,13 @@ from mutransfer.records.lab import LabSettings
 def _name(text: str) -> str:
     """Validate a name that is also used as a folder."""
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", text):
-        raise ValueError(
-            "a name consists of letters, digits, '.', '_' and '-', and does not start with a dot"
+        valid = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:100] or "my-study"
+        raise InvalidValue(
+            (
+                "a name consists of letters, digits, '.', '_' and '-', and does not start with "
+                "a dot",
+                f'write name = "{valid}"',
+            )
         )
     return text
 
@@ -28,8 +33,13 @@ def _name(text: str) -> str:
 def _identifier(text: str) -> str:
     """Validate the name of an axis or derived value."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", text):
-        raise ValueError(
-            f"'{text}' is not a valid name: use letters, digits and '_', and no digit first"
+        valid = re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_").lstrip("0123456789")[:100]
+        raise InvalidValue(
+            (
+                f"'{text}' is not a valid name: it consists of letters, digits and '_', without a "
+                "digit at its start",
+                f"rename it, for example to '{valid or 'value'}'",
+            )
         )
     return text
 
@@ -65,11 +75,16 @@ class LabTable(Record):
         unknown = sorted(set(self.settings) - set(LabSettings.model_fields))
         if unknown:
             names = {*LabSettings.model_fields, "device", "text"}
-            raise ValueError("; ".join(f"unknown key '{k}', {nearest(k, names)}" for k in unknown))
+            raise InvalidValue(
+                *((f"unknown key '{k}'", f"{k}: {nearest(k, names)}") for k in unknown)
+            )
         invalid = [k for k, v in self.settings.items() if not is_point(v)]
         if invalid:
-            raise ValueError(
-                f"'{invalid[0]}' must be one number, text, true or false; put several into [axes]"
+            raise InvalidValue(
+                (
+                    f"'{invalid[0]}' must be one number, text, true or false",
+                    "put several values into [axes]",
+                )
             )
         return self
 
@@ -120,21 +135,16 @@ class StudySpec(Record):
         """Check conditions that involve several tables, and report every problem."""
         problems = []
         if self.runner is not None and self.lab is not None:
-            problems.append("a study has either [runner] or [lab], not both")
+            what = "a study has either [runner] or [lab], not both"
+            problems.append(Problem(what, "remove one of the two tables"))
         if self.num_trials > MAX_TRIALS:
-            problems.append(f"the grid has {self.num_trials} trials, more than {MAX_TRIALS}")
+            longest = max(self.axes, key=lambda name: len(self.axes[name]))
+            what = f"the grid has {self.num_trials} trials, more than {MAX_TRIALS}"
+            problems.append(Problem(what, f"shorten an axis, such as '{longest}'"))
         if shared := sorted(set(self.axes) & set(self.derived)):
-            problems.append(f"'{shared[0]}' is both an axis and a derived value")
-        for key in ("scale", "hyperparameter"):
-            name = getattr(self.analysis, key)
-            if name not in self.axes:
-                problems.append(
-                    f"analysis.{key} is '{name}', which is not an axis: choose one, as in "
-                    f'[analysis] {key} = "{self._numeric_axis()}"'
-                )
-        for name in self.analysis.group_by:
-            if name not in self.axes and "group_by" in self.analysis.model_fields_set:
-                problems.append(f"analysis.group_by names '{name}', which is not an axis")
+            what = f"'{shared[0]}' is both an axis and a derived value"
+            problems.append(Problem(what, f"rename '{shared[0]}' in [derived]"))
+        problems += self._analysis_problems()
         problems += self._derived_problems()
         if self.runner is not None and not problems:
             uses = {name: names_in(text) for name, text in self.derived.items()}
@@ -142,8 +152,35 @@ class StudySpec(Record):
         if self.lab is not None:
             problems += self._lab_problems(self.lab)
         if problems:
-            raise ValueError("; ".join(problems))
+            raise InvalidValue(*problems)
         return self
+
+    def _analysis_problems(self) -> list[Problem]:
+        """Return names that are no axes, and values of which the analysis has no logarithm."""
+        problems = []
+        for key in ("scale", "hyperparameter"):
+            name = getattr(self.analysis, key)
+            if name not in self.axes:
+                what = f"analysis.{key} is '{name}', which is not an axis"
+                fix = f'name an axis, as in [analysis] {key} = "{self._numeric_axis()}"'
+                problems.append(Problem(what, fix))
+                continue
+            values = self.axes[name]
+            for value in values:
+                what = f"'axes.{name}' has {value!r}, but its logarithm is analyzed"
+                if isinstance(value, str):
+                    fix = f"write numbers without quotes: {name} = [{', '.join(map(str, values))}]"
+                elif isinstance(value, bool) or value <= 0:
+                    fix = f"write positive numbers, or another [analysis] {key}"
+                else:
+                    continue
+                problems.append(Problem(what, fix))
+                break
+        for name in self.analysis.group_by:
+            if name not in self.axes and "group_by" in self.analysis.model_fields_set:
+                what = f"analysis.group_by names '{name}', which is not an axis"
+                problems.append(Problem(what, nearest(name, self.axes)))
+        return problems
 
     def _numeric_axis(self) -> str:
         """Guess which axis is meant: the first numeric one that has no other use."""
@@ -153,25 +190,32 @@ class StudySpec(Record):
                 return name
         return next(iter(self.axes))
 
-    def _derived_problems(self) -> list[str]:
+    def _derived_problems(self) -> list[Problem]:
         """Return derived values that are not arithmetic over axes and earlier derived values."""
         problems, available = [], set(self.axes)
         for name, expression in self.derived.items():
             try:
                 missing = sorted(names_in(expression) - available)
             except ValueError as problem:
-                problems.append(f"derived.{name}: {problem}")
+                fix = (
+                    f'write arithmetic over axes and numbers, as in {name} = "2 * {min(available)}"'
+                )
+                problems.append(Problem(f"derived.{name}: {problem}", fix))
             else:
-                problems += [f"derived.{name} uses '{m}', {nearest(m, available)}" for m in missing]
+                for other in missing:
+                    what = f"derived.{name} uses '{other}', which is no axis and not derived before"
+                    problems.append(Problem(what, f"{other}: {nearest(other, available)}"))
             available.add(name)
         return problems
 
-    def _lab_problems(self, lab: LabTable) -> list[str]:
+    def _lab_problems(self, lab: LabTable) -> list[Problem]:
         """Return axes and derived values that are no settings of the lab, or set twice."""
         problems = []
         for name in (*self.axes, *self.derived):
             if name not in LabSettings.model_fields:
-                problems.append(f"'{name}' is not a setting of the lab")
+                fix = f"{name}: {nearest(name, LabSettings.model_fields)}"
+                problems.append(Problem(f"'{name}' is not a setting of the lab", fix))
             elif name in lab.settings:
-                problems.append(f"'{name}' is set in [lab] and is also an axis or derived value")
+                what = f"'{name}' is set in [lab] and is also an axis or derived value"
+                problems.append(Problem(what, f"remove '{name}' from [lab]"))
         return problems

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from mutransfer.records.base import InvalidValue
+
 _BRACES = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
 
 
@@ -26,8 +28,11 @@ def placeholders(text: str) -> set[str]:
     for match in _BRACES.finditer(text):
         if match[0] in "{}":
             excerpt = text[match.start() : match.start() + 20]
-            raise ValueError(
-                f"unmatched brace at {excerpt!r}: write {{name}}, or {{{{ and }}}} for braces"
+            raise InvalidValue(
+                (
+                    f"unmatched brace at {excerpt!r}",
+                    "write {name} for a value, and {{ or }} for a brace",
+                )
             )
         if match[1]:
             names.add(match[1])
@@ -81,7 +86,8 @@ def expand(
 def _template(text: str) -> str:
     """Validate a text with placeholders that is passed to a program."""
     if "\0" in text:
-        raise ValueError("contains a zero byte, which cannot be passed to a program")
+        what = "contains a zero byte, which cannot be passed to a program"
+        raise InvalidValue((what, "remove the zero byte"))
     placeholders(text)
     return text
 
@@ -90,7 +96,7 @@ def _command(text: str) -> str:
     """Validate that a command line splits into arguments."""
     arguments = shlex.split(_arguments(text))
     if not arguments or not arguments[0]:
-        raise ValueError("does not name a program")
+        raise InvalidValue(("does not name a program", 'write command = "{python} train.py ..."'))
     return text
 
 
@@ -98,8 +104,11 @@ def _arguments(text: str) -> str:
     """Validate that a text splits into arguments, perhaps none."""
     try:
         shlex.split(_template(text))
+    except InvalidValue:
+        raise
     except ValueError as problem:
-        raise ValueError(f"cannot be split into arguments: {problem}") from None
+        what = f"cannot be split into arguments: {str(problem).lower()}"
+        raise InvalidValue((what, "close the quote, or write \\\\' for the character")) from None
     return text
 
 

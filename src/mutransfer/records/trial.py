@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mutransfer.records.base import Record, canonical_json, plain_number
+from mutransfer.records.base import InvalidValue, Record, canonical_json, plain_number
 from mutransfer.records.expressions import derive
 
 
@@ -19,7 +19,12 @@ def _scalar(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON v
     if isinstance(value, float):
         return plain_number(value)
     if not isinstance(value, int | str):  # True and False are int
-        raise ValueError("a value on an axis must be a number, text, true or false")
+        raise InvalidValue(
+            (
+                "a value on an axis must be a number, text, true or false",
+                "write one list of values, as in [64, 128]",
+            )
+        )
     return value
 
 

@@ -117,6 +117,7 @@ class Ledger:
         self.scalars: list[Scalar] = []
         self.products: list[Product] = []
         self.layers = LayerMultipliers()
+        self.streams: dict[str, float] = {}  # RMS of sums that a norm reads, by the norm's name
         self.inside: set[str] = set()  # weights whose results reach another weight
         self.calls: list[Label] = []
         self.functions: dict[str, set[str]] = {}  # by learned scale: what it passes through

@@ -71,6 +71,7 @@ class Tracer(TorchDispatchMode):
         # The tensors are kept alive, so that their ids are not reused.
         self._images: dict[int, tuple[Image, torch.Tensor]] = {}
         self._entered: dict[str, torch.Tensor] = {}  # inputs of the layers that are running
+        self._normed: dict[int, str] = {}  # norms by the id of what they are called with
         for name, tensor in parameters.items():
             axes = growing.get(name, frozenset())
             dims = [frozenset({(name, k)} if k in axes else ()) for k in range(tensor.dim())]
@@ -91,6 +92,8 @@ class Tracer(TorchDispatchMode):
         """Record that a layer is called with a tensor."""
         self.add_inputs([tensor])
         self._entered[layer] = tensor
+        if is_norm:
+            self._normed.setdefault(id(tensor), layer)
         self.ledger.layers.enter(layer, self._images[id(tensor)][0].path, is_norm=is_norm)
 
     def leave(self, layer: str, tensor: torch.Tensor, *, keeps_factor: bool) -> None:
@@ -104,6 +107,7 @@ class Tracer(TorchDispatchMode):
         """Release the tensors; the ledger stays."""
         self._images.clear()
         self._entered.clear()
+        self._normed.clear()
 
     def _keep(self, tensor: torch.Tensor, image: Image) -> None:
         """Store the image of a tensor, and the tensor itself."""
@@ -127,6 +131,10 @@ class Tracer(TorchDispatchMode):
             self.ledger.measure_logits(first, operands[0][0])
         if first is not None and "norm" in name:
             self.ledger.layers.record_norm(first.path)
+            if name not in STATISTICS:  # a vector's norm is a number
+                self._normed.setdefault(id(operands[0][0]), f"norm {len(self._normed)}")
+        if name == "add" and len(operands) > 1:
+            self._record_streams([tensor for tensor, _ in operands])
         result = func(*args, **kwargs)
         if name in RANDOM:
             self._images.pop(id(result), None)
@@ -182,6 +190,12 @@ class Tracer(TorchDispatchMode):
                 self.ledger.record_unknown(name, *images)
         active = [image for image in images if not image.is_weight] or images
         return [(tensor, mixed_image(self.ledger, active, tensor)) for tensor in results]
+
+    def _record_streams(self, summands: list[torch.Tensor]) -> None:
+        """Measure a residual stream: what a norm reads, and a sum around the norm reads as well."""
+        for tensor in summands:
+            if norm := self._normed.get(id(tensor)):
+                self.ledger.streams.setdefault(norm, rms_of(tensor))
 
     def _elementwise(
         self, name: str, args: tuple[Any, ...], operands: list[Operand], result: torch.Tensor

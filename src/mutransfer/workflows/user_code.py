@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from mutransfer.errors import MutransferError, UsageError, listed, nearest
+from mutransfer.workflows.import_errors import import_error
 
 INPUTS_WHY = "a forward pass shows how raw parameters are used"
 WHY = "the plan is made from the models that your function builds"
@@ -26,7 +27,8 @@ def load_build(reference: str) -> Callable[[int], Any]:
     if not callable(function):
         module = _import_module(reference.partition(":")[0], WHY)
         raise UsageError(
-            f"'{reference}' is {type(function).__name__}, not a function from a width to a model",
+            f"'{reference}' is of type {type(function).__name__}, and not a function from a width "
+            "to a model",
             why=WHY,
             fix=f"name one of {listed(n for n, v in vars(module).items() if callable(v))}",
         )
@@ -106,9 +108,5 @@ def _import_module(name: str, why: str) -> ModuleType:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    except Exception as problem:
-        raise UsageError(
-            f"'{name}' cannot be imported: {type(problem).__name__}: {problem}",
-            why=why,
-            fix=f"make `python -c 'import {name}'` work in this folder",
-        ) from problem
+    except (Exception, SystemExit) as problem:
+        raise import_error(name, problem, why) from problem

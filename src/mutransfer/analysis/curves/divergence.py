@@ -23,7 +23,7 @@ from mutransfer.analysis.types.estimates import Bools, Floats
 
 # From one rate to the next, a parabola rises to the right of its minimum at most as much as it does
 # to the left one step further out. Curves that are 2.4 times as steep on the right rise 3 times as
-# much at octave steps. [measured: benchmarks/coverage.md]
+# much at octave steps. [measured: benchmarks/robustness.md]
 CLIFF_RATIO = 4.0
 # The losses of language models rise by a third within one step only where training fails; less may
 # be a steep flank, which matters only if it is fitted. [assumed]
@@ -88,7 +88,7 @@ def _excess(grid: LossGrid) -> Floats:
 
 
 def _seed_spikes(grid: LossGrid, excess_RS: Floats, noise: float) -> Bools:
-    """Return the runs that lie far above another seed at the same rate."""
+    """Return the runs that lie far from the other seeds at the same rate."""
     rates = np.arange(len(excess_RS))
     own = max(noise, _deviation([excess_RS]))
     local_R = [
@@ -98,9 +98,27 @@ def _seed_spikes(grid: LossGrid, excess_RS: Floats, noise: float) -> Bools:
     limit_R = SPIKE_DEVIATIONS * np.maximum(own, local_R)
     limit_R = np.maximum(limit_R, MIN_SPIKE * np.abs(np.where(grid.usable, grid.mean, np.inf)))
     is_spike_RS = excess_RS > limit_R[:, None]
-    # If most seeds are high at a rate, then the rate is, and not the seeds.
-    is_minority_R = is_spike_RS.sum(axis=1) <= grid.finite.sum(axis=1) / 2
-    return np.asarray(is_spike_RS & is_minority_R[:, None])
+    is_low_RS = grid.finite & ~is_spike_RS
+    num_high_R, num_low_R = is_spike_RS.sum(axis=1), is_low_RS.sum(axis=1)
+    for rate in np.flatnonzero(num_high_R).tolist():
+        # Training fails upwards, so of two seeds the higher one is the outlier, unless it is the
+        # one that the neighboring rates agree with.
+        if num_low_R[rate] < num_high_R[rate] or (
+            num_low_R[rate] == num_high_R[rate] == 1 and _is_low_odd(grid, rate)
+        ):
+            is_spike_RS[rate] = is_low_RS[rate]
+    return np.asarray(is_spike_RS)
+
+
+def _is_low_odd(grid: LossGrid, rate: int) -> bool:
+    """Whether the higher of two runs lies on a cubic through the four nearest rates."""
+    others = np.flatnonzero(grid.usable & (np.arange(len(grid.log2_lr)) != rate))
+    near = others[np.argsort(np.abs(grid.x[others] - grid.x[rate]), kind="stable")[:4]]
+    if len(near) < 4 or not near.min() < rate < near.max():
+        return False
+    expected = np.polyval(np.polyfit(grid.x[near] - grid.x[rate], grid.mean[near], 3), 0.0)
+    low, high = np.sort(grid.losses[rate][grid.finite[rate]])
+    return bool(abs(high - expected) < abs(low - expected) / 3)
 
 
 def _roughness(grids: Sequence[LossGrid]) -> float:

@@ -24,7 +24,7 @@ SEED = "seed"
 INCIDENTAL = frozenset(
     {"id", "seconds", "shared_from", "flops", "tokens", "state", "notes", "user", "created"}
     | {"updated", "status", "runtime", "end time", "hostname", "host", "sweep", "run id", "run_id"}
-    | {"trial", "repeat", "rep", "replicate", "random_seed"}
+    | {"trial", "repeat", "rep", "replicate", "random_seed", "sem", "std", "count", "±"}
 )
 MEASURED = re.compile(r"loss|acc(uracy)?\b|ppl|perplexity|_norm|time|date", re.IGNORECASE)
 

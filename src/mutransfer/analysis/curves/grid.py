@@ -19,6 +19,7 @@ from mutransfer.analysis.curves.duplicates import (
     point_ids,
 )
 from mutransfer.analysis.curves.lengths import is_length, longest_runs, short_runs, trial_lengths
+from mutransfer.analysis.curves.spread import Spread, spread_of_means
 from mutransfer.analysis.format import AxisNames, format_group_by, format_value
 from mutransfer.analysis.loading.columns import (
     PLACEHOLDER,
@@ -55,6 +56,7 @@ class LossGrid:
         lengths: How long the longest run trained, by column; empty where groups differ in it.
         short_runs: Sentence on the runs that were left out because they ended early, or None.
         screened: Sentences on the runs that `plateau` and `spiked` mark.
+        spread: Spread of the runs behind each rate of a table of means, or None.
     """
 
     width: float
@@ -69,6 +71,7 @@ class LossGrid:
     lengths: Mapping[str, float] = field(default_factory=dict)
     short_runs: str | None = None
     screened: tuple[str, ...] = ()
+    spread: Spread | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -154,6 +157,7 @@ def loss_grids(
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
     untrained_N = _untrained_losses(results)
     lengths, is_grouped = trial_lengths(results), any(map(is_length, group_by))
+    spread = spread_of_means(results)
     names, group_N = np.unique(name_N, return_inverse=True)
     grids: dict[str, tuple[LossGrid, ...]] = {}
     for group, name in enumerate(names.tolist()):
@@ -165,7 +169,8 @@ def loss_grids(
             rows = rows if short is None else rows[~short.is_short]
             grid = _grid(results, rows, width, log2_lr_N, seed_N, untrained_N)
             longest = {} if is_grouped else longest_runs(lengths, rows, results.diverged)
-            grids[name] += (replace(grid, lengths=longest, short_runs=note),)
+            behind = _spread_by_rate(spread, grid, rows, log2_lr_N)
+            grids[name] += (replace(grid, lengths=longest, short_runs=note, spread=behind),)
     return grids
 
 
@@ -200,6 +205,16 @@ def _untrained_losses(results: Results) -> Floats:
             sizes = np.array([_positive_or_nan(value) for value in values])
             return np.where(np.isnan(results.untrained_loss), np.log(sizes), results.untrained_loss)
     return results.untrained_loss
+
+
+def _spread_by_rate(
+    spread: Spread | None, grid: LossGrid, rows: NDArray[np.intp], log2_lr_N: Floats
+) -> Spread | None:
+    """Arrange the spread of one width's means, or return None where it has repeated runs."""
+    if spread is None or len(grid.seeds) > 1:
+        return None
+    order = rows[np.argsort(log2_lr_N[rows])]
+    return Spread(spread.variance[order], spread.runs[order])
 
 
 def _check_columns(results: Results, axes: AxisNames, group_by: Sequence[str]) -> None:

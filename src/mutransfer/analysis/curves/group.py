@@ -12,7 +12,13 @@ from mutransfer.analysis.curves.divergence import screen_runs
 from mutransfer.analysis.curves.fit import CurveFit, fit_curve
 from mutransfer.analysis.curves.grid import LossGrid, loss_grids
 from mutransfer.analysis.curves.lengths import differing_length
-from mutransfer.analysis.curves.noise import CurveDraws, Noise, draw_curve, estimate_noise
+from mutransfer.analysis.curves.noise import (
+    CurveDraws,
+    Noise,
+    draw_curve,
+    estimate_noise,
+    noise_of_means,
+)
 from mutransfer.analysis.format import AxisNames, format_share, format_value
 from mutransfer.analysis.intervals import MAX_BAD_SHARE
 from mutransfer.analysis.results import Results
@@ -42,6 +48,7 @@ class FittedGroup:
         noise: The estimated noise, or None.
         draws: One set of draws per width; empty without an estimate of the noise.
         no_interval: Why the noise could not be estimated, or None.
+        is_of_means: Whether the noise is that of a table's standard errors.
     """
 
     name: str
@@ -49,6 +56,7 @@ class FittedGroup:
     noise: Noise | None
     draws: tuple[CurveDraws, ...]
     no_interval: str | None
+    is_of_means: bool = False
 
 
 def fitted_groups(results: Results, settings: Settings) -> Mapping[str, FittedGroup]:
@@ -69,7 +77,8 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
         curves = tuple(replace(curve, undetermined=reason) for curve in curves)
     is_incomplete = any(grid.short_runs for grid in grids)
     curves = tuple(_with_short_runs(curve) if curve.grid.short_runs else curve for curve in curves)
-    noise = estimate_noise(curves)
+    repeated = estimate_noise(curves)
+    noise = repeated or noise_of_means(curves)
     if noise is None:
         is_one_seed = max(grid.finite.sum(axis=1).max() for grid in grids) < 2
         cause = "one seed" if is_one_seed else "no two seeds ran the same rates near an optimum"
@@ -82,7 +91,7 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
     rng = np.random.default_rng([settings.seed, *name.encode(errors="replace")])
     within_D, seed_D = noise.draw_deviations(rng, settings.draws)
     draws = tuple(draw_curve(curve, rng, within_D, seed_D) for curve in curves)
-    return FittedGroup(name, curves, noise, draws, None)
+    return FittedGroup(name, curves, noise, draws, None, is_of_means=repeated is None)
 
 
 def _with_short_runs(curve: CurveFit) -> CurveFit:

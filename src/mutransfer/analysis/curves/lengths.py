@@ -7,6 +7,7 @@ early.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,27 +15,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutransfer.analysis.format import format_power, format_value
-from mutransfer.analysis.loading.numbers import parse_cells
-from mutransfer.analysis.loading.state_words import split_words
+from mutransfer.analysis.loading.names import name_parts
 from mutransfer.analysis.results import Cell, Results, as_floats
 from mutransfer.analysis.types.estimates import Bools, Floats
 
 # Shape legend: N trials, M trials of one width.
 
 TOLERANCE = 0.02  # an interval of logging, or an incomplete last batch [assumed]
-UNITS = frozenset(
-    {"step", "steps", "iter", "iters", "iteration", "iterations", "epoch", "epochs", "update"}
-    | {"updates", "token", "tokens", "sample", "samples", "example", "examples", "sequences"}
-    | {"batches", "timesteps", "progress"}
+DATA_UNITS = frozenset(
+    {"token", "tokens", "sample", "samples", "example", "examples", "sequences", "images"}
+    | {"documents", "frames", "bytes"}
 )
-DATA_UNITS = frozenset({"token", "tokens", "sample", "samples", "example", "examples", "sequences"})
+COUNTS = DATA_UNITS | frozenset(
+    {"step", "steps", "iter", "iters", "iteration", "iterations", "update", "updates", "batches"}
+    | {"timesteps", "rounds"}
+)
+SHARES = frozenset({"epoch", "epochs", "progress"})  # these may be fractions
+MULTIPLES = frozenset({"k", "m", "b", "million", "millions", "billion", "billions"})
+# A number, its factor, and what may follow: a percent sign, the total or the unit.
+LENGTH = re.compile(
+    r"(\d{1,3}(?:,\d{3})+|\d+\.?\d*(?:e[+]?\d+)?)\s*([kmbgt]?)\s*(?:%|/\s*\d+|[a-z]{4,})?"
+)
+FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 # Words around a unit in the name of a length. `warmup_steps`, `best_step` and `steps_per_epoch`
 # have other words, and are no lengths of a run.
-AROUND = frozenset(
-    {"summary", "metric", "metrics", "user", "attrs", "config", "params", "last", "final", "end"}
-    | {"train", "trainer", "training", "total", "num", "n", "max", "global", "current", "input"}
-    | {"consumed", "seen", "trained", "processed", "optimizer", "completed", "done", "count", "of"}
-    | {"number", "k", "m", "b", "million", "millions", "billion", "billions"}
+AROUND = MULTIPLES | frozenset(
+    {"last", "final", "end", "ended", "at", "reached", "logged", "current", "cur", "so", "far"}
+    | {"train", "trainer", "training", "total", "num", "n", "max", "global", "input", "number"}
+    | {"consumed", "seen", "trained", "processed", "completed", "done", "taken", "run", "of"}
+    | {"count", "optimizer", "opt", "env", "sampled", "summary", "metrics"}
+)
+# `time/step` is the time of a step, and `loss/epoch` a loss.
+MEASURES = frozenset(
+    {"time", "timing", "duration", "latency", "perf", "performance", "throughput", "speed"}
+    | {"profile", "profiler", "loss", "losses", "ppl", "lr", "memory", "val", "valid", "eval"}
+    | {"validation", "test"}
 )
 
 
@@ -44,12 +59,14 @@ def is_length(name: str) -> bool:
     Example:
         >>> [is_length(name) for name in ("training_iteration", "trainer/global_step", "_step")]
         [True, True, True]
-        >>> [is_length(name) for name in ("warmup_steps", "best_epoch", "tokens_per_param")]
+        >>> [is_length(name) for name in ("warmup_steps", "best_epoch", "time/step")]
         [False, False, False]
     """
-    words = split_words(name.replace("/", ".").rpartition(".")[2])
-    units = [word for word in words if word in UNITS]
-    return len(units) == 1 and AROUND.issuperset({*words} - UNITS)
+    *parents, last = name_parts(name)
+    words = last.split("_")
+    num_units = sum(word in COUNTS | SHARES for word in words)
+    others = {*words} - COUNTS - SHARES
+    return num_units == 1 and others <= AROUND and not MEASURES & {*"_".join(parents).split("_")}
 
 
 def trial_lengths(results: Results) -> Mapping[str, Floats]:
@@ -58,16 +75,31 @@ def trial_lengths(results: Results) -> Mapping[str, Floats]:
     for name, values in results.axes.items():
         if not is_length(name):
             continue
-        length_N = as_floats(parse_cells(values, decimal_comma=False))
-        positive_N = np.where(np.isfinite(length_N) & (length_N > 0), length_N, np.nan)
-        if not _numbers_rows(length_N):
-            lengths[name] = positive_N
+        length_N = _parsed(values)
+        length_N = np.where(np.isfinite(length_N) & (length_N > 0), length_N, np.nan)
+        words = {*name_parts(name)[-1].split("_")}
+        # A fraction of a step is no count, but perhaps a time. Large products miss integers by
+        # rounding, as 0.4 * 1e9 does.
+        is_count = bool(np.all(np.isnan(length_N) | (length_N % 1 == 0) | (length_N > 1e6)))
+        if (is_count or words & (SHARES | MULTIPLES)) and not _numbers_rows(values):
+            lengths[name] = length_N
     return lengths
+
+
+def _parsed(values: Sequence[Cell]) -> Floats:
+    """Return lengths as numbers, those in text too: `20k`, `3.2 B`, `57 %`, `4/10`."""
+    return as_floats([_parsed_text(cell) if isinstance(cell, str) else cell for cell in values])
+
+
+def _parsed_text(text: str) -> float | None:
+    """Return the length in a text, or None."""
+    match = LENGTH.fullmatch(text.strip().lower())
+    return None if match is None else float(match[1].replace(",", "")) * FACTORS[match[2]]
 
 
 def lengths_agree(values: Sequence[Cell], points: Sequence[int]) -> bool:
     """Return whether runs at the same point trained equally long, as far as they have a length."""
-    lengths = as_floats(parse_cells(values, decimal_comma=False))
+    lengths = _parsed(values)
     shortest: dict[int, float] = {}
     longest: dict[int, float] = {}
     for point, length in zip(points, lengths.tolist(), strict=True):
@@ -77,9 +109,9 @@ def lengths_agree(values: Sequence[Cell], points: Sequence[int]) -> bool:
     return all(shortest[point] >= (1 - TOLERANCE) * end for point, end in longest.items())
 
 
-def _numbers_rows(values_N: Floats) -> bool:
+def _numbers_rows(values: Sequence[Cell]) -> bool:
     """Return whether a column counts the rows of the table, as `iteration` of a search may."""
-    steps = np.diff(np.sort(values_N))
+    steps = np.diff(np.sort(as_floats(values)))
     return len(steps) > 2 and bool(np.all(steps == 1))
 
 
@@ -157,7 +189,7 @@ def differing_length(a: Mapping[str, float], b: Mapping[str, float]) -> str | No
     """
     shared = [name for name in a if name in b]
     agree = {n: min(a[n], b[n]) >= (1 - TOLERANCE) * max(a[n], b[n]) for n in shared}
-    if any(agree[name] and DATA_UNITS & {*split_words(name)} for name in shared):
+    if any(agree[name] and DATA_UNITS & {*name_parts(name)[-1].split("_")} for name in shared):
         return None
     return next((name for name in shared if not agree[name]), None)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.fit import NUM_COEFFICIENTS, CurveFit
 from mutransfer.analysis.types.estimates import Floats
 
 # Shape legend: R rates, K rates in the window, S seeds, D draws.
@@ -99,6 +99,38 @@ def estimate_noise(curves: Sequence[CurveFit]) -> Noise | None:
     )
 
 
+def noise_of_means(curves: Sequence[CurveFit]) -> Noise | None:
+    """Return the noise that the standard errors of a table of means give, or None.
+
+    A standard error does not say how much of it is common to all rates of a width, as it is where
+    these share their seeds. So the whole of it counts twice: as scatter from rate to rate, which
+    moves the optimum, and as a common shift, which moves the loss. A table thus gives the interval
+    of the raw runs for rates and regret if seeds differ, and a wider one if they are shared. As in
+    `estimate_noise`, a curve that is not a parabola widens the intervals.
+    """
+    square = inverse = 0.0
+    df_within = df_between = 0
+    for curve in curves:
+        quadratic, spread = curve.quadratic, curve.grid.spread
+        if quadratic is None or spread is None:
+            continue
+        variance_K, runs_K = spread.variance[quadratic.window], spread.runs[quadratic.window]
+        has_error_K = np.isfinite(variance_K)
+        if not has_error_K.any():
+            continue
+        freedom_K = (runs_K[has_error_K] - 1).astype(np.intp)
+        square += float((freedom_K * variance_K[has_error_K]).sum())
+        square += float((runs_K * (quadratic.mean - quadratic.fitted) ** 2).sum())
+        num_rates, freedom = len(runs_K), int(freedom_K.max())
+        df_within += int(freedom_K.sum()) + max(num_rates - NUM_COEFFICIENTS, 0)
+        df_between += freedom
+        inverse += freedom / num_rates
+    if not df_between:
+        return None
+    variance = square / df_within
+    return Noise(variance, df_within, variance, df_between, inverse / df_between)
+
+
 @dataclass(frozen=True, slots=True)
 class CurveDraws:
     """Bootstrap draws of one width's mean curve, and of its optimum; NaN without a fit.
@@ -129,12 +161,16 @@ def draw_curve(
     grid, quadratic = curve.grid, curve.quadratic
     finite_RS = grid.finite.astype(np.float64)
     count_R = np.maximum(finite_RS.sum(axis=1), 1.0)
+    share_RS = finite_RS / count_R[:, None]
+    if grid.spread is not None:  # one column, the mean over the runs behind it
+        count_R = grid.spread.runs
+        share_RS = finite_RS / np.sqrt(count_R)[:, None]
     curve_R = grid.mean.copy()
     if quadratic is not None:
         curve_R[quadratic.window] = quadratic.fitted
     effect_DS = seed_D[:, None] * rng.standard_normal((len(seed_D), finite_RS.shape[1]))
     rest_DR = within_D[:, None] * rng.standard_normal((len(within_D), len(count_R)))
-    mean_DR = curve_R + effect_DS @ (finite_RS / count_R[:, None]).T + rest_DR / np.sqrt(count_R)
+    mean_DR = curve_R + effect_DS @ share_RS.T + rest_DR / np.sqrt(count_R)
     if quadratic is None:
         nan_D = np.full(len(seed_D), np.nan)
         return CurveDraws(mean_DR, np.full((len(seed_D), 3), np.nan), nan_D, nan_D, 0.0)

@@ -6,6 +6,7 @@
 - `seed`: the number of a repetition
 - `flops`, or `params` and `tokens`: the cost of the run
 - `State` and other columns that say how a run ended: `run_states` describes them
+- `sem`, or `std` and `count`: the spread of the runs behind a mean, as `spread` describes
 - any other column: a setting, to group by
 
 An error suggests columns under other names. They are renamed only if the user asks for it, because
@@ -39,7 +40,7 @@ from mutransfer.errors import listed
 Columns = Mapping[str, Sequence[Cell]] | Iterable[str]
 
 # Columns whose cells are parsed as numbers even where a format stores text, such as JSON.
-NUMERIC_COLUMNS = ("width", "lr", "flops", "params", "tokens")
+NUMERIC_COLUMNS = ("width", "lr", "flops", "params", "tokens", "sem", "std", "count")
 
 # Scores grow as a model improves: minimizing one as if it were a loss finds the worst rate.
 SCORE = re.compile(r"(?<![a-z])(acc|accuracy|top_?\d+|f1|bleu|auc|auroc|score)(?![a-z])")

@@ -15,6 +15,11 @@ from mutransfer.analysis.loading.dictionaries import expand_dictionaries
 from mutransfer.analysis.loading.mapping import rename_columns
 from mutransfer.analysis.loading.numbers import parse_cells
 from mutransfer.analysis.loading.run_states import mark_diverged, without_unfinished
+from mutransfer.analysis.loading.spread import (
+    split_uncertainties,
+    spread_columns,
+    with_constant_count,
+)
 from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import OUTCOMES, REQUIRED, Cell, Results, as_floats
 from mutransfer.errors import ResultsError, listed
@@ -26,14 +31,19 @@ def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Resul
     Raises:
         ResultsError: A column is missing or holds an invalid value, or no run remains.
     """
-    table = expand_dictionaries(table, mapping or {})
-    renamed = check_columns(table, rename_columns(table, mapping), mapping or {})
+    table = split_uncertainties(expand_dictionaries(table, mapping or {}))
+    table, mapping = with_constant_count(table, mapping or {})
+    renamed = check_columns(table, rename_columns(table, mapping), mapping)
     parsed = {name: _parsed_column(renamed, name) for name in renamed.columns}
     unique = mark_diverged(_without_duplicates(replace(renamed, columns=parsed)))
     results = Results.from_columns(
         unique.columns, source=table.source, places=unique.places, notes=unique.notes
     )
-    results = replace(results, provenance=replace(results.provenance, unfinished=table.unfinished))
+    results = replace(
+        results,
+        provenance=replace(results.provenance, unfinished=table.unfinished),
+        spread=spread_columns(renamed.columns, mapping.get("loss", "loss"), table.columns),
+    )
     return without_unfinished(results)
 
 

@@ -15,13 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mutransfer.analysis.loading.state_words import (
-    Outcome,
-    is_empty,
-    is_strong,
-    outcome_of_text,
-    split_words,
-)
+from mutransfer.analysis.loading.names import SETTINGS, name_parts
+from mutransfer.analysis.loading.state_words import Outcome, is_empty, is_strong, outcome_of_text
 from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import Cell, Results, as_floats
 from mutransfer.analysis.types.estimates import Bools
@@ -46,8 +41,6 @@ MESSAGES = frozenset(
 )
 FLAG_PREFIX = re.compile(r"^((is|has|was|run|trial|job|training) )+")
 YES, NO = frozenset({"true", "yes", "y", "1"}), frozenset({"false", "no", "n", "0"})
-# `config.early_stopped` is a setting, not an outcome.
-SETTINGS = frozenset({"config", "params", "param", "hparams", "args", "hyperparameters"})
 MAX_STATES = 32  # a column with more distinct texts holds names or remarks [assumed]
 UNDECIDED: frozenset[Outcome] = frozenset({"unknown", "empty"})
 KEEP = "write finished there if the loss is final"
@@ -103,11 +96,10 @@ def run_states(name: str, cells: Sequence[Cell]) -> RunStates | None:
         return None
     meaning = {key: _outcome(label, key[1]) for key in distinct}
     known = {key: outcome for key, outcome in meaning.items() if outcome not in UNDECIDED}
-    if not any(is_strong(cell) for _, cell in known):
-        return None
+    strong = {outcome for key, outcome in known.items() if is_strong(key[1])}
     # Under any other name, every cell must be a state, of finished and of other runs.
-    is_clear = {"finished", "ended"} & {*known.values()} and len({*known.values()}) > 1
-    if not has_name and not (is_clear and "unknown" not in meaning.values()):
+    is_clear = {"finished", "ended"} & strong and len({*known.values()}) > 1
+    if not strong or not (has_name or (is_clear and "unknown" not in meaning.values())):
         return None
     if label in FLAGS and not all(cell in (None, 0, 1) for _, cell in distinct if _is_number(cell)):
         return None  # a count or a step
@@ -127,11 +119,9 @@ def _messages(name: str, cells: Sequence[Cell]) -> RunStates | None:
 
 def _label(name: str) -> str:
     """Return the words of a column's name without its path; nothing for a setting."""
-    *parents, last = re.split(r"[./]", name)
-    words = split_words(last)
-    if SETTINGS & {*words[:1], *(word for parent in parents for word in split_words(parent))}:
-        return ""
-    return FLAG_PREFIX.sub("", " ".join(words))
+    *parents, last = name_parts(name)
+    # `config.early_stopped` is a setting, not an outcome.
+    return "" if SETTINGS & {*parents} else FLAG_PREFIX.sub("", last.replace("_", " "))
 
 
 def _holds_state(label: str) -> bool:

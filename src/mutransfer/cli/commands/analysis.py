@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from mutransfer.cli.app import LOSSES, Output, Switch, app, examples, split_list
 from mutransfer.cli.exit_status import NEGATIVE, SUCCESS, UNDETERMINED
-from mutransfer.cli.output import CommandResult
+from mutransfer.cli.output import CommandResult, check_outputs, check_page
 from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -165,6 +165,8 @@ def report(
     from mutransfer.workflows import analyze_path, write_page
 
     path = _required(results)
+    check_outputs(output=output, figures=figures)
+    check_page("output", output)
     default = path / "report.html" if os.path.isdir(path) else Path("report.html")
     losses, analysis = analyze_path(
         path, _parse_options(options), threshold=threshold, reference=reference

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, Token
 
 from mutransfer.cli.app import MODEL, Switch, app, examples, parse_roles
-from mutransfer.cli.output import CommandResult
+from mutransfer.cli.output import CommandResult, check_outputs, check_page
 from mutransfer.cli.progress import status_line
 
 
@@ -87,6 +87,8 @@ def check(
     """
     from mutransfer.workflows import run_check
 
+    check_outputs(report=report, figures=figures)
+    check_page("report", report)
     with status_line() as on_progress:
         result = run_check(
             build,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from mutransfer.cli.app import START, Output, Switch, Workers, app, examples
 from mutransfer.cli.commands.studies import run_sweep_study
-from mutransfer.cli.output import CommandResult
+from mutransfer.cli.output import CommandResult, check_outputs
 
 STUDIES = {"small": "demo", "large": "demo-large"}
 
@@ -31,6 +31,7 @@ def demo(
         workers: Number of processes, one thread each; auto is one per core.
         json: Print one JSON document and nothing else.
     """
+    check_outputs(output=output)
     from mutransfer.records import StudySpec
     from mutransfer.workflows import named_study
 

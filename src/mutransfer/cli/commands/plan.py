@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mutransfer.cli.app import MODEL, Output, Switch, app, examples, parse_roles
 from mutransfer.cli.exit_status import SUCCESS
-from mutransfer.cli.output import CommandResult
+from mutransfer.cli.output import CommandResult, check_outputs
 from mutransfer.errors import UsageError
 
 
@@ -55,6 +55,7 @@ def plan(
     from mutransfer.rules import derivation, explain
     from mutransfer.workflows import load_build, load_inputs
 
+    check_outputs(output=output)
     result = make_plan(
         load_build(build),
         base=base,
@@ -82,5 +83,5 @@ def _write(path: Path, text: str) -> None:
         raise UsageError(
             f"cannot write {path}: {problem.strerror}",
             why="the plan should be stored next to your checkpoints",
-            fix="name a file in a folder that exists: -o plan.json",
+            fix="name a file: -o plan.json",
         ) from None

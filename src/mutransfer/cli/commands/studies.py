@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from mutransfer.cli.app import TRAINING, Output, Switch, Workers, app, examples
 from mutransfer.cli.commands.sweep import sweep_result
 from mutransfer.cli.exit_status import SUCCESS, UNDETERMINED
-from mutransfer.cli.output import CommandResult
+from mutransfer.cli.output import CommandResult, check_outputs
 from mutransfer.cli.signals import stop_on_signals
 from mutransfer.errors import UsageError
 
@@ -52,6 +52,7 @@ def studies(
             why="they would be ignored, because nothing is run",
             fix=f"mutransfer studies run {name or 'NAME'}, or leave them out",
         )
+    check_outputs(output=output)
     if action == "list":
         return _list_studies(name, json)
     if name is None:

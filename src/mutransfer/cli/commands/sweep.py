@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json as json_module
 import os
-import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -200,9 +198,7 @@ def _format_command(prepared: PreparedStudy, trial: TrialSpec) -> str | None:
     if not isinstance(prepared.runner, CommandRun):
         return None
     prepared.runner.check(trial)
-    # Outside the store, where a run by hand would be mistaken for an attempt of the trial.
-    folder = Path(tempfile.gettempdir(), f"mutransfer-{prepared.study.study.name}")
-    return f"mkdir -p {shlex.quote(str(folder))} && {prepared.runner.command_line(trial, folder)}"
+    return prepared.runner.line_by_hand(trial, f"mutransfer-{prepared.study.study.name}")
 
 
 def _parse_only(only: Sequence[str]) -> dict[str, list[str]]:

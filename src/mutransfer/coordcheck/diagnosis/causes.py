@@ -51,7 +51,7 @@ def suspects(findings: Sequence[Finding], rows: Mapping[str, PlanRow]) -> list[S
     by_name: dict[str, Suspect] = {}
     for finding in findings:
         name = finding.name if finding.name in rows else f"{finding.name}.weight"
-        if name not in rows or finding.quantity in ("change", "attention", "pull"):
+        if name not in rows or finding.quantity in ("change", "attention", "pull", "stream"):
             continue
         suspect = by_name.setdefault(name, Suspect(name, finding.role))
         suspect.has_layer_gain |= finding.quantity == "gain"

@@ -14,10 +14,11 @@ from mutransfer.coordcheck.findings import Diagnosis, Fault, Finding
 from mutransfer.coordcheck.judgement.exponents import TOLERANCE, exponents
 from mutransfer.coordcheck.runs.probes import Key
 from mutransfer.coordcheck.runs.train import Floats
-from mutransfer.rules import Plan, PlanRow
+from mutransfer.rules import Plan, PlanRow, Role
 
+INITIAL_FAULTS = ("init", "multiplier")
 UPDATE_FAULTS = ("rate", "eps", "not known")  # these may begin after the first step
-INITIAL_QUANTITIES = ("gain", "size", "pull")  # measured on fresh models
+INITIAL_QUANTITIES = ("gain", "size", "pull", "stream")  # measured on fresh models
 
 Group = tuple[Fault, str, float]  # fault, role and power: one diagnosis for each
 
@@ -62,10 +63,12 @@ def diagnose(
         if onsets[group] == first or group in certain | likely
     ]
     diagnoses += _readout_diagnoses(initial)
+    if not any(d.fault in INITIAL_FAULTS and d.role != "output" for d in diagnoses):
+        diagnoses += _stream_diagnoses(findings)
     return (
         *diagnoses,
         *_attention_diagnoses(failures),
-        *_other_diagnoses(failures, bool(diagnoses)),
+        *(() if diagnoses else _other_diagnoses(failures, readings, widths, rows)),
     )
 
 
@@ -202,6 +205,26 @@ def product_notes(readings: Mapping[Key, Floats], widths: tuple[int, ...]) -> tu
     return tuple(notes)
 
 
+def _stream_diagnoses(findings: Sequence[Finding]) -> list[Diagnosis]:
+    """Diagnose the first residual stream of a wrong size, which no layer's own gain explains."""
+    streams = [finding for finding in findings if finding.quantity == "stream"]
+    failed = [stream for stream in streams if stream.outcome == "fail"]
+    if not failed:
+        return []
+    first, position = failed[0], streams.index(failed[0])
+    place = (
+        f"between '{streams[position - 1].name}' and" if position else "of the embeddings before"
+    )
+    text = (
+        f"the residual stream that '{first.name}' reads scales as width^{first.slope:+.2f} at "
+        f"init, though the gain of every layer is right: look at the multiplier {place} "
+        f"'{first.name}'"
+    )
+    names = tuple(stream.name for stream in failed)
+    power = round(2 * first.deviation) / 2
+    return [Diagnosis("multiplier", "" if position else "input", names, power, 0, text)]
+
+
 def _readout_diagnoses(initial: Sequence[Finding]) -> list[Diagnosis]:
     """Diagnose a readout without its own layer by the gradient behind it."""
     pull = next((finding for finding in initial if finding.quantity == "pull"), None)
@@ -217,12 +240,31 @@ def _readout_diagnoses(initial: Sequence[Finding]) -> list[Diagnosis]:
     return [Diagnosis("multiplier", "output", (pull.name,), power, 0, text)]
 
 
-def _other_diagnoses(failures: Sequence[Finding], is_explained: bool) -> list[Diagnosis]:
-    """Diagnose changes of outputs that no parameter's rule explains."""
+def _other_diagnoses(
+    failures: Sequence[Finding],
+    readings: Mapping[Key, Floats],
+    widths: tuple[int, ...],
+    rows: Mapping[str, PlanRow],
+) -> list[Diagnosis]:
+    """Diagnose changes of outputs that no parameter's rule explains, and where they may begin."""
     wrong = [finding for finding in failures if finding.quantity == "change"]
-    if is_explained or not wrong:
+    if not wrong:
         return []
     first = wrong[0]
+    inputs = {
+        name: float(np.nanmean(exponents(values_WST, widths)[:, 0]))
+        for (quantity, name), values_WST in readings.items()
+        if quantity == "input" and f"{name}.weight" in rows
+    }
+    hidden = [name for name in inputs if rows[f"{name}.weight"].role is Role.HIDDEN]
+    for name in hidden:
+        if abs(inputs[name]) > TOLERANCE:
+            text = (
+                f"the input of '{name}' scales as width^{inputs[name]:+.2f} at init, though the "
+                f"gain of every layer is right: look at what multiplies it before '{name}'"
+            )
+            power, role = round(2 * inputs[name]) / 2, "input" if name == hidden[0] else ""
+            return [Diagnosis("multiplier", role, (name,), power, 0, text)]
     text = (
         f"outputs of {first.name} change as width^{first.slope:+.2f} though every parameter's own "
         "rule holds: look at forward multipliers, residual scales and attention"

@@ -32,7 +32,8 @@ def size_curves(
             expected = None if row is None else 0.0
         elif expected is None:
             continue
-        role = "" if row is None or name == MODEL_OUTPUT or quantity == "pull" else str(row.role)
+        is_module = row is None or name == MODEL_OUTPUT or quantity in ("pull", "stream")
+        role = "" if is_module or row is None else str(row.role)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs_WT = np.where(values_WST > 0, np.log2(values_WST), np.nan).mean(axis=1)
         groups.setdefault((quantity, role, expected), []).append(logs_WT)

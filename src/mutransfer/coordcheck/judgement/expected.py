@@ -26,6 +26,8 @@ def expected_exponent(
     row = rows.get(name)
     if quantity in ("gain", "change"):
         return _module_exponent(quantity, name, readings, rows)
+    if quantity == "stream":
+        return 0.0
     if quantity == "attention":
         return -0.5 if _grows(("head", name), readings) else 0.0
     if quantity == "pull":

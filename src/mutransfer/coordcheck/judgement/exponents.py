@@ -69,7 +69,7 @@ def fit_slopes(
             continue
         by_seed_ST = exponents(values_WST, widths)
         row = rows.get(key[1]) or rows.get(f"{key[1]}.weight")
-        role = None if row is None or key[0] == "pull" else row.role
+        role = None if row is None or key[0] in ("pull", "stream") else row.role
         for window in _windows(by_seed_ST, first_only=role is Role.FIXED):
             slopes.append(Slopes(key, role, expected, by_seed_ST, window))
     return slopes

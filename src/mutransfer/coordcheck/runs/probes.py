@@ -141,7 +141,8 @@ class Probes:
                 scalars["size", name] = _rms(start)
             elif size and start.dim() > 1 and name not in self._kinds.vectors:
                 scalars["update", name] = self._size(name, parameter.detach() - start) / size
-        return {key: value for key, value in scalars.items() if key[0] != "input"}
+        # The size of a fresh layer's input is not judged, but it locates a wrong multiplier.
+        return {k: value for k, value in scalars.items() if k[0] != "input" or not self._step}
 
     def _multiplier(self, layer: str) -> float:
         """Return the absolute value of the author's own multiplier of a layer."""
@@ -153,6 +154,7 @@ class Probes:
         scalars: dict[Key, float] = {
             ("normed", name): abs(factor) for name, factor in ledger.layers.normed.items()
         }
+        scalars |= {("stream", norm): rms for norm, rms in ledger.streams.items()}
         counts = {"attention": 0, "product": 0}
         for product in ledger.products[:MAX_PRODUCTS]:
             kind, width = ("attention", "head") if product.is_logits else ("product", "summed")

@@ -7,9 +7,11 @@ import math
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from contextlib import suppress
@@ -73,7 +75,7 @@ class CommandRun:
 
     def _result(self, spec: TrialSpec, folder: Path, status: int, seconds: float) -> TrialResult:
         """Return the result that a program left in a folder."""
-        loss, diverged = self._loss_and_divergence(status, folder)
+        loss, diverged = self._loss_and_divergence(status, spec, folder)
         return TrialResult(
             id=spec.id,
             spec=spec,
@@ -108,6 +110,14 @@ class CommandRun:
         change_folder = [f"cd {shlex.quote(str(self.cwd))}"] if self.cwd != Path.cwd() else []
         variables = [f"{name}={shlex.quote(value)}" for name, value in env.items()]
         return " && ".join([*change_folder, " ".join([*variables, shlex.join(arguments)])])
+
+    def line_by_hand(self, spec: TrialSpec, name: str) -> str:
+        """Format the command of a trial as a line for a shell, with a folder outside the store.
+
+        In the store, a run by hand would be mistaken for an attempt of the trial.
+        """
+        folder = Path(tempfile.gettempdir(), name)
+        return f"mkdir -p {shlex.quote(str(folder))} && {self.command_line(spec, folder)}"
 
     def check(self, first: TrialSpec) -> None:
         """Check, before the first trial starts, for errors that would make every trial fail.
@@ -160,7 +170,8 @@ class CommandRun:
         except subprocess.TimeoutExpired:
             raise TrialError(
                 f"ran longer than {self.table.timeout}",
-                why=f"[runner] timeout is {self.table.timeout}; {_format_tail(trial_dir)}",
+                why=f"[runner] timeout is {self.table.timeout}; "
+                f"{_format_tail(_last_lines(trial_dir))}",
                 fix="raise the timeout, or find out why the program hangs",
             ) from None
         finally:
@@ -170,7 +181,25 @@ class CommandRun:
             raise Interrupted
         return status, terminated
 
-    def _loss_and_divergence(self, status: int, trial_dir: Path) -> tuple[float, bool]:
+    def _failure(self, status: int, spec: TrialSpec, trial_dir: Path) -> TrialError:
+        """Return the error of a program that failed."""
+        end = _format_status(status)
+        if lines := _last_lines(trial_dir):
+            return TrialError(
+                f"{end}: {lines[-1].strip()}",
+                why=f"the program failed; {_format_tail(lines)}",
+                fix=f"see {trial_dir / STDERR} and {STDOUT} in the same folder",
+            )
+        by_hand = self.line_by_hand(spec, f"trial-{spec.id[:12]}")
+        return TrialError(
+            f"{end}: the program printed nothing",
+            why="the program failed without a message; what it still buffered is lost",
+            fix=f'add env = {{ PYTHONUNBUFFERED = "1" }} to [runner], or run it by hand: {by_hand}',
+        )
+
+    def _loss_and_divergence(
+        self, status: int, spec: TrialSpec, trial_dir: Path
+    ) -> tuple[float, bool]:
         """Return the loss of a program, and whether it diverged; raise if the program failed."""
         rule = self.table.diverged
         diverged = rule is not None and (
@@ -178,12 +207,7 @@ class CommandRun:
             or (rule.regex is not None and any_line_matches(rule.regex, _logs(trial_dir)))
         )
         if status and not diverged:
-            end = f"signal {-status}" if status < 0 else f"exit status {status}"
-            raise TrialError(
-                f"{end}: {_last_lines(trial_dir)[-1].strip()}",
-                why=f"the program failed; {_format_tail(trial_dir)}",
-                fix=f"see {trial_dir / STDERR} and {STDOUT} in the same folder",
-            )
+            raise self._failure(status, spec, trial_dir)
         try:
             loss = read_loss(self.table.loss, trial_dir)
         except TrialError:
@@ -210,17 +234,39 @@ def _logs(trial_dir: Path) -> list[Path]:
 
 
 def _last_lines(trial_dir: Path) -> list[str]:
-    """Return the last lines of stderr, or of stdout where stderr is empty."""
+    """Return the last lines of stderr, or of stdout where stderr is empty, or none."""
     for path in reversed(_logs(trial_dir)):
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
             text = file.read().decode(errors="replace")
         if lines := deque((line for line in text.splitlines() if line.strip()), TAIL_LINES):
             return [line[:500] for line in lines]
-    return ["it printed nothing"]
+    return []
 
 
-def _format_tail(trial_dir: Path) -> str:
+def _format_tail(lines: list[str]) -> str:
     """Format the last lines of a program for an error message."""
-    lines = "\n".join(f"    | {line}" for line in _last_lines(trial_dir))
-    return f"its last lines:\n{lines}"
+    if not lines:
+        return "it printed nothing, or its output was still buffered"
+    return "\n".join(["its last lines:", *(f"    | {line}" for line in lines)])
+
+
+def _format_status(status: int) -> str:
+    """Format how a program ended, with the meaning that shells and kernels give to it.
+
+    Example:
+        >>> _format_status(7), _format_status(-11)
+        ('exit status 7', 'signal 11 (SIGSEGV)')
+        >>> _format_status(137)
+        'exit status 137 (128 + SIGKILL, perhaps out of memory)'
+    """
+    number = -status if status < 0 else status - 128
+    names = {member.value: member.name for member in signal.Signals}
+    name = names.get(number, "")
+    hint = ", perhaps out of memory" if number == signal.SIGKILL else ""
+    if status < 0:
+        return f"signal {number} ({name}{hint})" if name else f"signal {number}"
+    if name:
+        return f"exit status {status} (128 + {name}{hint})"
+    meaning = {126: " (not executable)", 127: " (command not found)"}
+    return f"exit status {status}{meaning.get(status, '')}"

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from mutransfer.errors import StoreError
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
+from mutransfer.records.axes import spellings
 from mutransfer.records.base import validation_error
 from mutransfer.sweep.files import (
     link_error,
@@ -282,7 +283,10 @@ class TrialStore:
         text = io.StringIO()
         writer = csv.DictWriter(text, [*settings, *LAST_COLUMNS], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow(
+                {n: spellings(v)[0] if isinstance(v, bool) else v for n, v in row.items()}
+            )
         with write_errors(self.path):
             write_atomically(self.path / "results.csv", text.getvalue())
 

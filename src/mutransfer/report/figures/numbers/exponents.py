@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from mutransfer.report.format import format_expected, format_exponent, shorten
 
 WORST_FIRST = ("fail", "undetermined", "pass")
-WITHOUT_ROLE = ("attention", "pull")  # quantities that belong to no role of a parameter
+WITHOUT_ROLE = ("attention", "pull", "stream")  # quantities that belong to no role of a parameter
 NUM_LABELS = 2  # failing lines of a panel that are named on it
 LINE_HEIGHT = 15  # pixels of a label
 LEAST = 0.45  # powers of width that a panel shows to either side of the expected exponent
@@ -22,6 +22,7 @@ MEANINGS: Mapping[str, str] = {
     "gain": "The size of an untrained layer's output over that of its input.",
     "size": "The size of untrained vectors; a bias may shrink with width.",
     "pull": "The gradient behind the readout over the gradient at the logits.",
+    "stream": "The size of an untrained residual stream, where a norm reads it.",
     "attention": "The size of the untrained model's attention logits.",
     "effect": "The change of a layer's output by one update, along the gradient of the loss.",
     "step": "The size of one update.",
