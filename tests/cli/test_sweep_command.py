@@ -215,7 +215,7 @@ def test_status_takes_no_other_arguments_and_needs_a_store(run, folder) -> None:
         "UsageError: --status takes no other"
     )
     assert run("--status", "runs/s")[2].splitlines()[0] == (
-        "StoreError: runs/s is not a trial store: store.json: No such file or directory"
+        "StoreError: the trial store runs/s does not exist"
     )
 
 

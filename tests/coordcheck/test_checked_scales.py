@@ -61,7 +61,7 @@ NETWORKS = {
     "norm without a gain": partial(Network, make_gain=lambda width: width**0.5),
     "readout": partial(Temperature, make_gain=learned(-0.5, 1.0)),
     "heads": partial(
-        HeadTemperatures, make_gain=lambda width: nn.Parameter(torch.ones(width // 16, 1, 1) / 4)
+        HeadTemperatures, make_gain=lambda width: nn.Parameter(torch.ones(width // 16, 1, 1))
     ),
 }
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from mutransfer.errors import InitError, ModelError
 from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.parametrize.model import init
 from mutransfer.rules import Plan, Role, explain
 
 BASE, TARGET = 16, 64  # powers of 4, so that their square roots are exact
@@ -164,11 +165,18 @@ def test_the_plan_is_that_of_a_twin_with_a_constant(network):
     assert Plan.from_json(plan.to_json()) == plan
 
 
+@pytest.mark.parametrize("network", [ScaledSize, ScaledFirst])
+def test_a_norm_has_one_plan_however_it_is_written(network):
+    """A multiplier in front of the division is behind the norm, and changes no other weight."""
+    assert plan_of(network) == plan_of(ScaleNorm)
+
+
 OPTIMIZERS = {
     "adamw": (torch.optim.AdamW, {"eps": 2**-12}),
     "adam": (torch.optim.Adam, {"eps": 2**-12}),
     "sgd": (partial(torch.optim.SGD, momentum=0.5), {}),
     "lion": (Lion, {}),
+    "adafactor": (torch.optim.Adafactor, {"eps": (2**-50, 2**-10)}),
 }
 
 
@@ -247,6 +255,8 @@ def test_a_logarithm_keeps_start_and_rate_and_its_exponential_counts_as_a_multip
 
 
 class Bias(Network):
+    """Raw, and added to the logits."""
+
     power = -0.5
 
     def read(self, x):
@@ -333,3 +343,43 @@ def test_the_plan_says_why():
     text = explain(plan, "s")
     assert "init x    1: your own init starts there, fan_in^1/2 = 4^1/2 = 2, and stays" in text
     assert "lr x      2: fan_in^1/2 = 4^1/2 = 2 (entrywise update)" in text
+
+
+@pytest.mark.parametrize("network", [ScaleNorm, partial(ReadoutTemperature, twin=True)])
+def test_a_large_model_may_have_a_scalar(network, monkeypatch):
+    """Such a model is built twice, and a scalar that stays the same was taken for a fixed seed."""
+    plan = plan_of(network)
+    monkeypatch.setattr(init, "CHEAP_ENTRIES", 1000)
+    assert plan_of(network)["s"] == plan["s"]
+
+    def seeded(width: int) -> nn.Module:
+        torch.manual_seed(0)
+        model = network(width)
+        model.extra = nn.Linear(width, 1)  # one random number, the same in every build
+        return model
+
+    with pytest.raises(InitError, match=r"fix: remove torch.manual_seed from build"):
+        plan_of(seeded, roles={"extra.weight": Role.OUTPUT})
+
+
+class FixedLayer(Network):
+    """A layer that does not grow, whose weight starts at a power of width or at a constant."""
+
+    def __init__(self, width: int, power: float = 0.0) -> None:
+        super().__init__(width)
+        self.mix = nn.Linear(11, 11)
+        nn.init.normal_(self.mix.weight, std=width**power)
+
+    def read(self, x):
+        return self.mix(self.head(x))
+
+
+@pytest.mark.parametrize("power", [-0.5, 0.0, 0.5])
+def test_the_init_of_a_layer_that_does_not_grow_is_corrected(power):
+    """It was refused as not fresh. The rule of a fixed weight is the same init at every width."""
+    build = partial(FixedLayer, power=power)
+    plan = plan_of(build)
+    assert (plan["mix.weight"].init_factor, plan["mix.weight"].lr_factor) == (4**-power, 1)
+    assert plan["mix.bias"].init_factor == 1
+    std = apply(build(TARGET), plan).mix.weight.std().item()
+    assert std == pytest.approx(BASE**power, rel=0.3)

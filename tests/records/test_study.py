@@ -101,6 +101,12 @@ CASES = {
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: write a list without quotes: [0.001, 1e-2]",
     ),
+    "a range of seeds": (
+        GOOD.replace('"2^-6 .. 2^-4"', '"0..3"'),
+        "/study.toml: 'axes.lr': '0..3' is neither a list nor a range of powers of two\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: write a list: [0, 1, 2, 3]",
+    ),
     "rates in quotes": (
         GOOD.replace('"2^-6 .. 2^-4"', '["0.1", "0.2"]'),
         "/study.toml: 'axes.lr' has '0.1', but its logarithm is analyzed\n"
@@ -125,7 +131,7 @@ CASES = {
         "/study.toml: 'axes.seed': must be a list (got 2); 'analysis.group_by': must be a list "
         "(got 'width')\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
-        '  fix: write seed = [2]; write group_by = ["width"]',
+        '  fix: write seed = [0, 1] for 2 seeds, or seed = [2]; write group_by = ["width"]',
     ),
     "a number where text belongs": (
         GOOD.replace('"s"', "5") + "device = true",

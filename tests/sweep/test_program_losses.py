@@ -151,6 +151,29 @@ def test_a_log_of_many_matches_is_read_in_linear_time(tmp_path) -> None:
     assert time.monotonic() - start < 5
 
 
+def advice(attempt, source: dict, **files: str) -> str:
+    """Return what the error of a missing loss says about the files of the program."""
+    for name, text in files.items():
+        (attempt / f"{name}.txt").write_text(text)
+    with pytest.raises(TrialError) as raised:
+        read_loss(LossSource.model_validate(source), attempt)
+    return raised.value.fix.partition("writes: ")[2]
+
+
+def test_a_missing_loss_is_compared_with_what_the_program_wrote(tmp_path) -> None:
+    regex = {"regex": r"^loss (\S+)"}
+    assert advice(tmp_path, regex, stdout="", stderr="step 1\nloss 2\n").startswith(
+        "the pattern matches in stderr.txt; write sh -c '... 2>&1'"
+    )
+    assert advice(tmp_path, regex, stdout="a\nLoss: 2.5\n\n", stderr="") == (
+        "the last line of stdout.txt is 'Loss: 2.5'"
+    )
+    assert advice(tmp_path, {"csv": "log.csv"}) == (
+        f"it wrote no file into {{trial_dir}}, {tmp_path}"
+    )
+    assert advice(tmp_path, {"csv": "log.csv"}, metrics="x") == "{trial_dir} has 'metrics.txt'"
+
+
 def test_a_missing_file_is_an_error(tmp_path) -> None:
     with pytest.raises(TrialError, match=r"no loss in f: No such file or directory"):
         read_loss(LossSource(csv="f"), tmp_path)

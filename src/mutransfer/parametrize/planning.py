@@ -122,7 +122,7 @@ def make_plan(
         sizes = {name: prod(info.shape) for name, info in at_target.items()}
         measured = {n: r for n, r in inferred.items() if n not in scales or scales[n].is_power}
         measured = {n: r for n, r in measured.items() if n not in copies}
-        inits |= measure_init(build, models.pools, measured, sizes)
+        inits |= measure_init(build, models.pools, measured, sizes, target)
     if table.name not in SINGLE_RATE:
         accepted = {n for n, role in inferred.items() if role.reason == ROLE_OVERRIDE}
         check_max_norms(models.infos, accepted)

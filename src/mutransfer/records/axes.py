@@ -53,6 +53,8 @@ def _axis_fix(text: str) -> str:
     """Return what to write instead of a text that is no range of powers of two."""
     match = _RANGE.fullmatch(text)
     ends = [float(number) for number in match.groups()] if match else []
+    if len(ends) == 2 and all(end.is_integer() for end in ends) and 0 < ends[1] - ends[0] < 16:
+        return f"write a list: {list(range(int(ends[0]), int(ends[1]) + 1))}"
     if len(ends) == 2 and 0 < ends[0] < ends[1] < math.inf:
         low, high = (round(math.log2(end)) for end in ends)
         return f'write powers of two: "2^{low} .. 2^{high}", or "2^{low} .. 2^{high} step 1/2"'

@@ -146,6 +146,8 @@ def _fix(problem: ErrorDetails, path: str, message: str) -> str:
     if problem["type"] == "too_short":
         return f"write {context['min_length']} or more entries for '{path}'"
     if message == "must be a list" and isinstance(value, str | int | float):
+        if key == "seed" and type(value) is int and 1 < value < 16:
+            return f"write seed = {list(range(value))} for {value} seeds, or seed = [{value}]"
         return f"write {key} = [{json.dumps(value)}]"
     if message == "must be text in quotes":
         words = value if isinstance(value, list) else [value]

@@ -163,7 +163,7 @@ class Plan:
             raise CoverageError(
                 f"the text is not a plan: {type(problem).__name__}: {problem}",
                 why="a partly understood plan would train with the wrong rates",
-                fix="write plans with plan.to_json()",
+                fix="save a plan with plan.to_json(), or mutransfer plan ... -o plan.json",
             ) from None
         raise CoverageError(
             f"this plan has schema {schema!r}, but this version reads schema {SCHEMA}",

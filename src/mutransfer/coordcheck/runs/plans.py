@@ -13,7 +13,7 @@ from torch import nn
 
 from mutransfer.coordcheck.runs import optimizers as opt
 from mutransfer.coordcheck.runs.probes import LAYERS
-from mutransfer.errors import RoleError
+from mutransfer.errors import ModelError, RoleError
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import build_model, temporary_seed
@@ -198,7 +198,11 @@ def _facts(
         pools = {width: add_to_pool(model, {}, width) for width, model in traced.items()}
         starts = width_dependent_starts(build, smallest, growing, raw, *pools.values())
         if example_inputs is not None:
-            trace = trace_forward(traced, growing, raw, example_inputs, starts)
+            run = partial(trace_forward, traced, growing, raw, example_inputs)
+            try:
+                trace = run(starts)
+            except ModelError:
+                trace = run()  # a scale in a place where no rule corrects it is the author's own
         names = optimizers_of(models[smallest])
     copies = find_copies(equal, target, trace)
     axes = infer_roles(base, probe, target, roles, trace, copies)

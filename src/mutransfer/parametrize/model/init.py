@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
@@ -28,6 +28,7 @@ CHEAP_ENTRIES = 2**26
 # biases in torch's own init, 4 were settled wrongly; a bias of 3 entries took 23 builds on average,
 # a bias of one entry 67 [measured].
 ODDS = 1000.0
+EVIDENCE = 2.5  # standard errors; a false alarm, one in a hundred, costs more builds [assumed]
 
 
 @dataclass(slots=True)
@@ -66,10 +67,20 @@ class Moments:
         return math.sqrt(self.second)
 
     @property
+    def is_constant(self) -> bool:
+        """Whether all entries of all builds have the same magnitude."""
+        return self.error(1) < 1e-6
+
+    @property
+    def is_one_number(self) -> bool:
+        """Whether it is one entry that is the same in every build."""
+        return self.size == 1 and self.distinct == 1
+
+    @property
     def has_reliable_error(self) -> bool:
         """Whether the error is reliable: many entries or builds, or several equal entries."""
         many = self.builds >= MIN_BUILDS or self.size * self.distinct >= RELIABLE_DRAWS
-        return many or (self.size > 1 and self.error(self.size) < 1e-6)
+        return many or (self.size > 1 and self.is_constant)
 
     def error(self, size: int, draws: int = 1) -> float:
         """Return the relative standard error of an RMS over `draws` tensors of `size` entries."""
@@ -87,6 +98,7 @@ def measure_init(
     pools: Mapping[int, Pool],
     roles: Mapping[str, ParameterRole],
     target_sizes: Mapping[str, int],
+    target: int,
 ) -> dict[str, OwnInit]:
     """Measure each parameter's RMS at base and probe width, and the exponent between them.
 
@@ -97,10 +109,13 @@ def measure_init(
         pools: Moments of a first model, by width: the base's, then the probe's; more are added.
         roles: Roles and ratios.
         target_sizes: Number of entries of each parameter at the target.
+        target: Target width.
 
     Raises:
         InitError: An init is not a power of width.
     """
+    first, second = pools
+    roles = {n: _with_init_ratio(role, first, second, target) for n, role in roles.items()}
     unsettled = _build_until_settled(build, pools, roles)
     base = next(iter(pools.values()))
     rejected: list[str] = []
@@ -117,7 +132,6 @@ def measure_init(
             ratio=scaling.ratio,
         )
     if rejected:
-        first, second = pools
         advice = (
             "initialise with std = c or c / fan_in**0.5; if the ± is large, compare widths "
             f"further apart: make_plan(..., probe={8 * first})"
@@ -131,6 +145,13 @@ def measure_init(
             fix=advice,
         )
     return inits
+
+
+def _with_init_ratio(role: ParameterRole, base: int, probe: int, target: int) -> ParameterRole:
+    """Return a role whose init depends on an axis, or on the width itself if no axis grows."""
+    if role.fan_probe != 1 or not role.init_ratio == role.init_probe == 1:
+        return role
+    return replace(role, init_ratio=Fraction(target, base), init_probe=Fraction(probe, base))
 
 
 def add_to_pool(model: nn.Module, pool: Pool, width: int, names: Set[str] | None = None) -> Pool:
@@ -157,11 +178,14 @@ def _build_until_settled(
     """Build models until every exponent is settled; return the parameters that are not."""
     unsettled, both = set(roles), list(pools.values())
     entries = sum(moments.size for pool in both for moments in pool.values())
+    reseeds = False
     for builds in itertools.count(1):
         is_cheap = builds * entries <= CHEAP_ENTRIES
         if builds >= MIN_BUILDS or not is_cheap:
             reliable = {n for n in unsettled if all(p[n].has_reliable_error for p in both)}
             unsettled -= {n for n in reliable if _scaling(n, roles[n], both).is_settled}
+            if builds > 1 and not reseeds:  # a learned scalar may start at a constant
+                unsettled -= {n for n in unsettled if all(p[n].is_one_number for p in both)}
             if not unsettled or (builds >= MAX_BUILDS and not is_cheap):
                 break
             if builds > 1 and all(pool[n].distinct == 1 for pool in both for n in unsettled):
@@ -169,6 +193,7 @@ def _build_until_settled(
         for width, pool in pools.items():
             with temporary_seed(builds):
                 add_to_pool(build_model(build, width), pool, width, unsettled)
+                reseeds |= torch.initial_seed() != builds
     return unsettled
 
 
@@ -228,4 +253,7 @@ def _scaling(name: str, role: ParameterRole, pools: Sequence[Pool]) -> _Scaling:
     axes = [(role.init_ratio, role.init_probe), *role.init_axes]
     grown = [(target, math.log2(ratio)) for target, ratio in axes if ratio != 1]
     along = [_Scaling(octaves / size, error / abs(size), target) for target, size in grown]
-    return next((scaling for scaling in along if scaling.is_power), along[0])
+    scaling = next((scaling for scaling in along if scaling.is_power), along[0])
+    # Where no axis grows an init rarely depends on width, so without evidence it does not.
+    is_constant = role.fan_probe == 1 and abs(scaling.value) < EVIDENCE * scaling.error + 0.02
+    return _Scaling(0.0, 0.0, scaling.ratio) if is_constant else scaling

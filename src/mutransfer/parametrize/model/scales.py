@@ -120,15 +120,16 @@ def learned_scales(
     all_roles, scales = dict(roles), {}
     for name in (name for name in roles if name in starts):
         role, is_fixed = roles[name], roles[name].role is Role.FIXED
-        is_untraced_vector = trace.readouts is None and role.role is Role.VECTOR
-        if not (is_fixed or is_untraced_vector or name in trace.undo_norms):
+        at_base, at_probe = (pool[name] for pool in pools.values())
+        is_fill = role.role is Role.VECTOR and at_base.is_constant and at_probe.is_constant
+        may_undo_norm = name in trace.undo_norms or (trace.readouts is None and is_fill)
+        if not (is_fixed or may_undo_norm):
             continue
         if is_fixed:
             ratio = Fraction(target, base)
             role = replace(role, init_ratio=ratio, init_probe=Fraction(probe, base))
         functions = trace.functions.get(name, frozenset()) - BOUNDS
-        at_base, at_probe = (pool[name].rms for pool in pools.values())
-        start = _Start(functions, at_base, at_probe, role.init_probe)
+        start = _Start(functions, at_base.rms, at_probe.rms, role.init_probe)
         if strict and not start.is_sound:
             raise _start_error(name, start, widths, is_traced=trace.readouts is not None)
         if functions != {BIAS} and start.power != 0:

@@ -26,10 +26,9 @@ from mutransfer.records.templates import expand, substitute
 from mutransfer.sweep.devices import device
 from mutransfer.sweep.files import read_no_follow
 from mutransfer.sweep.processes import Interrupted, start_program, was_interrupted
-from mutransfer.sweep.runners.losses import ENV_FILE, STDOUT, any_line_matches, read_loss
+from mutransfer.sweep.runners.losses import ENV_FILE, STDERR, STDOUT, any_line_matches, read_loss
 from mutransfer.sweep.termination import terminate_trial, wait_for_leftovers
 
-STDERR = "stderr.txt"
 EXIT_FILE = "ended.json"  # exit status and seconds of a program that ran to its end
 TAIL_LINES, TAIL_BYTES = 5, 2**14  # of the output, quoted in an error
 

@@ -16,7 +16,8 @@ from typing import IO
 from mutransfer.errors import TrialError, counted, listed
 from mutransfer.records.loss_source import LossSource, MeanOfLast
 
-STDOUT = "stdout.txt"
+STDOUT, STDERR = "stdout.txt", "stderr.txt"
+OWN_FILES = (STDOUT, STDERR, "ended.json", "error.txt", "process.json", ".reserve")  # of the sweep
 ENV_FILE = "loss"  # its path is the value of the variable `loss.env`
 MAX_JSON_BYTES = 2**28  # a JSON file is parsed as a whole, in memory
 
@@ -51,8 +52,7 @@ def read_loss(source: LossSource, attempt: Path) -> float:
         raise TrialError(
             f"no loss in {_file_name(source, path)}: {problem}",
             why="a trial without a loss cannot be analyzed",
-            fix="compare [runner] loss with what the program writes; see its stdout.txt and "
-            "stderr.txt",
+            fix=f"compare [runner] loss with what the program writes: {_written(source, attempt)}",
         ) from None
     if source.reduce == "last" or not math.isfinite(values[-1]):
         return values[-1]  # a run that ends without a finite loss diverged, whatever came before
@@ -70,6 +70,31 @@ def read_loss(source: LossSource, attempt: Path) -> float:
             )
         values = values[-count:]
     return sum(values) / len(values)
+
+
+def _written(source: LossSource, attempt: Path) -> str:
+    """Describe what a program wrote, where its loss is missing."""
+    if source.regex is not None:
+        if any_line_matches(source.regex, [attempt / STDERR]):
+            return "the pattern matches in stderr.txt; write sh -c '... 2>&1' to search that too"
+        if line := _last_line(attempt / STDOUT):
+            return f"the last line of stdout.txt is {line!r}"
+        return "stdout.txt is empty, and a regex is not searched for in stderr.txt"
+    if source.env is None:
+        names = sorted(path.name for path in attempt.iterdir() if path.name not in OWN_FILES)
+        if not names:
+            return "it wrote no file into {trial_dir}, " + str(attempt)
+        return f"{{trial_dir}} has {listed(names, limit=10)}"
+    return "see its stdout.txt and stderr.txt"
+
+
+def _last_line(path: Path) -> str:
+    """Return the last line of a log that is not blank, shortened."""
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 2**12))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        return next((line[:100] for line in reversed(lines) if line), "")
+    return ""
 
 
 def _file_name(source: LossSource, path: Path) -> str:
@@ -185,7 +210,7 @@ def any_line_matches(pattern: str, paths: Iterable[Path]) -> bool:
     """Return whether a pattern matches in a line of some files."""
     compiled = re.compile(pattern)
     for path in paths:
-        with path.open(errors="replace") as file:
+        with suppress(FileNotFoundError), path.open(errors="replace") as file:
             if any(compiled.search(line) for line in file):
                 return True
     return False

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from mutransfer.errors import StoreError
+from mutransfer.errors import StoreError, nearest
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
 from mutransfer.records.axes import spellings
 from mutransfer.records.base import validation_error
@@ -71,10 +71,14 @@ class TrialStore:
         try:
             schema = json.loads(read_no_follow(path))["schema"]
         except OSError as error:
+            exists, siblings = self.path.exists(), self.path.absolute().parent.glob("*/store.json")
+            what = f"{self.path} is not a trial store: store.json: {error.strerror}"
+            names = [str(self.path.with_name(path.parent.name)) for path in siblings]
+            here = f"; here: {nearest(str(self.path), names)}" if names else ""
             raise StoreError(
-                f"{self.path} is not a trial store: store.json: {error.strerror}",
+                what if exists else f"the trial store {self.path} does not exist",
                 why="results are read from and written to folders created for them only",
-                fix="name a folder that `mutransfer sweep` created, or a new one",
+                fix=f"name a folder that `mutransfer sweep` created, or a new one{here}",
             ) from None
         except (ValueError, KeyError, TypeError, RecursionError):
             raise StoreError(
