@@ -94,7 +94,7 @@ def fit_optima(group: FittedGroup, axes: AxisNames) -> Optima:
     with np.errstate(invalid="ignore", divide="ignore"):
         log_curvature_SW = np.where(curvature_SW > 0, np.log(curvature_SW), np.nan)
     has_line = len(fitted) > 1
-    no_value = no_value_reason(len(fitted), missing, axes)
+    no_value = no_value_reason(len(fitted), len(group.curves), missing, axes)
     return Optima(
         n=n_W,
         x=x_SW,
