@@ -88,6 +88,16 @@ def test_a_steep_flank_is_no_cliff() -> None:
             assert notes_of(changed(table, steep)) == ()
 
 
+def test_three_rates_show_no_minimum_far_below_their_losses() -> None:
+    """A parabola through 3.25, 3.2, 4 has its minimum 2.6 % below 3.2."""
+    rows = {"width": [64.0, 64.0, 64.0], "lr": [0.01, 0.02, 0.04]}
+    steep = group_of({**rows, "loss": [3.25, 3.2, 4.0]}).optimum[0]
+    assert steep.loss.value is None
+    assert "fewer than three rates did not diverge" in steep.loss.undetermined
+    flat = group_of({**rows, "loss": [3.25, 3.2, 3.3]}).optimum[0]
+    assert flat.loss.value == pytest.approx(3.198, abs=1e-3)
+
+
 def test_the_note_names_width_rate_and_losses() -> None:
     table = blown_up(planted(), 10.8, 1.2, WIDTHS[-1:])
     (note,) = notes_of(table)

@@ -77,6 +77,31 @@ def test_crossing_groups_have_an_envelope_below_both() -> None:
     assert floor["steep"] not in (pytest.approx(alone["steep"]), pytest.approx(alone["flat"]))
 
 
+def test_groups_without_a_common_width_have_no_envelope() -> None:
+    """Every group has all its optima, so none of them is what is missing."""
+    rng = np.random.default_rng(0)
+    others = tuple(1.5 * width for width in WIDTHS)
+    noise = {"seeds": 3, "sd_within": 0.003, "sd_seed": 0.005}
+    apart = columns(law(2.0), others, HALVES, rng=rng, group="apart", **noise)
+    report = analyze(together(planted(law(2.0), "common"), apart))
+    assert all(o.log2_lr.value is not None for g in report.values() for o in g.optimum)
+    for group in report.values():
+        assert group.R_inf.undetermined == (
+            "the reference needs 4 values of width at which every group has an optimum, and there "
+            "are 0: run the same ones in every group"
+        )
+
+
+def test_an_optimum_on_the_edge_calls_for_rates_and_not_for_widths() -> None:
+    """Five widths were run, and the best rate of the two largest lies below the grid."""
+    falling = columns(law(2.0, best=lambda n: -6.2 - 1.5 * math.log2(n / 128)), WIDTHS, HALVES)
+    reason = str(analyze(Results.from_columns(falling))["all"].laws.alpha.undetermined)
+    assert reason.startswith("minimum on the edge of the grid at width 1024: add rates below 2^-10")
+    assert reason.endswith(
+        "; a law needs an optimum at 4 values of width, and 3 of the 5 that were run have one"
+    )
+
+
 def test_r_inf_needs_two_groups_and_a_reference_that_exists() -> None:
     alone = analyze(Results.from_columns(planted(law(2.0))))
     assert alone["all"].R_inf.undetermined == "one group: add another to compare with"
@@ -222,6 +247,10 @@ def test_exponents_on_a_bound_are_undetermined_everywhere() -> None:
 
     group = analyze(Results.from_columns(planted(linear_in_log_width)))["all"]
     scaling, laws = group.scaling, group.laws
+    both = together(planted(linear_in_log_width, "a"), planted(linear_in_log_width, "b"))
+    assert analyze(both)["a"].R_inf.undetermined.startswith(
+        "the reference has no law: in every group the fit ends on a bound"
+    )
     numbers = (laws.alpha, laws.loss_inf, laws.amplitude, scaling.kappa, scaling.kappa_joint)
     for estimate in numbers:
         assert estimate.value is None

@@ -108,9 +108,12 @@ class AxisNames:
         name = f"{self.scale} ({format_value(width)})"
         return f"only one value of {name} has results: run larger ones"
 
-    def too_few(self, what: str, needed: int, num: int) -> str:
+    def too_few(self, what: str, needed: int, num: int, num_run: int = 0) -> str:
         """Return why a number that needs several optima is undetermined, and what to add."""
-        num_text = f"there {'is' if num == 1 else 'are'} {num}: add {needed - num}"
+        if num_run >= needed:  # no value of the scale is missing, but rates on both sides
+            num_text = f"{num} of the {num_run} that were run {'has' if num == 1 else 'have'} one"
+        else:
+            num_text = f"there {'is' if num == 1 else 'are'} {num}: add {needed - num}"
         return f"{what} needs an optimum at {needed} values of {self.scale}, and {num_text}"
 
     @property

@@ -69,11 +69,20 @@ def widen_by_skew(log2_lr: Estimate, skew: Estimate) -> Estimate:
     return Estimate(log2_lr.value, low, high, log2_lr.undetermined)
 
 
-def no_value_reason(num_widths: int, reason: str | None, axes: AxisNames) -> str | None:
-    """Return why a law over widths has no value and what to add, or None."""
-    if num_widths >= WIDTHS_FOR_VALUE:
+def no_value_reason(
+    num_optima: int, num_widths: int, reason: str | None, axes: AxisNames
+) -> str | None:
+    """Return why a law over widths has no value and what to add, or None.
+
+    Args:
+        num_optima: Widths with an optimum.
+        num_widths: Widths that were run.
+        reason: Why one of the others has no optimum, and what to add, or None.
+        axes: Names of the scale and of the hyperparameter.
+    """
+    if num_optima >= WIDTHS_FOR_VALUE:
         return None
-    text = axes.too_few("a law", WIDTHS_FOR_VALUE, num_widths)
+    text = axes.too_few("a law", WIDTHS_FOR_VALUE, num_optima, num_widths)
     return f"{reason}; {text}" if reason else text
 
 

@@ -279,12 +279,22 @@ def _regret(
         return Estimate(undetermined=reason or optima.no_value)
     with np.errstate(over="ignore"):
         curvature_S = np.exp(optima.curvature_law.log_at(width))
-    costs = {law: 0.5 * curvature_S[1:] * (x_S[1:] - x[best][0]) ** 2 for law, x_S in x.items()}
-    finite = {law: cost_D[np.isfinite(cost_D)] for law, cost_D in costs.items()}
-    all_costs = np.concatenate(list(finite.values()))
-    if not len(all_costs):
+    distances = {law: x_S[1:] - x[best][0] for law, x_S in x.items()}
+    value = _finite(0.5 * curvature_S[1:] * distances[best] ** 2)
+    # Where curves are skewed, the best rate lies off the parabola's by up to these shifts.
+    costs = [
+        np.max([0.5 * curvature_S[1:] * (x_D + shift) ** 2 for shift in optima.shifts], axis=0)
+        for x_D in distances.values()
+    ]
+    all_costs = np.concatenate([_finite(cost_D) for cost_D in costs])
+    if not len(value):
         return Estimate(undetermined="the noise hides a curvature: add seeds")
-    return Estimate(float(np.median(finite[best])), 0.0, float(np.quantile(all_costs, UPPER)))
+    return Estimate(float(np.median(value)), 0.0, float(np.quantile(all_costs, UPPER)))
+
+
+def _finite(values: Floats) -> Floats:
+    """Return the finite ones."""
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _warnings(group: FittedGroup, optima: Optima, width: float, axes: AxisNames) -> list[str]:

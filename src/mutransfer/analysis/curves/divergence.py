@@ -28,6 +28,9 @@ CLIFF_RATIO = 4.0
 # The losses of language models rise by a third within one step only where training fails; less may
 # be a steep flank, which matters only if it is fitted. [assumed]
 CLIFF_SHARE = 0.33
+# With fewer than two steps to compare, the curve's shape is unknown. A parabola's minimum then lies
+# up to an eighth of the rise below all losses: no more than the verdict's usual threshold may.
+UNKNOWN_SHARE = 0.08
 # In standard deviations of the difference of two runs. A normal distribution has none beyond 5, and
 # the median of 20 differences is known to a third.
 SPIKE_DEVIATIONS = 8.0
@@ -185,10 +188,10 @@ def _cliff(grid: LossGrid, noise: float, window: float) -> int | None:
         reach = 2 * x_U[rate] - x_U[rate - 1] - x_U[center] + TOLERANCE
         others = [*rise_right[:k], *rise_left[distance_left <= reach]]
         is_cliff = rise > CLIFF_RATIO * (max(others, default=0.0) + 2 * noise)
-        # With fewer than two steps to compare with, the curve's shape is unknown.
-        is_fitted = k == 0 or x_U[rate] - x_U[center] <= window + TOLERANCE
-        if len(others) < 2 or not is_fitted:
-            is_cliff &= rise > CLIFF_SHARE * abs(mean_U[center])
+        share = UNKNOWN_SHARE if len(others) < 2 else 0.0
+        if center == 0 or (k > 0 and x_U[rate] - x_U[center] > window + TOLERANCE):
+            share = CLIFF_SHARE
+        is_cliff &= rise > share * abs(mean_U[center])
         # Beyond a cliff every rate fails; a loss that falls again was a spike.
         is_lasting = mean_U[rate:].min() > (mean_U[rate] + mean_U[rate - 1]) / 2
         if (is_cliff or mean_U[rate] > untrained) and is_lasting:

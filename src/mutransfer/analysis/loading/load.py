@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mutransfer.analysis.loading.formats.csv import read_csv
 from mutransfer.analysis.loading.formats.json import read_json
+from mutransfer.analysis.loading.formats.other import FIX, check_may_be_table, results_nearby
 from mutransfer.analysis.loading.formats.parquet import MAGIC, read_parquet
 from mutransfer.analysis.loading.formats.store import read_store
 from mutransfer.analysis.loading.formats.tensorboard import EXAMPLE, read_curves
@@ -23,10 +24,6 @@ from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import Results
 from mutransfer.errors import ResultsError
 
-FIX = (
-    "pass the folder of a trial store, a CSV, JSON or Parquet file with columns width, lr and "
-    "loss, or an export of W&B or TensorBoard"
-)
 READERS: Mapping[str, Callable[[Path], Table]] = {
     **{".csv": read_csv, ".tsv": read_csv, ".parquet": read_parquet},
     **{".json": read_json, ".jsonl": read_json, ".ndjson": read_json},
@@ -90,6 +87,7 @@ def _read_file(file: Path) -> Table:
     """Read a file by its suffix, or by its first bytes where the suffix is unknown."""
     if reader := READERS.get(file.suffix.lower()):
         return reader(file)
+    check_may_be_table(file)
     with file.open("rb") as stream:
         head = stream.read(4096)
     if head.startswith(MAGIC):
@@ -106,11 +104,13 @@ def _read_folder(folder: Path) -> Table:
     files = _csv_files(folder)
     table = read_curves(folder, files) if files else None
     if table is None:
+        name = "" if folder.name not in ("", "..") else f" (the folder '{folder.resolve()}')"
         raise ResultsError(
-            f"'{folder}' holds no results: no store.json, no W&B runs (run-*/files), no scalar "
-            "CSVs of TensorBoard (Wall time,Step,Value)",
+            f"'{folder}'{name} holds no results: no store.json, no W&B runs (run-*/files), no "
+            "scalar CSVs of TensorBoard (Wall time,Step,Value)",
             why="other files would be mistaken for results",
-            fix="pass the folder that `mutransfer sweep` wrote, the folder `wandb` of W&B, a "
+            fix=results_nearby(folder)
+            or "pass the folder that `mutransfer sweep` wrote, the folder `wandb` of W&B, a "
             f"folder of files such as {EXAMPLE}, or a single CSV file",
         )
     return table

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mutransfer.analysis.format import AxisNames
-from mutransfer.analysis.intervals import estimate, no_value_reason
+from mutransfer.analysis.intervals import ON_BOUND, WIDTHS_FOR_VALUE, estimate
 from mutransfer.analysis.laws.power_law import FloorLaw, fit_floor_law
 from mutransfer.analysis.transfer.optima import Optima
 from mutransfer.analysis.types.estimates import Estimate, Floats
@@ -58,11 +58,17 @@ def asymptotic_gaps(
 
 def _reference_law(members: list[Optima], axes: AxisNames) -> tuple[FloorLaw | None, str | None]:
     """Fit the lowest loss at the widths that all members share, or return why that fails."""
+    if not members:
+        return None, f"the reference has no law: in every group {ON_BOUND}"
     if len(members) == 1:
         return members[0].loss_law, members[0].no_value
-    shared = sorted(set.intersection(*(set(m.n.tolist()) for m in members))) if members else []
-    if reason := no_value_reason(len(shared), None, axes):
-        return None, f"the reference has no law: {reason} that the groups share"
+    shared = sorted(set.intersection(*(set(member.n.tolist()) for member in members)))
+    if len(shared) < WIDTHS_FOR_VALUE:
+        return None, (
+            f"the reference needs {WIDTHS_FOR_VALUE} values of {axes.scale} at which every group "
+            f"has an optimum, and there {'is' if len(shared) == 1 else 'are'} {len(shared)}: "
+            "run the same ones in every group"
+        )
     count = min(len(member.loss) for member in members)
     losses: list[Floats] = [member.loss[:count, np.isin(member.n, shared)] for member in members]
     return fit_floor_law(np.array(shared), np.min(losses, axis=0)), None

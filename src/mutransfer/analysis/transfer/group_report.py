@@ -67,8 +67,8 @@ def _regret_matrix(
         small, large = group.curves[proxy], group.curves[target]
         reason = no_draws_reason(group, [proxy, target], axes)
         draws = None if reason else (group.draws[proxy], group.draws[target])
-        skew = optima.skew if is_skewed(optima.skew) else None
-        regret = estimate_regret(small, large, draws, reason, axes, skew=skew)
+        shifts = optima.shifts if is_skewed(optima.skew) else ()
+        regret = estimate_regret(small, large, draws, reason, axes, shifts=shifts)
         share, grid = share_of_loss(regret, large, axes), grid_regret(small, large, axes)
         widths = small.grid.width, large.grid.width
         matrix.append(CarriedRegret(*widths, regret, share, grid))

@@ -11,7 +11,7 @@ from mutransfer.analysis.curves.skew import skew
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import ON_BOUND, estimate, no_interval_reason, no_value_reason
 from mutransfer.analysis.laws.power_law import FloorLaw, PowerLaw, fit_floor_law, fit_power_law
-from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
+from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
 from mutransfer.analysis.types.scaling import is_skewed
 
 # Shape legend: W widths with an optimum, S samples (the data first, then the draws).
@@ -55,6 +55,13 @@ class Optima:
             "curvatures with them: add rates in between, and use a smaller window"
         )
 
+    @property
+    def shifts(self) -> tuple[float, ...]:
+        """Shifts of ln(best rate) that the skew allows, from the lowest to the highest."""
+        if not is_skewed(self.skew) or self.skew.low is None or self.skew.high is None:
+            return (0.0,)
+        return min(self.skew.low, 0.0) * LN2, 0.0, max(self.skew.high, 0.0) * LN2
+
     def law_estimate(
         self, samples_S: Floats | None, is_bound_S: Bools | None = None, reason: str | None = None
     ) -> Estimate:
@@ -94,7 +101,7 @@ def fit_optima(group: FittedGroup, axes: AxisNames) -> Optima:
     with np.errstate(invalid="ignore", divide="ignore"):
         log_curvature_SW = np.where(curvature_SW > 0, np.log(curvature_SW), np.nan)
     has_line = len(fitted) > 1
-    no_value = no_value_reason(len(fitted), missing, axes)
+    no_value = no_value_reason(len(fitted), len(group.curves), missing, axes)
     return Optima(
         n=n_W,
         x=x_SW,

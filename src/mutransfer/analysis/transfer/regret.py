@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,7 +127,7 @@ def estimate_regret(
     no_interval: str | None,
     axes: AxisNames,
     *,
-    skew: Estimate | None = None,
+    shifts: Sequence[float] = (),
 ) -> Estimate:
     """Estimate the regret at `target` of the best rate at `source`, with one-sided bounds.
 
@@ -136,9 +137,9 @@ def estimate_regret(
         draws: Draws of both, or None.
         no_interval: Why there are no draws.
         axes: Names of the scale and of the hyperparameter.
-        skew: Shift of the best rates, in octaves, where curves are too skewed to rely on the
-            parabola alone: the interval then includes that of interpolation between the tried
-            rates, from the shifted rates too.
+        shifts: How far best rates may lie from the parabola's, in ln(rate), where curves are too
+            skewed to rely on it alone: the interval then includes what interpolation between the
+            tried rates gives.
     """
     if source.quadratic is None:
         return Estimate(undetermined=source.undetermined)
@@ -165,7 +166,7 @@ def estimate_regret(
     low = float(np.quantile(drawn.lower, LOWER)) if exceeds_noise else 0.0
     high = float(np.quantile(drawn.upper, UPPER, method="higher"))
     is_finite_D = np.isfinite(drawn.upper)
-    for shift in _shifts(skew):
+    for shift in shifts:
         interpolated = regret_bounds(
             target, x_D + shift, mean_DR, coefficients_D3, interpolated=True
         )
@@ -175,13 +176,6 @@ def estimate_regret(
     if reason is None and not np.isfinite(high):
         reason = _unbounded_reason(target, float(np.median(x_D[~is_finite_D])), axes)
     return Estimate(value, low, high if reason is None else None, reason)
-
-
-def _shifts(skew: Estimate | None) -> list[float]:
-    """Return how far the best rate of skewed curves may lie from the parabola's, in ln(rate)."""
-    if skew is None or skew.low is None or skew.high is None:
-        return []
-    return [shift * LN2 for shift in (min(skew.low, 0.0), 0.0, max(skew.high, 0.0))]
 
 
 def _unbounded_reason(target: CurveFit, x: float, axes: AxisNames) -> str:
