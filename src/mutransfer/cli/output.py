@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ def check_outputs(**outputs: Path | None) -> None:
         UsageError: A folder is missing. A mistyped path would otherwise become a new folder.
     """
     for option, path in outputs.items():
-        if path is None or path.parent.is_dir():
+        if path is None or os.path.isdir(path.parent):
             continue
         folder = shlex.quote(str(path.parent))
         raise UsageError(

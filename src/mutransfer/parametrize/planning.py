@@ -27,6 +27,7 @@ from mutransfer.parametrize.model.multipliers import is_tied, own_multipliers
 from mutransfer.parametrize.model.roles import infer_roles
 from mutransfer.parametrize.model.scales import LearnedScale, learned_scales, width_dependent_starts
 from mutransfer.parametrize.model.shapes import ParameterInfo, check_same_names, parameters_by_name
+from mutransfer.parametrize.partly_fixed import partly_fixed_notes
 from mutransfer.rules.optimizers import get_optimizer
 from mutransfer.rules.plan import (
     SINGLE_RATE,
@@ -160,7 +161,10 @@ def make_plan(
         form=form,
     )
     on_embeddings = {row.name: embedding_notes(row, at_base[row.name]) for row in plan.rows}
-    return _with_notes(plan, on_embeddings, copy_notes(plan.rows, equal, copies))
+    on_copies, on_inputs = copy_notes(plan.rows, equal, copies), {}
+    if table.name not in SINGLE_RATE:
+        on_inputs = partly_fixed_notes(build, plan, facts, models.infos)
+    return _with_notes(plan, on_embeddings, on_copies, on_inputs)
 
 
 def _with_notes(plan: Plan, *notes: Mapping[str, Sequence[str]]) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import tomllib
@@ -51,12 +52,13 @@ def _other_file(path: Path) -> str:
     """Return the advice for a path that is no study file."""
     if path.suffix in TABLE_SUFFIXES:
         return f"name a TOML file; to analyze results: mutransfer analyze {shlex.quote(str(path))}"
-    if (path / "store.json").exists():
+    if os.path.exists(path / "store.json"):  # unlike Path.exists, False for impossible names
         return f"name a TOML file; for a trial store: mutransfer sweep --status {path}"
-    folder = path if path.is_dir() else path.parent
-    files = [file.name for file in sorted(folder.glob("*.toml")) if file != path]
-    if files:
-        return f"name a study file; in this folder: {nearest(path.name, files)}"
+    folder = path if os.path.isdir(path) else path.parent
+    files = sorted(folder.glob("*.toml")) if os.path.isdir(folder) else []
+    names = [file.name for file in files if file != path]
+    if names:
+        return f"name a study file; in its folder: {nearest(path.name, names)}"
     return "name a study file; docs/sweeps.md shows one"
 
 

@@ -237,3 +237,22 @@ def test_a_validation_loss_beside_the_column_loss_is_named(name, tmp_path) -> No
 )
 def test_another_loss_beside_the_column_loss_needs_no_note(name, tmp_path) -> None:
     assert load(tmp_path, rates(lr=SET, **{name: [4.1, 4.0, 4.0, 3.9]})).notes == ()
+
+
+def test_the_logged_rate_of_a_folder_of_curves_has_another_name(tmp_path) -> None:
+    """TensorBoard has a curve `lr` beside the setting in the names of the files."""
+    for lr in (0.1, 0.2):
+        for tag, value in (("lr", lr / 10), ("val_loss", 3)):
+            file = tmp_path / f"run-width=64_lr={lr}-tag-{tag}.csv"
+            file.write_text(f"Wall time,Step,Value\n1,10,{value}\n")
+    results = load_results(tmp_path, columns={"loss": "val_loss"})
+    assert results.axes["lr"] == [0.1, 0.2]
+    assert results.axes["summary.lr"] == [0.01, 0.02]
+
+
+def test_rates_of_zero_are_called_the_end_of_a_schedule(tmp_path) -> None:
+    with pytest.raises(ResultsError) as raised:
+        analyze(load(tmp_path, rates(lr=[0, 0.0, 0, 0])))
+    assert raised.value.fix == (
+        "0 is the last rate of a schedule: map the rate that was set, --columns lr=COLUMN"
+    )

@@ -27,6 +27,7 @@ from mutransfer.analysis.loading.columns import (
     format_mapping,
     format_suggestion,
 )
+from mutransfer.analysis.loading.names import alias_rank
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.rounding import cells_without_rounding, without_rounding
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
@@ -270,6 +271,8 @@ def _positive_column(results: Results, name: str) -> Floats:
             fix += f"; if it is a logarithm: {format_mapping({name: f'2^{name}'})}"
         if all(text.strip().endswith("%") for text in shown):
             fix = "remove the % sign"
+        if shown == ["0"] * len(values) and alias_rank("lr", name) is not None:
+            fix = "0 is the last rate of a schedule: map the rate that was set, --columns lr=COLUMN"
         raise ResultsError(
             f"{results.provenance.source}: column '{name}' must hold positive numbers, "
             f"not {listed(dict.fromkeys(shown))} in {results.places.format(wrong)}",

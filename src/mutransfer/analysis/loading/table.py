@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mutransfer.analysis.loading.names import alias_rank
 from mutransfer.analysis.results import Cell, Places
 
 
@@ -38,3 +39,21 @@ def columns_from_rows(rows: Sequence[Mapping[str, Cell]]) -> dict[str, list[Cell
     """
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def join_logged(settings: Mapping[str, Cell], logged: Mapping[str, Cell]) -> dict[str, Cell]:
+    """Join what was set for a run and what it logged; a logged rate is renamed.
+
+    The last rate of a schedule becomes `summary.lr`. A setting `loss` is the name of a function, so
+    it becomes `config.loss`.
+
+    Example:
+        >>> join_logged({"learning_rate": 0.1, "loss": "ce"}, {"lr": 0.0, "loss": 3.1})
+        {'learning_rate': 0.1, 'config.loss': 'ce', 'summary.lr': 0.0, 'loss': 3.1}
+    """
+    row = {f"config.{n}" if n == "loss" and n in logged else n: v for n, v in settings.items()}
+    has_rate = any(alias_rank("lr", name) is not None for name in settings)
+    return row | {
+        f"summary.{n}" if n in row or (has_rate and alias_rank("lr", n) is not None) else n: v
+        for n, v in logged.items()
+    }

@@ -121,16 +121,15 @@ def measure_init(
     rejected: list[str] = []
     inits = {}
     for name, role in roles.items():
-        value, error = _exponent(name, role, list(pools.values()))
-        nearest = Fraction(round(2 * value), 2)
-        if abs(value - nearest) > 5 * error + 0.02 or name in unsettled:
-            rejected.append(f"'{name}' ∝ ratio^{value:.3f} ± {error:.3f}")
+        scaling = _scaling(name, role, list(pools.values()))
+        if not scaling.is_power or name in unsettled:
+            rejected.append(f"'{name}' ∝ ratio^{scaling.value:.3f} ± {scaling.error:.3f}")
         own = base[name]
         inits[name] = OwnInit(
-            rms=own.rms * float(role.init_ratio) ** float(nearest) if own.is_finite else None,
+            rms=own.rms * scaling.factor if own.is_finite else None,
             error=math.hypot(own.error(target_sizes[name]), own.error(own.size, own.distinct)),
-            exponent=nearest,
-            ratio=role.init_ratio,
+            exponent=scaling.nearest,
+            ratio=scaling.ratio,
         )
     if rejected:
         advice = (
@@ -184,7 +183,7 @@ def _build_until_settled(
         is_cheap = builds * entries <= CHEAP_ENTRIES
         if builds >= MIN_BUILDS or not is_cheap:
             reliable = {n for n in unsettled if all(p[n].has_reliable_error for p in both)}
-            unsettled -= {n for n in reliable if _is_settled(*_exponent(n, roles[n], both))}
+            unsettled -= {n for n in reliable if _scaling(n, roles[n], both).is_settled}
             if builds > 1 and not reseeds:  # a learned scalar may start at a constant
                 unsettled -= {n for n in unsettled if all(p[n].is_one_number for p in both)}
             if not unsettled or (builds >= MAX_BUILDS and not is_cheap):
@@ -198,21 +197,45 @@ def _build_until_settled(
     return unsettled
 
 
-def _is_settled(value: float, error: float) -> bool:
-    """Return whether the nearest multiple of 1/2 is `ODDS` times as likely as any other."""
-    # The odds are exp(((1/2 - off)² - off²) / (2 error²)) to 1, for a normal error.
-    off = abs(value - round(2 * value) / 2)
-    return 0.25 - off >= 2 * math.log(ODDS) * error**2
+@dataclass(frozen=True, slots=True)
+class _Scaling:
+    """The measured exponent of one parameter in the ratio of one axis, and its standard error."""
+
+    value: float
+    error: float
+    ratio: Fraction
+
+    @property
+    def nearest(self) -> Fraction:
+        """Nearest multiple of 1/2."""
+        return Fraction(round(2 * self.value), 2)
+
+    @property
+    def factor(self) -> float:
+        """RMS at the target over that at the base."""
+        factor: float = float(self.ratio) ** float(self.nearest)
+        return factor
+
+    @property
+    def is_power(self) -> bool:
+        """Whether the nearest multiple of 1/2 lies within 5 standard errors + 0.02."""
+        return abs(self.value - self.nearest) <= 5 * self.error + 0.02
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the nearest multiple of 1/2 is `ODDS` times as likely as any other."""
+        # The odds are exp(((1/2 - off)² - off²) / (2 error²)) to 1, for a normal error.
+        off = abs(self.value - self.nearest)
+        return 0.25 - off >= 2 * math.log(ODDS) * self.error**2
 
 
-def _exponent(name: str, role: ParameterRole, pools: Sequence[Pool]) -> tuple[float, float]:
-    """Return the measured exponent of one parameter and its standard error."""
+def _scaling(name: str, role: ParameterRole, pools: Sequence[Pool]) -> _Scaling:
+    """Measure how one parameter scales, along the first axis in which it is a power."""
     base, probe = pools[0][name], pools[1][name]
     zeros = (base.second == 0) + (probe.second == 0)
-    if not (base.is_finite and probe.is_finite):
-        return 0.0, 0.0  # a frozen mask of -inf, which no factor changes
-    if zeros == 2 or role.init_ratio == role.init_probe == 1:
-        return 0.0, 0.0
+    is_mask = not (base.is_finite and probe.is_finite)  # frozen, of -inf: no factor changes it
+    if is_mask or zeros == 2 or role.init_ratio == role.init_probe == 1:
+        return _Scaling(0.0, 0.0, role.init_ratio)
     if zeros == 1:
         raise InitError(
             f"'{name}' starts at zero at one width and not at another",
@@ -225,9 +248,12 @@ def _exponent(name: str, role: ParameterRole, pools: Sequence[Pool]) -> tuple[fl
             why="how its init scales is measured between base and probe",
             fix="choose a probe width at which it differs: make_plan(..., probe=WIDTH)",
         )
-    octaves = math.log2(role.init_probe)
+    octaves = math.log2(probe.rms / base.rms)
     error = math.hypot(*(m.error(m.size, m.distinct) for m in (base, probe))) / math.log(2)
-    value, error = math.log2(probe.rms / base.rms) / octaves, error / abs(octaves)
+    axes = [(role.init_ratio, role.init_probe), *role.init_axes]
+    grown = [(target, math.log2(ratio)) for target, ratio in axes if ratio != 1]
+    along = [_Scaling(octaves / size, error / abs(size), target) for target, size in grown]
+    scaling = next((scaling for scaling in along if scaling.is_power), along[0])
     # Where no axis grows an init rarely depends on width, so without evidence it does not.
-    is_constant = role.fan_probe == 1 and abs(value) < EVIDENCE * error + 0.02
-    return (0.0, 0.0) if is_constant else (value, error)
+    is_constant = role.fan_probe == 1 and abs(scaling.value) < EVIDENCE * scaling.error + 0.02
+    return _Scaling(0.0, 0.0, scaling.ratio) if is_constant else scaling

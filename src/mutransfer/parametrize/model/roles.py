@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from torch import nn
+from torch.nn.modules.rnn import RNNCellBase
+
 from mutransfer.errors import RoleError, check_type, listed
 from mutransfer.parametrize.model.axes import ONES, Fans, Sizes, fans_across_widths, grows, ratio
 from mutransfer.parametrize.model.fans import is_elementwise
@@ -28,6 +31,7 @@ class ParameterRole:
         r_out: Fan-out, target over base.
         init_ratio: Axis that the author's init may depend on, target over base.
         init_probe: The same axis, probe over base.
+        init_axes: Other axes that it may depend on: target and probe over base of each.
         fan_probe: Fan-in where it grows, else fan-out, probe over base; for a bias that does not
             grow, the fan-in of its layer.
         r_layer: Fan-in of the layer of a bias that does not grow, target over base; else 1.
@@ -41,6 +45,7 @@ class ParameterRole:
     init_probe: Fraction
     fan_probe: Fraction
     r_layer: Fraction
+    init_axes: tuple[tuple[Fraction, Fraction], ...] = ()
 
 
 def infer_roles(
@@ -229,13 +234,20 @@ def _with_ratios(fans: Fans, role: Role, reason: str, layer_fan_in: Sizes | None
     # A bias has no fan-in; torch draws it with the fan-in of its layer.
     own = layer_fan_in if fans.is_elementwise and layer_fan_in is not None else fan_in
     own = own if grows(own) else fan_out
+    axes = [own]
+    if grows(fan_in) and grows(fan_out) and fan_in[1] * fan_out[0] != fan_out[1] * fan_in[0]:
+        # Torch draws all weights of a recurrent layer with its hidden size, whatever its input.
+        is_recurrent = issubclass(fans.parameter.kind, nn.RNNBase | RNNCellBase)
+        axes = [fan_out, fan_in] if is_recurrent else [fan_in, fan_out]
+    init_axes = [(ratio(sizes), Fraction(sizes[1], sizes[0])) for sizes in axes]
     return ParameterRole(
         role=role,
         reason=reason,
         r_in=ratio(fan_in),
         r_out=ratio(fan_out),
-        init_ratio=ratio(own),
-        init_probe=Fraction(own[1], own[0]),
+        init_ratio=init_axes[0][0],
+        init_probe=init_axes[0][1],
         fan_probe=Fraction(grown[1], grown[0]),
         r_layer=ratio(layer) if role is Role.FIXED else Fraction(1),
+        init_axes=tuple(init_axes[1:]),
     )

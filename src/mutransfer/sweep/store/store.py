@@ -71,12 +71,15 @@ class TrialStore:
         try:
             schema = json.loads(read_no_follow(path))["schema"]
         except OSError as error:
-            exists, siblings = self.path.exists(), self.path.absolute().parent.glob("*/store.json")
             what = f"{self.path} is not a trial store: store.json: {error.strerror}"
-            names = [str(self.path.with_name(path.parent.name)) for path in siblings]
-            here = f"; here: {nearest(str(self.path), names)}" if names else ""
+            if not os.path.exists(self.path):
+                what = f"the trial store {self.path} does not exist"
+            parent = self.path.parent
+            markers = sorted(parent.glob("*/store.json")) if os.path.isdir(parent) else []
+            stores = [str(path.parent) for path in markers]
+            here = f"; here: {nearest(str(self.path), stores)}" if stores else ""
             raise StoreError(
-                what if exists else f"the trial store {self.path} does not exist",
+                what,
                 why="results are read from and written to folders created for them only",
                 fix=f"name a folder that `mutransfer sweep` created, or a new one{here}",
             ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from mutransfer.analysis.loading.formats.csv import is_curve, read_rows
 from mutransfer.analysis.loading.names import ALIASES
 from mutransfer.analysis.loading.numbers import parse_number
-from mutransfer.analysis.loading.table import Table, columns_from_rows
+from mutransfer.analysis.loading.table import Table, columns_from_rows, join_logged
 from mutransfer.analysis.results import Cell, Places
 from mutransfer.errors import ResultsError, listed
 
@@ -116,10 +116,10 @@ def read_curves(folder: Path, files: Sequence[Path]) -> Table | None:
     # A single tag is the loss, whatever its name.
     tags = {tag for tagged in values.values() for tag in tagged}
     names = {tag: "loss" if len(tags) == 1 else tag for tag in tags}
-    rows = [
-        {"step": steps[run], **settings[run], **{names[t]: v for t, v in values[run].items()}}
-        for run in settings
-    ]
+    rows: list[dict[str, Cell]] = []
+    for run, own in settings.items():
+        logged = {names[tag]: value for tag, value in values[run].items()}
+        rows.append({"step": steps[run], **join_logged(own, logged)})
     verb = "1 CSV file is" if num_other_files == 1 else f"{num_other_files} CSV files are"
     notes = (f"{verb} not a TensorBoard curve and left out",) if num_other_files else ()
     places = Places("run", list(settings))

@@ -9,8 +9,7 @@ from pathlib import Path
 from mutransfer.analysis.loading.formats.json import flatten, parse_json
 from mutransfer.analysis.loading.formats.text import read_text
 from mutransfer.analysis.loading.formats.wandb_config import parse_config
-from mutransfer.analysis.loading.names import alias_rank
-from mutransfer.analysis.loading.table import Table, columns_from_rows
+from mutransfer.analysis.loading.table import Table, columns_from_rows, join_logged
 from mutransfer.analysis.results import Cell, Places
 from mutransfer.errors import ResultsError
 
@@ -45,7 +44,7 @@ def read_runs(folder: Path, runs: Sequence[Path]) -> Table:
     for run in runs:
         config, summary = (_read_own(run / "files" / name) for name in (CONFIG, SUMMARY))
         if config is not None and summary is not None:
-            rows.append(_row(parse_config(config), _parse_summary(run, summary)))
+            rows.append(join_logged(parse_config(config), _parse_summary(run, summary)))
             names.append(run.name)
     unfinished = len(runs) - len(rows)
     subject = "1 W&B run has" if unfinished == 1 else f"{unfinished} W&B runs have"
@@ -73,24 +72,12 @@ def _parse_summary(run: Path, text: str) -> dict[str, Cell]:
         summary = parse_json(text)
         if not isinstance(summary, dict):
             raise ValueError("not a table of names and values")
-        return flatten(summary)
+        # Of W&B's own values only the last step is kept: it says how long the run trained.
+        values = flatten(summary).items()
+        return {n: value for n, value in values if n == "_step" or not n.startswith("_")}
     except ValueError as error:
         raise ResultsError(
             f"'{run / 'files' / SUMMARY}': {error}",
             why="a run that cannot be read would be missing from the analysis",
             fix=f"restore the file, or move the folder '{run.name}' away",
         ) from None
-
-
-def _row(settings: Mapping[str, Cell], summary: Mapping[str, Cell]) -> dict[str, Cell]:
-    """Join settings and logged values; a logged rate and a name in use get `summary.`."""
-    # A logged learning rate is the last of its schedule, so the setting is the tuned one. A setting
-    # `loss` is the name of a function, so the logged value is the loss.
-    # Of W&B's own values only the last step is kept: it says how long the run trained.
-    logged = {n: value for n, value in summary.items() if n == "_step" or not n.startswith("_")}
-    row = {f"config.{n}" if n == "loss" and n in logged else n: v for n, v in settings.items()}
-    has_rate = any(alias_rank("lr", name) is not None for name in settings)
-    return row | {
-        f"summary.{n}" if n in row or (has_rate and alias_rank("lr", n) is not None) else n: v
-        for n, v in logged.items()
-    }
