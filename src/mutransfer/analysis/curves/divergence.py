@@ -157,7 +157,9 @@ def _rate_spikes(grid: LossGrid, noise: float) -> Bools:
     if not noise or len(usable) < 3:
         return is_spike_RS
     excess_U = mean_U[1:-1] - np.maximum(mean_U[:-2], mean_U[2:])
-    limit_U = np.maximum(SPIKE_DEVIATIONS * noise, MIN_SPIKE * np.abs(mean_U[1:-1]))
+    # What several seeds agree on is no accident, unless training failed.
+    share_U = np.where(grid.finite[usable[1:-1]].sum(axis=1) > 1, UNKNOWN_SHARE, MIN_SPIKE)
+    limit_U = np.maximum(SPIKE_DEVIATIONS * noise, share_U * np.abs(mean_U[1:-1]))
     is_spike_RS[usable[1:-1][excess_U > limit_U]] = True
     return np.asarray(is_spike_RS & grid.finite)
 
