@@ -72,7 +72,8 @@ def loss(model, batch):
 
 def check(build, **options):
     options = {"lr": 2**-7, "steps": 5, "seeds": 3, "base": BASE, "widths": WIDTHS, **options}
-    return coord_check(build, batch=TOKENS, loss=loss, example_inputs=TOKENS[:, :-1], **options)
+    options = {"example_inputs": TOKENS[:, :-1], **options}
+    return coord_check(build, batch=TOKENS, loss=loss, **options)
 
 
 @pytest.mark.parametrize("name", [*NETWORKS])
@@ -111,3 +112,32 @@ def test_an_own_implementation_passes_and_its_wrong_rate_is_named(name):
     assert right.passed, str(right)
     assert wrong.outcome == "fail"
     assert any(f.name == "gain" and f.quantity == "step" for f in wrong.failures), str(wrong)
+
+
+def gated(width: int) -> nn.Module:
+    """A scale behind a nonlinearity, where no weight can make up for its start."""
+    model = Network(width, learned(-0.5, 1.0))
+    model.head.weight.data *= (width / BASE) ** -0.5
+    model.body = lambda x: x + torch.relu(model.down(torch.relu(model.up(x)))) * model.gain
+    model.forward = lambda tokens: model.head(model.body(model.embed(tokens)))
+    return model
+
+
+def gated_optimizer(model):
+    ratio = model.embed.weight.shape[1] / BASE
+    named = model.named_parameters()
+    return torch.optim.AdamW(
+        [
+            {"params": [p], "lr": 2**-7 * (1 if n in ("gain", "embed.weight") else 1 / ratio)}
+            for n, p in named
+        ]
+    )
+
+
+def test_a_start_that_nothing_makes_up_for_is_named():
+    """Its rate is right, and the inputs of the model are recorded where none are passed."""
+    own = {"parametrization": None, "optimizer": gated_optimizer, "example_inputs": None}
+    result = check(gated, **own)
+    assert {f.quantity for f in result.failures if f.name == "gain"} == {"size"}, str(result)
+    right = by_hand(NETWORKS["scale norm"], 0) | {"example_inputs": None}
+    assert check(**right).passed

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from check_models import cross_entropy, mlp, run_check
+from check_models import cross_entropy, mlp, points, run_check
 from torch import nn
 
 import mutransfer as mt
@@ -234,3 +234,15 @@ def test_the_command_line_reports_the_same_with_its_flags(line, capsys):
     with pytest.raises(SystemExit) as ended:
         main(line.split())
     assert (ended.value.code, *capsys.readouterr()) == (2, "", LINES[line])
+
+
+def test_a_default_device_without_numbers_does_not_reach_the_runs():
+    """Models of large-scale code are built under torch.set_default_device("meta")."""
+    batch = points()
+    expected = run_check(steps=3, seeds=[0, 1], batch=batch)
+    torch.set_default_device("meta")
+    try:
+        check = run_check(steps=3, seeds=[0, 1], batch=batch)
+    finally:
+        torch.set_default_device(None)
+    assert check.findings == expected.findings

@@ -35,6 +35,7 @@ from mutransfer.coordcheck.runs.train import (
     fresh_readings,
     move_batch,
     readings,
+    real_device,
     run_eagerly,
 )
 from mutransfer.errors import ModelError
@@ -169,7 +170,7 @@ def coord_check(
         ),
     )
     labels = {"parametrization": parametrization, "form": form, "optimizer": plans.rules}
-    with run_eagerly():
+    with run_eagerly(), real_device(device):
         check_at = partial(
             _check, plans=plans, labels=labels, may_add_seeds=arguments.is_count(seeds)
         )

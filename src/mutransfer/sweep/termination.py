@@ -52,20 +52,35 @@ def adopt_orphans() -> None:
         _adopts.set()
 
 
-def terminate_trial(attempt: Path, patience: float = KILL_SECONDS) -> list[str]:
+def terminate_trial(
+    attempt: Path, patience: float = KILL_SECONDS, *, has_finished: bool = False
+) -> list[str]:
     """Terminate the processes of an attempt on this machine: SIGTERM first, then SIGKILL.
 
     All get the signal at once, as from Ctrl-C in a terminal, and the function returns when they
     have ended. Nothing happens if the record is of another host or container.
 
+    Args:
+        attempt: Folder of the attempt.
+        patience: Seconds between the signals.
+        has_finished: Whether the program ended by itself. What it left outside of its session then
+            has some seconds to end as well.
+
     Returns:
-        The command lines of the processes, without repetition.
+        The command lines of the terminated processes, without repetition.
     """
     trial = _read_trial(attempt)
+    running = set() if trial is None else trial.running()
+    if trial is None or not running:
+        return []
+    if has_finished:
+        running = _wait_for_services(trial, running)
     commands: dict[str, None] = {}
-    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, KILL_SECONDS)):
+    # Without /proc, a killed leader that this process has not reaped would seem to run.
+    wait_for_kernel = KILL_SECONDS if os.path.isdir("/proc/self") else 0.0
+    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, wait_for_kernel)):
         deadline, signalled = time.monotonic() + seconds, set[_Process]()
-        while trial is not None and (running := trial.running()):
+        while running:
             for process in running - signalled:
                 commands.setdefault(_command_line(process.pid))
                 _send(process, number)
@@ -73,16 +88,19 @@ def terminate_trial(attempt: Path, patience: float = KILL_SECONDS) -> list[str]:
             if time.monotonic() > deadline:
                 break
             time.sleep(POLL_SECONDS)
+            running = trial.running()
     return [command for command in commands if command]
 
 
-def wait_for_leftovers(attempt: Path) -> None:
-    """Wait some seconds for what a finished program left outside of its session, if anything."""
-    trial, deadline = _read_trial(attempt), time.monotonic() + LEFTOVER_SECONDS
-    while trial is not None and not is_stopping() and trial.running_outside():
-        if time.monotonic() > deadline:
+def _wait_for_services(trial: _Trial, running: set[_Process]) -> set[_Process]:
+    """Wait while processes run that left the program's session; return those that still do."""
+    deadline = time.monotonic() + LEFTOVER_SECONDS
+    while not is_stopping() and time.monotonic() < deadline:
+        if all(trial.leader in (process.session, process.group) for process in running):
             break
         time.sleep(POLL_SECONDS)
+        running = trial.running()
+    return running
 
 
 def close(attempt: Path | None) -> None:
@@ -109,12 +127,14 @@ class _Trial:
 
     Args:
         leader: Process number of the program, 0 if it now belongs to another process.
+        started: Start of the program in clock ticks; no process of the attempt is older.
         mark: Variable that the processes inherited.
         seen: Processes that belonged to the attempt at an earlier look. They still do when the
             parent that showed it has ended.
     """
 
     leader: int
+    started: int
     mark: bytes
     seen: set[_Process] = field(default_factory=set)
 
@@ -138,17 +158,13 @@ class _Trial:
             self._reap()
         return running
 
-    def running_outside(self) -> set[_Process]:
-        """Return the processes that left the session and the group of the program."""
-        return {p for p in self.running() if self.leader not in (p.session, p.group)}
-
     def _is_root(self, process: _Process) -> bool:
         """Return whether a process belongs to the attempt by itself, not only by its parent."""
         return (
             (self.leader != 0 and self.leader in (process.session, process.group))
             or process in self.seen
             or (_adopts.is_set() and process.parent == os.getpid())
-            or self.mark in _environment(process.pid)
+            or (int(process.started) >= self.started and self.mark in _environment(process.pid))
         )
 
     def _reap(self) -> None:
@@ -172,7 +188,8 @@ def _read_trial(attempt: Path) -> _Trial | None:
     if start_time(leader) not in (started, None):
         leader = 0
     mark = f"\0{ATTEMPT}={os.path.realpath(attempt)}\0"
-    return _Trial(leader, os.fsencode(mark))
+    is_number = isinstance(started, str) and started.isdecimal()
+    return _Trial(leader, int(started) if is_number else 0, os.fsencode(mark))
 
 
 def _processes() -> list[_Process]:
@@ -182,7 +199,8 @@ def _processes() -> list[_Process]:
         if not name.isdecimal():
             continue
         try:
-            stat = Path("/proc", name, "stat").read_text()
+            with open(f"/proc/{name}/stat", errors="replace") as file:
+                stat = file.read()
         except OSError:
             continue  # it has ended
         fields = stat.rpartition(")")[2].split()

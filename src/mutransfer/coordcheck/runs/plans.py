@@ -13,7 +13,7 @@ from torch import nn
 
 from mutransfer.coordcheck.runs import optimizers as opt
 from mutransfer.coordcheck.runs.probes import LAYERS
-from mutransfer.errors import ModelError, RoleError
+from mutransfer.errors import ModelError, MutransferError, RoleError
 from mutransfer.parametrize import make_plan
 from mutransfer.parametrize.model.axes import growing_axes, raw_parameters
 from mutransfer.parametrize.model.build import build_model, temporary_seed
@@ -68,19 +68,29 @@ def plans_of(
 ) -> Plans:
     """Make the plans of a check from the arguments of `coord_check`.
 
-    `run` computes the loss of a model. Where shapes leave roles undetermined, it is called once per
-    width to record the inputs of the model, and the plans are made again with them.
+    `run` computes the loss of a model. Where shapes leave roles undetermined, or where an
+    implementation of the user's own has scales that start at a power of width, it is called once
+    per width to record the inputs of the model, and the plans are made again with them.
     """
     make = partial(
         _plans_with_inputs, build, widths, optimizer, lr,
         parametrization=parametrization, base=base, roles=roles, probe=probe, form=form,
     )  # fmt: skip
+
+    def make_traced() -> Plans:
+        return make(lambda width: _inputs_of(build_model(build, width), run))
+
     try:
-        return make(example_inputs)
+        plans = make(example_inputs)
     except RoleError:
         if example_inputs is not None or not _inputs_of(build_model(build, widths[0]), run):
             raise
-        return make(lambda width: _inputs_of(build_model(build, width), run))
+        return make_traced()
+    has_scales = any(row.start_power != 0 for row in plans.largest.rows)
+    if has_scales and plans.applied is None and example_inputs is None:
+        with suppress(MutransferError):
+            return make_traced()
+    return plans
 
 
 def _plans_with_inputs(
@@ -202,7 +212,8 @@ def _facts(
             try:
                 trace = run(starts)
             except ModelError:
-                trace = run()  # a scale in a place where no rule corrects it is the author's own
+                # Where no weight can make up for a scale, its start is judged as any other.
+                trace, starts = run(), frozenset()
         names = optimizers_of(models[smallest])
     copies = find_copies(equal, target, trace)
     axes = infer_roles(base, probe, target, roles, trace, copies)

@@ -211,6 +211,12 @@ def move_batch(batch: Any, device: str) -> Any:  # noqa: ANN401 - whatever the u
     return batch
 
 
+def real_device(device: str) -> AbstractContextManager[Any]:
+    """Create tensors on a device where the user's default device is meta, which has no numbers."""
+    is_meta = torch.get_default_device().type == "meta"
+    return torch.device(device) if is_meta else nullcontext()
+
+
 def run_eagerly() -> AbstractContextManager[Any]:
     """Run compiled models eagerly: hooks inside a compiled graph are not called."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing it takes seconds

@@ -27,7 +27,7 @@ from mutransfer.sweep.devices import device
 from mutransfer.sweep.files import read_no_follow
 from mutransfer.sweep.processes import Interrupted, start_program, was_interrupted
 from mutransfer.sweep.runners.losses import ENV_FILE, STDERR, STDOUT, any_line_matches, read_loss
-from mutransfer.sweep.termination import terminate_trial, wait_for_leftovers
+from mutransfer.sweep.termination import terminate_trial
 
 EXIT_FILE = "ended.json"  # exit status and seconds of a program that ran to its end
 TAIL_LINES, TAIL_BYTES = 5, 2**14  # of the output, quoted in an error
@@ -163,9 +163,10 @@ class CommandRun:
                 why="the program named in the study trains the trial",
                 fix="correct [runner] command, or make the program executable",
             ) from None
+        has_finished = False
         try:
             status = process.wait(timeout)
-            wait_for_leftovers(trial_dir)
+            has_finished = True
         except subprocess.TimeoutExpired:
             raise TrialError(
                 f"ran longer than {self.table.timeout}",
@@ -174,7 +175,7 @@ class CommandRun:
                 fix="raise the timeout, or find out why the program hangs",
             ) from None
         finally:
-            terminated = terminate_trial(trial_dir)
+            terminated = terminate_trial(trial_dir, has_finished=has_finished)
             process.wait()
         if was_interrupted(status):
             raise Interrupted
