@@ -186,7 +186,7 @@ def test_a_standard_error_without_a_count_is_that_of_two_runs() -> None:
     report_2 = report({**select(table, "sem"), "count": [2] * len(table["lr"])})
     without = report(select(table, "sem"))
     assert group_json(without) == group_json(report_2)
-    assert "they count as those of 2 runs each: add --columns count=COLUMN" in without.notes[0]
+    assert "they count as those of 2 runs each: add count=COLUMN to --columns" in without.notes[0]
 
 
 def test_a_deviation_without_a_count_gives_no_interval() -> None:
@@ -194,7 +194,7 @@ def test_a_deviation_without_a_count_gives_no_interval() -> None:
     assert (lone["all"].verdict, lone["all"].drift.low) == ("undetermined", None)
     assert lone.notes == (
         "the column 'std' is not used: a standard deviation is that of a mean only with the number "
-        "of runs: add --columns count=COLUMN, or count=3 for three runs each",
+        "of runs: add count=COLUMN to --columns, or count=3 for three runs each",
     )
 
 
@@ -204,8 +204,8 @@ def test_a_sign_without_a_word_for_it_gives_no_interval(tmp_path) -> None:
     assert lone["all"].optimum[0].log2_lr.value is not None
     assert lone["all"].optimum[0].log2_lr.low is None
     assert lone.notes[0].endswith(
-        "may be standard errors or standard deviations: --columns 'sem=±', or --columns "
-        "'std=±,count=3' for deviations of three runs each"
+        "may be standard errors or standard deviations: add sem=± to --columns, or "
+        "std=±,count=3 for deviations of three runs each"
     )
 
 

@@ -15,7 +15,7 @@ from mutransfer.analysis.types.estimates import Floats
 # Without a count, a standard error is that of the fewest runs that have one, which widens the
 # intervals: its own error is then the largest.
 LEAST_RUNS = 2
-COUNT = "--columns count=COLUMN, or count=3 for three runs each"
+COUNT = "count=COLUMN to --columns, or count=3 for three runs each"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def spread_notes(results: Results, *, is_used: bool, has_noise: bool) -> list[st
             f"with the number of runs: add {COUNT}"
         ]
     if has["±"]:
-        options = f"--columns 'sem={names['±']}', or --columns 'std={names['±']},count=3'"
+        options = f"add sem={names['±']} to --columns, or std={names['±']},count=3"
         return [
             "the numbers after ± are not used, since they may be standard errors or standard "
             f"deviations: {options} for deviations of three runs each"
