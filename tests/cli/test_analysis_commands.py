@@ -87,6 +87,23 @@ def test_predict_json_has_every_number_and_the_snippet(run, files) -> None:
     assert prediction["snippet"].splitlines()[-1].startswith("lr = ")
 
 
+def test_predict_says_once_what_was_left_out(run, files) -> None:
+    """As `analyze` does: in the text above the groups, and in the JSON beside them."""
+    head, *rows = (files / "good.csv").read_text().splitlines()
+    lines = [f"{row},{group},finished" for group in ("mup", "sp") for row in rows]
+    lines[0] = lines[0].replace("finished", "killed")
+    (files / "two.csv").write_text("\n".join([f"{head},parametrization,State", *lines]))
+    data = json.loads(run("analyze two.csv --json")[1])
+    assert "1 run" in "".join(data["notes"])
+    _, out, _ = run("predict two.csv --width 8192 --json")
+    predicted = json.loads(out)
+    assert predicted["notes"] == data["notes"]
+    assert all("notes" not in prediction for prediction in predicted["predictions"])
+    block, mup, *_ = run("predict two.csv --width 8192")[1].split("\n\n")
+    assert block.splitlines() == data["notes"]
+    assert mup.startswith("mup: lr at width 8192")
+
+
 def test_predict_warns_about_a_target_too_far_or_too_near(run, files) -> None:
     assert "laws were not tested beyond 64x" in run("predict good.csv --width 1e6")[1]
     near = "width 2048 is only 2x the largest with an optimum (1024): tuning there directly may"
@@ -162,7 +179,7 @@ ERRORS = {
     "predict losses.csv --width 512 --group mup": (
         "ResultsError: 'losses.csv' has no group 'mup'\n"
         "  why: every group has its own best rate: 'all'\n"
-        "  fix: choose from 'all' --group all\n"
+        "  fix: for --group, choose from 'all'\n"
     ),
     "predict losses.csv --width 512 --plan no.json": (
         "UsageError: cannot read no.json: No such file or directory\n"

@@ -18,6 +18,11 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+# Imported now, because importing compiles code, and the package imports SciPy only where needed.
+import scipy.interpolate
+import scipy.special
+import scipy.stats  # noqa: F401
+
 from mutransfer import (  # noqa: F401 - imported now, because importing compiles code
     records,
     report,

@@ -87,8 +87,7 @@ def analyze(
         )
     settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
     axes = settings.axes
-    if {axes.scale, axes.hyperparameter} <= results.axes.keys():
-        results = results.having(axes.scale, axes.hyperparameter)  # adds notes on what is left out
+    results = placed_runs(results, axes)
     groups = fitted_groups(results, settings)
     optima = {name: fit_optima(group, axes) for name, group in groups.items()}
     reference_title, gaps = asymptotic_gaps(optima, reference, axes)
@@ -107,14 +106,21 @@ def analyze(
         comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
         reference=reference_title,
         window=window,
-        notes=(*results.notes, *run_notes(groups, axes), *_noise_notes(results, groups.values())),
+        notes=(*results.notes, *run_notes(groups, axes), *noise_notes(results, groups.values())),
         draws=draws,
         seed=seed,
         loss_unit=unit,
     )
 
 
-def _noise_notes(results: Results, groups: Iterable[FittedGroup]) -> list[str]:
+def placed_runs(results: Results, axes: AxisNames) -> Results:
+    """Return the runs that have a place on a curve, with notes on the others."""
+    if {axes.scale, axes.hyperparameter} <= results.axes.keys():
+        return results.having(axes.scale, axes.hyperparameter)
+    return results  # the missing column becomes an error that proposes names
+
+
+def noise_notes(results: Results, groups: Iterable[FittedGroup]) -> list[str]:
     """Return sentences on the standard errors of a table of means."""
     fitted = list(groups)
     return spread_notes(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mutransfer.analysis.analyze import analysis_settings
+from mutransfer.analysis.analyze import analysis_settings, noise_notes, placed_runs
 from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.curves.group import FittedGroup, fitted_groups
 from mutransfer.analysis.format import AxisNames, format_value
@@ -113,9 +114,12 @@ def predict_groups(
             why="optima are extrapolated on logarithmic axes",
             fix=f"give a positive {axes.scale}, larger than those that were run: --width 8192",
         )
+    results = placed_runs(results, axes)
+    groups = fitted_groups(results, settings).values()
+    notes = (*results.notes, *noise_notes(results, groups))
     predictions = [
-        _prediction(fitted, width, axes, seed, results.loss_unit)
-        for fitted in fitted_groups(results, settings).values()
+        replace(_prediction(fitted, width, axes, seed, results.loss_unit), notes=notes)
+        for fitted in groups
     ]
     if group is None:
         return predictions
@@ -130,11 +134,13 @@ def _group_error(
 ) -> ResultsError:
     """Build the error about a group that is missing or not named."""
     names = [prediction.group for prediction in predictions]
-    hint = "" if group is None else nearest(group, names) + " "
+    fix = f"--group {names[0]} (in Python: group={names[0]!r})"
+    if group is not None:
+        fix = f"for --group (in Python: group), {nearest(group, names)}"
     return ResultsError(
         f"{results.provenance.source} has {problem}",
         why=f"every group has its own best rate: {listed(names)}",
-        fix=f"{hint}--group {names[0]} (in Python: group={names[0]!r})",
+        fix=fix,
     )
 
 

@@ -70,10 +70,11 @@ def predict_path(
     options: AnalysisOptions = AnalysisOptions(),
     *,
     group: str | None = None,
-) -> list[Prediction]:
+) -> tuple[Results, list[Prediction]]:
     """Load a store or a file, and predict for one group or for all of them."""
-    return predict_groups(
-        load_results(path, columns=options.columns),
+    results = load_results(path, columns=options.columns)
+    predictions = predict_groups(
+        results,
         width=width,
         group=group,
         scale=options.scale,
@@ -81,6 +82,7 @@ def predict_path(
         group_by=options.group_by,
         window=options.window,
     )
+    return results, predictions
 
 
 def stored_plans(path: str | Path) -> list[Plan]:

@@ -200,6 +200,7 @@ class Prediction:
         laws: Both laws.
         warnings: Reasons for caution, in sentences.
         loss_unit: Unit of the losses, 'nats', or None where it is undetermined.
+        notes: Sentences on the runs, rows and columns of the source that were left out.
     """
 
     group: str
@@ -216,3 +217,5 @@ class Prediction:
     laws: tuple[RateLaw, ...]
     warnings: tuple[str, ...]
     loss_unit: str | None = field(default=None, metadata={"json": False})
+    # The JSON has them once, beside all predictions.
+    notes: tuple[str, ...] = field(default=(), metadata={"json": False})

@@ -129,8 +129,11 @@ def predict(
     from mutransfer.report.text.snippet import prediction_answer
     from mutransfer.workflows import predict_path
 
-    predictions = predict_path(_required(results), width, _parse_options(options), group=group)
-    return CommandResult(*prediction_answer(predictions, plan), SUCCESS, json)
+    losses, predictions = predict_path(
+        _required(results), width, _parse_options(options), group=group
+    )
+    unfinished = losses.provenance.unfinished
+    return CommandResult(*prediction_answer(predictions, plan, unfinished), SUCCESS, json)
 
 
 @app.command(

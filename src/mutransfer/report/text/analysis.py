@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
 from mutransfer.analysis.format import format_rate, format_share, without_rounding_error
@@ -50,8 +51,7 @@ class _Lines:
 
 def verdict_text(report: Report, unfinished: int = 0) -> str:
     """Format each group's verdict and numbers, and the comparison of the groups' best losses."""
-    notes = [*report.notes, *([counted(unfinished, "unfinished trial")] if unfinished else [])]
-    blocks = ["\n".join(notes)] if notes else []
+    blocks = source_notes(report.notes, unfinished)
     blocks += [_group_text(group, report) for group in report.values()]
     for c in report.comparisons:
         difference = f"{format_estimate(c.difference, _number)}{unit_suffix(report)}"
@@ -60,6 +60,12 @@ def verdict_text(report: Report, unfinished: int = 0) -> str:
             result = f"cannot be compared with {c.reference}: {c.difference.undetermined}"
         blocks.append(f"at its own best rate, {c.group} {result} at {report.scale} {c.width:g}")
     return "\n\n".join(blocks)
+
+
+def source_notes(notes: Sequence[str], unfinished: int) -> list[str]:
+    """Return one block of the notes on what was left out; none if there are no notes."""
+    lines = [*notes, *([counted(unfinished, "unfinished trial")] if unfinished else [])]
+    return ["\n".join(lines)] if lines else []
 
 
 def _group_text(group: GroupReport, report: Report) -> str:

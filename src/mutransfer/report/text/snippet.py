@@ -14,7 +14,7 @@ from mutransfer.analysis import Prediction
 from mutransfer.analysis.loading.names import ALIASES
 from mutransfer.analysis.types.estimates import json_data
 from mutransfer.errors import UsageError, listed, plain
-from mutransfer.report.text.analysis import prediction_text
+from mutransfer.report.text.analysis import prediction_text, source_notes
 from mutransfer.rules import OPTIMIZERS, Plan, PlanRow, Update
 
 LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -131,16 +131,17 @@ def _patterns(rows: Sequence[PlanRow]) -> dict[str, PlanRow]:
 
 
 def prediction_answer(
-    predictions: Sequence[Prediction], plan: str | Path | None = None
+    predictions: Sequence[Prediction], plan: str | Path | None = None, unfinished: int = 0
 ) -> tuple[str, dict[str, Any]]:
-    """Return predictions with their snippets: as text, and as data for JSON."""
+    """Return predictions with their snippets, below the notes: as text, and as data for JSON."""
     target_plan = None if plan is None else _load_plan(plan)
-    texts, rows = [], []
+    notes = predictions[0].notes  # those of the source, the same for all groups
+    texts, rows = source_notes(notes, unfinished), []
     for prediction in predictions:
         code = snippet(prediction, target_plan, plan_file=plan or "")
         texts += [prediction_text(prediction), code]
         rows.append({**json_data(prediction), "snippet": code})
-    return "\n\n".join(texts), {"schema": 1, "predictions": rows}
+    return "\n\n".join(texts), {"schema": 1, "notes": list(notes), "predictions": rows}
 
 
 def _load_plan(path: str | Path) -> Plan:
