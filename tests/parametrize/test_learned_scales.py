@@ -171,6 +171,23 @@ def test_a_norm_has_one_plan_however_it_is_written(network):
     assert plan_of(network) == plan_of(ScaleNorm)
 
 
+SIZES = {
+    "clamp": lambda x: x.norm(dim=-1, keepdim=True).clamp(min=1e-5),
+    "maximum": lambda x: torch.maximum(x.norm(dim=-1, keepdim=True), torch.tensor(1e-5)),
+    "power": lambda x: (x.square().sum(-1, keepdim=True) + 1e-6) ** 0.5,
+    "without NaN": lambda x: x.norm(dim=-1, keepdim=True).abs().nan_to_num(),
+}
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_norm_is_recognized_however_its_size_is_kept_from_zero(size):
+    class Guarded(Network):
+        def read(self, x):
+            return self.head(self.s * x / size(x))
+
+    assert plan_of(Guarded) == plan_of(ScaleNorm)
+
+
 OPTIMIZERS = {
     "adamw": (torch.optim.AdamW, {"eps": 2**-12}),
     "adam": (torch.optim.Adam, {"eps": 2**-12}),

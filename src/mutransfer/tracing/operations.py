@@ -34,7 +34,11 @@ MASKS = frozenset(("masked_fill", "where"))
 LINEAR = ADDS | SCALES | MASKS | {"neg", "native_dropout"}  # if only one operand is an activation
 SUMS = frozenset(("sum", "mean"))
 STATISTICS = frozenset(("var", "std", "norm", "linalg_vector_norm", "amax", "amin", "logsumexp"))
-ROOTS = frozenset(("sqrt", "rsqrt", "clamp_min", "reciprocal"))  # from a statistic to a divisor
+# fmt: off
+ROOTS = frozenset((  # from a statistic to a divisor
+    "sqrt", "rsqrt", "pow", "reciprocal", "abs", "clamp", "clamp_min", "maximum", "nan_to_num",
+))
+# fmt: on
 SOFTMAXES = frozenset(("_softmax", "_safe_softmax", "exp"))
 # Random numbers are constants, also where torch writes them into a tensor shaped as an activation.
 RANDOM = frozenset(("bernoulli", "rand_like", "randn_like", "uniform", "normal", "exponential"))
