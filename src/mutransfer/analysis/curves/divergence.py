@@ -51,7 +51,11 @@ def screen_runs(grids: Sequence[LossGrid], axes: AxisNames, window: float) -> li
         window: Half-width, in ln(rate), of the range of rates that a parabola is fitted to.
     """
     excess = [_excess(grid) for grid in grids]
-    noise = _deviation(excess) or _roughness(grids)
+    # Seeds that failed scatter by more than noise does.
+    sound = [
+        np.where(_has_failed(g)[:, None], np.nan, e) for g, e in zip(grids, excess, strict=True)
+    ]
+    noise = _deviation(sound) or _roughness(grids)
     num_compared = sum(int(np.isfinite(excess_RS).sum()) for excess_RS in excess)
     spikes = [_seed_spikes(g, excess_RS, noise) for g, excess_RS in zip(grids, excess, strict=True)]
     grids = _with_spikes(grids, spikes, num_compared)
@@ -80,6 +84,20 @@ def _deviation(deviations: Sequence[Floats]) -> float:
     """Return a standard deviation that outliers do not change; 0 without any deviation."""
     finite = np.concatenate([values[np.isfinite(values)] for values in deviations])
     return MAD_TO_DEVIATION * float(np.median(finite)) if len(finite) else 0.0
+
+
+def _failed_loss(lowest: float) -> float:
+    """Return the loss above which training fails, if the rate is larger than the best one."""
+    return lowest + CLIFF_SHARE * abs(lowest)
+
+
+def _has_failed(grid: LossGrid) -> Bools:
+    """Return the rates above the best one at which training fails."""
+    if grid.argmin is None:
+        return np.zeros(len(grid.log2_lr), dtype=np.bool_)
+    is_sound_R = grid.mean <= _failed_loss(float(grid.mean[grid.argmin]))
+    is_sound_R[: grid.argmin] = True
+    return np.asarray(~is_sound_R)
 
 
 def _excess(grid: LossGrid) -> Floats:
@@ -162,7 +180,9 @@ def _rate_spikes(grid: LossGrid, noise: float) -> Bools:
     # What several seeds agree on is no accident, unless training failed.
     share_U = np.where(grid.finite[usable[1:-1]].sum(axis=1) > 1, UNKNOWN_SHARE, MIN_SPIKE)
     limit_U = np.maximum(SPIKE_DEVIATIONS * noise, share_U * np.abs(mean_U[1:-1]))
-    is_spike_RS[usable[1:-1][excess_U > limit_U]] = True
+    # Where training fails at all larger rates too, a high loss is the edge of a plateau.
+    is_plateau_U = np.logical_and.accumulate(_has_failed(grid)[usable][::-1])[::-1][1:-1]
+    is_spike_RS[usable[1:-1][(excess_U > limit_U) & ~is_plateau_U]] = True
     return np.asarray(is_spike_RS & grid.finite)
 
 
@@ -173,7 +193,7 @@ def _with_plateau(grid: LossGrid, noise: float, window: float) -> LossGrid:
         return grid
     lowest = float(grid.mean[best])
     is_plateau_RS = np.zeros(grid.losses.shape, dtype=np.bool_)
-    edge, height = int(np.flatnonzero(grid.usable)[-1]) + 1, lowest + CLIFF_SHARE * abs(lowest)
+    edge, height = int(np.flatnonzero(grid.usable)[-1]) + 1, _failed_loss(lowest)
     if cliff is not None:
         edge, height = cliff, (lowest + float(np.nanmin(grid.mean[cliff:]))) / 2
         is_plateau_RS[cliff:] = np.isfinite(grid.losses[cliff:])
@@ -205,8 +225,10 @@ def _cliff(grid: LossGrid, noise: float, window: float) -> int | None:
         if center == 0 or (k > 0 and x_U[rate] - x_U[center] > window + TOLERANCE):
             share = CLIFF_SHARE
         is_cliff &= rise > share * abs(mean_U[center])
-        # Beyond a cliff every rate fails; a loss that falls again was a spike.
-        is_lasting = mean_U[rate:].min() > (mean_U[rate] + mean_U[rate - 1]) / 2
+        # Beyond a cliff every rate fails; a loss that falls again was a spike. A plateau may fall
+        # too, but not below a loss at which training fails.
+        middle = (mean_U[rate] + mean_U[rate - 1]) / 2
+        is_lasting = mean_U[rate:].min() > min(middle, _failed_loss(mean_U[center]))
         is_untrained = mean_U[rate] > untrained > mean_U[center]
         if (is_cliff or is_untrained) and is_lasting:
             return int(usable[rate])
