@@ -21,10 +21,10 @@ from mutransfer.analysis.types.estimates import Bools, Floats
 
 # Shape legend: R rates, U usable rates, S seeds.
 
-# From one rate to the next, a parabola rises to the right of its minimum at most as much as it does
-# to the left one step further out. Curves that are 2.4 times as steep on the right rise 3 times as
-# much at octave steps. [measured: benchmarks/robustness.md]
+# Curves that are 2.4 times as steep one octave above the best rate as one below rise three times as
+# much at octave steps as a parabola at most does. [measured: benchmarks/robustness.md]
 CLIFF_RATIO = 4.0
+PLATEAU_RATIO = 1.5  # where the next step is flat, as no convex curve is
 # The losses of language models rise by a third within one step only where training fails; less may
 # be a steep flank, which matters only if it is fitted. [assumed]
 CLIFF_SHARE = 0.33
@@ -214,14 +214,16 @@ def _cliff(grid: LossGrid, noise: float, window: float) -> int | None:
     x_U, mean_U = grid.x[usable], grid.mean[usable]
     center = int(np.flatnonzero(usable == best)[0])
     rise_right, rise_left = np.diff(mean_U[center:]), -np.diff(mean_U[: center + 1])[::-1]
-    distance_left = x_U[center] - x_U[:center][::-1]
+    # A parabola rises by one bend more at every step, and to the right first by one at most.
+    bend = float(rise_left[1] - rise_left[0]) if len(rise_left) > 1 else 0.0
     untrained = np.nanmin(grid.untrained, initial=np.inf)
     for k, rise in enumerate(rise_right):
         rate = center + k + 1
-        reach = 2 * x_U[rate] - x_U[rate - 1] - x_U[center] + TOLERANCE
-        others = [*rise_right[:k], *rise_left[distance_left <= reach]]
-        is_cliff = rise > CLIFF_RATIO * (max(others, default=0.0) + 2 * noise)
-        share = UNKNOWN_SHARE if len(others) < 2 else 0.0
+        is_flat_after = k + 1 < len(rise_right) and rise_right[k + 1] < rise / 4
+        ratio = PLATEAU_RATIO if is_flat_after else CLIFF_RATIO
+        expected = max([*rise_right[:k], *rise_left[:1], (k + 1) * bend])
+        is_cliff = rise > ratio * (expected + 2 * noise)
+        share = UNKNOWN_SHARE if len(rise_left) < 2 and k == 0 else 0.0
         if center == 0 or (k > 0 and x_U[rate] - x_U[center] > window + TOLERANCE):
             share = CLIFF_SHARE
         is_cliff &= rise > share * abs(mean_U[center])
