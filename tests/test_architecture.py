@@ -113,7 +113,7 @@ def test_public_names_are_frozen_and_few() -> None:
         ("mutransfer.analysis", "torch altair"),
         ("mutransfer.sweep", "torch numpy altair"),
         ("mutransfer.workflows", "torch altair"),
-        ("mutransfer.cli", "torch altair scipy"),
+        ("mutransfer.cli", "torch altair scipy mutransfer.sweep"),
         ("mutransfer.report", "torch"),
         ("mutransfer.lab.data.corpus", "torch"),
     ],

@@ -178,6 +178,18 @@ def test_a_diverged_cell_and_an_empty_one_stay_so(tmp_path) -> None:
     assert results.diverged.tolist() == [False, True]
 
 
+def test_an_outlier_takes_its_error_along() -> None:
+    """A mean with one spike among its runs: the result is that of the table without this row."""
+    table = means(raw_runs())
+    spike = table["lr"].index(2.0**-7)
+    table["loss"][spike] += 0.5
+    table["sem"][spike] = 0.5
+    without = {name: cells[:spike] + cells[spike + 1 :] for name, cells in table.items()}
+    spiked = report(select(table, "sem", "count"))
+    assert "is an outlier and is left out" in spiked.notes[0]
+    assert group_json(spiked) == group_json(report(select(without, "sem", "count")))
+
+
 # --- what is not known is not used
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mutransfer.analysis.curves.fit import TOLERANCE
 from mutransfer.analysis.curves.grid import LossGrid
-from mutransfer.analysis.format import AxisNames, format_rate
+from mutransfer.analysis.format import AxisNames, format_rate, format_value
 from mutransfer.analysis.types.estimates import Bools, Floats
 
 # Shape legend: R rates, U usable rates, S seeds.
@@ -51,14 +51,20 @@ def screen_runs(grids: Sequence[LossGrid], axes: AxisNames, window: float) -> li
         window: Half-width, in ln(rate), of the range of rates that a parabola is fitted to.
     """
     excess = [_excess(grid) for grid in grids]
-    noise = _deviation(excess) or _roughness(grids)
+    # Seeds that failed scatter by more than noise does.
+    sound = [
+        np.where(_has_failed(g)[:, None], np.nan, e) for g, e in zip(grids, excess, strict=True)
+    ]
+    noise = _deviation(sound) or _roughness(grids)
     num_compared = sum(int(np.isfinite(excess_RS).sum()) for excess_RS in excess)
     spikes = [_seed_spikes(g, excess_RS, noise) for g, excess_RS in zip(grids, excess, strict=True)]
     grids = _with_spikes(grids, spikes, num_compared)
     num_usable = sum(int(grid.finite[grid.usable].sum()) for grid in grids)
     grids = _with_spikes(grids, [_rate_spikes(grid, noise) for grid in grids], num_usable)
     grids = [_with_plateau(grid, noise, window) for grid in grids]
-    noted = [replace(grid, screened=tuple(_notes(grid, axes))) for grid in grids]
+    notes = [_spike_note(grid, axes) for grid in grids]
+    notes[0] = [*_plateau_note(grids, axes), *notes[0]]
+    noted = [replace(grid, screened=tuple(note)) for grid, note in zip(grids, notes, strict=True)]
     return [g.at_rates(np.asarray(~g.spiked.any(axis=1) | g.finite.any(axis=1))) for g in noted]
 
 
@@ -78,6 +84,20 @@ def _deviation(deviations: Sequence[Floats]) -> float:
     """Return a standard deviation that outliers do not change; 0 without any deviation."""
     finite = np.concatenate([values[np.isfinite(values)] for values in deviations])
     return MAD_TO_DEVIATION * float(np.median(finite)) if len(finite) else 0.0
+
+
+def _failed_loss(lowest: float) -> float:
+    """Return the loss above which training fails, if the rate is larger than the best one."""
+    return lowest + CLIFF_SHARE * abs(lowest)
+
+
+def _has_failed(grid: LossGrid) -> Bools:
+    """Return the rates above the best one at which training fails."""
+    if grid.argmin is None:
+        return np.zeros(len(grid.log2_lr), dtype=np.bool_)
+    is_sound_R = grid.mean <= _failed_loss(float(grid.mean[grid.argmin]))
+    is_sound_R[: grid.argmin] = True
+    return np.asarray(~is_sound_R)
 
 
 def _excess(grid: LossGrid) -> Floats:
@@ -160,7 +180,9 @@ def _rate_spikes(grid: LossGrid, noise: float) -> Bools:
     # What several seeds agree on is no accident, unless training failed.
     share_U = np.where(grid.finite[usable[1:-1]].sum(axis=1) > 1, UNKNOWN_SHARE, MIN_SPIKE)
     limit_U = np.maximum(SPIKE_DEVIATIONS * noise, share_U * np.abs(mean_U[1:-1]))
-    is_spike_RS[usable[1:-1][excess_U > limit_U]] = True
+    # Where training fails at all larger rates too, a high loss is the edge of a plateau.
+    is_plateau_U = np.logical_and.accumulate(_has_failed(grid)[usable][::-1])[::-1][1:-1]
+    is_spike_RS[usable[1:-1][(excess_U > limit_U) & ~is_plateau_U]] = True
     return np.asarray(is_spike_RS & grid.finite)
 
 
@@ -171,7 +193,7 @@ def _with_plateau(grid: LossGrid, noise: float, window: float) -> LossGrid:
         return grid
     lowest = float(grid.mean[best])
     is_plateau_RS = np.zeros(grid.losses.shape, dtype=np.bool_)
-    edge, height = int(np.flatnonzero(grid.usable)[-1]) + 1, lowest + CLIFF_SHARE * abs(lowest)
+    edge, height = int(np.flatnonzero(grid.usable)[-1]) + 1, _failed_loss(lowest)
     if cliff is not None:
         edge, height = cliff, (lowest + float(np.nanmin(grid.mean[cliff:]))) / 2
         is_plateau_RS[cliff:] = np.isfinite(grid.losses[cliff:])
@@ -203,36 +225,51 @@ def _cliff(grid: LossGrid, noise: float, window: float) -> int | None:
         if center == 0 or (k > 0 and x_U[rate] - x_U[center] > window + TOLERANCE):
             share = CLIFF_SHARE
         is_cliff &= rise > share * abs(mean_U[center])
-        # Beyond a cliff every rate fails; a loss that falls again was a spike.
-        is_lasting = mean_U[rate:].min() > (mean_U[rate] + mean_U[rate - 1]) / 2
-        if (is_cliff or mean_U[rate] > untrained) and is_lasting:
+        # Beyond a cliff every rate fails; a loss that falls again was a spike. A plateau may fall
+        # too, but not below a loss at which training fails.
+        middle = (mean_U[rate] + mean_U[rate - 1]) / 2
+        is_lasting = mean_U[rate:].min() > min(middle, _failed_loss(mean_U[center]))
+        is_untrained = mean_U[rate] > untrained > mean_U[center]
+        if (is_cliff or is_untrained) and is_lasting:
             return int(usable[rate])
     return None
 
 
-def _notes(grid: LossGrid, axes: AxisNames) -> list[str]:
-    """Return sentences on the runs that are marked."""
-    notes: list[str] = []
-    if grid.argmin is None:
-        return notes
-    where, best = axes.at(grid.width), float(grid.mean[grid.argmin])
-    if grid.plateau.any():
-        rate = int(np.flatnonzero(grid.plateau.any(axis=1))[0])
-        loss = float(grid.losses[rate][grid.plateau[rate]].max())
-        notes.append(
-            f"{where} the loss jumps to {loss:.4g} at {format_rate(grid.log2_lr[rate])}, while the "
-            f"best is {best:.4g}: runs from this rate on are treated as diverged"
-        )
+def _plateau_note(grids: Sequence[LossGrid], axes: AxisNames) -> list[str]:
+    """Return a sentence on the plateaus of all widths, if there are any."""
+    widths: dict[float, list[str]] = {}
+    losses, best = [], []
+    for grid in grids:
+        if grid.plateau.any():
+            first = int(np.flatnonzero(grid.plateau.any(axis=1))[0])
+            widths.setdefault(float(grid.log2_lr[first]), []).append(format_value(grid.width))
+            losses.append(float(grid.losses[first][grid.plateau[first]].max()))
+            best.append(float(np.nanmin(grid.mean)))
+    if not widths:
+        return []
+    where = " and ".join(
+        f"{format_rate(rate)} at {axes.scale} {', '.join(names)}" for rate, names in widths.items()
+    )
+    at_least, at_most = (" or more", " or less") if len(losses) > 1 else ("", "")
+    return [
+        f"the loss jumps to {min(losses):.4g}{at_least} at {where}, while the best is "
+        f"{max(best):.4g}{at_most}: runs from there on are treated as diverged"
+    ]
+
+
+def _spike_note(grid: LossGrid, axes: AxisNames) -> list[str]:
+    """Return a sentence on the outliers of one width, if there are any."""
     spikes = [
         text
         for rate in np.flatnonzero(grid.spiked.any(axis=1)).tolist()
         for text in _spike_texts(grid, rate)
     ]
-    if spikes:
-        more = f"; and {len(spikes) - MAX_NAMED} more" if len(spikes) > MAX_NAMED else ""
-        verb = "is an outlier and is" if len(spikes) == 1 else "are outliers and are"
-        notes.append(f"{where}, {'; '.join(spikes[:MAX_NAMED])}{more} {verb} left out")
-    return notes
+    if not spikes:
+        return []
+    more = f"; and {len(spikes) - MAX_NAMED} more" if len(spikes) > MAX_NAMED else ""
+    verb = "is an outlier and is" if len(spikes) == 1 else "are outliers and are"
+    named = "; ".join(spikes[:MAX_NAMED])
+    return [f"{axes.at(grid.width)}, {named}{more} {verb} left out"]
 
 
 def _spike_texts(grid: LossGrid, rate: int) -> list[str]:

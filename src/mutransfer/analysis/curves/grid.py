@@ -131,7 +131,8 @@ class LossGrid:
             name: getattr(self, name)[is_kept_R]
             for name in ("log2_lr", "losses", "diverged", "untrained", "plateau", "spiked")
         }
-        return self if is_kept_R.all() else replace(self, **rows)
+        spread = None if self.spread is None else self.spread.at_rates(is_kept_R)
+        return self if is_kept_R.all() else replace(self, **rows, spread=spread)
 
 
 def loss_grids(

@@ -8,7 +8,7 @@ import numpy as np
 
 from mutransfer.analysis.loading.numbers import parse_cells
 from mutransfer.analysis.results import Results, as_floats
-from mutransfer.analysis.types.estimates import Floats
+from mutransfer.analysis.types.estimates import Bools, Floats
 
 # Shape legend: N rows of a table.
 
@@ -29,6 +29,10 @@ class Spread:
 
     variance: Floats
     runs: Floats
+
+    def at_rates(self, is_kept: Bools) -> Spread:
+        """Return the spread of some of the means."""
+        return Spread(self.variance[is_kept], self.runs[is_kept])
 
 
 def spread_of_means(results: Results) -> Spread | None:

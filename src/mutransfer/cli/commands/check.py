@@ -10,7 +10,6 @@ from cyclopts import Parameter, Token
 
 from mutransfer.cli.app import MODEL, Switch, app, examples, parse_roles
 from mutransfer.cli.output import CommandResult, check_outputs, check_page
-from mutransfer.cli.progress import status_line
 
 
 def _parse_integer(type_: type[int], tokens: Sequence[Token]) -> int:
@@ -85,6 +84,7 @@ def check(
         figures: Write the figures into this folder, as PNG, SVG and PDF.
         json: Print one JSON document and nothing else.
     """
+    from mutransfer.cli.progress import status_line
     from mutransfer.workflows import run_check
 
     check_outputs(report=report, figures=figures)
