@@ -160,7 +160,7 @@ LINES = [("width", "lr", "loss"), ("64", "0.5", "3.125"), ("1024", "0.001", "nan
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_every_encoding_and_separator_is_read(tmp_path, encoding, separator) -> None:
     text = "\r\n".join(separator.join(line) for line in LINES)
     results = load_results(write_file(tmp_path, text.encode(encoding)))
@@ -306,6 +306,16 @@ def test_duplicate_rows_are_left_out_with_a_note(tmp_path) -> None:
     assert results.notes == ("3 duplicate rows are left out",)
 
 
+def test_the_workspace_of_dvc_repeats_a_run(tmp_path) -> None:
+    """`dvc exp show --csv` begins with the workspace and ends with the experiments."""
+    head = "Experiment,rev,typ,Created,parent,State,Executor,loss,width,lr"
+    rows = ["workspace,baseline,,,,,3,64,0.5", "main,branch,,,,,3,64,0.25"]
+    text = "\n".join([head, *(f",{row}" for row in rows), "exp-a,1f,branch_commit,,,,,3,64,0.5"])
+    results = load_results(write_file(tmp_path, text))
+    assert results.axes["lr"] == [0.5, 0.25]
+    assert results.notes == ("1 duplicate row is left out",)
+
+
 def test_repeated_runs_without_a_seed_column_are_numbered() -> None:
     table = {"width": [64] * 5, "lr": [0.5, 0.25, 0.5, 0.5, 0.25]}
     table["loss"] = [3.0, 4.0, 3.1, 3.2, 4.1]
@@ -363,9 +373,26 @@ def test_nested_json_becomes_dotted_columns(tmp_path) -> None:
         assert len(results.notes) == 1
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "table"])
+def test_a_data_frame_that_pandas_wrote_is_read(tmp_path, orient, indent) -> None:
+    """`DataFrame.to_json` writes one object, by default with a dictionary per column."""
+    rows = [{"width": 64, "lr": 0.5, "loss": 3.25}, {"width": 64, "lr": 0.25, "loss": 3.5}]
+    data = {
+        "columns": {name: {str(k): row[name] for k, row in enumerate(rows)} for name in rows[0]},
+        "index": {str(k): row for k, row in enumerate(rows)},
+        "split": {"columns": [*rows[0]], "index": [0, 1], "data": [[*r.values()] for r in rows]},
+        "table": {"schema": {"fields": []}, "data": rows},
+    }[orient]
+    results = load_results(write_file(tmp_path, json.dumps(data, indent=indent), "runs.json"))
+    assert results.axes == {"width": [64, 64], "lr": [0.5, 0.25]}
+    assert results.loss.tolist() == [3.25, 3.5]
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [
+        ('{"columns": ["lr", "loss"], "data": [[1, 2], [1]]}', "FILE, entry 2 is a list"),
         ('{"loss": 1}\n{"loss": \n', "FILE, line 2: not JSON: Expecting value"),
         ('{"loss": 1}\n\n3\n', "FILE, line 3 is the number 3"),
         ('{"lr": 1, "lr": 2}', "FILE, line 1: the key 'lr' occurs twice"),

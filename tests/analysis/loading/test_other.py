@@ -57,6 +57,21 @@ def test_a_folder_names_the_results_below_it(tmp_path, monkeypatch) -> None:
     assert error.fix == "type " + ", or ".join(commands)
 
 
+@pytest.mark.parametrize(
+    ("files", "fix"),
+    [
+        (("0/a/meta.yaml", "0/a/metrics/loss", "0/a/params/lr"), "mlflow.search_runs("),
+        (("exp/trial/params.json", "exp/trial/result.json"), "get_dataframe().to_csv('runs.csv')"),
+        (("version_0/hparams.yaml", "version_0/metrics.csv"), "a row per run"),
+    ],
+)
+def test_the_folder_of_a_tracker_names_the_export(files, fix, tmp_path) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(TABLE)
+    assert fix in error_of(tmp_path).fix
+
+
 def test_a_table_without_a_known_suffix_is_read(tmp_path) -> None:
     (tmp_path / "losses.txt").write_text(TABLE)
     assert len(load_results(tmp_path / "losses.txt")) == 1

@@ -14,7 +14,12 @@ from pathlib import Path
 
 from mutransfer.analysis.loading.formats.csv import read_csv
 from mutransfer.analysis.loading.formats.json import read_json
-from mutransfer.analysis.loading.formats.other import FIX, check_may_be_table, results_nearby
+from mutransfer.analysis.loading.formats.other import (
+    FIX,
+    check_may_be_table,
+    export_of_tracker,
+    results_nearby,
+)
 from mutransfer.analysis.loading.formats.parquet import MAGIC, read_parquet
 from mutransfer.analysis.loading.formats.store import read_store
 from mutransfer.analysis.loading.formats.tensorboard import EXAMPLE, read_curves
@@ -109,7 +114,8 @@ def _read_folder(folder: Path) -> Table:
             f"'{folder}'{name} holds no results: no store.json, no W&B runs (run-*/files), no "
             "scalar CSVs of TensorBoard (Wall time,Step,Value)",
             why="other files would be mistaken for results",
-            fix=results_nearby(folder)
+            fix=export_of_tracker(folder)
+            or results_nearby(folder)
             or "pass the folder that `mutransfer sweep` wrote, the folder `wandb` of W&B, a "
             f"folder of files such as {EXAMPLE}, or a single CSV file",
         )

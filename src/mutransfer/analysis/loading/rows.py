@@ -24,6 +24,9 @@ from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import OUTCOMES, REQUIRED, Cell, Results, as_floats
 from mutransfer.errors import ResultsError, listed
 
+# Columns of `dvc exp show` that name a row: the workspace repeats the run that it was applied from.
+DVC_LABELS = frozenset({"Experiment", "rev", "typ", "Created", "parent", "State", "Executor"})
+
 
 def results_from_table(table: Table, mapping: Mapping[str, str] | None) -> Results:
     """Rename columns, parse their values and return the finished runs.
@@ -83,12 +86,14 @@ def _parsed_outcomes(table: Table, name: str) -> Sequence[Cell]:
 
 def _without_duplicates(table: Table) -> Table:
     """Return a table without repetitions of identical rows, with a note that counts them."""
+    is_of_dvc = table.columns.keys() >= {"rev", "typ"}
     # NaN is unequal to itself, but two equal runs that diverged are duplicates.
     comparable = [
         ["nan" if cell != cell else cell for cell in cells]
         if float in set(map(type, cells)) and np.isnan(as_floats(cells)).any()
         else cells
-        for cells in table.columns.values()
+        for name, cells in table.columns.items()
+        if not (is_of_dvc and name in DVC_LABELS)
     ]
     if len(set(zip(*comparable, strict=True))) == len(table.places.names):
         return table

@@ -31,6 +31,7 @@ UNFINISHED = frozenset(
     | {"preempted", "preempting", "evicted", "suspended", "paused", "held", "requeued", "revoked"}
     | {"pruned", "early stopped", "stopped early", "earlystopped", "abandoned", "infeasible"}
     | {"timeout", "timed out", "time out", "deadline", "out of memory", "oom", "node fail"}
+    | {"out of me"}  # sacct prints OUT_OF_ME+
     | {"boot fail", "launch failed", "upstream failed", "internal error", "crash loop back off"}
     | {"user canceled", "sys canceled", "probably dead", "died", "dead", "lost", "special exit"}
     | {"not responding", "metrics unavailable", "invalid", "skipped", "partially succeeded"}

@@ -13,7 +13,7 @@ from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import Places
 from mutransfer.errors import ResultsError, listed
 
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 CURVE_HEADER = ["wall time", "step", "value"]  # of a curve downloaded from TensorBoard
 
 

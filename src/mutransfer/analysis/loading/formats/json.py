@@ -1,9 +1,9 @@
-"""JSON files: one object per line, or one array of objects."""
+"""JSON files: one object per line, one array of objects, or a data frame of pandas."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,10 @@ def read_json(path: Path) -> Table:
     numbers: list[int] = []
     is_array = text.lstrip().startswith("[")
     unit = "entry" if is_array else "line"
-    for number, value in _array_entries(path, text) if is_array else _lines(path, text):
+    entries = _array_entries(path, text) if is_array else _lines(path, text)
+    if not is_array and (frame := _frame_entries(text)):
+        unit, entries = "entry", enumerate(frame, 1)
+    for number, value in entries:
         if not isinstance(value, dict):
             raise _error(f"'{path}', {unit} {number} is {json_kind(value)}")
         try:
@@ -122,6 +125,33 @@ def _array_entries(path: Path, text: str) -> Iterable[tuple[int, object]]:
         raise _error(f"'{path}', list: {error}") from None
     assert isinstance(array, list)  # the text begins with a bracket
     return enumerate(array, 1)
+
+
+def _frame_entries(text: str) -> Sequence[object]:
+    """Return the rows of a data frame that pandas wrote as one object; empty for any other text."""
+    try:
+        data = parse_json(text)
+    except ValueError:
+        return []
+    if not isinstance(data, dict):
+        return []
+    rows, names = data.get("data"), data.get("columns")
+    if isinstance(rows, list) and data.keys() == {"schema", "data"}:  # orient="table"
+        return rows
+    if isinstance(rows, list) and isinstance(names, list):  # orient="split"
+        is_row = [isinstance(row, list) and len(row) == len(names) for row in rows]
+        return [
+            dict(zip(names, row, strict=True)) if is_whole else row
+            for row, is_whole in zip(rows, is_row, strict=True)
+        ]
+    parts = list(data.values())
+    if not all(isinstance(part, dict) and part.keys() == parts[0].keys() for part in parts):
+        return []
+    if all(name.isdigit() for name in data):  # orient="index"
+        return parts
+    if parts and parts[0] and all(name.isdigit() for name in parts[0]):  # the default
+        return [{name: cells[row] for name, cells in data.items()} for row in parts[0]]
+    return []
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, object]]:

@@ -28,6 +28,15 @@ KINDS: Mapping[str, tuple[str, str | None]] = {
 EVENTS = "events.out.tfevents"
 TENSORBOARD = ("an event file of TensorBoard", "download the table of its HPARAMS tab as CSV")
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+# Files that a folder of a tracker holds -> the tracker, and how to export a table of its runs.
+TRACKERS: Mapping[tuple[str, ...], str] = {
+    ("meta.yaml", "metrics", "params"): 'export the runs of MLflow: python -c "import mlflow; '
+    "mlflow.search_runs(search_all_experiments=True).to_csv('runs.csv')\"",
+    ("params.json", "result.json"): "export the runs of Ray Tune, in Python: "
+    "tune.Tuner.restore(FOLDER, trainable).get_results().get_dataframe().to_csv('runs.csv')",
+    ("hparams.yaml", "metrics.csv"): "write one CSV file with a row per run: the settings of its "
+    "hparams.yaml and the last losses of its metrics.csv",
+}
 SKIPPED = frozenset({"node_modules", "site-packages", "__pycache__", "venv"})
 MAX_DEPTH, MAX_FOLDERS = 3, 1000  # of the search for other results [assumed]
 FIX = (
@@ -45,6 +54,27 @@ def check_may_be_table(file: Path) -> None:
             why="results are read from a trial store, a table, or an export of a tracker",
             fix="; ".join(filter(None, (kind[1], results_nearby(file.parent)))) or FIX,
         )
+
+
+def export_of_tracker(folder: Path) -> str:
+    """Return how to export the runs of the tracker that wrote a folder; empty for an unknown one.
+
+    Example:
+        >>> import tempfile
+        >>> run = Path(tempfile.mkdtemp())
+        >>> for name in ("hparams.yaml", "metrics.csv"):
+        ...     (run / name).touch()
+        >>> export_of_tracker(run).partition(":")[0]
+        'write one CSV file with a row per run'
+    """
+    start = len(folder.parts)
+    for count, (root, folders, files) in enumerate(os.walk(folder)):
+        for names, export in TRACKERS.items():
+            if {*folders, *files}.issuperset(names):
+                return export
+        if len(Path(root).parts) - start >= MAX_DEPTH or count > MAX_FOLDERS:
+            folders.clear()
+    return ""
 
 
 def results_nearby(folder: Path) -> str:
