@@ -255,9 +255,7 @@ def test_logits_of_normed_queries_and_keys_scale_as_their_gains(
     layers |= {"gq": gain(starts[0]), "gk": gain(starts[1])}
     make = partial(make_plan, partial(Body, end=attended, **layers), base=16, target=256)
     if lacking and not per_channel:  # no axis takes up the factor
-        with pytest.raises(
-            mt.MutransferError, match="neither factor is computed"
-        ):
+        with pytest.raises(mt.MutransferError, match="neither factor is computed"):
             make(example_inputs=ROWS)
         return
     plan = make(example_inputs=ROWS)
