@@ -205,6 +205,16 @@ def test_an_outlier_may_be_low(seeds: int) -> None:
     assert group_of(table).optimum[-1].log2_lr.value == pytest.approx(-6.2, abs=0.06)
 
 
+def test_a_run_that_agrees_with_the_other_seeds_is_no_outlier() -> None:
+    """A seed fails at five of nine rates, so that its median is that of the failed runs."""
+
+    def fail(width: float, log2_lr: float, seed: int, own: float) -> float:
+        is_failed = width == WIDTHS[0] and seed == 0 and log2_lr % 2 == 0
+        return own + 1.0 if is_failed else own
+
+    assert notes_of(changed(planted(seeds=3), fail)) == ()
+
+
 def test_an_outlier_of_a_single_seed_is_named_by_its_rate() -> None:
     def spike(width: float, log2_lr: float, seed: int, own: float) -> float:
         return own + 0.3 if (width, log2_lr) == (512.0, -6.0) else own

@@ -59,6 +59,7 @@ def load(place: Path, header: str, cells: str, losses: str = "", name: str = "ru
         ("trial_status", "COMPLETED|ABANDONED|EARLY_STOPPED|CANDIDATE|INVALID", [1]),
         ("status", "Completed|OOMKilled|CrashLoopBackOff|Evicted|Terminating", [1]),
         ("exit_code", "0|1|137|-9|0", [1, 5]),
+        ("Exitval", "0|1|137", [1]),
         ("finished", "yes|no|YES|", [1, 3]),
         ("early_stopped", "0|1|0", [1, 3]),
         ("error", "|CUDA out of memory|None|", [1, 3, 4]),

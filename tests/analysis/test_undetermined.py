@@ -88,6 +88,15 @@ def test_a_minimum_on_the_lower_edge_asks_for_lower_rates() -> None:
     assert group.optimum[0].grid_log2_lr == -10
 
 
+def test_equal_losses_at_every_rate_ask_for_no_other_rates() -> None:
+    """All runs ended at ln 256, the loss of a uniform guess; three seeds round their mean."""
+    flat = with_losses(noisy(), lambda w, k, loss: math.log(256))
+    assert only_group(flat).reason == (
+        "the loss is 5.545 at every rate at width 64: "
+        "nothing was learned, or the column holds another number"
+    )
+
+
 def test_a_minimum_on_the_upper_edge_asks_for_higher_rates() -> None:
     group = only_group(noisy(log2_lr=range(-12, -6)))
     assert group.optimum[0].edge == "high"

@@ -45,14 +45,22 @@ def sparse_model(width):
 
 
 SPARSE = {"build": sparse_model, "batch": (torch.arange(64).view(16, 4) % 16, torch.arange(16) % 4)}
+SPARSE_ADVICE = (
+    "  why: of torch's optimizers SparseAdam, SGD and Adagrad take sparse ones, without weight "
+    "decay, and SparseAdam takes no others\n"
+    "  fix: write sparse=False in the layer; or optimizer='sgd'; or a factory that passes "
+    "'0.weight' to torch.optim.SparseAdam and the rest to another, in a list"
+)
 
 FAILURES = {
     "optimizer, sparse gradients": (
         SPARSE,
-        "ModelError: AdamW does not take the sparse gradients of '0.weight'\n"
-        "  why: of torch's optimizers SparseAdam, SGD and Adagrad take them, without weight decay\n"
-        "  fix: write sparse=False in the layer; or optimizer='sgd'; or a factory that passes "
-        "'0.weight' to torch.optim.SparseAdam and the rest to another, in a list",
+        "ModelError: AdamW does not take the sparse gradients of '0.weight'\n" + SPARSE_ADVICE,
+    ),
+    "optimizer, sparse gradients only": (
+        {**SPARSE, "optimizer": torch.optim.SparseAdam},
+        "ModelError: SparseAdam does not take the dense gradients of all parameters but '0.weight'"
+        f"\n{SPARSE_ADVICE}",
     ),
     "loss, a count": (
         {"loss": lambda model, batch: (model(batch[0]).argmax(1) == batch[1]).sum()},

@@ -108,6 +108,26 @@ BAD = {
         "last 50 values\n"
         '  fix: write reduce = "last", or reduce = { mean = 50 }',
     ),
+    "a mean of several values of a file with one": (
+        {"loss": {"json": "a", "reduce": {"mean": 50}}},
+        "'runner.loss': 'json' names a file with one value of the loss, not 50\n"
+        "  fix: leave reduce out, and let the program write the mean; or name a csv or jsonl log",
+    ),
+    "a timeout of true": (
+        {"timeout": True},
+        "'runner.timeout': 'True' is not a duration\n"
+        "  fix: write a number and a unit: '90s', '30m', '1.5h' or '2d'",
+    ),
+    "a timeout of zero": (
+        {"timeout": "0s"},
+        "'runner.timeout': '0s' is not between 0 and 365 days\n"
+        "  fix: write one from '1s' to '365d', or none",
+    ),
+    "an argument for a number without quotes": (
+        {"arguments": {"lr": {"0": {"5": "--half"}}}},
+        "'runner.arguments.lr.0': must be text in quotes\n"
+        '  fix: write a key that contains a dot in quotes: "0.5" = "..."',
+    ),
     "an invalid regex": (
         {"loss": {"regex": "("}},
         "'runner.loss.regex': '(' is not a regular expression: missing ), unterminated "

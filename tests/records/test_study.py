@@ -113,6 +113,18 @@ CASES = {
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
         "  fix: write numbers without quotes: lr = [0.1, 0.2]",
     ),
+    "powers in quotes": (
+        GOOD.replace('"2^-6 .. 2^-4"', '["2^-3", "10**-2"]'),
+        "/study.toml: 'axes.lr' has '2^-3', but its logarithm is analyzed\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  fix: write numbers without quotes: lr = [0.125, 0.01]",
+    ),
+    "a range of powers of ten": (
+        GOOD.replace('"2^-6 .. 2^-4"', '"10^-4 .. 10^-2"'),
+        "/study.toml: 'axes.lr': '10^-4 .. 10^-2' is neither a list nor a range of powers of two\n"
+        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        '  fix: write powers of two: "2^-13 .. 2^-7", or "2^-13 .. 2^-7 step 1/2"',
+    ),
     "a rate of zero": (
         GOOD.replace('"2^-6 .. 2^-4"', "[0.1, 0]"),
         "/study.toml: 'axes.lr' has 0, but its logarithm is analyzed\n"

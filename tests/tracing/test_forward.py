@@ -224,6 +224,45 @@ def test_a_learned_scalar_hides_neither_a_multiplier_nor_an_attention_scale():
     assert (plan["t"].init_factor, plan["t"].lr_factor, plan["t"].r_in) == (1, 1, 1)
 
 
+def unit(x):
+    return F.normalize(x, dim=-1)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize(
+    ("powers", "lacking"),  # of the gains and of the scale; the logits are their product · a cosine
+    [((0, 0, 0), 0), ((0.5, 0.5, -1), 0), ((0.5, 0, -0.5), 0), ((0.5, 0, 0), 0.5)],
+)
+@pytest.mark.parametrize("written", ["start", "constant"])
+def test_logits_of_normed_queries_and_keys_scale_as_their_gains(
+    powers, lacking, per_channel, written
+):
+    starts = powers[:2] if written == "start" else (0, 0)
+
+    def attended(net, h):
+        q, k, v = (m(h).unflatten(-1, (4, -1)) for m in (net.q, net.k, net.v))
+        d = q.shape[-1]
+        q = unit(q) * d ** (powers[0] - starts[0]) * net.gq
+        k = unit(k) * d ** (powers[1] - starts[1]) * net.gk
+        return net.head(F.scaled_dot_product_attention(q, k, v, scale=d ** powers[2]).flatten(-2))
+
+    def gain(power):
+        return lambda w: nn.Parameter(
+            torch.full((w // 4,) if per_channel else (), float(w // 4) ** power)
+        )
+
+    layers = {name: lambda w: nn.Linear(w, w, bias=False) for name in "qkv"}
+    layers |= {"gq": gain(starts[0]), "gk": gain(starts[1])}
+    make = partial(make_plan, partial(Body, end=attended, **layers), base=16, target=256)
+    if lacking and not per_channel:  # no axis takes up the factor
+        with pytest.raises(mt.MutransferError, match="neither factor is computed"):
+            make(example_inputs=ROWS)
+        return
+    plan = make(example_inputs=ROWS)
+    assert (plan["gq"].init_factor, plan["gk"].init_factor) == (16.0**-lacking, 1)
+    assert {plan[f"{name}.weight"].lr_factor for name in "qkv"} == {1 / 16}
+
+
 def test_linear_attention_that_divides_by_the_head_width_needs_no_correction():
     def attended(net, h):
         q, k, v = (m(h) for m in (net.q, net.k, net.v))

@@ -18,6 +18,7 @@ _POWERS = re.compile(
     r"(?:\s*,?\s*step\s+(?P<num>\d{1,9})(?:\s*/\s*(?P<den>\d{1,9}))?)?\s*"
 )
 _NUMBER = r"\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,3})?"
+_POWER = re.compile(r"(2|10)\s*(?:\^|\*\*)\s*(-?\d{1,3}(?:\.\d{1,9})?)")
 _RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})(?:[\s,].*)?")
 
 
@@ -49,9 +50,23 @@ def powers_of_two(text: str) -> list[float]:
     return [float(2.0 ** (low + k * step)) for k in range(count)]
 
 
+def as_toml_number(text: str) -> str:
+    """Return a number in text as TOML writes it, with powers computed.
+
+    Example:
+        >>> as_toml_number("2^-3"), as_toml_number("10**-2"), as_toml_number("1e-3")
+        ('0.125', '0.01', '1e-3')
+    """
+    power = _POWER.fullmatch(text.strip())
+    if power is None or abs(float(power[2])) > 300:
+        return text.strip()
+    return f"{float(power[1]) ** float(power[2]):.10g}"
+
+
 def _axis_fix(text: str) -> str:
     """Return what to write instead of a text that is no range of powers of two."""
-    match = _RANGE.fullmatch(text)
+    ends_of_range = re.split(r"\s*\.\.\s*", text)
+    match = _RANGE.fullmatch(" .. ".join(as_toml_number(end) for end in ends_of_range))
     ends = [float(number) for number in match.groups()] if match else []
     if len(ends) == 2 and all(end.is_integer() for end in ends) and 0 < ends[1] - ends[0] < 16:
         return f"write a list: {list(range(int(ends[0]), int(ends[1]) + 1))}"

@@ -150,6 +150,8 @@ def _fix(problem: ErrorDetails, path: str, message: str) -> str:
             return f"write seed = {list(range(value))} for {value} seeds, or seed = [{value}]"
         return f"write {key} = [{json.dumps(value)}]"
     if message == "must be text in quotes":
+        if isinstance(value, dict) and value:  # TOML takes a dot in a key for a table
+            return f'write a key that contains a dot in quotes: "{key}.{next(iter(value))}" = "..."'
         words = value if isinstance(value, list) else [value]
         return f"write {key} = {json.dumps(' '.join(map(str, words)))}"
     if message == "must be a table":

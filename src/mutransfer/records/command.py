@@ -39,16 +39,16 @@ def parse_duration(duration: str) -> float:
     seconds = float(match[1]) * _UNITS[match[2]]
     if not 0 < seconds <= LONGEST_DAYS * _UNITS["d"]:
         what = f"'{duration}' is not between 0 and {LONGEST_DAYS} days"
-        raise InvalidValue((what, f"write a shorter one, up to '{LONGEST_DAYS}d', or none"))
+        raise InvalidValue((what, f"write one from '1s' to '{LONGEST_DAYS}d', or none"))
     return seconds
 
 
 def _duration(duration: object) -> object:
     """Validate a duration, before its type, because a number lacks a unit only."""
-    if isinstance(duration, int | float):
+    if isinstance(duration, int | float) and not isinstance(duration, bool):
         raise InvalidValue(("a duration has a unit", f'write timeout = "{duration}s"'))
-    if isinstance(duration, str):
-        parse_duration(duration)
+    if isinstance(duration, str | bool):
+        parse_duration(str(duration))
     return duration
 
 

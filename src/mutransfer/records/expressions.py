@@ -105,6 +105,8 @@ def _evaluate(node: ast.expr, values: Mapping[str, object]) -> Number:
 
 def _in_range(value: Number) -> Number:
     """Raise `ValueError` for complex and infinite numbers, and those beyond 2^63."""
-    if isinstance(value, complex) or not abs(value) <= LARGEST:
+    if isinstance(value, complex):
+        raise ValueError("the root of a negative number is not real")
+    if not abs(value) <= LARGEST:
         raise ValueError("a value exceeds the range of 2^63")
     return value

@@ -149,6 +149,11 @@ class LossSource(Record):
         if self.key is not None and chosen[0] in ("csv", "regex"):
             fix = "write column with csv, key with json, jsonl and env"
             raise InvalidValue((f"'key' has no effect with {chosen[0]}", fix))
+        one_value = chosen[0] in ("json_file", "env")
+        if one_value and isinstance(self.reduce, MeanOfLast) and self.reduce.mean > 1:
+            what = f"'{chosen[0].removesuffix('_file')}' names a file with one value of the loss"
+            fix = "leave reduce out, and let the program write the mean; or name a csv or jsonl log"
+            raise InvalidValue((f"{what}, not {self.reduce.mean}", fix))
         if self.regex is not None:
             if re.compile(self.regex).groups != 1:
                 what = f"'{self.regex}' must have exactly one group, around the loss"

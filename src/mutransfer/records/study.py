@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from mutransfer.errors import nearest
-from mutransfer.records.axes import MAX_TRIALS, Axis, is_point
+from mutransfer.records.axes import MAX_TRIALS, Axis, as_toml_number, is_point
 from mutransfer.records.base import InvalidValue, Problem, Record
 from mutransfer.records.command import CommandTable, PathText
 from mutransfer.records.expressions import names_in
@@ -169,7 +169,8 @@ class StudySpec(Record):
             for value in values:
                 what = f"'axes.{name}' has {value!r}, but its logarithm is analyzed"
                 if isinstance(value, str):
-                    fix = f"write numbers without quotes: {name} = [{', '.join(map(str, values))}]"
+                    numbers = ", ".join(as_toml_number(str(value)) for value in values)
+                    fix = f"write numbers without quotes: {name} = [{numbers}]"
                 elif isinstance(value, bool) or value <= 0:
                     fix = f"write positive numbers, or another [analysis] {key}"
                 else:

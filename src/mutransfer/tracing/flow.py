@@ -68,7 +68,7 @@ def elementwise_image(
         dims = broadcast(tensors, factors, result.dim())
         gain = ledger.record_call(_union(image.names for image in weights), "applied")
         ledger.record_other_use(*active)
-        return Image(dims, last=last, origin=gain)
+        return Image(dims, last=last, origin=gain, is_normed=first.is_normed)
     if not (alone and name in LINEAR and keeps_rank):
         dims = NO_AXES * result.dim()
     origin: frozenset[Label] = frozenset()
@@ -76,7 +76,7 @@ def elementwise_image(
         origin = _union(image.origin for image in active)
         origin |= ledger.record_call(_union(image.names for image in weights), "applied")
         if first.product is not None or all(image.scalars == first.scalars for image in active):
-            return replace(first, dims=dims, last=last, origin=origin, path=Path())
+            return replace(first, dims=dims, last=last, origin=origin, is_normed=False, path=Path())
     elif alone and not weights and (name in LINEAR or first.product is not None):
         # A soft cap, cap · tanh(logits / cap), returns logits again.
         return replace(first, dims=dims)
@@ -105,7 +105,8 @@ def _of_two(
     # A square is not a product of two activations.
     is_pair = tensors[0] is not tensors[1] and tensors[0].shape == tensors[1].shape
     path = Path(is_normed=bool(normed))
-    return replace(image, is_pair=name == "mul" and is_pair, path=path)
+    is_pair = name == "mul" and is_pair
+    return replace(image, is_pair=is_pair, is_normed=bool(normed), path=path)
 
 
 def reduced_image(

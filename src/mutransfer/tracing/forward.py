@@ -213,13 +213,14 @@ def _multipliers(
             why="multipliers and attention scales are compared between the two",
             fix="let width change sizes only; for random routes, torch.manual_seed in forward",
         )
-    excluded = _normalizing(small.scalars, large.scalars, widths)
+    pairs = zip(small.matrix_products, large.matrix_products, strict=True)
+    of_products = {k for own, wider in pairs if own.width != wider.width for k in own.scalars}
+    excluded = _normalizing(small.scalars, large.scalars, widths, of_products)
     gains = {k: scalar.scales for k, scalar in enumerate(small.scalars) if scalar.is_gain}
     undo_norms = {name for k in gains.keys() & excluded for name in gains[k]}
     undo_norms -= {name for k in gains.keys() - excluded for name in gains[k]}
     excluded |= gains.keys()  # the others are corrected in the gain itself
-    for product, wider in zip(small.matrix_products, large.matrix_products, strict=True):
-        excluded.update(product.scalars if product.width != wider.width else ())
+    excluded |= of_products
     at_base, at_probe = (_by_use(ledger, excluded) for ledger in (small, large))
     exponents = {}
     for use in at_base.keys() & at_probe.keys():
@@ -254,7 +255,7 @@ def _by_use(ledger: Ledger, excluded: set[int]) -> dict[UseKey, list[float]]:
 
 
 def _normalizing(
-    small: Sequence[Scalar], large: Sequence[Scalar], widths: tuple[int, int]
+    small: Sequence[Scalar], large: Sequence[Scalar], widths: tuple[int, int], of_products: Set[int]
 ) -> set[int]:
     """Return the scalars that belong to a norm and to no weight, as √d in x·√d/‖x‖."""
     normalizing = set()
@@ -265,7 +266,7 @@ def _normalizing(
         is_undone = abs(exponent + _exponent(scalar.rms, wider.rms, widths)) < HALF_STEP
         if scalar.is_statistic or is_undone:
             normalizing.add(k)
-        elif not (scalar.origin or scalar.is_gain or scalar.is_owned):
+        elif not (scalar.origin or scalar.is_gain or scalar.is_owned or k in of_products):
             learned = f", the start of {listed(sorted(scalar.scales))}," if scalar.scales else ""
             raise ModelError(
                 f"the forward pass multiplies by {scalar.value:.4g}{learned} at width {widths[0]} "

@@ -45,6 +45,7 @@ class Image:
             logits.
         is_statistic: Whether it is a sum over activations, as in a norm.
         is_pair: Whether it is an elementwise product of two activations.
+        is_normed: Whether it is an activation over its own size, perhaps times a gain.
         dot: Number of the sum over such a product.
         path: How it is made from a module's output.
     """
@@ -57,6 +58,7 @@ class Image:
     product: int | None = None
     is_statistic: bool = False
     is_pair: bool = False
+    is_normed: bool = False
     dot: int | None = None
     path: Path = Path()
 

@@ -88,7 +88,8 @@ class Product:
         is_logits: Whether a softmax follows.
         is_elementwise: Whether it is written as an elementwise product and a sum.
         scalars: Indices into `Ledger.scalars` of the multipliers of its factors.
-        factor_rms: Product of the RMS of factors that no weight produced, such as normed queries.
+        factor_rms: Product of the RMS of factors that no weight produced, or that were normed, such
+            as normed queries, without their multipliers.
         query: Origin of the first factor.
         key: Origin of the second.
     """
@@ -231,8 +232,10 @@ class Ledger:
         self.record_other_use(*images)
         for image in images:
             self.layers.claim(image.path)
-        loose = [not image.origin and image.product is None for image in images]
-        product.factor_rms = math.prod(rms_of(t) for t, k in zip(tensors, loose, strict=True) if k)
+        for tensor, image in zip(tensors, images, strict=True):
+            if image.product is None and (image.is_normed or not image.origin):
+                multiplier = math.prod(abs(self.scalars[k].value) for k in image.scalars)
+                product.factor_rms *= rms_of(tensor) / multiplier
         product.scalars = tuple(k for image in images for k in image.scalars)
         product.query, product.key = (image.origin for image in images)
         self.products.append(product)

@@ -139,7 +139,11 @@ def _seed_spikes(grid: LossGrid, excess_RS: Floats, noise: float) -> Bools:
             num_low_R[rate] == num_high_R[rate] == 1 and _is_low_odd(grid, rate)
         ):
             is_spike_RS[rate] = is_low_RS[rate]
-    return np.asarray(is_spike_RS)
+    # If most runs of a seed are high, so is its median, and its sound runs seem low.
+    kept_RS = grid.finite & ~is_spike_RS
+    sum_R = np.where(kept_RS, grid.losses, 0.0).sum(axis=1)
+    rest_R = sum_R / np.maximum(kept_RS.sum(axis=1), 1)
+    return np.asarray(is_spike_RS & (np.abs(grid.losses - rest_R[:, None]) > limit_R[:, None]))
 
 
 def _is_low_odd(grid: LossGrid, rate: int) -> bool:

@@ -121,6 +121,11 @@ class CurveFit:
         return None if self.argmin is None else float(self.grid.mean[self.argmin])
 
 
+def _is_flat(mean_U: Floats) -> bool:
+    """Return whether at least three losses are equal, up to the rounding of averages."""
+    return len(mean_U) > 2 and bool(np.ptp(mean_U) <= 1e-12 * np.abs(mean_U).max())
+
+
 def fit_curve(grid: LossGrid, axes: AxisNames, window: float = WINDOW) -> CurveFit:
     """Fit a quadratic to the rates within `window` of the best one, in ln(rate)."""
     best, last = grid.argmin, len(grid.log2_lr) - 1
@@ -131,6 +136,11 @@ def fit_curve(grid: LossGrid, axes: AxisNames, window: float = WINDOW) -> CurveF
     elif last == 0:
         rate = format_rate(log2_lr_R[0])
         reason = f"one rate {where}: add {axes.rates} on both sides of {rate}"
+    elif _is_flat(grid.mean[grid.usable]):
+        reason = (
+            f"the loss is {grid.mean[best]:.4g} at every rate {where}: "
+            "nothing was learned, or the column holds another number"
+        )
     elif best in (0, last):
         edge, side = ("low", "below") if best == 0 else ("high", "above")
         reason = (

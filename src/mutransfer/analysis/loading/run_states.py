@@ -33,7 +33,10 @@ FLAGS: Mapping[str, bool] = {
 }
 DIVERGED_FLAGS = frozenset({"diverged", "nan loss", "loss is nan", "exploded"})
 # A program that ended without an error has the exit code 0, in SLURM 0:0.
-EXIT_CODES = frozenset({"exit code", "exitcode", "return code", "returncode", "exit status"})
+# The log of GNU parallel calls it Exitval.
+EXIT_CODES = frozenset(
+    {"exit code", "exitcode", "return code", "returncode", "exit status", "exit", "exitval"}
+)
 # Columns that hold a message where a run failed, and nothing where it did not.
 MESSAGES = frozenset(
     {"error", "exception", "traceback", "error message", "fail reason", "failure reason"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -190,11 +191,14 @@ def _step(optimizer: torch.optim.Optimizer, model: nn.Module, width: int) -> Non
         with _user_errors("optimizer.step()", width, STEP_FIX):
             optimizer.step()
     except ModelError as error:
-        if not sparse or "sparse" not in error.what:
+        if not sparse or not re.search("sparse|dense gradients", error.what):
             raise
+        refused = "sparse" if "sparse" in error.what else "dense"
         raise ModelError(
-            f"{type(optimizer).__name__} does not take the sparse gradients of {listed(sparse)}",
-            why="of torch's optimizers SparseAdam, SGD and Adagrad take them, without weight decay",
+            f"{type(optimizer).__name__} does not take the {refused} gradients of "
+            + (listed(sparse) if refused == "sparse" else f"all parameters but {listed(sparse)}"),
+            why="of torch's optimizers SparseAdam, SGD and Adagrad take sparse ones, without "
+            "weight decay, and SparseAdam takes no others",
             fix="write sparse=False in the layer; or optimizer='sgd'; or a factory that passes "
             f"{listed(sparse)} to torch.optim.SparseAdam and the rest to another, in a list",
         ) from error
