@@ -1,6 +1,7 @@
 """Options of embeddings that a plan depends on: `max_norm` and sparse gradients."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -52,6 +53,30 @@ def test_max_norm_must_grow_as_the_norm_of_a_row(norm, kind) -> None:
         narrow, wide = build(BASE)[0](IDS[:, None]), apply(build(TARGET), plan)[0](IDS[:, None])
     assert float(wide.max()) == pytest.approx(float(narrow.max()), rel=1e-4)
     assert float(wide.max()) < 0.9  # the norm cuts, indeed
+
+
+class Multiplied(nn.Module):
+    """A table whose rows are multiplied by the square root of the width, as in a transformer."""
+
+    def __init__(self, width: int, power: float = 0.0) -> None:
+        super().__init__()
+        self.scale = width**0.5
+        self.table = nn.Embedding(9, width, max_norm=0.125 * width**power)
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 9)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.table(ids) * self.scale))
+
+
+def test_max_norm_takes_the_models_own_multiplier_into_account() -> None:
+    """The oracle: a row that is cut and multiplied has entries of one size at every width."""
+    plan = planned(Multiplied, example_inputs=IDS)
+    narrow, wide = Multiplied(BASE), apply(Multiplied(TARGET), plan)
+    sizes = [(m.table(IDS) * m.scale).square().mean().sqrt().item() for m in (narrow, wide)]
+    assert sizes == pytest.approx([0.125, 0.125])
+    growing = partial(Multiplied, power=0.5)
+    message = error_text(lambda: planned(growing, example_inputs=IDS))
+    assert "grows as n^0, because the model multiplies the row by a power of n;" in message
 
 
 def test_a_constant_max_norm_is_refused_in_three_lines() -> None:

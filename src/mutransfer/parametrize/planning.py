@@ -123,10 +123,11 @@ def make_plan(
         measured = {n: r for n, r in inferred.items() if n not in scales or scales[n].is_power}
         measured = {n: r for n, r in measured.items() if n not in copies}
         inits |= measure_init(build, models.pools, measured, sizes, target)
+    multipliers = own_multipliers(models.trace, inferred, table, Fraction(probe, base))
     if table.name not in SINGLE_RATE:
         accepted = {n for n, role in inferred.items() if role.reason == ROLE_OVERRIDE}
-        check_max_norms(models.infos, accepted)
-    multipliers = own_multipliers(models.trace, inferred, table, Fraction(probe, base))
+        powers = {n: own.fan_out for n, (own, _) in multipliers.items() if n not in accepted}
+        check_max_norms(models.infos, powers)
     facts = []
     for name, role in inferred.items():
         original = copies.get(name, name)
