@@ -35,6 +35,8 @@ def sources(draw: st.DrawFn) -> dict:
     kind = draw(st.sampled_from(["csv", "json", "jsonl", "regex", "env"]))
     value = {"regex": st.sampled_from(PATTERNS), "env": st.just("LOSS")}.get(kind, names)
     source = {kind: draw(value), "reduce": draw(reduces)}
+    if kind in ("json", "env"):  # one value, which has no mean
+        source["reduce"] = draw(reduces.filter(lambda reduce: isinstance(reduce, str)))
     if kind != "regex":
         source["column" if kind == "csv" else "key"] = draw(keys)
     return source
