@@ -132,14 +132,16 @@ def test_results_csv_has_a_row_per_result(store) -> None:
 
 
 def test_a_folder_that_is_not_a_store_is_an_error(tmp_path) -> None:
-    (tmp_path / "thesis.tex").touch()
+    folder = tmp_path / "thesis"  # in a folder of its own: stores beside it would be proposed
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
     message = (
-        f"{tmp_path} is not a trial store: store.json: No such file or directory\n"
+        f"{folder} is not a trial store: store.json: No such file or directory\n"
         "  why: results are read from and written to folders created for them only\n"
         "  fix: name a folder that `mutransfer sweep` created, or a new one"
     )
-    assert error_text(lambda: TrialStore(tmp_path, create=True)) == message
-    assert error_text(lambda: TrialStore(tmp_path)) == message
+    assert error_text(lambda: TrialStore(folder, create=True)) == message
+    assert error_text(lambda: TrialStore(folder)) == message
 
 
 def test_a_file_in_place_of_a_store_is_an_error(tmp_path) -> None:
