@@ -157,7 +157,7 @@ def short_runs(
     A run that diverged may end early. If several columns disagree, the runs of the one that
     excludes most are returned.
     """
-    found = []
+    candidates = []
     for name, length_N in lengths.items():
         length_M, log2_lr_M = length_N[rows], log2_lr_N[rows]
         compared_M = ~diverged_N[rows] & np.isfinite(length_M)
@@ -166,8 +166,8 @@ def short_runs(
         longest = float(length_M[compared_M].max())
         is_short_M = compared_M & (length_M < longest * (1 - TOLERANCE))
         if is_short_M.any():
-            found.append(ShortRuns(name, is_short_M, length_M, longest, log2_lr_M))
-    return max(found, key=lambda short: int(short.is_short.sum()), default=None)
+            candidates.append(ShortRuns(name, is_short_M, length_M, longest, log2_lr_M))
+    return max(candidates, key=lambda short: int(short.is_short.sum()), default=None)
 
 
 def longest_runs(

@@ -98,10 +98,10 @@ def run_states(name: str, cells: Sequence[Cell]) -> RunStates | None:
     if not label or (not has_name and (len(distinct) > MAX_STATES or not is_text)):
         return None
     meaning = {key: _outcome(label, key[1]) for key in distinct}
-    known = {key: outcome for key, outcome in meaning.items() if outcome not in UNDECIDED}
-    strong = {outcome for key, outcome in known.items() if is_strong(key[1])}
+    decided = {key: outcome for key, outcome in meaning.items() if outcome not in UNDECIDED}
+    strong = {outcome for key, outcome in decided.items() if is_strong(key[1])}
     # Under any other name, every cell must be a state, of finished and of other runs.
-    is_clear = {"finished", "ended"} & strong and len({*known.values()}) > 1
+    is_clear = {"finished", "ended"} & strong and len({*decided.values()}) > 1
     if not strong or not (has_name or (is_clear and "unknown" not in meaning.values())):
         return None
     if label in FLAGS and not all(cell in (None, 0, 1) for _, cell in distinct if _is_number(cell)):

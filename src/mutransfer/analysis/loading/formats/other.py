@@ -79,12 +79,12 @@ def export_of_tracker(folder: Path) -> str:
 
 def results_nearby(folder: Path) -> str:
     """Return the commands that analyze the results in a folder; empty without any."""
-    found = []
+    commands = []
     for place in _results_below(folder):
-        found.append(f"mutransfer analyze {shlex.quote(str(place))}")
-        if len(found) == 3:
+        commands.append(f"mutransfer analyze {shlex.quote(str(place))}")
+        if len(commands) == 3:
             break
-    return "type " + ", or ".join(found) if found else ""
+    return "type " + ", or ".join(commands) if commands else ""
 
 
 def _results_below(folder: Path) -> Iterator[Path]:
