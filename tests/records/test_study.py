@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from mutransfer.errors import StudyError
+from mutransfer.records import LabSettings
 from mutransfer.records.axes import powers_of_two
 from mutransfer.sweep import read_study
 
