@@ -36,6 +36,10 @@ class LabSettings(Record):
     depth: int = Field(3, gt=0, description="number of blocks")
     head_width: int = Field(16, gt=0, description="channels of one attention head")
     context: int = Field(64, gt=0, description="tokens of one sequence")
+    tokenizer: str = Field("bytes", description="bytes, bpe-1024, or a tokenizer of the hub")
+    vocabulary: int | None = Field(
+        None, gt=1, description="rows of the embedding; by default the tokenizer's tokens"
+    )
     biases: bool = Field(False, description="biases in every linear layer")
     norm_gains: Literal["none", "vector"] = Field("none", description="gains of the RMSNorms")
     query_init: Literal["normal", "zero"] = Field("normal", description="init of the query weights")

@@ -30,7 +30,12 @@ from mutransfer.sweep import (
     run_sweep,
     select_trials,
 )
-from mutransfer.workflows.studies.lab import LabRun, relative_cost, same_training
+from mutransfer.workflows.studies.lab import (
+    LabRun,
+    check_vocabularies,
+    relative_cost,
+    same_training,
+)
 
 StudySource = str | Path | Mapping[str, Any] | StudySpec
 
@@ -203,6 +208,7 @@ def _prepare_lab(study: StudySpec, where: str, folder: Path) -> PreparedStudy:
     )
     trials = grid_trials(study, runner)
     check_lab_trials(trials, where=where)
+    check_vocabularies(trials)
     run = LabRun(text, study.lab.device)
     options = {"check": run.check, "same": same_training, "cost": relative_cost}
     return PreparedStudy(study, trials, run, options)
