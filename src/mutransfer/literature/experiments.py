@@ -36,6 +36,7 @@ class PublishedExperiment:
         grid_log2_lr: log2 of the best rate on the grid at each width; empty without cells.
         regret: Loss at the largest width with the smallest width's best rate, minus the best loss
             there, in nats; None without cells. No interval: one seed.
+        regret_share: The regret as a share of that best loss; None without cells.
         loss_difference: Best loss at the largest width minus that of the baseline, in nats; None
             without cells, and where the setting is not that of the baseline.
         loss_in_words: The loss beside that of the baseline where only a review describes it.
@@ -54,6 +55,7 @@ class PublishedExperiment:
     widths: tuple[float, ...]
     grid_log2_lr: tuple[float, ...]
     regret: Estimate | None
+    regret_share: Estimate | None
     loss_difference: float | None
     loss_in_words: str
     remark: str
@@ -105,7 +107,10 @@ def _experiment(
     """Join the row of an experiment with what its cells say."""
     name, check = row["experiment"], checks.get(row["experiment"])
     widths = tuple(map(float, row["widths"].split()))
-    difference = None
+    regret = share = difference = None
+    if check is not None:
+        regret = check.regret[widths[-1]]
+        share = regret.times(1 / losses[name, widths[-1]])
     # The large-scale runs have another depth, batch and horizon than the baseline.
     if check is not None and check.widths == checks[BASELINE].widths:
         difference = losses[name, widths[-1]] - losses[BASELINE, widths[-1]]
@@ -116,7 +121,8 @@ def _experiment(
         certainty=CERTAINTY[row["evidence"]],
         widths=widths,
         grid_log2_lr=check.grid_log2_lr if check else (),
-        regret=check.regret[widths[-1]] if check else None,
+        regret=regret,
+        regret_share=share,
         loss_difference=difference,
         loss_in_words=row["loss"],
         remark=row["remark"],
