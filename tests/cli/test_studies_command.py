@@ -134,7 +134,11 @@ settings = "lingle2024"
 [lab]
 {change}
 """
-CHANGES = {"baseline": "", "cosine": 'schedule = "cosine"', "sp": 'parametrization = "sp"'}
+CHANGES = {
+    "baseline": "",
+    "sp": 'parametrization = "sp"\nattention_scale = "1/d"',
+    "cosine": 'schedule = "cosine"',
+}
 
 
 @pytest.fixture
@@ -159,7 +163,7 @@ def test_a_run_prints_the_verdict_of_the_paper_below_its_own(run, small_studies)
 
 
 def test_all_studies_of_a_source_are_run_and_equal_trainings_once(run, small_studies) -> None:
-    """At the base width SP is µP, so its three trials there are the baseline's."""
+    """At the base width SP is µP where both divide by d, so its three trials there are the baseline's."""
     status, out, err = run("studies run lingle2024 --workers 1")
     assert status == 0
     assert [line for line in out.splitlines() if line in CHANGES] == ["baseline", "sp", "cosine"]
@@ -264,7 +268,7 @@ ERRORS = {
         "  fix: did you mean 'paper'?\n"
     ),
     "studies run cosine --scale paper": (
-        "UsageError: cosine at scale 'paper' trains on C4 en in tokens of T5, which do not ship\n"
+        "UsageError: cosine at scale 'paper' trains on C4 (en), which does not ship\n"
         "  why: the text of this package would be repeated thousands of times\n"
         "  fix: --text PATH, the data or other text, or --scale mini\n"
     ),

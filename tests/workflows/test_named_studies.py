@@ -5,6 +5,7 @@ import tomllib
 import pytest
 
 from mutransfer.errors import StudyError, UsageError
+from mutransfer.lab.data.vocabulary import vocabulary_size
 from mutransfer.records import StudySpec
 from mutransfer.records.lab import NUMERICS, LabSettings
 from mutransfer.sweep import check_lab_trials, grid_trials, lab_runner
@@ -158,9 +159,10 @@ def test_the_paper_scale_of_the_baseline_is_that_of_the_paper() -> None:
     assert {name: getattr(settings, name) for name in expected} == expected
     tokens = settings.steps * settings.batch * settings.context
     assert tokens == pytest.approx(32.8e9, rel=0.002)
-    scaled = scaled_study("baseline")
-    assert scaled.vocabulary("paper") == 32_100
-    assert (scaled.vocabulary("mini"), scaled.data("mini")) == (None, None)
+    assert settings.vocabulary is None
+    assert vocabulary_size(settings.tokenizer) == 32_100
+    assert scaled_study("baseline").data("paper") == "C4 (en)"
+    assert scaled_study("baseline").data("mini") is None
 
 
 @pytest.mark.parametrize(("name", "scale"), BOTH)
@@ -179,7 +181,7 @@ def test_a_printed_file_keeps_the_comments_and_marks_the_change() -> None:
     assert "batch = 4096 # changed by this study; 2^20 tokens\n" in text
     # The comment of a value that the study replaces must not stay behind.
     assert "steps = 31250 # changed by this study\n" in text
-    assert "context = 256 # one document of C4, cut or padded\n" in text
+    assert 'tokenizer = "t5-base" # 32,100 tokens\n' in text
     assert study_text("baseline") == study_text("baseline", "mini")
 
 

@@ -120,7 +120,7 @@ def _check_data(name: str, scale: Scale | None, text: Path | None) -> None:
     if scale is None or text is not None or (data := scaled_study(name).data(scale)) is None:
         return
     raise UsageError(
-        f"{name} at scale '{scale}' trains on {data}, which do not ship",
+        f"{name} at scale '{scale}' trains on {data}, which does not ship",
         why="the text of this package would be repeated thousands of times",
         fix="--text PATH, the data or other text, or --scale mini",
     )

@@ -35,7 +35,6 @@ class ScaleTable(Record):
     axes: dict[Identifier, Any] = Field(default_factory=dict)
     lab: dict[str, Any] = Field(default_factory=dict)
     data: str | None = Field(None, description="data that do not ship, and must be given")
-    vocabulary: int | None = Field(None, gt=0, description="number of different tokens of `data`")
 
 
 class SettingsTable(Record):
@@ -102,10 +101,6 @@ class ScaledStudy:
     def data(self, scale: Scale) -> str | None:
         """Return the data of a scale in words; None where they ship with the package."""
         return self.compact.at(scale).data or self.shared.at(scale).data
-
-    def vocabulary(self, scale: Scale) -> int | None:
-        """Return the size of the vocabulary of the scale's data; None where they ship."""
-        return self.compact.at(scale).vocabulary or self.shared.at(scale).vocabulary
 
     def tables(self, scale: Scale) -> dict[str, Any]:
         """Return the content of the expanded study file."""
