@@ -163,7 +163,7 @@ def test_a_run_prints_the_verdict_of_the_paper_below_its_own(run, small_studies)
 
 
 def test_all_studies_of_a_source_are_run_and_equal_trainings_once(run, small_studies) -> None:
-    """At the base width SP is µP where both divide by d, so its three trials there are the baseline's."""
+    """At the base width SP is µP where both divide by d, so three trials are the baseline's."""
     status, out, err = run("studies run lingle2024 --workers 1")
     assert status == 0
     assert [line for line in out.splitlines() if line in CHANGES] == ["baseline", "sp", "cosine"]
