@@ -302,7 +302,7 @@ def test_a_text_that_is_not_the_trials_own_is_an_error(tmp_path: Path) -> None:
 def test_a_text_too_short_for_the_context_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("short")
-    with pytest.raises(DataError, match="the training part of the text has 0 bytes"):
+    with pytest.raises(DataError, match="the training part of the text has 0 tokens"):
         run_trial(spec(str(text)), text=str(text))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
+from mutransfer.lab.data.vocabulary import vocabulary_size
 from mutransfer.lab.decoder_config import DecoderConfig
 from mutransfer.records import LabSettings
 
@@ -13,7 +14,8 @@ def decoder_config(settings: LabSettings, width: int) -> DecoderConfig:
     """Return the decoder of a trial at a width."""
     shared = {f.name for f in fields(DecoderConfig)} & set(LabSettings.model_fields)
     switches = {name: getattr(settings, name) for name in shared}
-    return DecoderConfig(**{**switches, "width": width})
+    vocabulary = vocabulary_size(settings.tokenizer, settings.vocabulary)
+    return DecoderConfig(**{**switches, "width": width, "vocabulary": vocabulary})
 
 
 def num_parameters(config: DecoderConfig) -> int:

@@ -19,7 +19,7 @@ import mutransfer
 from mutransfer.lab.absolute import absolute_plan
 from mutransfer.lab.counts import decoder_config, num_parameters, training_flops
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
-from mutransfer.lab.data.tokens import load_tokens
+from mutransfer.lab.data.tokens import Tokens, load_tokens
 from mutransfer.lab.decoder import Decoder
 from mutransfer.lab.loop import Batch, held_out_loss, train
 from mutransfer.lab.optimizers import lab_optimizers, rule_name
@@ -72,7 +72,7 @@ def run_trial(
     plan = lab_plan(settings)
     if trial_dir is not None:
         (trial_dir / "plan.json").write_text(plan.to_json())
-    tokens = load_tokens(text, digest=spec.runner.data)
+    tokens = _trial_tokens(spec, settings, text)
     batches = TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
     windows = HeldOut(tokens.held_out, settings.context)
     held_out = [inputs_and_targets(windows_BW, place) for windows_BW in windows]
@@ -105,6 +105,17 @@ def run_trial(
     )
 
 
+def _trial_tokens(spec: TrialSpec, settings: LabSettings, text: str | None) -> Tokens:
+    """Map the tokens of a trial into memory."""
+    assert isinstance(spec.runner, LabRunner), spec.runner.kind
+    return load_tokens(
+        text,
+        digest=spec.runner.data,
+        tokenizer=settings.tokenizer,
+        vocabulary=settings.vocabulary,
+    )
+
+
 def check_device_and_text(spec: TrialSpec, *, text: str | None, device: str) -> None:
     """Raise if the device or the text would make every trial fail.
 
@@ -115,7 +126,7 @@ def check_device_and_text(spec: TrialSpec, *, text: str | None, device: str) -> 
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
     available_device(device)
-    tokens = load_tokens(text, digest=spec.runner.data)
+    tokens = _trial_tokens(spec, settings, text)
     TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
     HeldOut(tokens.held_out, settings.context)
 

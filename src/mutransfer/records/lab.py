@@ -42,6 +42,10 @@ class LabSettings(Record):
         None, gt=0, description="key and value heads; all by default, 1 is multi-query attention"
     )
     context: int = Field(64, gt=0, description="tokens of one sequence")
+    tokenizer: str = Field("bytes", description="bytes, bpe-1024, or a tokenizer of the hub")
+    vocabulary: int | None = Field(
+        None, gt=1, description="rows of the embedding; by default the tokenizer's tokens"
+    )
     biases: bool = Field(False, description="biases in every linear layer")
     norm: Literal["rms", "layer"] = Field("rms", description="RMSNorm or LayerNorm")
     norm_gains: Literal["none", "vector", "scalar"] = Field(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mutransfer.errors import StudyError
 from mutransfer.lab.counts import decoder_config, num_steps, num_warmup_steps, training_flops
+from mutransfer.lab.data.vocabulary import vocabulary_size
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.records.base import canonical_json
 from mutransfer.sweep.lab_trials import equivalent_parametrization, lab_settings
@@ -34,12 +35,25 @@ class LabRun:
     def check(self, spec: TrialSpec) -> None:
         """Raise before the first trial what would make every trial fail.
 
-        The embedded text and the CPU always exist, so they need no check, which would load torch.
+        The bytes of the embedded text and the CPU always exist, so they need no check, which
+        would load torch.
         """
-        if self.text is not None or self.device != "cpu":
+        is_optional_data = self.text is not None or lab_settings(spec).tokenizer != "bytes"
+        if is_optional_data or self.device != "cpu":
             from mutransfer.lab.trial import check_device_and_text
 
             check_device_and_text(spec, text=self.text, device=self.device)
+
+
+def check_vocabularies(trials: Sequence[TrialSpec]) -> None:
+    """Raise if the size of a trial's vocabulary is unknown.
+
+    Raises:
+        DataError: There is a tokenizer of unknown size, or a vocabulary that is too small.
+    """
+    settings = map(lab_settings, trials)
+    for tokenizer, vocabulary in sorted({(s.tokenizer, s.vocabulary or 0) for s in settings}):
+        vocabulary_size(tokenizer, vocabulary or None)
 
 
 def check_lengths(trials: Sequence[TrialSpec], *, where: str) -> None:

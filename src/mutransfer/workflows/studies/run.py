@@ -31,7 +31,13 @@ from mutransfer.sweep import (
     run_sweep,
     select_trials,
 )
-from mutransfer.workflows.studies.lab import LabRun, check_lengths, relative_cost, same_training
+from mutransfer.workflows.studies.lab import (
+    LabRun,
+    check_lengths,
+    check_vocabularies,
+    relative_cost,
+    same_training,
+)
 
 StudySource = str | Path | Mapping[str, Any] | StudySpec
 
@@ -204,6 +210,7 @@ def _prepare_lab(study: StudySpec, where: str, folder: Path) -> PreparedStudy:
     )
     trials = lab_trials(study, runner)
     check_lab_trials(trials, where=where)
+    check_vocabularies(trials)
     check_lengths(trials, where=where)
     run = LabRun(text, study.lab.device)
     options = {"check": run.check, "same": same_training, "cost": relative_cost}
