@@ -25,7 +25,8 @@ from mutransfer.lab.counts import training_flops
 from mutransfer.lab.data.batches import TrainingBatches
 from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.loop import Batch, train
-from mutransfer.lab.trial import inputs_and_targets, lab_model, lab_optimizer, lab_plan
+from mutransfer.lab.optimizers import lab_optimizers
+from mutransfer.lab.trial import inputs_and_targets, lab_model, lab_plan
 from mutransfer.records import LabSettings
 
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def measure(width: int, steps: int) -> tuple[float, float, float]:
         start = time.perf_counter()
         return inputs_and_targets(batches.at(step), CPU)
 
-    train(model, lab_optimizer(model, plan, s), batch_at, s, CPU)
+    train(model, lab_optimizers(model, plan, s), batch_at, s, CPU)
     warm = slice(5, None)
     flops = training_flops(model.config, tokens)
     return statistics.median(seconds[warm]), flops, statistics.median(rates[warm])

@@ -75,7 +75,7 @@ def test_the_ratio_between_groups_is_kept_at_every_step() -> None:
         lambda opt, args, kwargs: rates.append([g["lr"] for g in opt.param_groups])
     )
     tokens = torch.zeros(1, 2, dtype=torch.long)
-    train(model, optimizer, lambda step: (tokens, tokens), settings, torch.device("cpu"))
+    train(model, [optimizer], lambda step: (tokens, tokens), settings, torch.device("cpu"))
     expected = [
         share_of_peak("cosine", step, steps=30, warmup=7, cooldown=0.2) for step in range(1, 31)
     ]

@@ -185,7 +185,8 @@ def test_one_window_is_enough_and_one_token_less_is_named() -> None:
         with pytest.raises(DataError) as error:
             short()
         assert str(error.value) == (
-            f"the {part} part of the text has 8 bytes, a window needs 9\n"
-            "  why: a batch is made of windows of context + 1 bytes; 1 document in 20 is held out\n"
+            f"the {part} part of the text has 8 tokens, a window needs 9\n"
+            "  why: a batch is made of windows of context + 1 tokens; "
+            "1 document in 20 is held out\n"
             "  fix: use more text: two files, or one of 32 kB, or a smaller context in [lab]"
         )

@@ -9,7 +9,7 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,14 +19,15 @@ from lion_pytorch import Lion
 
 import mutransfer
 from mutransfer.errors import DataError, ModelError
+from mutransfer.lab.counts import num_warmup_steps
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
 from mutransfer.lab.data.corpus import corpus_hash
 from mutransfer.lab.data.tokens import load_tokens
 from mutransfer.lab.decoder import Decoder
 from mutransfer.lab.decoder_config import DecoderConfig
 from mutransfer.lab.loop import train
-from mutransfer.lab.optimizers import OPTIMIZERS
-from mutransfer.lab.trial import lab_model, lab_optimizer, lab_plan, run_trial
+from mutransfer.lab.optimizers import OPTIMIZERS, lab_optimizers
+from mutransfer.lab.trial import lab_model, lab_plan, run_trial
 from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
 from mutransfer.rules import Plan
 
@@ -67,8 +68,9 @@ def plain_curve(s: LabSettings) -> tuple[tuple[tuple[int, float], ...], float]:
     }[s.optimizer](model.parameters())
     curve = []
     for step in range(1, s.steps + 1):
-        rest = (s.steps - step) / (s.steps - s.warmup_steps)
-        share = step / s.warmup_steps if step <= s.warmup_steps else 1e-4 + 0.9999 * rest
+        rest = (s.steps - step) / (s.steps - num_warmup_steps(s))
+        warmup = num_warmup_steps(s)
+        share = step / warmup if step <= warmup else 1e-4 + 0.9999 * rest
         optimizer.param_groups[0]["lr"] = s.lr * share
         windows_BW = torch.from_numpy(np.array(batches.at(step))).long()
         loss = F.cross_entropy(model(windows_BW[:, :-1]).view(-1, 256), windows_BW[:, 1:].flatten())
@@ -231,16 +233,28 @@ def test_every_setting_changes_training_and_every_such_model_learns(switch: dict
 
 
 def test_optimizers_are_those_of_torch_and_lion_pytorch() -> None:
-    kinds = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "lion": Lion}
-    assert set(kinds) == set(OPTIMIZERS)
+    kinds = {
+        "adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD,
+        "lion": Lion, "adafactor": torch.optim.Adafactor, "muon": torch.optim.Muon,
+    }  # fmt: skip
+    assert set(kinds) == set(OPTIMIZERS) == set(get_args(optimizer_names()))
     for name, kind in kinds.items():
         s = settings_of(spec(optimizer=name, width=64, beta1=0.7, beta2=0.8, momentum=0.6))
         plan = lab_plan(s)
-        optimizer = lab_optimizer(lab_model(s, plan), plan, s)
-        assert type(optimizer) is kind
-        expected = {"momentum": 0.6} if name == "sgd" else {"betas": (0.7, 0.8)}
-        for group in optimizer.param_groups:
+        optimizers = lab_optimizers(lab_model(s, plan), plan, s)
+        assert [type(o) for o in optimizers] == [
+            kind,
+            *([kinds["adamw"]] if name == "muon" else []),
+        ]
+        expected = {"sgd": {"momentum": 0.6}, "muon": {"momentum": 0.6}, "adafactor": {}}.get(
+            name, {"betas": (0.7, 0.8)}
+        )
+        for group in optimizers[0].param_groups:
             assert {k: group[k] for k in expected} == expected
+
+
+def optimizer_names() -> Any:
+    return LabSettings.model_fields["optimizer"].annotation
 
 
 def test_a_mup_trial_trains_hidden_weights_at_the_scaled_rate() -> None:
@@ -248,7 +262,7 @@ def test_a_mup_trial_trains_hidden_weights_at_the_scaled_rate() -> None:
     plan = lab_plan(s)
     model = lab_model(s, plan)
     rates = {
-        id(p): g["lr"] for g in lab_optimizer(model, plan, s).param_groups for p in g["params"]
+        id(p): g["lr"] for g in lab_optimizers(model, plan, s)[0].param_groups for p in g["params"]
     }
     for name, parameter in model.named_parameters():
         share = 1 if name == "embedding.weight" else 1 / 4
@@ -260,7 +274,7 @@ def test_a_long_curve_has_about_two_hundred_evenly_spaced_points() -> None:
     model = torch.nn.Embedding(256, 256)
     tokens = torch.zeros(1, 1, dtype=torch.long)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    run = train(model, optimizer, lambda step: (tokens, tokens), s, torch.device("cpu"))
+    run = train(model, [optimizer], lambda step: (tokens, tokens), s, torch.device("cpu"))
     steps = [step for step, _ in run.curve]
     assert (steps[0], steps[-1], run.steps) == (1, 1001, 1001)
     assert 150 <= len(steps) <= 201
@@ -288,7 +302,7 @@ def test_a_text_that_is_not_the_trials_own_is_an_error(tmp_path: Path) -> None:
 def test_a_text_too_short_for_the_context_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("short")
-    with pytest.raises(DataError, match="the training part of the text has 0 bytes"):
+    with pytest.raises(DataError, match="the training part of the text has 0 tokens"):
         run_trial(spec(str(text)), text=str(text))
 
 

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from mutransfer.errors import StudyError
+from mutransfer.records import LabSettings
 from mutransfer.records.axes import powers_of_two
 from mutransfer.sweep import read_study
 
@@ -174,10 +175,10 @@ CASES = {
         "/study.toml: the grid has 6012006 trials, more than 1000000; 'x' is not a setting of "
         "the lab\n"
         "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
-        "  fix: shorten an axis, such as 'seed'; x: choose from 'base_width', 'batch', 'beta1', "
-        "'beta2', 'biases', 'clip', 'context', 'cooldown', 'decay_mode', 'depth', 'dtype', "
-        "'eps', 'head_width', 'lr', 'momentum', 'norm_gains', 'optimizer', 'parametrization', "
-        "'query_init', 'readout_init' and 6 more",
+        "  fix: shorten an axis, such as 'seed'; x: choose from 'activation', 'attention_scale', "
+        "'base_width', 'batch', 'beta1', 'beta2', 'biases', 'clip', 'context', 'cooldown', "
+        "'decay_mode', 'depth', 'dtype', 'embedding_norm', 'eps', 'head_width', 'init_std', "
+        f"'input_multiplier', 'kv_heads', 'lr' and {len(LabSettings.model_fields) - 20} more",
     ),
     "an axis that is a setting too": (
         GOOD + "width = 32",

@@ -1,39 +1,86 @@
-"""A hybrid named after a switch without effect in the lab is rejected before training starts."""
+"""Trials of the lab: the attention scale of a parametrization, and hybrids that are the same."""
+
+import json
 
 import pytest
 
-from mutransfer.errors import StudyError
-from mutransfer.records import LabRunner, LabSettings, TrialSpec
-from mutransfer.sweep import check_lab_trials
+from mutransfer.records import LabRunner, StudySpec, TrialSpec
+from mutransfer.sweep import check_lab_trials, grid_trials, lab_trials, sharing_notes
+from mutransfer.sweep.lab_trials import equivalent_parametrization, lab_settings
+
+RUNNER = LabRunner(numerics=1, data="text", settings={"base_width": 32})
 
 
-def trial(name: str, **settings: object) -> TrialSpec:
-    lab = LabSettings(width=64, base_width=32, lr=0.1, parametrization=name, **settings)  # type: ignore[arg-type]
-    return TrialSpec(
-        runner=LabRunner(numerics=1, data="text", settings=lab.non_default_fields()), axes={}
-    )
+def study(names: list[str], **settings: object) -> StudySpec:
+    axes = {"parametrization": names, "width": [32, 64], "lr": [0.1]}
+    lab = {"base_width": 32, **settings}
+    data = {"schema": 1, "study": {"name": "s"}, "axes": axes, "lab": lab}
+    return StudySpec.model_validate_json(json.dumps(data))
+
+
+def trials(names: list[str], **settings: object) -> list[TrialSpec]:
+    runner = LabRunner(numerics=1, data="text", settings={"base_width": 32, **settings})
+    return lab_trials(study(names, **settings), runner)
 
 
 @pytest.mark.parametrize(
-    ("name", "twin"), [("sp+attn", "sp"), ("mup-attn", "mup"), ("sp+attn+embd", "sp+embd")]
-)
-def test_the_attention_switch_has_no_effect_at_a_fixed_head_width(name, twin) -> None:
-    with pytest.raises(StudyError) as raised:
-        check_lab_trials([trial(name)], where="study.toml")
-    assert str(raised.value) == (
-        f"study.toml: '{name}' names 'attn', which has no effect in the lab\n"
-        "  why: the lab's attention is 1/d at a fixed head width, so nothing would differ\n"
-        f"  fix: write '{twin}', which is the same training"
-    )
+    ("name", "scale"),
+    [
+        ("mup", "1/d"), ("sp", "1/sqrt(d)"), ("sp+embd", "1/sqrt(d)"), ("sp+attn", "1/d"),
+        ("mup-attn", "1/sqrt(d)"), ("mup-last", "1/d"), ("sp-full-align", "1/sqrt(d)"),
+        ("none", "1/d"),
+    ],
+)  # fmt: skip
+def test_a_trial_has_the_attention_scale_of_its_parametrization(name: str, scale: str) -> None:
+    assert {lab_settings(trial).attention_scale for trial in trials([name])} == {scale}
 
 
-def test_the_norm_switch_has_no_effect_without_gains() -> None:
-    with pytest.raises(StudyError, match="names 'ln', which has no effect"):
-        check_lab_trials([trial("sp+embd+ln")], where="study.toml")
-    check_lab_trials([trial("sp+embd+ln", norm_gains="vector")], where="study.toml")
+def test_only_trials_with_another_scale_than_before_have_new_identities() -> None:
+    specs = study(["sp", "mup"])
+    before, now = grid_trials(specs, RUNNER), lab_trials(specs, RUNNER)
+    assert [a.id == b.id for a, b in zip(before, now, strict=True)] == [False, False, True, True]
+    # A study that asks for the former scale gets the former trials.
+    explicit = lab_trials(study(["sp", "mup"], attention_scale="1/d"), RUNNER)
+    assert [trial.id for trial in explicit] == [trial.id for trial in before]
 
 
-@pytest.mark.parametrize("name", ["sp+embd", "sp+last", "mup-embd", "mup-last", "sp-full-align"])
-def test_switches_with_an_effect_are_accepted(name) -> None:
-    """`mup-embd` and `mup-last` have µP's attention; `sp+embd` differs from the lab's own SP."""
-    check_lab_trials([trial(name)], where="study.toml")
+def test_a_scale_that_is_set_wins_in_every_parametrization() -> None:
+    for scale in ("1/d", "1/sqrt(d)"):
+        specs = trials(["sp", "mup"], attention_scale=scale)
+        assert {lab_settings(trial).attention_scale for trial in specs} == {scale}
+
+
+@pytest.mark.parametrize(
+    ("name", "gains", "twin"),
+    [
+        ("sp+ln", "none", "sp"), ("sp+embd", "none", "sp+embd"), ("mup-last", "none", "sp+embd"),
+        ("mup-ln", "scalar", "sp+embd+last"), ("mup", "none", "sp+embd+last"),
+        ("sp+ln", "vector", "sp+ln"), ("mup-attn", "vector", "sp+embd+ln+last"),
+        ("none", "none", "none"), ("umup", "none", "umup"),
+    ],
+)  # fmt: skip
+def test_hybrids_without_a_telling_switch_are_one_training(name, gains, twin) -> None:
+    settings = lab_settings(trials([name], norm_gains=gains)[0])
+    canonical = {"sp+embd+last": "mup-ln" if gains == "none" else twin}
+    expected = {equivalent_parametrization(settings)}
+    twin_settings = settings.model_copy(update={"parametrization": canonical.get(twin, twin)})
+    if twin in ("sp+embd+last", "sp+embd+ln+last"):  # not names: µP without one or two switches
+        twin_settings = settings.model_copy(update={"parametrization": "mup"})
+    assert {equivalent_parametrization(twin_settings)} == expected
+
+
+def test_a_study_says_which_hybrids_share_their_trials() -> None:
+    notes = sharing_notes(trials(["sp+embd", "mup-last", "mup"], attention_scale="1/d"))
+    assert notes == [
+        "'mup-last' shares the trials of 'sp+embd': heads do not widen, so their attention differs "
+        "by attention_scale only, and without vector gains or biases, 'ln' applies to no parameter"
+    ]
+    with_gains = trials(["sp+embd", "mup-last"], attention_scale="1/d", norm_gains="vector")
+    assert sharing_notes(with_gains) == []
+    # With scales of their own they differ.
+    assert sharing_notes(trials(["sp+attn", "sp"])) == []
+
+
+@pytest.mark.parametrize("name", ["sp+attn", "mup-attn", "sp+embd+ln", "sp-full-align"])
+def test_every_parametrization_is_accepted(name: str) -> None:
+    check_lab_trials(trials([name]), where="study.toml")

@@ -27,6 +27,7 @@ width = [16, 32]
 lr = [0.01, 0.02, 1e3]
 [lab]
 base_width = 16
+attention_scale = "1/d" # as under µP, so that the base width is shared
 steps = 4
 warmup = 1
 batch = 2

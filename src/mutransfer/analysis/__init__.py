@@ -5,6 +5,7 @@ from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.loading.load import load_results
 from mutransfer.analysis.predict import predict, predict_groups
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.transfer.comparison import compare_studies
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
 from mutransfer.analysis.types.report import Comparison, GroupReport, Report
 from mutransfer.analysis.types.scaling import (
@@ -14,6 +15,6 @@ from mutransfer.analysis.types.scaling import (
 
 __all__ = [
     "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport", "Optimum",
-    "Prediction", "Report", "Results", "analyze", "load_results", "predict",
-    "predict_groups",
+    "Prediction", "Report", "Results", "analyze", "compare_studies", "load_results",
+    "predict", "predict_groups",
 ]  # fmt: skip

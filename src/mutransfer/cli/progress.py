@@ -14,7 +14,7 @@ from rich.text import Text
 from mutransfer.cli.output import format_point
 from mutransfer.errors import counted, plain
 from mutransfer.records import TrialSpec
-from mutransfer.sweep import Outcome
+from mutransfer.sweep import Outcome, sharing_notes
 
 
 class SweepProgress:
@@ -44,6 +44,8 @@ class SweepProgress:
         self._total = len(trials)
         self._remaining = Counter(_size(spec) for spec in trials)
         self._print(f"{self._intro}{counted(len(trials), 'trial')}")
+        for note in sharing_notes(trials):
+            self._print(note)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, total=len(trials))
 

@@ -15,11 +15,11 @@ from mutransfer.lab.layers import Block, make_norm, rotary_tables
 
 
 class Decoder(nn.Module):
-    """Next-token predictor: embedding, pre-norm blocks, a final norm, an untied readout.
+    """Next-token predictor: embedding, pre-norm blocks, a final norm, a readout.
 
-    Every parameter belongs to an `nn.Linear`, `nn.Embedding` or `nn.RMSNorm`. Weights are drawn
-    from torch's default generator in the order of `named_modules`; a weight that starts at zero
-    consumes its random numbers too, so that a switch leaves all other weights as they are.
+    Weights are drawn from torch's default generator in the order of `named_modules`; a weight
+    that starts at zero consumes its random numbers too, so that a switch leaves all other weights
+    as they are.
 
     Args:
         config: Sizes and switches.
@@ -34,9 +34,15 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocabulary, config.width)
+        self.embedding_norm = make_norm(config) if config.embedding_norm else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_norm = make_norm(config)
         self.readout = nn.Linear(config.width, config.vocabulary, bias=config.biases)
+        # Last, so that the other weights are those of the same seed with rotary positions.
+        learned = config.positions == "learned"
+        self.positions = nn.Embedding(config.context, config.width) if learned else None
+        if config.tied:
+            self.readout.weight = self.embedding.weight
         self._init_weights()
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
@@ -52,29 +58,52 @@ class Decoder(nn.Module):
                 why="positions past the context were never trained",
                 fix=f"pass {self.config.context} tokens, or build with context={num_tokens}",
             )
-        tables = rotary_tables(num_tokens, self.config.head_width, device=tokens_BT.device)
-        x_BTD = self.embedding(tokens_BT)
+        tables = None
+        if self.config.positions == "rope":
+            tables = rotary_tables(num_tokens, self.config.head_width, device=tokens_BT.device)
+        x_BTD = self._embed(tokens_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD, tables)
         logits_BTV: Tensor = self.readout(self.final_norm(x_BTD))
+        if self.config.output_multiplier != 1:
+            logits_BTV = logits_BTV * self.config.output_multiplier
         return logits_BTV
+
+    def _embed(self, tokens_BT: Tensor) -> Tensor:
+        """Return the input of the first block."""
+        x_BTD: Tensor = self.embedding(tokens_BT)
+        if self.positions is not None:
+            steps_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+            x_BTD = x_BTD + self.positions(steps_T)
+        if self.embedding_norm is not None:
+            x_BTD = self.embedding_norm(x_BTD)
+        if self.config.input_multiplier != 1:
+            x_BTD = x_BTD * self.config.input_multiplier
+        return x_BTD
 
     @torch.no_grad()
     def _init_weights(self) -> None:
         """Draw every weight and zero the biases; norms already set their gains to 1."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight)
+                nn.init.normal_(module.weight, std=self.config.init_std)
             elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=self._init_std(name, module.in_features))
+                if module.weight is not self.embedding.weight:
+                    std = self.config.init_std * self._init_std(name, module.in_features)
+                    nn.init.normal_(module.weight, std=std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
     def _init_std(self, name: str, fan_in: int) -> float:
-        """Return the init std of a linear layer: the switches `readout_init` and `query_init`."""
+        """Return the init std of a linear layer, which three switches change."""
         if name == "readout":
             stds = {"mup": 1 / fan_in, "sp": 1 / math.sqrt(fan_in), "zero": 0.0}
             return stds[self.config.readout_init]
-        if name.endswith(".query") and self.config.query_init == "zero":
+        zero_init = {
+            "query": self.config.query_init == "zero",
+            "out": self.config.residual_init == "zero",
+            "down": self.config.residual_init == "zero",
+        }
+        if zero_init.get(name.rpartition(".")[2]):
             return 0.0
         return 1 / math.sqrt(fan_in)

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mutransfer.lab.decoder_config import DecoderConfig
 
-# Shape legend: B batch, T time, D width, N heads, H head width.
+# Shape legend: B batch, T time, D width, N heads, H head width, F hidden channels.
 
 ROTARY_BASE = 10_000.0  # [derived: arXiv:2404.05728, code]
 NORM_EPS = 1e-6  # [derived: arXiv:2404.05728, code of the published numbers]
-MLP_RATIO = 4  # [derived: arXiv:2404.05728, the baseline]
 
 
-def make_norm(config: DecoderConfig) -> nn.RMSNorm:
-    """Return a norm to unit RMS, with gains by the switch `norm_gains`."""
-    return nn.RMSNorm(config.width, eps=NORM_EPS, elementwise_affine=config.norm_gains == "vector")
+def make_norm(config: DecoderConfig, size: int | None = None) -> nn.Module:
+    """Return a norm of `size` channels, by default of all, with the switches of the norms."""
+    size = config.width if size is None else size
+    has_vector = config.norm_gains == "vector"
+    norm: nn.Module
+    if config.norm == "rms":
+        norm = nn.RMSNorm(size, eps=NORM_EPS, elementwise_affine=has_vector)
+    else:
+        norm = nn.LayerNorm(
+            size, eps=NORM_EPS, elementwise_affine=has_vector, bias=has_vector and config.biases
+        )
+    return nn.Sequential(norm, ScalarGain()) if config.norm_gains == "scalar" else norm
+
+
+class ScalarGain(nn.Module):
+    """One trained factor for all channels, which starts at 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Multiply by the gain."""
+        return x_BTD * self.gain
 
 
 def rotary_tables(
@@ -58,6 +80,8 @@ def apply_rotary(x_BTNH: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
 class Attention(nn.Module):
     """Causal self-attention with logits q·k / head_width, or q·k / √head_width by a switch.
 
+    Groups of query heads share a key head and a value head if there are fewer of those.
+
     Source:
         The scale 1/d instead of 1/√d: Tensor Programs V, arXiv:2203.03466, definition 4.1.
     """
@@ -67,17 +91,26 @@ class Attention(nn.Module):
         self.head_width = config.head_width
         scales = {"1/d": 1 / config.head_width, "1/sqrt(d)": config.head_width**-0.5}
         self.scale = scales[config.attention_scale]
+        self.num_shares = config.width // config.kv_width
         self.query = nn.Linear(config.width, config.width, bias=config.biases)
-        self.key = nn.Linear(config.width, config.width, bias=config.biases)
-        self.value = nn.Linear(config.width, config.width, bias=config.biases)
+        self.key = nn.Linear(config.width, config.kv_width, bias=config.biases)
+        self.value = nn.Linear(config.width, config.kv_width, bias=config.biases)
         self.out = nn.Linear(config.width, config.width, bias=config.biases)
+        self.query_norm = make_norm(config, config.head_width) if config.qk_norm else None
+        self.key_norm = make_norm(config, config.head_width) if config.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor] | None) -> Tensor:
         """Mix the values of each token and of those before it."""
         heads = (*x_BTD.shape[:-1], -1, self.head_width)
-        q_BTNH = apply_rotary(self.query(x_BTD).view(heads), tables)
-        k_BTNH = apply_rotary(self.key(x_BTD).view(heads), tables)
+        q_BTNH, k_BTNH = self.query(x_BTD).view(heads), self.key(x_BTD).view(heads)
+        if self.query_norm is not None and self.key_norm is not None:
+            q_BTNH, k_BTNH = self.query_norm(q_BTNH), self.key_norm(k_BTNH)
+        if tables is not None:
+            q_BTNH, k_BTNH = apply_rotary(q_BTNH, tables), apply_rotary(k_BTNH, tables)
         v_BTNH = self.value(x_BTD).view(heads)
+        if self.num_shares > 1:
+            k_BTNH = k_BTNH.repeat_interleave(self.num_shares, dim=2)
+            v_BTNH = v_BTNH.repeat_interleave(self.num_shares, dim=2)
         mixed_BNTH = F.scaled_dot_product_attention(
             q_BTNH.transpose(1, 2),
             k_BTNH.transpose(1, 2),
@@ -89,17 +122,49 @@ class Attention(nn.Module):
         return out
 
 
+def squared_relu(x: Tensor) -> Tensor:
+    """Return the square of ReLU.
+
+    Source:
+        Primer, arXiv:2109.08668.
+    """
+    return F.relu(x).square()
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "sqrelu": squared_relu,
+    "swiglu": F.silu,
+    "geglu": F.gelu,
+}
+
+
 class MLP(nn.Module):
-    """Two linear layers with a ReLU between them, four times as wide inside."""
+    """Two linear layers with an activation between them, which a third one may gate.
+
+    Source:
+        SwiGLU and GEGLU: arXiv:2002.05202.
+    """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.width, MLP_RATIO * config.width, bias=config.biases)
-        self.down = nn.Linear(MLP_RATIO * config.width, config.width, bias=config.biases)
+        self.activation = ACTIVATIONS[config.activation]
+        self.up = nn.Linear(config.width, config.mlp_width, bias=config.biases)
+        self.gate = (
+            nn.Linear(config.width, config.mlp_width, bias=config.biases)
+            if config.has_gate
+            else None
+        )
+        self.down = nn.Linear(config.mlp_width, config.width, bias=config.biases)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Transform each token by itself."""
-        out: Tensor = self.down(F.relu(self.up(x_BTD)))
+        if self.gate is None:
+            hidden_BTF = self.activation(self.up(x_BTD))
+        else:
+            hidden_BTF = self.activation(self.gate(x_BTD)) * self.up(x_BTD)
+        out: Tensor = self.down(hidden_BTF)
         return out
 
 
@@ -113,7 +178,7 @@ class Block(nn.Module):
         self.mlp_norm = make_norm(config)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x_BTD: Tensor, tables: tuple[Tensor, Tensor] | None) -> Tensor:
         """Add the outputs of attention and MLP to the residual stream."""
         x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), tables)
         out: Tensor = x_BTD + self.mlp(self.mlp_norm(x_BTD))

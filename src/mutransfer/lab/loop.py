@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mutransfer.lab.counts import num_steps, num_warmup_steps
 from mutransfer.lab.schedules import share_of_peak
 from mutransfer.records import LabSettings
 
@@ -63,36 +64,35 @@ def held_out_loss(
 
 def train(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     batch_at: Callable[[int], Batch],
     settings: LabSettings,
     device: torch.device,
 ) -> TrainingRun:
     """Train a model in place for the trial's steps, or until the loss is no longer finite."""
-    peaks = [float(group["lr"]) for group in optimizer.param_groups]
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    peaks = [float(group["lr"]) for group in groups]
+    parameters = [p for group in groups for p in group["params"]]
+    steps, warmup = num_steps(settings), num_warmup_steps(settings)
     losses: list[float] = []
     pending: list[Tensor] = []
     read_every = 1 if device.type == "cpu" else READ_EVERY
-    for step in range(1, settings.steps + 1):
+    for step in range(1, steps + 1):
         share = share_of_peak(
-            settings.schedule,
-            step,
-            steps=settings.steps,
-            warmup=settings.warmup_steps,
-            cooldown=settings.cooldown,
+            settings.schedule, step, steps=steps, warmup=warmup, cooldown=settings.cooldown
         )
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+        for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * share
         with precision(settings, device):
             loss = next_token_loss(model, batch_at(step))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         pending.append(loss.detach())
-        if len(pending) == read_every or step == settings.steps:
+        if len(pending) == read_every or step == steps:
             losses += torch.stack(pending).tolist()
             pending.clear()
             if not all(map(math.isfinite, losses[-read_every:])):

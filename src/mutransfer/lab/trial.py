@@ -16,20 +16,19 @@ import numpy as np
 import torch
 
 import mutransfer
-from mutransfer.lab.counts import num_parameters, training_flops
+from mutransfer.lab.absolute import absolute_plan
+from mutransfer.lab.counts import decoder_config, num_parameters, training_flops
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
-from mutransfer.lab.data.tokens import load_tokens
+from mutransfer.lab.data.tokens import Tokens, load_tokens
 from mutransfer.lab.decoder import Decoder
-from mutransfer.lab.decoder_config import DecoderConfig
 from mutransfer.lab.loop import Batch, held_out_loss, train
-from mutransfer.lab.optimizers import OPTIMIZERS
-from mutransfer.parametrize import apply, make_plan, param_groups
+from mutransfer.lab.optimizers import lab_optimizers, rule_name
+from mutransfer.parametrize import apply, make_plan
 from mutransfer.parametrize.model.build import temporary_seed
 from mutransfer.parametrize.model.device import available_device
 from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
 from mutransfer.records.provenance import checkout_commit
-from mutransfer.rules import Plan
-from mutransfer.rules.optimizers import get_optimizer
+from mutransfer.rules import Plan, Role
 
 
 @contextmanager
@@ -73,15 +72,15 @@ def run_trial(
     plan = lab_plan(settings)
     if trial_dir is not None:
         (trial_dir / "plan.json").write_text(plan.to_json())
-    tokens = load_tokens(text, digest=spec.runner.data)
+    tokens = _trial_tokens(spec, settings, text)
     batches = TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
     windows = HeldOut(tokens.held_out, settings.context)
     held_out = [inputs_and_targets(windows_BW, place) for windows_BW in windows]
     model = lab_model(settings, plan).to(place)
-    optimizer = lab_optimizer(model, plan, settings)
+    optimizers = lab_optimizers(model, plan, settings)
     untrained = held_out_loss(model, held_out, settings, place)
     run = train(
-        model, optimizer, lambda k: inputs_and_targets(batches.at(k), place), settings, place
+        model, optimizers, lambda k: inputs_and_targets(batches.at(k), place), settings, place
     )
     loss, diverged_at = math.nan, run.diverged_at
     if diverged_at is None:
@@ -106,6 +105,17 @@ def run_trial(
     )
 
 
+def _trial_tokens(spec: TrialSpec, settings: LabSettings, text: str | None) -> Tokens:
+    """Map the tokens of a trial into memory."""
+    assert isinstance(spec.runner, LabRunner), spec.runner.kind
+    return load_tokens(
+        text,
+        digest=spec.runner.data,
+        tokenizer=settings.tokenizer,
+        vocabulary=settings.vocabulary,
+    )
+
+
 def check_device_and_text(spec: TrialSpec, *, text: str | None, device: str) -> None:
     """Raise if the device or the text would make every trial fail.
 
@@ -116,36 +126,31 @@ def check_device_and_text(spec: TrialSpec, *, text: str | None, device: str) -> 
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
     available_device(device)
-    tokens = load_tokens(text, digest=spec.runner.data)
+    tokens = _trial_tokens(spec, settings, text)
     TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
     HeldOut(tokens.held_out, settings.context)
 
 
 def build_decoder(settings: LabSettings, width: int) -> Decoder:
     """Build a trial's decoder at a width: the factory from which the plan is made."""
-    return Decoder(
-        DecoderConfig(
-            width=width,
-            depth=settings.depth,
-            head_width=settings.head_width,
-            context=settings.context,
-            biases=settings.biases,
-            norm_gains=settings.norm_gains,
-            query_init=settings.query_init,
-            readout_init=settings.readout_init,
-        )
-    )
+    return Decoder(decoder_config(settings, width))
 
 
 def lab_plan(settings: LabSettings) -> Plan:
-    """Make a trial's plan as a user would."""
-    return make_plan(
+    """Make a trial's plan as a user would; a base width of 1 is the absolute form."""
+    is_absolute = settings.base_width == 1
+    smallest = settings.head_width * (settings.kv_heads or 1)
+    # Keys and values of a fixed number of heads have a readout's shape.
+    roles = {r".*\.(key|value)\.weight": Role.BOTTLENECK} if settings.kv_heads else None
+    plan = make_plan(
         lambda width: build_decoder(settings, width),
-        base=settings.base_width,
+        base=smallest if is_absolute else settings.base_width,
         target=settings.width,
         parametrization=settings.parametrization,
-        optimizer=settings.optimizer,
+        optimizer=rule_name(settings.optimizer),
+        roles=roles,
     )
+    return absolute_plan(plan) if is_absolute else plan
 
 
 def lab_model(settings: LabSettings, plan: Plan) -> Decoder:
@@ -154,20 +159,6 @@ def lab_model(settings: LabSettings, plan: Plan) -> Decoder:
         model = build_decoder(settings, settings.width)
     apply(model, plan)
     return model
-
-
-def lab_optimizer(model: Decoder, plan: Plan, settings: LabSettings) -> torch.optim.Optimizer:
-    """Make a trial's optimizer on the parameter groups of the plan."""
-    has_eps = get_optimizer(settings.optimizer).eps is not None
-    groups = param_groups(
-        model,
-        plan,
-        lr=settings.lr,
-        weight_decay=settings.weight_decay,
-        decay_mode=settings.decay_mode,
-        eps=settings.eps if has_eps else None,
-    )
-    return OPTIMIZERS[settings.optimizer](groups, settings)
 
 
 def inputs_and_targets(windows_BW: np.ndarray, device: torch.device) -> Batch:

@@ -1,6 +1,12 @@
 """Published tables: the numbers of two papers, and the conclusions recomputed from them."""
 
+from mutransfer.literature.agreement import OUTCOMES, Agreement, agreement
 from mutransfer.literature.effects import Effect, Median, median_e, switch_effects
+from mutransfer.literature.experiments import (
+    PublishedExperiment,
+    published_experiment,
+    published_experiments,
+)
 from mutransfer.literature.hybrids import (
     TransferCell,
     TransferTable,
@@ -17,7 +23,8 @@ from mutransfer.literature.losses import (
 from mutransfer.literature.sources import PUBLISHED, Citation, citation
 
 __all__ = [
-    "PUBLISHED", "Citation", "Effect", "Median", "TransferCell", "TransferCheck",
-    "TransferTable", "check_transfer", "citation", "load_published", "load_transfer_table",
-    "median_e", "printed_verdicts", "published_transfer", "switch_effects", "switches_on",
+    "OUTCOMES", "PUBLISHED", "Agreement", "Citation", "Effect", "Median", "PublishedExperiment",
+    "TransferCell", "TransferCheck", "TransferTable", "agreement", "check_transfer", "citation",
+    "load_published", "load_transfer_table", "median_e", "printed_verdicts", "published_experiment",
+    "published_experiments", "published_transfer", "switch_effects", "switches_on",
 ]  # fmt: skip

@@ -92,7 +92,12 @@ def citation(name: str) -> Citation:
 
 
 def read_rows(name: str) -> list[dict[str, str]]:
-    """Read a packaged table; every cell is text."""
+    """Read one of the `PUBLISHED` tables; every cell is text."""
     citation(name)
-    text = files(__package__).joinpath("data", f"{name}.csv").read_text(encoding="utf-8")
+    return read_table(f"{name}.csv")
+
+
+def read_table(file: str) -> list[dict[str, str]]:
+    """Read a packaged file; every cell is text."""
+    text = files(__package__).joinpath("data", file).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

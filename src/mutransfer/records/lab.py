@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from mutransfer.records.architecture import architecture_problems
 from mutransfer.records.base import InvalidValue, Record
 
 NUMERICS = 1
@@ -27,7 +28,9 @@ class LabSettings(Record):
 
     # The usual axes of a study
     width: int = Field(gt=0, description="channels of the residual stream")
-    base_width: int = Field(gt=0, description="width at which every factor is exactly 1")
+    base_width: int = Field(
+        gt=0, description="width at which every factor is exactly 1; 1 is the absolute form"
+    )
     lr: float = Field(gt=0, description="peak learning rate at the base width")
     parametrization: str = Field("mup", description="a name that `mutransfer rules` lists")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of init and data order")
@@ -35,25 +38,67 @@ class LabSettings(Record):
     # The reference decoder
     depth: int = Field(3, gt=0, description="number of blocks")
     head_width: int = Field(16, gt=0, description="channels of one attention head")
+    kv_heads: int | None = Field(
+        None, gt=0, description="key and value heads; all by default, 1 is multi-query attention"
+    )
     context: int = Field(64, gt=0, description="tokens of one sequence")
+    tokenizer: str = Field("bytes", description="bytes, bpe-1024, or a tokenizer of the hub")
+    vocabulary: int | None = Field(
+        None, gt=1, description="rows of the embedding; by default the tokenizer's tokens"
+    )
     biases: bool = Field(False, description="biases in every linear layer")
-    norm_gains: Literal["none", "vector"] = Field("none", description="gains of the RMSNorms")
+    norm: Literal["rms", "layer"] = Field("rms", description="RMSNorm or LayerNorm")
+    norm_gains: Literal["none", "vector", "scalar"] = Field(
+        "none", description="gains of the norms: none, one per channel, or one per norm"
+    )
     query_init: Literal["normal", "zero"] = Field("normal", description="init of the query weights")
     readout_init: Literal["mup", "sp", "zero"] = Field(
         "mup", description="readout std at the base width: 1/width, width^-1/2, or 0"
     )
+    residual_init: Literal["normal", "zero"] = Field(
+        "normal", description="init of the layers that write to the residual stream"
+    )
+    attention_scale: Literal["1/d", "1/sqrt(d)"] = Field(
+        "1/d",
+        description="factor on attention logits, d channels per head; a study that leaves it out "
+        "has the parametrization's own, 1/sqrt(d) under SP",
+    )
+    activation: Literal["relu", "gelu", "sqrelu", "swiglu", "geglu"] = Field(
+        "relu", description="activation of the MLP; swiglu and geglu are gated"
+    )
+    mlp_ratio: float | None = Field(
+        None, gt=0, description="hidden channels of the MLP over width; 4, or 2.5 if it is gated"
+    )
+    embedding_norm: bool = Field(False, description="a norm behind the embedding")
+    qk_norm: bool = Field(False, description="a norm on queries and keys, in each head")
+    tied: bool = Field(False, description="the readout shares the embedding's table")
+    positions: Literal["rope", "learned", "none"] = Field(
+        "rope", description="rotary positions, a learned embedding of them, or none"
+    )
+    init_std: float = Field(1.0, gt=0, description="factor on every init std")
+    input_multiplier: float = Field(1.0, gt=0, description="factor on the embedding's output")
+    output_multiplier: float = Field(1.0, gt=0, description="factor on the logits")
 
     # Training
-    optimizer: Literal["adamw", "sgd", "lion"] = Field("adamw", description="update rule")
-    beta1: float = Field(0.9, ge=0, lt=1, description="first moment of AdamW and Lion")
-    beta2: float = Field(0.95, ge=0, lt=1, description="second moment of AdamW, EMA of Lion")
-    eps: float = Field(1e-8, ge=0, description="AdamW's epsilon at the base width")
-    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD")
+    optimizer: Literal["adamw", "adam", "sgd", "lion", "adafactor", "muon"] = Field(
+        "adamw",
+        description="update rule; muon is torch's with the RMS of AdamW's updates, and AdamW for "
+        "all but hidden matrices",
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="first moment of Adam, AdamW and Lion")
+    beta2: float = Field(
+        0.95, ge=0, lt=1, description="second moment of Adam and AdamW, EMA of Lion"
+    )
+    eps: float = Field(1e-8, ge=0, description="epsilon of Adam and AdamW at the base width")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD and Muon")
     weight_decay: float = Field(0.0, ge=0, description="weight decay at the base width")
     decay_mode: Literal["constant-product", "coupled", "independent"] = Field(
         "constant-product", description="how weight decay scales with width"
     )
     steps: int = Field(150, gt=0, description="optimizer steps")
+    tokens_per_parameter: float | None = Field(
+        None, gt=0, description="length in tokens per non-embedding parameter, instead of steps"
+    )
     batch: int = Field(16, gt=0, description="sequences per step")
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
         "linear", description="decay of the learning rate after warmup"
@@ -65,26 +110,19 @@ class LabSettings(Record):
     clip: float = Field(1.0, ge=0, description="global gradient norm limit; 0 is no clipping")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the matmuls")
 
-    @property
-    def warmup_steps(self) -> int:
-        """Number of steps of linear warmup."""
-        return self.steps // 10 if self.warmup is None else self.warmup
-
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         """Reject combinations of settings that no model or schedule can have."""
         for name in ("width", "base_width"):
-            if getattr(self, name) % self.head_width:
-                width, heads = getattr(self, name), self.head_width
+            width, heads = getattr(self, name), self.head_width
+            if width % heads and (name, width) != ("base_width", 1):
                 what = f"{name} {width} is not a multiple of head_width {heads}"
                 fix = f"write a multiple of {heads}, such as {name} = {-(-width // heads) * heads}"
                 raise InvalidValue((what, fix))
-        if self.head_width % 2:
-            what = (
-                f"head_width {self.head_width} is odd, but rotary positions need pairs of channels"
-            )
-            raise InvalidValue((what, f"write head_width = {self.head_width + 1}"))
-        if self.warmup_steps >= self.steps:
+        widths = {self.width, self.base_width} - {1}
+        if problems := [p for n in sorted(widths) for p in architecture_problems(self, n)]:
+            raise InvalidValue(*dict.fromkeys(problems))
+        if self.tokens_per_parameter is None and (self.warmup or 0) >= self.steps:
             what = f"warmup {self.warmup} leaves no step at the peak rate of {self.steps} steps"
             raise InvalidValue((what, f"write a warmup below {self.steps}"))
         return self

@@ -212,6 +212,10 @@ class StudySpec(Record):
     def _lab_problems(self, lab: LabTable) -> list[Problem]:
         """Return axes and derived values that are no settings of the lab, or set twice."""
         problems = []
+        names = {*self.axes, *self.derived, *lab.settings}
+        if {"steps", "tokens_per_parameter"} <= names:
+            what = "both 'steps' and 'tokens_per_parameter' are set, but a trial has one length"
+            problems.append(Problem(what, "remove one of them"))
         for name in (*self.axes, *self.derived):
             if name not in LabSettings.model_fields:
                 fix = f"{name}: {nearest(name, LabSettings.model_fields)}"

@@ -6,7 +6,7 @@ calls a runner (what trains), and publishes the result (`trial_run`) in the stor
 
 from mutransfer.sweep.driver import Executor, SweepSummary, run_sweep
 from mutransfer.sweep.executors.local import LocalExecutor
-from mutransfer.sweep.lab_trials import check_lab_trials, lab_runner
+from mutransfer.sweep.lab_trials import check_lab_trials, lab_runner, lab_trials, sharing_notes
 from mutransfer.sweep.runners.command import CommandRun
 from mutransfer.sweep.runners.fingerprint import check_function
 from mutransfer.sweep.runners.function import FunctionRun
@@ -18,5 +18,5 @@ from mutransfer.sweep.trial_run import Outcome
 __all__ = [
     "CommandRun", "Executor", "FunctionRun", "LocalExecutor", "Outcome", "SweepSummary",
     "TrialStore", "check_function", "check_lab_trials", "grid_trials", "lab_runner",
-    "read_study", "run_sweep", "select_trials",
+    "lab_trials", "read_study", "run_sweep", "select_trials", "sharing_notes",
 ]  # fmt: skip

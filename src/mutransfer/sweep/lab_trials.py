@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from mutransfer.errors import RuleError, StudyError, listed
-from mutransfer.records import LabRunner, LabSettings, LabTable, TrialSpec
+from mutransfer.errors import RuleError, StudyError
+from mutransfer.records import LabRunner, LabSettings, LabTable, StudySpec, TrialSpec
 from mutransfer.records.base import validation_error
-from mutransfer.rules.hybrids import remove_switches, switches_in_name
-from mutransfer.rules.registry import get_parametrization
+from mutransfer.rules.hybrids import HYBRIDS, hybrid_name, switches_of
+from mutransfer.rules.power import HALF
+from mutransfer.rules.registry import PARAMETRIZATIONS, get_parametrization
+from mutransfer.sweep.search.grid import grid_trials
 
 
 def lab_runner(lab: LabTable, *, numerics: int, data: str, derived: dict[str, str]) -> LabRunner:
@@ -30,6 +32,32 @@ def lab_runner(lab: LabTable, *, numerics: int, data: str, derived: dict[str, st
     return LabRunner(numerics=numerics, data=data, settings=settings, derived=derived)
 
 
+def lab_trials(study: StudySpec, runner: LabRunner) -> list[TrialSpec]:
+    """Return the trials of a study of the built-in trainer.
+
+    Where the study does not set `attention_scale`, a trial has that of its parametrization, which
+    its identity states if it is not the default.
+    """
+    trials = grid_trials(study, runner)
+    assert study.lab is not None
+    if "attention_scale" in {*study.axes, *study.derived, *study.lab.settings}:
+        return trials
+    changed = {"settings": {**runner.settings, "attention_scale": "1/sqrt(d)"}}
+    with_root = runner.model_copy(update=changed)
+    return [
+        TrialSpec(runner=with_root, axes=trial.axes) if _divides_by_root(trial) else trial
+        for trial in trials
+    ]
+
+
+def _divides_by_root(trial: TrialSpec) -> bool:
+    """Return whether the trial's parametrization divides attention logits by √d."""
+    values = {**trial.runner.settings, **trial.axes}  # type: ignore[union-attr]
+    name = values.get("parametrization", LabSettings.model_fields["parametrization"].default)
+    table = PARAMETRIZATIONS.get(str(name))  # an unknown name is refused later
+    return table is not None and table.attention == -HALF
+
+
 def lab_settings(trial: TrialSpec) -> LabSettings:
     """Return the settings of a trial: those of the table, and its point on every axis."""
     assert isinstance(trial.runner, LabRunner)
@@ -47,7 +75,6 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
         try:
             settings = lab_settings(trial)
             get_parametrization(settings.parametrization)
-            _check_switches(settings)
         except RuleError as error:
             problems.setdefault(error.what, StudyError(error.what, why=error.why, fix=error.fix))
         except ValidationError as invalid:
@@ -67,18 +94,44 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
         raise StudyError(what, why=first.why, fix=first.fix)
 
 
-def _check_switches(settings: LabSettings) -> None:
-    """Reject a hybrid named after a switch that changes nothing in the lab's decoder."""
-    # The head width is the same at every width, so 1/d and 1/√d attention differ by a constant.
-    # Without gains and biases, `ln` applies to no parameter.
-    idle = {"attn": "the lab's attention is 1/d at a fixed head width"}
-    if settings.norm_gains == "none" and not settings.biases:
-        idle["ln"] = "the lab's norms have no gains here (norm_gains 'none', no biases)"
+def equivalent_parametrization(settings: LabSettings) -> str:
+    """Return one name for all hybrids between SP and µP that are the same training.
+
+    At a fixed head width `attn` changes nothing beyond the setting `attention_scale`, and `ln`
+    nothing where no vector trains at a rate of its own.
+
+    Example:
+        >>> settings = LabSettings(width=64, base_width=32, lr=0.1, parametrization="sp+embd+ln")
+        >>> equivalent_parametrization(settings)
+        'sp+embd'
+    """
     name = settings.parametrization
-    reasons = {switch: idle[switch] for switch in switches_in_name(name) if switch in idle}
-    if reasons:
-        raise RuleError(
-            f"'{name}' names {listed(reasons)}, which has no effect in the lab",
-            why=f"{' and '.join(reasons.values())}, so nothing would differ",
-            fix=f"write '{remove_switches(name, set(reasons))}', which is the same training",
-        )
+    if name not in HYBRIDS:
+        return name
+    return hybrid_name(switches_of(name) - _idle_switches(settings).keys())
+
+
+def sharing_notes(trials: Sequence[TrialSpec]) -> list[str]:
+    """Return a sentence for each pair of parametrizations of a study that are the same training.
+
+    Trials of one of them run, and those of the other share their results.
+    """
+    names: dict[tuple[str, str], str] = {}
+    notes = {}
+    for settings in map(lab_settings, (t for t in trials if t.runner.kind == "lab")):
+        name, scale = settings.parametrization, settings.attention_scale
+        first = names.setdefault((equivalent_parametrization(settings), scale), name)
+        if first != name:
+            idle = _idle_switches(settings)
+            switches = switches_of(first) ^ switches_of(name)
+            reasons = ", and ".join(idle[switch] for switch in sorted(switches))
+            notes[first, name] = f"'{name}' shares the trials of '{first}': {reasons}"
+    return list(notes.values())
+
+
+def _idle_switches(settings: LabSettings) -> dict[str, str]:
+    """Return the switches of hybrids that have no effect on a trial, and the reason."""
+    idle = {"attn": "heads do not widen, so their attention differs by attention_scale only"}
+    if settings.norm_gains != "vector" and not settings.biases:
+        idle["ln"] = "without vector gains or biases, 'ln' applies to no parameter"
+    return idle

@@ -1,16 +1,18 @@
-"""Comparison of groups, each at its own optimum."""
+"""Comparison of groups, or of whole studies, each at its own optimum."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from mutransfer.analysis.curves.fit import CurveFit
-from mutransfer.analysis.curves.group import FittedGroup, unstable_reason
+from mutransfer.analysis.curves.fit import WINDOW, CurveFit
+from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups, unstable_reason
 from mutransfer.analysis.curves.noise import complete_block, draw_curve
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import central_interval
+from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Estimate, Floats
 from mutransfer.analysis.types.report import Comparison
 
@@ -18,23 +20,89 @@ from mutransfer.analysis.types.report import Comparison
 
 
 def compare(
-    groups: Mapping[str, FittedGroup], *, axes: AxisNames, draws: int, seed: int
+    groups: Mapping[str, FittedGroup],
+    *,
+    axes: AxisNames,
+    draws: int,
+    seed: int,
+    reference: str | None = None,
 ) -> tuple[Comparison, ...]:
-    """Compare every group with the best one at the largest width that all of them have."""
+    """Compare every group with a reference at the largest width that all of them have.
+
+    Args:
+        groups: The fitted groups.
+        axes: Names of the scale and of the hyperparameter.
+        draws: Draws behind each interval.
+        seed: Seed of these draws.
+        reference: The group that the others are compared with; by default the best one.
+    """
     widths = [{curve.grid.width for curve in group.curves} for group in groups.values()]
     common = set.intersection(*widths) if len(widths) > 1 else set()
     if not common:
         return ()
     width = max(common)
-    lowest = {name: _curve_at(group, width).lowest_loss for name, group in groups.items()}
-    losses = {name: np.inf if loss is None else loss for name, loss in lowest.items()}
-    reference = min(losses, key=lambda name: losses[name])
+    if reference is None:
+        lowest = {name: _curve_at(group, width).lowest_loss for name, group in groups.items()}
+        losses = {name: np.inf if loss is None else loss for name, loss in lowest.items()}
+        reference = min(losses, key=lambda name: losses[name])
     rng = np.random.default_rng([seed, 1])
     return tuple(
         _compare((name, reference), (groups[name], groups[reference]), width, axes, draws, rng)
         for name in groups
         if name != reference
     )
+
+
+def compare_studies(
+    studies: Mapping[str, Results],
+    reference: str,
+    *,
+    scale: str = "width",
+    hyperparameter: str = "lr",
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[str, Comparison]:
+    """Compare the best loss of each study with that of a reference study, each at its own rate.
+
+    Seeds that both ran are paired, so that what they share cancels.
+
+    Args:
+        studies: Name -> the trials of one group.
+        reference: Name of the study that the others are compared with.
+        scale: The column of sizes.
+        hyperparameter: The tuned column.
+        window: Half-width, in ln(rate), of the range of rates that a parabola is fitted to.
+        draws: Draws behind each interval.
+        seed: Seed of these draws.
+
+    Returns:
+        The comparison of every other study at the largest width that it shares with the reference;
+        a study that shares none is left out.
+
+    Example:
+        >>> def trials(best, width=64):
+        ...     rates = [2.0**k for k in range(-6, 1)]
+        ...     loss = [best + 0.1 * (k + 3) ** 2 for k in range(-6, 1)]
+        ...     return Results.from_columns({"width": [width] * 7, "lr": rates, "loss": loss})
+        >>> compared = compare_studies({"a": trials(3.0), "b": trials(3.25)}, "a")
+        >>> round(compared["b"].difference.value, 6)
+        0.25
+        >>> compare_studies({"a": trials(3.0), "b": trials(3.25, width=32)}, "a")
+        {}
+    """
+    axes = AxisNames(scale, hyperparameter)
+    settings = Settings(axes, (), window, draws, seed)
+    groups = {}
+    for name, results in studies.items():
+        (group,) = fitted_groups(results, settings).values()
+        groups[name] = replace(group, name=name)
+    compared = {}
+    for name, group in groups.items():
+        pair = {name: group, reference: groups[reference]}
+        for comparison in compare(pair, axes=axes, draws=draws, seed=seed, reference=reference):
+            compared[name] = comparison
+    return compared
 
 
 def _curve_at(group: FittedGroup, width: float) -> CurveFit:

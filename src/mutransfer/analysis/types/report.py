@@ -78,11 +78,11 @@ class GroupReport:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How much worse a group is than the best one, each at its own optimum.
+    """How much worse a group is than a reference, each at its own optimum.
 
     Args:
         group: The group that is compared.
-        reference: The group with the lowest loss.
+        reference: The group that it is compared with; in a report, the one with the lowest loss.
         width: The largest width that both have.
         difference: Loss of the group minus that of the reference; 90 % interval.
         paired: Whether both ran the same seeds, so that what seeds share cancels.

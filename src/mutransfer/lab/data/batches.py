@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutransfer.errors import DataError
-from mutransfer.lab.data.tokens import Bytes
+from mutransfer.lab.data.tokenizers import TokenIds
 
 # Shape legend: B batch, W window of context + 1 tokens.
 
@@ -33,7 +33,7 @@ class TrainingBatches:
         ((2, 5), True)
     """
 
-    tokens: Bytes
+    tokens: TokenIds
     batch: int
     context: int
     seed: int
@@ -41,7 +41,7 @@ class TrainingBatches:
     def __post_init__(self) -> None:
         _check_length(self.tokens, self.context, "training")
 
-    def at(self, step: int) -> Bytes:
+    def at(self, step: int) -> TokenIds:
         """Return the windows of a step, of shape BW."""
         # Raw bits are the same in every version of numpy; the draws of a Generator may change.
         bits_B = np.random.Philox(key=[self.seed, step]).random_raw(self.batch)
@@ -58,13 +58,13 @@ class HeldOut:
         context: Tokens of one sequence.
     """
 
-    tokens: Bytes
+    tokens: TokenIds
     context: int
 
     def __post_init__(self) -> None:
         _check_length(self.tokens, self.context, "held-out")
 
-    def __iter__(self) -> Iterator[Bytes]:
+    def __iter__(self) -> Iterator[TokenIds]:
         """Yield batches of windows, of shape BW."""
         last = len(self.tokens) - self.context - 1
         starts = np.linspace(0, last, NUM_HELD_OUT).astype(np.int64)
@@ -72,17 +72,17 @@ class HeldOut:
             yield windows(self.tokens, starts_B, self.context)
 
 
-def windows(tokens: Bytes, starts_B: NDArray[np.int64], context: int) -> Bytes:
+def windows(tokens: TokenIds, starts_B: NDArray[np.int64], context: int) -> TokenIds:
     """Return windows of context + 1 tokens, of shape BW."""
-    tokens_BW: Bytes = tokens[starts_B[:, None] + np.arange(context + 1)]
+    tokens_BW: TokenIds = tokens[starts_B[:, None] + np.arange(context + 1)]
     return tokens_BW
 
 
-def _check_length(tokens: Bytes, context: int, part: str) -> None:
+def _check_length(tokens: TokenIds, context: int, part: str) -> None:
     """Raise if a text is shorter than one window."""
     if len(tokens) <= context:
         raise DataError(
-            f"the {part} part of the text has {len(tokens)} bytes, a window needs {context + 1}",
-            why="a batch is made of windows of context + 1 bytes; 1 document in 20 is held out",
+            f"the {part} part of the text has {len(tokens)} tokens, a window needs {context + 1}",
+            why="a batch is made of windows of context + 1 tokens; 1 document in 20 is held out",
             fix="use more text: two files, or one of 32 kB, or a smaller context in [lab]",
         )

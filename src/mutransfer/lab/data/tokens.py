@@ -1,7 +1,8 @@
-"""Byte tokens of a text on disk, written once and memory-mapped afterwards."""
+"""Tokens of a text on disk, written once and memory-mapped afterwards."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -9,48 +10,64 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mutransfer.errors import DataError
 from mutransfer.lab.data.corpus import corpus_hash, documents, hash_documents, is_held_out, rank
-
-Bytes = NDArray[np.uint8]
-SEPARATOR = b"\n\n"  # between documents: byte tokens have no end of text [assumed]
+from mutransfer.lab.data.tokenizers import (
+    TokenIds,
+    Tokenizer,
+    TokenType,
+    load_tokenizer,
+    token_dtype,
+)
+from mutransfer.lab.data.vocabulary import vocabulary_size
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Byte tokens of a text, vocabulary 256, in two parts that share no document.
+    """Tokens of a text in two parts that share no document.
 
     Args:
         train: Tokens to train on.
         held_out: Tokens of the reported loss.
     """
 
-    train: Bytes
-    held_out: Bytes
+    train: TokenIds
+    held_out: TokenIds
 
 
-def load_tokens(source: str | None = None, *, digest: str | None = None) -> Tokens:
+def load_tokens(
+    source: str | None = None,
+    *,
+    digest: str | None = None,
+    tokenizer: str = "bytes",
+    vocabulary: int | None = None,
+) -> Tokens:
     """Map a text's tokens into memory, after writing them to the cache if they are missing.
 
     Args:
         source: A file or folder, or None for the embedded corpus.
         digest: The text's hash, if known, which saves reading the text again.
+        tokenizer: The setting `tokenizer` of the lab.
+        vocabulary: The setting `vocabulary` of the lab.
 
     Raises:
-        DataError: The text cannot be read or has changed, or the cache cannot be written.
+        DataError: The text cannot be read or has changed, the tokenizer cannot be loaded or has
+            more tokens than the vocabulary, or the cache cannot be written.
 
     Example:
         >>> bytes(load_tokens().train[:11])  # doctest: +SKIP
         b'The State o'
     """
     digest = corpus_hash(source) if digest is None else digest
-    folder = cache_folder() / digest
+    size = vocabulary_size(tokenizer, vocabulary)
+    folder = cache_folder() / _folder_name(digest, tokenizer, size)
     try:
         if not folder.is_dir():
-            _write(source, digest, folder)
-        return Tokens(_map_file(folder / "train.bin"), _map_file(folder / "held_out.bin"))
+            _write(source, digest, folder, _checked_tokenizer(tokenizer, size), token_dtype(size))
+        names = ("train.bin", "held_out.bin")
+        train, held_out = (_map_file(folder / name, token_dtype(size)) for name in names)
+        return Tokens(train, held_out)
     except OSError as problem:
         raise DataError(
             f"cannot store tokens in {folder.parent}: {problem.strerror}",
@@ -67,7 +84,28 @@ def cache_folder() -> Path:
     return Path(home) / "mutransfer" / "tokens"
 
 
-def _write(source: str | None, digest: str, folder: Path) -> None:
+def _folder_name(digest: str, tokenizer: str, size: int) -> str:
+    """Return the name of the folder of a text's tokens; that of bytes is the text's hash."""
+    if (tokenizer, size) == ("bytes", 256):
+        return digest
+    return f"{digest}-{hashlib.sha256(f'{tokenizer} {size}'.encode()).hexdigest()[:16]}"
+
+
+def _checked_tokenizer(name: str, size: int) -> Tokenizer:
+    """Return a tokenizer, or raise if it has more tokens than the vocabulary."""
+    tokenizer = load_tokenizer(name)
+    if tokenizer.vocabulary > size:
+        raise DataError(
+            f"vocabulary {size} is smaller than the {tokenizer.vocabulary} tokens of '{name}'",
+            why="a token without a row in the embedding cannot be trained on",
+            fix=f"write vocabulary = {tokenizer.vocabulary} or more in [lab]",
+        )
+    return tokenizer
+
+
+def _write(
+    source: str | None, digest: str, folder: Path, tokenizer: Tokenizer, dtype: TokenType
+) -> None:
     """Split a text by document, write both parts, and publish them together."""
     names = [name for name, _ in documents(source)]
     # A folder of a few files still needs a held-out part: the document of the lowest rank.
@@ -77,7 +115,8 @@ def _write(source: str | None, digest: str, folder: Path) -> None:
         draft.mkdir(parents=True)
         with (draft / "train.bin").open("wb") as train, (draft / "held_out.bin").open("wb") as rest:
             for name, text in documents(source):
-                (rest if name in held_out else train).write(text + SEPARATOR)
+                tokens = tokenizer.encode(text).astype(dtype)
+                (rest if name in held_out else train).write(tokens.tobytes())
             for file in (train, rest):
                 file.flush()
                 os.fsync(file.fileno())
@@ -95,8 +134,8 @@ def _write(source: str | None, digest: str, folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _map_file(path: Path) -> Bytes:
+def _map_file(path: Path, dtype: TokenType) -> TokenIds:
     """Map a file of tokens into memory."""
     if path.stat().st_size == 0:  # an empty file cannot be mapped
-        return np.zeros(0, dtype=np.uint8)
-    return np.memmap(path, dtype=np.uint8, mode="r")
+        return np.zeros(0, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mutransfer.errors import StudyError
+from mutransfer.lab.counts import decoder_config, num_steps, num_warmup_steps, training_flops
+from mutransfer.lab.data.vocabulary import vocabulary_size
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.records.base import canonical_json
-from mutransfer.sweep.lab_trials import lab_settings
+from mutransfer.sweep.lab_trials import equivalent_parametrization, lab_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +35,61 @@ class LabRun:
     def check(self, spec: TrialSpec) -> None:
         """Raise before the first trial what would make every trial fail.
 
-        The embedded text and the CPU always exist, so they need no check, which would load torch.
+        The bytes of the embedded text and the CPU always exist, so they need no check, which
+        would load torch.
         """
-        if self.text is not None or self.device != "cpu":
+        is_optional_data = self.text is not None or lab_settings(spec).tokenizer != "bytes"
+        if is_optional_data or self.device != "cpu":
             from mutransfer.lab.trial import check_device_and_text
 
             check_device_and_text(spec, text=self.text, device=self.device)
 
 
+def check_vocabularies(trials: Sequence[TrialSpec]) -> None:
+    """Raise if the size of a trial's vocabulary is unknown.
+
+    Raises:
+        DataError: There is a tokenizer of unknown size, or a vocabulary that is too small.
+    """
+    settings = map(lab_settings, trials)
+    for tokenizer, vocabulary in sorted({(s.tokenizer, s.vocabulary or 0) for s in settings}):
+        vocabulary_size(tokenizer, vocabulary or None)
+
+
+def check_lengths(trials: Sequence[TrialSpec], *, where: str) -> None:
+    """Check that the warmup of every trial ends before the trial does.
+
+    Raises:
+        StudyError: A trial of a length in tokens per parameter is shorter than its warmup.
+    """
+    for settings in map(lab_settings, trials):
+        steps, warmup = num_steps(settings), num_warmup_steps(settings)
+        if warmup >= steps:
+            raise StudyError(
+                f"{where}: warmup {warmup} leaves no step at the peak rate of {steps} steps, the "
+                f"length of width {settings.width} at {settings.tokens_per_parameter:g} tokens per "
+                "parameter",
+                why="the learning rate would never reach its peak",
+                fix="leave warmup out for a tenth of the steps, or raise tokens_per_parameter",
+            )
+
+
 def same_training(spec: TrialSpec) -> str:
     """Return a key that is equal for trials that are the same training run.
 
-    At the base width every factor of every parametrization is exactly 1, so they coincide.
+    At the base width every factor of every parametrization is exactly 1, so they coincide. So do
+    hybrids that differ in a switch without effect.
     """
-    settings = lab_settings(spec).model_dump(mode="json")
-    if settings["width"] == settings["base_width"]:
-        settings["parametrization"] = None
+    settings = lab_settings(spec)
+    name = equivalent_parametrization(settings)
+    is_base = settings.width == settings.base_width
+    values = settings.model_dump(mode="json") | {"parametrization": None if is_base else name}
     assert spec.runner.kind == "lab"
-    return canonical_json([settings, spec.runner.data, spec.runner.numerics])
+    return canonical_json([values, spec.runner.data, spec.runner.numerics])
 
 
 def relative_cost(spec: TrialSpec) -> float:
-    """Return a trial's relative cost: parameters times tokens.
-
-    `lab.counts` has the exact numbers, but it loads torch. The order of trials needs none.
-    """
-    s = lab_settings(spec)
-    parameters = 12 * s.depth * s.width**2 + 512 * s.width
-    return float(parameters * s.steps * s.batch * s.context)
+    """Return a trial's relative cost: the floating-point operations of its training."""
+    settings = lab_settings(spec)
+    tokens = num_steps(settings) * settings.batch * settings.context
+    return float(training_flops(decoder_config(settings, settings.width), tokens))

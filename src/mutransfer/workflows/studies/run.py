@@ -26,11 +26,18 @@ from mutransfer.sweep import (
     check_lab_trials,
     grid_trials,
     lab_runner,
+    lab_trials,
     read_study,
     run_sweep,
     select_trials,
 )
-from mutransfer.workflows.studies.lab import LabRun, relative_cost, same_training
+from mutransfer.workflows.studies.lab import (
+    LabRun,
+    check_lengths,
+    check_vocabularies,
+    relative_cost,
+    same_training,
+)
 
 StudySource = str | Path | Mapping[str, Any] | StudySpec
 
@@ -201,8 +208,10 @@ def _prepare_lab(study: StudySpec, where: str, folder: Path) -> PreparedStudy:
     runner = lab_runner(
         study.lab, numerics=NUMERICS, data=corpus_hash(text), derived=dict(study.derived)
     )
-    trials = grid_trials(study, runner)
+    trials = lab_trials(study, runner)
     check_lab_trials(trials, where=where)
+    check_vocabularies(trials)
+    check_lengths(trials, where=where)
     run = LabRun(text, study.lab.device)
     options = {"check": run.check, "same": same_training, "cost": relative_cost}
     return PreparedStudy(study, trials, run, options)

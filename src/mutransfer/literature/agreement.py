@@ -1,0 +1,164 @@
+"""Agreement of one's own trials with a published verdict, and the reason in one sentence.
+
+The two verdicts rest on different criteria. The paper asks whether the best rate on its grid, four
+times apart, is the same at every width. Ours asks whether the regret is at most a share of the
+loss, with 95 % confidence. Where the verdicts differ, the sentence says whether the criteria alone
+explain it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from mutransfer.analysis import Estimate, GroupReport
+from mutransfer.analysis.format import format_power, format_share
+from mutransfer.literature.experiments import PublishedExperiment
+
+Outcome = Literal["agrees", "disagrees", "undetermined here", "not reported by the paper"]
+OUTCOMES: tuple[Outcome, ...] = (
+    "agrees", "disagrees", "undetermined here", "not reported by the paper"
+)  # fmt: skip
+
+GRID_STEP = 2.0  # octaves between the rates of arXiv:2404.05728
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Whether our verdict on an experiment is the paper's.
+
+    Args:
+        outcome: 'agrees' or 'disagrees'; 'undetermined here' without a verdict of ours, and 'not
+            reported by the paper' without one of the paper.
+        why: One clause with the numbers behind it.
+        by_criterion: Whether the verdicts differ, but would be equal if both were judged by the
+            paper's criterion, or both by ours.
+    """
+
+    outcome: Outcome
+    why: str
+    by_criterion: bool = False
+
+
+def agreement(
+    published: PublishedExperiment | None, group: GroupReport, *, threshold: float
+) -> Agreement:
+    """Compare our verdict on an experiment with the published one.
+
+    Args:
+        published: What the paper says, or None where it has no such experiment.
+        group: Our analysis.
+        threshold: Regret that still counts as transfer, as a share of the best loss.
+
+    Source:
+        The paper's criterion: arXiv:2404.05728v3.
+    """
+    if published is None:
+        return Agreement("not reported by the paper", "the paper has no such experiment")
+    if published.transfers is None:
+        return Agreement("not reported by the paper", published.certainty)
+    if group.verdict == "undetermined":
+        return Agreement("undetermined here", group.reason)
+    if published.transfers == (group.verdict == "transfers"):
+        return Agreement("agrees", _shared_verdict(published, group))
+    if published.transfers:
+        return _only_in_the_paper(published, group)
+    return _only_here(published, group, threshold)
+
+
+def _shared_verdict(published: PublishedExperiment, group: GroupReport) -> str:
+    """Return the sentence on two equal verdicts."""
+    share = group.regret_share
+    if published.transfers:
+        return f"both transfer: the regret is {_at_most(share)} here, and {_in_paper(published)}"
+    why = f"neither transfers: the regret is {_at_least(share)} here, and {_in_paper(published)}"
+    ours, theirs = _direction(group), _published_direction(published)
+    if ours and theirs and ours != theirs:
+        why += f"; but the best rate {ours} with width here, and {theirs} in the paper"
+    return why
+
+
+def _only_here(published: PublishedExperiment, group: GroupReport, threshold: float) -> Agreement:
+    """Explain why the best rate transfers here, but not in the paper."""
+    share = published.regret_share
+    passes = share is not None and share.value is not None and share.value <= threshold
+    clauses = [
+        f"the paper counts any move of the best rate on its grid; the regret is "
+        f"{_in_paper(published)}, and {_at_most(group.regret_share)} here"
+    ]
+    if passes:
+        clauses.append(f"both are within our threshold of {format_share(threshold)}")
+    elif group.paper_criterion is False:
+        clauses.append(f"the best tried rate moves here too: {_grid_move(group)}")
+    elif share is not None:
+        clauses.append(_scales(published, group))
+    return Agreement("disagrees", "; ".join(clauses), passes or group.paper_criterion is False)
+
+
+def _only_in_the_paper(published: PublishedExperiment, group: GroupReport) -> Agreement:
+    """Explain why the best rate transfers in the paper, but not here."""
+    clauses = [f"the regret is {_at_least(group.regret_share)} here, and {_in_paper(published)}"]
+    if group.paper_criterion:
+        clauses.append("the best tried rate is the same at every width here too")
+    elif group.drift.value is not None:
+        octaves = group.drift.value * math.log2(published.widths[-1] / published.widths[0])
+        if abs(octaves) < GRID_STEP:
+            clauses.append(
+                f"our drift of {group.drift.value:.2g} is {abs(octaves):.2g} octaves over the "
+                f"paper's widths, less than the step of its grid, {GRID_STEP:g}"
+            )
+        else:
+            clauses.append(_scales(published, group))
+    return Agreement("disagrees", "; ".join(clauses), bool(group.paper_criterion))
+
+
+def _at_most(share: Estimate) -> str:
+    """Format the upper bound of a regret."""
+    assert share.high is not None
+    return f"at most {format_share(share.high)}" if share.high >= 1e-5 else "less than 0.001 %"
+
+
+def _at_least(share: Estimate) -> str:
+    """Format the lower bound of a regret."""
+    assert share.low is not None
+    return f"at least {format_share(share.low)}"
+
+
+def _in_paper(published: PublishedExperiment) -> str:
+    """Format the paper's regret."""
+    share = published.regret_share
+    if share is None or share.value is None:
+        return "unpublished in the paper"
+    return f"{format_share(share.value)} in the paper"
+
+
+def _direction(group: GroupReport) -> str | None:
+    """Return whether our best rate rises or falls with width; None where its interval has 0."""
+    low, high = group.drift.low, group.drift.high
+    if low is None or high is None or low <= 0 <= high:
+        return None
+    return "rises" if low > 0 else "falls"
+
+
+def _published_direction(published: PublishedExperiment) -> str | None:
+    """Return whether the paper's best rate rises or falls with width; None without cells."""
+    rates = published.grid_log2_lr
+    if not rates or rates[0] == rates[-1]:
+        return None
+    return "rises" if rates[-1] > rates[0] else "falls"
+
+
+def _grid_move(group: GroupReport) -> str:
+    """Format the best tried rate of each width."""
+    rates = [o.grid_log2_lr for o in group.optimum if o.grid_log2_lr is not None]
+    return ", ".join(map(format_power, rates))
+
+
+def _scales(published: PublishedExperiment, group: GroupReport) -> str:
+    """Compare the widths of the paper with ours."""
+    own = [curve.width for curve in group.curves]
+    return (
+        f"the paper's widths are {published.widths[0]:g} to {published.widths[-1]:g}, ours "
+        f"{own[0]:g} to {own[-1]:g}"
+    )

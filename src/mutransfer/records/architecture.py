@@ -1,0 +1,69 @@
+"""Combinations of the lab decoder's switches that no model can have."""
+
+# ruff: noqa: D102 - the decoder's configuration documents its switches
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mutransfer.records.base import Problem
+
+MLP_RATIO = 4.0  # [derived: arXiv:2404.05728, the baseline]
+GATED_MLP_RATIO = 2.5  # [derived: arXiv:2404.05728, SwiGLU of the published numbers]
+
+
+class Architecture(Protocol):
+    """Switches of the decoder that restrict each other."""
+
+    @property
+    def head_width(self) -> int: ...
+    @property
+    def kv_heads(self) -> int | None: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def mlp_ratio(self) -> float | None: ...
+    @property
+    def positions(self) -> str: ...
+    @property
+    def tied(self) -> bool: ...
+    @property
+    def readout_init(self) -> str: ...
+
+
+def is_gated(architecture: Architecture) -> bool:
+    """Return whether the activation of the MLP is the product of two projections."""
+    return architecture.activation in ("swiglu", "geglu")
+
+
+def mlp_width(architecture: Architecture, width: int) -> float:
+    """Return the hidden channels of the MLP, a whole number in every model that can be built."""
+    default = GATED_MLP_RATIO if is_gated(architecture) else MLP_RATIO
+    return width * (default if architecture.mlp_ratio is None else architecture.mlp_ratio)
+
+
+def architecture_problems(architecture: Architecture, width: int) -> list[Problem]:
+    """Return what is impossible about a decoder of a width, whose heads divide it."""
+    a, problems = architecture, []
+    heads = width // a.head_width
+    if a.positions == "rope" and a.head_width % 2:
+        what = f"head_width {a.head_width} is odd, but rotary positions need pairs of channels"
+        problems.append(Problem(what, f"write head_width = {a.head_width + 1}"))
+    if a.kv_heads is not None and (a.kv_heads > heads or heads % a.kv_heads):
+        what = f"kv_heads {a.kv_heads} does not divide the {heads} heads of width {width}"
+        divisors = [k for k in range(1, min(a.kv_heads, heads) + 1) if heads % k == 0]
+        problems.append(Problem(what, f"write kv_heads = {divisors[-1]}, or a larger width"))
+    hidden = mlp_width(a, width)
+    multiple = 2 if is_gated(a) else 1
+    if hidden % multiple:
+        kind = "an even number of" if multiple == 2 else "a whole number of"
+        what = f"mlp_ratio {a.mlp_ratio or GATED_MLP_RATIO:g} does not give {kind} hidden channels "
+        what += f"at width {width}: {hidden:g}"
+        nearest = max(multiple, round(hidden / multiple) * multiple)
+        problems.append(Problem(what, f"write mlp_ratio = {nearest / width:g}"))
+    if a.tied and a.readout_init != "mup":
+        what = (
+            f"readout_init '{a.readout_init}' with a tied readout, which has the embedding's init"
+        )
+        problems.append(Problem(what, "leave readout_init out, or write tied = false"))
+    return problems
