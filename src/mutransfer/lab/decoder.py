@@ -42,7 +42,7 @@ class Decoder(nn.Module):
         if config.positions == "learned":
             # The constructor of nn.Embedding would draw, and change all weights drawn after it.
             table = torch.empty(config.context, config.width)
-            self.positions = nn.Embedding.from_pretrained(table, freeze=False)
+            self.positions = nn.Embedding(config.context, config.width, _weight=table)
         if config.tied:
             self.readout.weight = self.embedding.weight
         self._init_weights()
