@@ -66,11 +66,11 @@ CHANGES: dict[str, tuple[dict, dict]] = {
          "beta2": 0.95, "eps": 1e-8},
     ),
     "batch-times-4": (
-        {"batch": 64, "steps": 100, "warmup": 20},
+        {"batch": 64, "steps": 75, "warmup": 15},
         {"batch": 4096, "steps": 31_250, "warmup": 2500},
     ),
     "batch-over-4": (
-        {"batch": 4, "steps": 1600, "warmup": 320},
+        {"batch": 4, "steps": 1200, "warmup": 240},
         {"batch": 256, "steps": 500_000, "warmup": 40_000},
     ),
     "decay-coupled": (
@@ -78,15 +78,15 @@ CHANGES: dict[str, tuple[dict, dict]] = {
         {"decay_mode": "coupled", "weight_decay": 0.1},
     ),
     "decay-independent-1e-3": (
-        {"decay_mode": "independent", "weight_decay": 0.3125},
+        {"decay_mode": "independent", "weight_decay": 0.417},
         {"decay_mode": "independent", "weight_decay": 1e-3},
     ),
     "decay-independent-1e-4": (
-        {"decay_mode": "independent", "weight_decay": 0.03125},
+        {"decay_mode": "independent", "weight_decay": 0.0417},
         {"decay_mode": "independent", "weight_decay": 1e-4},
     ),
     "decay-independent-1e-5": (
-        {"decay_mode": "independent", "weight_decay": 0.003125},
+        {"decay_mode": "independent", "weight_decay": 0.00417},
         {"decay_mode": "independent", "weight_decay": 1e-5},
     ),
 }  # fmt: skip
@@ -105,6 +105,7 @@ CHANGED_AXES = {
     ("absolute", "paper"): {"lr": octaves(-3, 5, 2)},  # 128 times
     ("sp", "mini"): {"lr": octaves(-9, -3)},
     ("sp-simple", "mini"): {"lr": octaves(-9, -3)},
+    ("depth-8", "mini"): {"lr": octaves(-8, -4)},
     ("norm-gains-scalar", "mini"): {"lr": octaves(-8, -4)},
     ("attention-scale", "mini"): {"lr": octaves(-8, -4)},
     ("squared-relu", "mini"): {"lr": octaves(-8, -4)},
