@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from mutransfer.cli.commands import sweep
-from mutransfer.sweep import SweepSummary
-from mutransfer.workflows.studies import catalog, ladder
+from mutransfer.lab.data.corpus import corpus_hash
+from mutransfer.sweep import SweepSummary, TrialStore
+from mutransfer.workflows.studies import catalog, ladder, scales
 from mutransfer.workflows.studies.catalog import study_text
 
 TINY = """# Question: is it tiny?
@@ -30,33 +31,51 @@ context = 16
 """
 
 
-def test_every_shipped_study_is_listed_with_its_question(run) -> None:
+def test_every_shipped_study_is_listed_by_source_with_its_question(run) -> None:
     status, out, _ = run("studies")
     assert status == 0
-    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
-    assert list(lines) == ["demo", "demo-large", "eleuther-ladder"]
-    assert lines["eleuther-ladder"] == "on the way from SP to µP, which step repairs what?"
+    blocks = [block.splitlines() for block in out.split("\n\n")]
+    assert [block[0].rpartition(" ")[2] for block in blocks] == ["demo", "lingle2024", "eleutherai"]
+    names = [[line.split()[0] for line in block[1:]] for block in blocks]
+    assert names[0] == ["demo", "demo-large"]
+    assert names[1][0] == "baseline"
+    assert "norm-gains-vector" in names[1]
+    assert "eleuther-ladder" in names[2]
+    assert "on the way from SP to µP, which step repairs what?" in out
     assert run("studies list")[1] == out
 
 
 def test_every_study_file_states_its_question_and_expected_answer(run) -> None:
     data = json.loads(run("studies --json")[1])
     assert data["schema"] == 1
-    for study in data["studies"]:
-        assert all(study.values()), study
-        assert study["question"].endswith("?")
-    assert data["studies"][-1]["command"] == "mutransfer studies run eleuther-ladder"
+    studies = {study["name"]: study for study in data["studies"]}
+    ladder = studies["eleuther-ladder"]
+    assert ladder["command"] == "mutransfer studies run eleuther-ladder"
     # A header may go on over several lines, and ends where the next one begins.
-    assert data["studies"][-1]["expected"] == (
+    assert ladder["expected"] == (
         "SP, + hidden init and + hidden rate fail, each for what is still missing; the last two "
         "pass. It takes about a minute."
     )
+    gains = studies["norm-gains-vector"]
+    assert gains["source_name"] == "lingle2024"
+    assert gains["experiment"] == "rmsnorm_gains_vector"
+    assert gains["expected"].startswith("does not transfer: the best rate falls from 2^-4")
 
 
-def test_a_study_file_is_printed_unchanged(run) -> None:
+def test_a_study_file_is_printed_unchanged_or_expanded(run) -> None:
     assert run("studies show demo")[1] == study_text("demo")
     data = json.loads(run("studies show demo --json")[1])
     assert data == {"schema": 1, "name": "demo", "text": study_text("demo")}
+    printed = run("studies show cosine --scale paper")[1]
+    assert printed == study_text("cosine", "paper")
+    assert 'schedule = "cosine"' in printed
+
+
+def test_a_printed_study_can_be_saved_and_run(run, tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text(run("studies show cosine")[1])
+    status, out, _ = run("sweep mine.toml --dry-run")
+    assert status == 0
+    assert "30 trials, 0 done" in out
 
 
 def test_listing_loads_no_torch() -> None:
@@ -72,7 +91,7 @@ def test_listing_loads_no_torch() -> None:
 
 
 def test_a_named_sweep_runs_like_the_demo(run, monkeypatch) -> None:
-    monkeypatch.setattr(catalog, "study_text", lambda name: TINY)
+    monkeypatch.setattr(catalog, "study_file", lambda name: TINY)
     status, out, err = run("demo -o store --workers 1")
     assert status == 0
     assert err.startswith("The demo trains a small transformer")
@@ -83,6 +102,87 @@ def test_a_named_sweep_runs_like_the_demo(run, monkeypatch) -> None:
     data = json.loads(run("studies run demo -o store --json")[1])
     assert data["report"] == "store/report.html"
     assert set(data["analysis"]["groups"]) == {"mup", "sp"}
+
+
+SETTINGS = """# Settings: tiny ones.
+schema = 1
+[settings]
+name = "lingle2024"
+[mini.axes]
+width = [16, 32]
+lr = [0.01, 0.02, 0.04]
+[mini.lab]
+base_width = 16
+steps = 3
+warmup = 1
+batch = 2
+depth = 1
+context = 16
+[paper]
+data = "a corpus that does not ship"
+[paper.axes]
+width = [16]
+lr = [0.01]
+"""
+SMALL = """# Question: is {name} small?
+# Source:   {name}.
+# Paper:    transfers (secondary).
+schema = 1
+[study]
+name = "{name}"
+settings = "lingle2024"
+[lab]
+{change}
+"""
+CHANGES = {
+    "baseline": "",
+    "sp": 'parametrization = "sp"\nattention_scale = "1/d"',
+    "cosine": 'schedule = "cosine"',
+}
+
+
+@pytest.fixture
+def small_studies(monkeypatch):
+    """Replace the studies of a paper by three that take a second each."""
+    monkeypatch.setattr(scales, "settings_text", lambda name: SETTINGS)
+    monkeypatch.setattr(catalog, "_names", lambda: sorted(CHANGES))
+    monkeypatch.setattr(
+        catalog, "study_file", lambda name: SMALL.format(name=name, change=CHANGES[name])
+    )
+
+
+def test_a_run_prints_the_verdict_of_the_paper_below_its_own(run, small_studies) -> None:
+    status, out, err = run("studies run cosine --workers 1")
+    assert status == 0
+    assert err.startswith("Is cosine small?\n6 trials\n")
+    assert out.startswith("mup: undetermined")
+    assert out.endswith(
+        "the paper: transfers (secondary).\n\nreport: runs/cosine/report.html\n"
+        "store:  runs/cosine\n"
+    )
+
+
+def test_all_studies_of_a_source_are_run_and_equal_trainings_once(run, small_studies) -> None:
+    """At the base width SP is µP where both divide by d, so three trials are the baseline's."""
+    status, out, err = run("studies run lingle2024 --workers 1")
+    assert status == 0
+    assert [line for line in out.splitlines() if line in CHANGES] == ["baseline", "sp", "cosine"]
+    assert "3 already done" in err
+    shared = [result for result in TrialStore("runs/lingle2024/sp").results() if result.shared_from]
+    assert [result.spec.axes["width"] for result in shared] == [16, 16, 16]
+    data = json.loads(run("studies run lingle2024 --json")[1])
+    assert data["source"] == "lingle2024"
+    assert [study["ran"] for study in data["studies"].values()] == [0, 0, 0]
+    assert data["studies"]["sp"]["paper"] == "transfers (secondary)."
+
+
+def test_a_study_trains_on_the_text_of_the_user(run, small_studies, tmp_path) -> None:
+    (tmp_path / "corpus").mkdir()
+    for number in range(40):
+        (tmp_path / "corpus" / f"{number}.txt").write_text(f"{number} is a number. " * 40)
+    assert run("studies run baseline --text corpus --workers 1")[0] == 0
+    results = list(TrialStore("runs/baseline").results())
+    assert {result.spec.runner.data for result in results} == {corpus_hash("corpus")}
 
 
 class FakeCheck:
@@ -129,7 +229,7 @@ ERRORS = {
     "studies show ../pyproject": (
         "UsageError: there is no study '../pyproject'\n"
         "  why: another study would answer another question\n"
-        "  fix: choose from 'demo', 'demo-large', 'eleuther-ladder'\n"
+        "  fix: `mutransfer studies` lists all of them\n"
     ),
     "studies show": (
         "UsageError: show needs the name of a study\n"
@@ -141,15 +241,52 @@ ERRORS = {
         "  why: it would be ignored, because every study is listed\n"
         "  fix: mutransfer studies show demo\n"
     ),
+    "studies run lingle2025": (
+        "UsageError: there is no study 'lingle2025'\n"
+        "  why: another study would answer another question\n"
+        "  fix: did you mean 'lingle2024'?\n"
+    ),
     "studies show demo --workers 2": (
-        "UsageError: --output and --workers apply to run, not to show\n"
-        "  why: they would be ignored, because nothing is run\n"
-        "  fix: mutransfer studies run demo, or leave them out\n"
+        "UsageError: --workers applies to run, not to show\n"
+        "  why: nothing is run, so it would be ignored\n"
+        "  fix: mutransfer studies run demo, or leave --workers out\n"
+    ),
+    "studies list --scale paper --output here": (
+        "UsageError: --scale and --output apply to run, not to list\n"
+        "  why: nothing is run, so they would be ignored\n"
+        "  fix: mutransfer studies run NAME, or leave --scale and --output out\n"
+    ),
+    "studies show demo --scale paper": (
+        "UsageError: demo has no scales, but got --scale paper\n"
+        "  why: its file is what it is; only studies of a paper's experiments have two scales\n"
+        "  fix: leave out --scale: mutransfer studies show demo\n"
+    ),
+    "studies run cosine --scale papre": (
+        "UsageError: --scale takes mini or paper, not 'papre'\n"
+        "  why: --scale means: mini: minutes on two cores, the default; paper: the settings of "
+        "the paper\n"
+        "  fix: did you mean 'paper'?\n"
+    ),
+    "studies run cosine --scale paper": (
+        "UsageError: cosine at scale 'paper' trains on C4 (en), which does not ship\n"
+        "  why: the text of this package would be repeated thousands of times\n"
+        "  fix: --text PATH, the data or other text, or --scale mini\n"
+    ),
+    "studies run cosine --text missing": (
+        "DataError: --text missing does not exist\n"
+        "  why: all trials are trained on this text\n"
+        "  fix: name a file or a folder of text, or leave --text out for that of this package\n"
+    ),
+    "studies run eleuther-ladder --text .": (
+        "UsageError: --text applies to sweeps, and eleuther-ladder is a ladder of coordinate "
+        "checks\n"
+        "  why: a ladder trains no trials: one process checks one rung after another\n"
+        "  fix: mutransfer studies run eleuther-ladder\n"
     ),
     "studies run eleuther-ladder --workers 2": (
         "UsageError: --workers applies to sweeps, and eleuther-ladder is a ladder of coordinate "
         "checks\n"
-        "  why: it would be ignored, because one process checks one rung after another\n"
+        "  why: a ladder trains no trials: one process checks one rung after another\n"
         "  fix: mutransfer studies run eleuther-ladder\n"
     ),
 }

@@ -105,7 +105,7 @@ def test_a_best_tried_rate_that_moves_without_cost_is_a_difference_of_criteria()
     report = group(drift=-0.4, curvature=0.01, log2_best=-6.0)
     assert report.verdict == "transfers"
     assert report.paper_criterion is False
-    answer = judge("attention-scale", report)
+    answer = judge("attention_scale", report)
     assert (answer.outcome, answer.by_criterion) == ("disagrees", True)
     assert "the best tried rate moves here too: 2^-6, " in answer.why
 
@@ -120,8 +120,8 @@ def test_without_seeds_nothing_is_determined_here() -> None:
 def test_what_the_paper_does_not_report_is_neither_confirmed_nor_refuted(
     steady: GroupReport,
 ) -> None:
-    assert judge("qk-norm", steady).outcome == "not reported by the paper"
-    assert "only the script is public" in judge("qk-norm", steady).why
+    assert judge("qk_norm", steady).outcome == "not reported by the paper"
+    assert "only the script is public" in judge("qk_norm", steady).why
     missing = agreement(None, steady, threshold=LIMIT)
     assert (missing.outcome, missing.why) == (
         "not reported by the paper",

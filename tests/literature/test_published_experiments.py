@@ -11,17 +11,17 @@ from mutransfer.literature import (
 )
 
 YES = {
-    "baseline", "projection_biases", "large_scale_L12", "embedding-norm", "zero-query",
-    "readout-init-sp", "readout-zero", "cosine", "swiglu", "squared-relu", "multi-query",
-    "batch-times-4", "batch-over-4",
+    "baseline", "projection_biases", "large_scale_L12", "embedding_norm", "zero_query",
+    "readout_init_sp", "readout_zero", "cosine", "swiglu", "squared_relu", "multi_query",
+    "batch_times_4", "batch_over_4",
 }  # fmt: skip
 NO = {
     "rmsnorm_gains_vector", "rmsnorm_gains_scalar", "lion", "decoupled_weight_decay_0.1", "sp",
-    "attention-scale",
+    "attention_scale",
 }  # fmt: skip
 UNPUBLISHED = {
-    "decay-independent-1e-3", "decay-independent-1e-4", "decay-independent-1e-5", "absolute",
-    "lion-absolute", "sp-simple", "large-scale-without-decay", "qk-norm",
+    "decay_independent_1e-3", "decay_independent_1e-4", "decay_independent_1e-5", "absolute",
+    "lion_absolute", "sp_simple", "large_scale_without_decay", "qk_norm",
 }  # fmt: skip
 # Best loss at width 2048 minus the baseline's 2.511, by hand.
 LOSS_DIFFERENCES = {
@@ -66,13 +66,13 @@ def test_an_experiment_without_cells_has_a_verdict_without_numbers() -> None:
         assert (experiment.regret is None) == (name not in with_cells)
         assert bool(experiment.grid_log2_lr) == (name in with_cells)
         assert bool(experiment.widths) == (experiment.transfers is not None)
-    assert published_experiment("attention-scale").widths == (128, 512, 2048)
+    assert published_experiment("attention_scale").widths == (128, 512, 2048)
 
 
 def test_the_loss_is_compared_with_the_baseline_at_width_2048() -> None:
     differences = {name: published_experiment(name).loss_difference for name in LOSS_DIFFERENCES}
     assert differences == pytest.approx(LOSS_DIFFERENCES, abs=1e-9)
-    assert published_experiment("multi-query").loss_in_words == "clearly better"
+    assert published_experiment("multi_query").loss_in_words == "clearly better"
     assert published_experiment("cosine").loss_in_words == "slightly worse"
 
 
@@ -82,7 +82,7 @@ def test_the_loss_is_compared_with_the_baseline_at_width_2048() -> None:
         ("lion", "marked in Table 1"),
         ("sp", "the printed cells agree"),
         ("swiglu", "a public review of versions 2 and 3 says so"),
-        ("qk-norm", "only the script is public"),
+        ("qk_norm", "only the script is public"),
     ],
 )
 def test_the_certainty_of_a_verdict_is_in_words(name: str, words: str) -> None:
@@ -91,9 +91,9 @@ def test_the_certainty_of_a_verdict_is_in_words(name: str, words: str) -> None:
 
 def test_an_unknown_experiment_is_refused() -> None:
     with pytest.raises(ResultsError) as raised:
-        published_experiment("squared-rleu")
+        published_experiment("squared_rleu")
     assert str(raised.value) == (
-        "arXiv:2404.05728 has no experiment 'squared-rleu'\n"
+        "arXiv:2404.05728 has no experiment 'squared_rleu'\n"
         "  why: the verdict of another experiment would be returned\n"
-        "  fix: did you mean 'squared-relu'?"
+        "  fix: did you mean 'squared_relu'?"
     )

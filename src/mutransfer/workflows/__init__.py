@@ -9,27 +9,39 @@ if TYPE_CHECKING:
     from mutransfer.workflows.analyze import AnalysisOptions, analyze_path, predict_path, write_page
     from mutransfer.workflows.check import run_check
     from mutransfer.workflows.studies.catalog import (
+        describe,
+        expand,
         named_studies,
         named_study,
-        run_named_study,
+        study_names,
         study_text,
     )
     from mutransfer.workflows.studies.ladder import run_ladder
+    from mutransfer.workflows.studies.named_run import run_named_study, sweep_study
     from mutransfer.workflows.studies.run import PreparedStudy, prepare_study, run_study
     from mutransfer.workflows.user_code import load_build, load_inputs
 
 __all__ = [
-    "AnalysisOptions", "PreparedStudy", "analyze_path", "load_build", "load_inputs",
-    "named_studies", "named_study", "predict_path", "prepare_study", "run_check",
-    "run_ladder", "run_named_study", "run_study", "study_text", "write_page",
+    "AnalysisOptions", "PreparedStudy", "analyze_path", "describe", "expand", "load_build",
+    "load_inputs", "named_studies", "named_study", "predict_path", "prepare_study", "run_check",
+    "run_ladder", "run_named_study", "run_study", "study_names", "study_text", "sweep_study",
+    "write_page",
 ]  # fmt: skip
 
 # Resolved on first use, so that analyzing a small file loads neither torch nor the sweep driver.
 _NAMES_BY_MODULE = {
     "analyze": ("AnalysisOptions", "analyze_path", "predict_path", "write_page"),
     "check": ("run_check",),
-    "studies.catalog": ("named_studies", "named_study", "run_named_study", "study_text"),
+    "studies.catalog": (
+        "describe",
+        "expand",
+        "named_studies",
+        "named_study",
+        "study_names",
+        "study_text",
+    ),
     "studies.ladder": ("run_ladder",),
+    "studies.named_run": ("run_named_study", "sweep_study"),
     "studies.run": ("PreparedStudy", "prepare_study", "run_study"),
     "user_code": ("load_build", "load_inputs"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mutransfer.cli.app import TRAINING, Output, Switch, Workers, app, examples
 from mutransfer.cli.commands.sweep import sweep_result
@@ -16,20 +16,26 @@ from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:
     from mutransfer.records import LadderSpec
+    from mutransfer.workflows.studies.scales import Scale
+
+FLAGS = {"list": (), "show": ("--scale",), "run": ("--scale", "--text", "--output", "--workers")}
 
 
 @app.command(
     group=TRAINING,
     help_epilogue=examples(
         "mutransfer studies",
-        "mutransfer studies show eleuther-ladder",
-        "mutransfer studies run eleuther-ladder",
+        "mutransfer studies show norm-gains-vector --scale paper",
+        "mutransfer studies run norm-gains-vector",
+        "mutransfer studies run lingle2024 --text my-corpus/ -o runs/mine",
     ),
 )
 def studies(
     action: Literal["list", "show", "run"] = "list",
     name: str | None = None,
     *,
+    scale: Literal["mini", "paper"] | None = None,
+    text: Path | None = None,
     output: Output = None,
     workers: Workers = "auto",
     json: Switch = False,
@@ -41,17 +47,17 @@ def studies(
 
     Args:
         action: list, show or run.
-        name: Name of a study, from `mutransfer studies list`.
+        name: Name of a study, or of a source (to run all of its studies), from the list.
+        scale: mini: minutes on two cores, the default; paper: the settings of the paper.
+        text: File or folder of text to train on, in place of the study's own.
         output: Directory of the trial store, or of a ladder's files; runs/NAME by default.
         workers: Number of processes of a sweep, one thread each; auto is one per core.
         json: Print one JSON document and nothing else.
     """
-    if action != "run" and (output is not None or workers != "auto"):
-        raise UsageError(
-            f"--output and --workers apply to run, not to {action}",
-            why="they would be ignored, because nothing is run",
-            fix=f"mutransfer studies run {name or 'NAME'}, or leave them out",
-        )
+    given = {"--scale": scale, "--text": text, "--output": output}
+    flags = [flag for flag, value in given.items() if value is not None]
+    flags += ["--workers"] if workers != "auto" else []
+    _check_flags(action, name, flags)
     check_outputs(output=output)
     if action == "list":
         return _list_studies(name, json)
@@ -61,33 +67,67 @@ def studies(
             why="several studies ship with mutransfer",
             fix=f"mutransfer studies {action} NAME, with a name from `mutransfer studies list`",
         )
-    from mutransfer.workflows import named_studies, named_study, study_text
-
     if action == "show":
-        text = study_text(name)
-        data = {"schema": 1, "name": name, "text": text}
-        return CommandResult(text.rstrip("\n"), data, SUCCESS, json)
+        return _show_study(name, scale, json)
     from mutransfer.records import LadderSpec
+    from mutransfer.workflows import describe, named_study, study_names
 
-    spec = named_study(name)
+    names = study_names(name)
+    if names != [name]:
+        return _run_source(name, names, scale=scale, text=text, output=output, workers=workers,
+                           json=json)  # fmt: skip
+    spec = named_study(name, scale)
     if isinstance(spec, LadderSpec):
-        return _run_ladder(spec, output, workers, json)
-    title = next(study.title for study in named_studies() if study.name == name)
-    return run_sweep_study(name, store=output, workers=workers, json=json, intro=f"{title}\n")
+        return _run_ladder(spec, flags, output, json)
+    intro = f"{describe(name).title}\n"
+    return run_sweep_study(
+        name, scale=scale, text=text, store=output, workers=workers, json=json, intro=intro
+    )
+
+
+def _check_flags(action: str, name: str | None, flags: list[str]) -> None:
+    """Refuse options that the action would ignore."""
+    if ignored := [flag for flag in flags if flag not in FLAGS[action]]:
+        names, is_one = " and ".join(ignored), len(ignored) == 1
+        raise UsageError(
+            f"{names} {'applies' if is_one else 'apply'} to run, not to {action}",
+            why=f"nothing is run, so {'it' if is_one else 'they'} would be ignored",
+            fix=f"mutransfer studies run {name or 'NAME'}, or leave {names} out",
+        )
+
+
+def _show_study(name: str, scale: Scale | None, json: bool) -> CommandResult:
+    """Print the file of a study, expanded if it has scales."""
+    from mutransfer.workflows import study_text
+
+    text = study_text(name, scale)
+    data = {"schema": 1, "name": name, "text": text}
+    return CommandResult(text.rstrip("\n"), data, SUCCESS, json)
 
 
 def run_sweep_study(
-    name: str, *, store: Path | None, workers: Workers, json: bool, intro: str
+    name: str,
+    *,
+    scale: Scale | None = None,
+    text: Path | None = None,
+    store: Path | None = None,
+    share: bool = False,
+    workers: Workers = "auto",
+    json: bool = False,
+    intro: str = "",
 ) -> CommandResult:
     """Run a named sweep with a progress display, and return its verdicts or its failures."""
     from mutransfer.cli.progress import sweep_progress
     from mutransfer.report.text.analysis import verdict_text
-    from mutransfer.workflows import run_named_study
+    from mutransfer.workflows import describe, run_named_study
 
     with stop_on_signals() as stop, sweep_progress(intro) as progress:
         named = run_named_study(
             name,
+            scale=scale,
+            text=text,
             store=store,
+            share=share,
             workers=workers,
             stop=stop,
             on_start=progress.on_start,
@@ -96,14 +136,52 @@ def run_sweep_study(
     result = sweep_result(named.run.summary, named.run.store, json, "name another --output")
     if named.report is None or named.page is None:
         return result
-    text = f"{verdict_text(named.report)}\n\nreport: {named.page}\nstore:  {named.run.store}"
+    study = describe(name)
+    paper = f"\n\nthe paper: {study.expected}" if study.has_scales else ""
+    printed = f"{verdict_text(named.report)}{paper}\n\nreport: {named.page}\n"
     data = result.data | {"report": str(named.page), "analysis": named.report.to_json()}
-    return replace(result, text=text, data=data)
+    if study.has_scales:
+        data |= {"paper": study.expected, "experiment": study.experiment}
+    return replace(result, text=f"{printed}store:  {named.run.store}", data=data)
+
+
+def _run_source(
+    source: str,
+    names: list[str],
+    *,
+    scale: Scale | None,
+    text: Path | None,
+    output: Path | None,
+    workers: Workers,
+    json: bool,
+) -> CommandResult:
+    """Run the sweeps of a source one after the other; trials that coincide are trained once."""
+    from mutransfer.records import LadderSpec
+    from mutransfer.workflows import named_study
+
+    folder = output or Path("runs") / (source if scale != "paper" else f"{source}-paper")
+    results: dict[str, CommandResult] = {}
+    for name in names:
+        if isinstance(named_study(name), LadderSpec):
+            continue
+        results[name] = run_sweep_study(
+            name, scale=scale, text=text, store=folder / name, share=True, workers=workers,
+            json=json, intro=f"\n{name}\n",
+        )  # fmt: skip
+        if results[name].data["stopped"]:
+            break
+    status = max(result.status for result in results.values())
+    blocks = [f"{name}\n{result.text}" for name, result in results.items()]
+    data: dict[str, Any] = {name: result.data for name, result in results.items()}
+    return CommandResult(
+        "\n\n".join(blocks), {"schema": 1, "source": source, "studies": data}, status, json
+    )
 
 
 def _list_studies(name: str | None, json: bool) -> CommandResult:
     """List every study with its question."""
     from mutransfer.workflows import named_studies
+    from mutransfer.workflows.studies.catalog import SOURCES
 
     if name is not None:
         raise UsageError(
@@ -113,19 +191,23 @@ def _list_studies(name: str | None, json: bool) -> CommandResult:
         )
     rows = named_studies()
     size = max(len(row.name) for row in rows)
-    lines = [f"{row.name:<{size}}  {row.question}" for row in rows]
+    lines = []
+    for source, title in SOURCES.items():
+        lines += ["", f"{title}: {source}"]
+        lines += [f"  {r.name:<{size}}  {r.question}" for r in rows if r.source_name == source]
     data = {"schema": 1, "studies": [asdict(row) for row in rows]}
-    return CommandResult("\n".join(lines), data, SUCCESS, json)
+    return CommandResult("\n".join(lines[1:]), data, SUCCESS, json)
 
 
 def _run_ladder(
-    spec: LadderSpec, output: Path | None, workers: Workers, json: bool
+    spec: LadderSpec, flags: list[str], output: Path | None, json: bool
 ) -> CommandResult:
     """Check every rung of a ladder, with a line of progress for each on stderr."""
-    if workers != "auto":
+    if ignored := [flag for flag in flags if flag != "--output"]:
         raise UsageError(
-            f"--workers applies to sweeps, and {spec.study.name} is a ladder of coordinate checks",
-            why="it would be ignored, because one process checks one rung after another",
+            f"{ignored[0]} applies to sweeps, and {spec.study.name} is a ladder of coordinate "
+            "checks",
+            why="a ladder trains no trials: one process checks one rung after another",
             fix=f"mutransfer studies run {spec.study.name}",
         )
     from mutransfer.report.text.ladder import format_ladder

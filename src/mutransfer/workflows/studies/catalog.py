@@ -1,21 +1,24 @@
-"""Named studies: the study files that ship with the package, described, read and run."""
+"""Named studies: the study files that ship with the package, described and read."""
 
 from __future__ import annotations
 
-import threading
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
-from typing import Literal
 
-from mutransfer.analysis import Report
 from mutransfer.errors import StudyError, UsageError, nearest
-from mutransfer.records import LadderSpec, StudySpec, TrialSpec
-from mutransfer.sweep import Outcome
-from mutransfer.workflows.analyze import analyze_path, write_page
-from mutransfer.workflows.studies.run import StudyRun, run_study
+from mutransfer.records import LadderSpec, StudySpec
+from mutransfer.workflows.studies.scales import Scale, ScaledStudy, is_compact, read_scaled
+
+# Sources in the order in which they are listed; those of compact studies are their settings.
+SOURCES = {
+    "demo": "The demo",
+    "lingle2024": "Lingle 2024 (arXiv:2404.05728)",
+    "eleutherai": "EleutherAI and Cerebras, the practitioner's guide to µP",
+}
+_SOURCE_OF_PLAIN = {"demo": "demo", "demo-large": "demo", "eleuther-ladder": "eleutherai"}
+# The order of the studies of a source is that of these names; the baseline serves all others.
+_FIRST = ("demo", "baseline", "sp", "sp-simple", "absolute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +27,25 @@ class NamedStudy:
 
     Args:
         name: The argument of `mutransfer studies run`.
+        source_name: A key of `SOURCES`; `mutransfer studies run` also takes it, and runs all.
         question: The question that it answers.
         source: The source of the question, or of the expected answer.
         command: The command that runs it.
-        expected: The expected answer.
+        expected: The expected answer: what the paper reports, or what we expect.
+        differs: What differs from the source, at mini scale; may be empty.
+        has_scales: Whether it has a mini and a paper scale.
+        experiment: Its name among the published experiments of the source, if it is one of them.
     """
 
     name: str
+    source_name: str
     question: str
     source: str
     command: str
     expected: str
+    differs: str = ""
+    has_scales: bool = False
+    experiment: str | None = None
 
     @property
     def title(self) -> str:
@@ -42,81 +53,126 @@ class NamedStudy:
         return self.question[:1].upper() + self.question[1:]
 
 
-@dataclass(frozen=True, slots=True)
-class NamedStudyRun:
-    """The result of running a named sweep.
-
-    Args:
-        run: Its trials and their store.
-        report: The analysis, or None where trials failed.
-        page: The HTML page, or None.
-    """
-
-    run: StudyRun
-    report: Report | None
-    page: Path | None
-
-
 def named_studies() -> list[NamedStudy]:
-    """Return the descriptions of all named studies, sorted by name."""
-    return [_description(name, study_text(name)) for name in _names()]
+    """Return the descriptions of all named studies, by source."""
+    studies = [describe(name) for name in _names()]
+    order = {name: number for number, name in enumerate(_FIRST)}
+    sources = list(SOURCES)
+    return sorted(
+        studies,
+        key=lambda s: (sources.index(s.source_name), order.get(s.name, len(order)), s.name),
+    )
 
 
-def study_text(name: str) -> str:
-    """Return the file of a named study.
+def study_names(name: str) -> list[str]:
+    """Return the studies that a name stands for: itself, or all sweeps of a source.
+
+    Raises:
+        UsageError: There is no study or source of this name.
+
+    Example:
+        >>> study_names("demo-large"), study_names("lingle2024")[:2]
+        (['demo-large'], ['baseline', 'sp'])
+    """
+    names = _names()
+    if name in names:
+        return [name]
+    if name in SOURCES:
+        return [study.name for study in named_studies() if study.source_name == name]
+    raise _unknown(name, [*names, *SOURCES])
+
+
+def study_file(name: str) -> str:
+    """Return the file of a named study as it ships.
 
     Raises:
         UsageError: There is no study of this name.
     """
-    names = _names()
-    if name not in names:
-        raise UsageError(
-            f"there is no study '{name}'",
-            why="another study would answer another question",
-            fix=nearest(name, names),
-        )
+    if name not in (names := _names()):
+        raise _unknown(name, names)
     return (files("mutransfer") / "studies" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def named_study(name: str) -> StudySpec | LadderSpec:
-    """Read a named study: a grid of trials, or a ladder of checks.
+def study_text(name: str, scale: Scale | None = None) -> str:
+    """Return a named study as a file that `mutransfer sweep` reads, with its comments.
 
     Raises:
-        UsageError: There is no study of this name.
+        UsageError: There is no study of this name, or it has no scales.
+    """
+    text = study_file(name)
+    scaled = _scaled(name, text, scale)
+    return text if scaled is None else scaled.expanded_text(scale or "mini")
+
+
+def named_study(name: str, scale: Scale | None = None) -> StudySpec | LadderSpec:
+    """Read a named study: a grid of trials, or a ladder of checks.
+
+    Args:
+        name: Name of the study.
+        scale: 'mini', the default, or 'paper'; only for studies that have scales.
+
+    Raises:
+        UsageError: There is no study of this name, or it has no scales.
 
     Example:
         >>> named_study("demo").axes["width"]
         (32, 64, 128)
+        >>> named_study("norm-gains-vector", "paper").axes["width"]
+        (128, 512, 2048)
     """
-    data = tomllib.loads(study_text(name))
+    text = study_file(name)
+    scaled = _scaled(name, text, scale)
+    if scaled is not None:
+        return scaled.expand(scale or "mini")
+    data = tomllib.loads(text)
     kind = LadderSpec if "rungs" in data else StudySpec
     return kind.read(data, error=StudyError, where=f"{name}.toml")
 
 
-def run_named_study(
-    name: str,
-    *,
-    store: Path | None = None,
-    workers: int | Literal["auto"] = "auto",
-    stop: threading.Event | None = None,
-    on_start: Callable[[list[TrialSpec]], None] = lambda trials: None,
-    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
-) -> NamedStudyRun:
-    """Run the remaining trials of a named sweep, analyze them, and write the page."""
-    study = named_study(name)
-    assert isinstance(study, StudySpec), f"{name} has no trials"
-    run = run_study(
-        study, store=store, workers=workers, stop=stop, on_start=on_start, on_outcome=on_outcome
+def expand(name: str, scale: Scale) -> StudySpec:
+    """Return a study that has scales as an ordinary study at one of them.
+
+    Raises:
+        UsageError: There is no study of this name, or it has no scales.
+
+    Example:
+        >>> expand("norm-gains-vector", "mini").lab.settings["norm_gains"]
+        'vector'
+    """
+    return scaled_study(name).expand(scale)
+
+
+def scaled_study(name: str) -> ScaledStudy:
+    """Return the compact file of a study that has scales, with its shared settings.
+
+    Raises:
+        UsageError: There is no study of this name, or it has no scales.
+    """
+    scaled = _scaled(name, study_file(name), "mini")
+    assert scaled is not None
+    return scaled
+
+
+def describe(name: str) -> NamedStudy:
+    """Return the description of a named study.
+
+    Raises:
+        UsageError: There is no study of this name.
+    """
+    text = study_file(name)
+    scaled = _scaled(name, text, None)
+    comments = _comments(text)
+    return NamedStudy(
+        name,
+        source_name=scaled.shared.settings.name if scaled else _SOURCE_OF_PLAIN[name],
+        question=comments["question"],
+        source=comments["source"],
+        command=comments["command"] or f"mutransfer studies run {name}",
+        expected=comments["paper"] or comments["expected"],
+        differs=comments["mini"],
+        has_scales=scaled is not None,
+        experiment=scaled.compact.study.experiment if scaled else None,
     )
-    if run.summary.done < run.summary.total:
-        return NamedStudyRun(run, None, None)
-    results, report = analyze_path(run.store)
-    page = run.store / "report.html"
-    # Writing the page takes seconds: where no trial was added, the page is still true.
-    if run.summary.ran or run.summary.shared or not page.exists():
-        title = _description(name, study_text(name)).title
-        write_page(run.store, page, results=results, report=report, title=title)
-    return NamedStudyRun(run, report, page)
 
 
 def _names() -> list[str]:
@@ -125,9 +181,33 @@ def _names() -> list[str]:
     return sorted(name.removesuffix(".toml") for name in entries if name.endswith(".toml"))
 
 
-def _description(name: str, text: str) -> NamedStudy:
+def _unknown(name: str, choices: list[str]) -> UsageError:
+    """Return the error for a name that no study has."""
+    fix = nearest(name, choices)
+    return UsageError(
+        f"there is no study '{name}'",
+        why="another study would answer another question",
+        fix=fix if fix.startswith("did you mean") else "`mutransfer studies` lists all of them",
+    )
+
+
+def _scaled(name: str, text: str, scale: Scale | None) -> ScaledStudy | None:
+    """Read a study that has scales; None for one without, of which no scale was requested."""
+    if is_compact(tomllib.loads(text)):
+        return read_scaled(text, where=f"{name}.toml")
+    if scale is not None:
+        raise UsageError(
+            f"{name} has no scales, but got --scale {scale}",
+            why="its file is what it is; only studies of a paper's experiments have two scales",
+            fix=f"leave out --scale: mutransfer studies show {name}",
+        )
+    return None
+
+
+def _comments(text: str) -> dict[str, str]:
     """Parse the comments that open a study file; each may continue over several lines."""
-    comments = dict.fromkeys(("question", "source", "command", "expected"), "")
+    keys = ("question", "source", "paper", "mini", "command", "expected")
+    comments = dict.fromkeys(keys, "")
     current = None
     for line in text.splitlines():
         comment = line.removeprefix("#").strip()
@@ -138,4 +218,4 @@ def _description(name: str, text: str) -> NamedStudy:
             current, comment = key.lower(), rest
         if current is not None:
             comments[current] = f"{comments[current]} {comment.strip()}".strip()
-    return NamedStudy(name, **comments)
+    return comments

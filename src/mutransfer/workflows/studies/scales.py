@@ -1,0 +1,215 @@
+"""Compact files of named studies: the change they make to shared settings, at two scales.
+
+A compact file names shared settings, such as `settings/lingle2024.toml`, and states what it changes
+at both scales (`[lab]`, `[axes]`) or at one of them (`[mini.lab]`, `[paper.axes]`). Later tables
+win: shared settings, shared settings of the scale, the study, the study at the scale. Expanded, it
+is an ordinary study.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mutransfer.errors import StudyError
+from mutransfer.records import StudySpec
+from mutransfer.records.base import Record
+from mutransfer.records.study import Identifier, Name
+
+Scale = Literal["mini", "paper"]
+SCALES: tuple[Scale, ...] = ("mini", "paper")
+
+_KEY = re.compile(r"(?P<key>[A-Za-z0-9_-]+)\s*=\s*(?P<value>.*?)(?:\s+#\s*(?P<comment>[^\"]*))?")
+
+
+class ScaleTable(Record):
+    """`[mini]` or `[paper]`: axes and settings of the lab at one scale."""
+
+    axes: dict[Identifier, Any] = Field(default_factory=dict)
+    lab: dict[str, Any] = Field(default_factory=dict)
+    data: str | None = Field(None, description="data that do not ship, and must be given")
+
+
+class SettingsTable(Record):
+    """`[settings]`: name of the source whose studies share these settings."""
+
+    name: Name
+
+
+class _Scaled(Record):
+    """Tables that shared settings and studies have in common."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    axes: dict[Identifier, Any] = Field(default_factory=dict)
+    lab: dict[str, Any] = Field(default_factory=dict)
+    mini: ScaleTable = ScaleTable()
+    paper: ScaleTable = ScaleTable()
+
+    def at(self, scale: Scale) -> ScaleTable:
+        """Return the table of a scale."""
+        return self.mini if scale == "mini" else self.paper
+
+
+class SharedSettings(_Scaled):
+    """Settings that all studies of one source share."""
+
+    settings: SettingsTable
+
+
+class CompactTable(Record):
+    """`[study]` of a compact file."""
+
+    name: Name
+    settings: Name = Field(description="name of the shared settings")
+    experiment: str | None = Field(None, description="its name in the published table of losses")
+
+
+class CompactStudy(_Scaled):
+    """One change to shared settings, at two scales."""
+
+    study: CompactTable
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledStudy:
+    """A compact study with the shared settings that it names.
+
+    Args:
+        text: The study's file.
+        compact: Its content.
+        shared_text: The file of the shared settings.
+        shared: Their content.
+    """
+
+    text: str
+    compact: CompactStudy
+    shared_text: str
+    shared: SharedSettings
+
+    @property
+    def name(self) -> str:
+        """The name of the study."""
+        return self.compact.study.name
+
+    def data(self, scale: Scale) -> str | None:
+        """Return the data of a scale in words; None where they ship with the package."""
+        return self.compact.at(scale).data or self.shared.at(scale).data
+
+    def tables(self, scale: Scale) -> dict[str, Any]:
+        """Return the content of the expanded study file."""
+        return {
+            "schema": 1,
+            "study": {"name": self.name if scale == "mini" else f"{self.name}-{scale}"},
+            "axes": self._merged("axes", scale),
+            "lab": self._merged("lab", scale),
+        }
+
+    def _merged(self, table: Literal["axes", "lab"], scale: Scale) -> dict[str, Any]:
+        """Merge a table of both files; the study's own values win."""
+        layers = (part for file in (self.shared, self.compact) for part in (file, file.at(scale)))
+        return {key: value for layer in layers for key, value in getattr(layer, table).items()}
+
+    def expand(self, scale: Scale) -> StudySpec:
+        """Return the study at a scale.
+
+        Raises:
+            StudyError: The tables do not make a valid study.
+        """
+        where = f"{self.name}.toml at scale '{scale}'"
+        return StudySpec.read(self.tables(scale), error=StudyError, where=where)
+
+    def expanded_text(self, scale: Scale) -> str:
+        """Return the expanded study as a file that `mutransfer sweep` reads, with its comments."""
+        comments = key_comments(self.shared_text, scale) | key_comments(self.text, scale)
+        own = {
+            (table, key)
+            for table in ("axes", "lab")
+            for part in (self.compact, self.compact.at(scale))
+            for key in getattr(part, table)
+        }
+        lines = [*header_lines(self.text), *header_lines(self.shared_text)]
+        data = self.data(scale)
+        lines.append(
+            f"# Scale:    {scale}" + (f"; data: {data}, to be set as text" if data else "")
+        )
+        for name, table in self.tables(scale).items():
+            if not isinstance(table, Mapping):
+                lines.append(f"{name} = {_toml(table)}")
+                continue
+            lines += ["", f"[{name}]"]
+            # The study's own keys come first: they are what it is about.
+            for key in sorted(table, key=lambda key: (name, key) not in own):
+                marks = ["changed by this study"] if (name, key) in own else []
+                marks += filter(None, [comments.get((name, key))])
+                comment = f" # {'; '.join(marks)}" if marks else ""
+                lines.append(f"{key} = {_toml(table[key])}{comment}")
+        return "\n".join(lines) + "\n"
+
+
+def read_scaled(text: str, *, where: str) -> ScaledStudy:
+    """Read a compact study and the shared settings that it names.
+
+    Args:
+        text: The study's file.
+        where: Name of the file, for messages.
+
+    Raises:
+        StudyError: A file has unknown keys or invalid values.
+    """
+    compact = CompactStudy.read(tomllib.loads(text), error=StudyError, where=where)
+    name = compact.study.settings
+    shared_text = settings_text(name)
+    shared = SharedSettings.read(
+        tomllib.loads(shared_text), error=StudyError, where=f"settings/{name}.toml"
+    )
+    return ScaledStudy(text, compact, shared_text, shared)
+
+
+def settings_text(name: str) -> str:
+    """Return the file of shared settings."""
+    path = files("mutransfer") / "studies" / "settings" / f"{name}.toml"
+    return path.read_text(encoding="utf-8")
+
+
+def is_compact(data: Mapping[str, Any]) -> bool:
+    """Return whether the content of a study file is a compact study."""
+    table = data.get("study")
+    return isinstance(table, Mapping) and "settings" in table
+
+
+def header_lines(text: str) -> list[str]:
+    """Return the lines of comments that open a study file."""
+    lines = text.splitlines()
+    end = next((k for k, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return lines[:end]
+
+
+def key_comments(text: str, scale: Scale) -> dict[tuple[str, str], str]:
+    r"""Return the comments behind keys of `[axes]` and `[lab]`, those of the scale included.
+
+    Example:
+        >>> key_comments('[paper.lab]\nclip = 1.0 # before the optimizer', "paper")
+        {('lab', 'clip'): 'before the optimizer'}
+    """
+    comments, table = {}, ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            table = line.partition("]")[0].removeprefix("[").removeprefix(f"{scale}.")
+        elif (match := _KEY.fullmatch(line)) and table in ("axes", "lab"):
+            # A later value without a comment must not keep the comment of the value it replaces.
+            comments[table, match["key"]] = match["comment"] or ""
+    return comments
+
+
+def _toml(value: object) -> str:
+    """Format a value as TOML: a number, text, true or false, or a list of them."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
