@@ -1,5 +1,8 @@
 """A Python function as runner: called with named arguments, pickled for workers, checked."""
 
+import ctypes
+import json
+import platform
 import subprocess
 import sys
 import threading
@@ -170,3 +173,41 @@ def test_a_script_or_notebook_needs_no_main_guard_and_may_use_globals(tmp_path) 
             [sys.executable, *way], cwd=tmp_path, input=NO_GUARD, capture_output=True, text=True
         )
         assert (ended.stdout, ended.stderr) == ("2 {}\n", "")
+
+
+def needs_advice() -> bool:
+    """Return whether huge pages are a process's choice here, and malloc can make it."""
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    libc, version = platform.libc_ver()
+    has_tunable = libc == "glibc" and version >= "2.35"
+    return has_tunable and setting.exists() and "[madvise]" in setting.read_text()
+
+
+@pytest.mark.skipif(not needs_advice(), reason="needs glibc 2.35 and a Linux that takes advice")
+@pytest.mark.parametrize(
+    ("tunables", "is_advised"), [(None, True), ("glibc.malloc.hugetlb=0", False)]
+)
+def test_memory_of_a_worker_is_advised_for_huge_pages(
+    tmp_path, monkeypatch, tunables, is_advised
+) -> None:
+    """The kernel marks such memory `hg`; a user's own tunables are kept."""
+
+    def memory_flags(width, lr):
+        libc = ctypes.CDLL(None)
+        libc.malloc.restype = ctypes.c_void_p
+        address = libc.malloc(ctypes.c_size_t(64 * 2**20))
+        for line in Path("/proc/self/smaps").read_text().splitlines():
+            field = line.split()
+            if "-" in field[0]:
+                low, high = (int(end, 16) for end in field[0].split("-"))
+            elif field[0] == "VmFlags:" and low <= address < high:
+                return {"loss": float("hg" in field)}
+        raise AssertionError("the kernel lists the memory of every process")
+
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if tunables is not None:
+        monkeypatch.setenv("GLIBC_TUNABLES", tunables)
+    run = sweep(tmp_path, memory_flags, study(width=[8], lr=[0.25]))
+    assert run.summary.done == 1, run.summary
+    (result,) = run.store.glob("*/result.json")
+    assert json.loads(result.read_text())["loss"] == is_advised
