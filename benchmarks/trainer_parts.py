@@ -81,11 +81,11 @@ def attention(s: LabSettings) -> Part:
     """Return a call of attention from queries, keys and values to mixed values."""
     q, k, v = (leaves(s.depth, s.batch, s.context, s.width) for _ in range(3))
 
-    def heads_BNTH(x_BTD: Tensor) -> Tensor:
+    def split_heads(x_BTD: Tensor) -> Tensor:
         return x_BTD.view(s.batch, s.context, -1, s.head_width).transpose(1, 2)
 
     def mixed() -> list[Tensor]:
-        blocks = [map(heads_BNTH, block) for block in zip(q, k, v, strict=True)]
+        blocks = [map(split_heads, block) for block in zip(q, k, v, strict=True)]
         return [F.scaled_dot_product_attention(*block, is_causal=True) for block in blocks]
 
     return with_gradients(mixed, q + k + v)
