@@ -22,11 +22,11 @@ from mutransfer.workflows.comparison.studies import stored_studies
 LOSSES = {
     "baseline": planted(),
     "cosine": planted(shift=0.02),  # transfers in the paper too
-    "norm-gains-vector": planted(drift=-0.5, shift=0.01, curvature=0.3),  # as in the paper
+    "norm-gains-vector": planted(drift=-0.5, log2_best=-4.2, shift=0.01, curvature=0.3),  # as in the paper
     "lion": planted(
-        log2_best=-8.2, shift=-0.01
+        log2_best=-7.2, shift=-0.01
     ),  # does not transfer in the paper, at a small regret
-    "zero-query": planted(drift=-0.6, curvature=0.4),  # transfers in the paper
+    "zero-query": planted(drift=-0.5, log2_best=-4.4, curvature=0.4),  # transfers in the paper
     "swiglu": planted(curvature=0.0005),  # too flat for a minimum
     "geglu": planted(shift=-0.05),  # no experiment of the paper
 }
@@ -173,7 +173,7 @@ def test_own_stores_are_compared_and_what_is_missing_is_named(tmp_path: Path) ->
     assert found.source == f"'{tmp_path}'"
     assert [(e.folder, e.reason) for e in found.left_out] == [
         ("cosine", "its setting steps is 300, so it is another study than cosine"),
-        ("lion", "7 of 30 trials have no result"),
+        ("lion", "7 of 42 trials have no result"),
         ("mine", "its study 'mine' is none of the paper's"),
     ]
     commands = [entry.command for entry in found.left_out]
@@ -237,7 +237,7 @@ def test_a_folder_without_finished_studies_is_refused(tmp_path: Path) -> None:
     )
     planted_store(tmp_path / "lion", study_of("lion"), planted(), without=1)
     assert message(tmp_path) == (
-        "'DIR' has no finished study of the paper: lion: 1 of 30 trials have no result\n"
+        "'DIR' has no finished study of the paper: lion: 1 of 42 trials have no result\n"
         "  why: a study is compared when all of its trials have a result\n"
         "  fix: mutransfer studies run lion -o DIR/lion"
     )
