@@ -22,7 +22,7 @@ FLAGS = {
     "predict": "results options width group plan json",
     "report": "results options output figures width threshold reference json",
     "rules": "name optimizer json",
-    "studies": "action name scale text output workers json",
+    "studies": "action name scale text dry_run output workers json",
     "sweep": "study store workers only retry_failed dry_run status json",
 }
 

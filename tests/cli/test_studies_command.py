@@ -35,13 +35,19 @@ def test_every_shipped_study_is_listed_by_source_with_its_question(run) -> None:
     status, out, _ = run("studies")
     assert status == 0
     blocks = [block.splitlines() for block in out.split("\n\n")]
-    assert [block[0].rpartition(" ")[2] for block in blocks] == ["demo", "lingle2024", "eleutherai"]
-    names = [[line.split()[0] for line in block[1:]] for block in blocks]
+    assert blocks[0] == ["study                   mini, min  paper, GPU h  question"]
+    sources = [block[0].rpartition(" ")[2] for block in blocks[1:-1]]
+    assert sources == ["demo", "lingle2024", "eleutherai"]
+    names = [[line.split()[0] for line in block[1:]] for block in blocks[1:-1]]
     assert names[0] == ["demo", "demo-large"]
     assert names[1][0] == "baseline"
     assert "norm-gains-vector" in names[1]
     assert "eleuther-ladder" in names[2]
-    assert "on the way from SP to µP, which step repairs what?" in out
+    ladder = next(line for line in out.splitlines() if line.startswith("eleuther-ladder"))
+    question = "on the way from SP to µP, which step repairs what?"
+    assert ladder.split(maxsplit=3) == ["eleuther-ladder", "–", "–", question]
+    assert "  970           does the best rate transfer with a cosine schedule?" in out
+    assert out.endswith("paper: hours of one H100 at 40 % of its 989 TFLOP/s.\n")
     assert run("studies list")[1] == out
 
 
@@ -78,10 +84,46 @@ def test_a_printed_study_can_be_saved_and_run(run, tmp_path) -> None:
     assert "30 trials, 0 done" in out
 
 
-def test_listing_loads_no_torch() -> None:
+COST = """width  trials  parameters  tokens each  FLOPs
+128    5       12.9M       32.8B        1.0e19
+512    5       108M        32.8B        9.7e19
+2048   5       1.34B       32.8B        1.3e21
+
+cosine: 15 trials; 1.4e21 FLOPs; 970 hours of one H100 at 40 % of its 989 TFLOP/s
+"""
+
+
+def test_a_dry_run_prints_trials_flops_and_gpu_hours(run, tmp_path) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert run("studies run cosine --scale paper --dry-run")[:2] == (0, COST)
+    data = json.loads(run("studies run cosine --scale paper --dry-run --json")[1])
+    assert (data["name"], data["scale"], data["cost"]["trials"]) == ("cosine", "paper", 15)
+    assert [row["width"] for row in data["cost"]["widths"]] == [128, 512, 2048]
+    assert run("studies run cosine --dry-run")[1].endswith("minutes on two cores\n")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_dry_run_of_a_source_sums_up_all_its_studies(run) -> None:
+    status, out, _ = run("studies run lingle2024 --scale paper --dry-run")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0].split(maxsplit=3) == ["study", "trials", "FLOPs", "GPU hours"]
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:-2]}
+    assert rows["large-scale"][0] == "12"
+    total = sum(int(trials) for trials, *_ in rows.values())
+    assert lines[-1].startswith(f"all studies: {total} trials; ")
+    data = json.loads(run("studies run lingle2024 --scale paper --dry-run --json")[1])
+    assert set(data["studies"]) == set(rows)
+    assert data["cost"]["trials"] == total
+
+
+@pytest.mark.parametrize(
+    "line", ["studies", "studies show cosine", "studies run lingle2024 --scale paper --dry-run"]
+)
+def test_what_trains_nothing_loads_no_torch(line) -> None:
     code = (
         "import sys\nfrom mutransfer.cli import main\n"
-        "try: main(['studies'])\n"
+        f"try: main({line.split()!r})\n"
         "except SystemExit: print([m for m in ('torch', 'altair') if m in sys.modules])"
     )
     process = subprocess.run(
@@ -271,6 +313,16 @@ ERRORS = {
         "UsageError: cosine at scale 'paper' trains on C4 (en), which does not ship\n"
         "  why: the text of this package would be repeated thousands of times\n"
         "  fix: --text PATH, the data or other text, or --scale mini\n"
+    ),
+    "studies run cosine --dry-run --workers 2 -o here": (
+        "UsageError: --dry-run trains nothing, so --output and --workers would be ignored\n"
+        "  why: the cost depends on the study and its scale only\n"
+        "  fix: leave --output and --workers out\n"
+    ),
+    "studies run eleuther-ladder --dry-run": (
+        "UsageError: eleuther-ladder is a ladder of coordinate checks, which trains no trials\n"
+        "  why: a scale, a text and a dry run would be ignored\n"
+        "  fix: mutransfer studies run eleuther-ladder\n"
     ),
     "studies run cosine --text missing": (
         "DataError: --text missing does not exist\n"

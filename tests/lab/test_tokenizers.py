@@ -141,8 +141,7 @@ def test_vocabularies_are_those_of_the_tokenizers_and_need_neither_torch_nor_the
     for name, size in SHIPPED_VOCABULARIES.items():
         assert load_tokenizer(name).vocabulary == vocabulary_size(name) == size
     assert HUB_VOCABULARIES == {"gpt2": 50257, "t5-base": 32100}
-    assert vocabulary_size("t5-base@0123abc") == 32100
-    assert vocabulary_size("my/own", 1000) == 1000
+    assert vocabulary_size("my/own@0123abc", 1000) == 1000
     assert vocabulary_size("t5-base", 32128) == 32128
     code = (
         "import sys; from mutransfer.lab.data.vocabulary import vocabulary_size;"
@@ -154,14 +153,16 @@ def test_vocabularies_are_those_of_the_tokenizers_and_need_neither_torch_nor_the
     assert process.stdout.strip() == "set()"
 
 
-def test_an_unknown_tokenizer_is_named_with_the_nearest_one() -> None:
+@pytest.mark.parametrize(("name", "size"), [("bpe-1023", 1023), ("bpe-1023@0123abc", None)])
+def test_an_unknown_tokenizer_needs_a_revision_and_a_size(name: str, size: int | None) -> None:
     with pytest.raises(DataError) as error:
-        vocabulary_size("bpe-1023")
+        vocabulary_size(name, size)
     assert str(error.value) == (
-        "the vocabulary of the tokenizer 'bpe-1023' is unknown\n"
-        "  why: the embedding and the readout have one row per token, and costs depend on them\n"
-        "  fix: write the size of a tokenizer of the Hugging Face hub into [lab], as in "
-        "vocabulary = 50257; or did you mean 'bpe-1024'?"
+        f"tokenizer '{name}' is unknown\n"
+        "  why: another tokenizer of the Hugging Face hub needs its revision, because it can "
+        "change, and its size, because costs depend on it\n"
+        '  fix: for one of the hub write tokenizer = "OWNER/NAME@COMMIT" and vocabulary = SIZE; '
+        "or did you mean 'bpe-1024'?"
     )
 
 
@@ -205,14 +206,14 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[LibraryTokenizer], list[An
 
 def test_a_tokenizer_of_the_hub_ends_documents_with_its_own_token(hub: Any) -> None:
     requests = hub(word_tokenizer("</s>"))
-    tokenizer = load_tokenizer("t5-base@0123abc")
-    assert requests == [("t5-base", "0123abc")]
+    tokenizer = load_tokenizer("t5-base")
+    assert requests == [("google-t5/t5-base", "a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1")]
     assert tokenizer.vocabulary == 7
     assert tokenizer.encode("the é union".encode()).tolist() == [1, 5, 2, 6]
     assert tokenizer.encode(b"the \xff union").tolist() == [1, 0, 2, 6], "no UTF-8: replaced"
     requests = hub(word_tokenizer())
-    assert load_tokenizer("my/words").encode(b"the union").tolist() == [1, 2]
-    assert requests == [("my/words", "main")]
+    assert load_tokenizer("my/words@0123abc").encode(b"the union").tolist() == [1, 2]
+    assert requests == [("my/words", "0123abc")]
 
 
 def test_more_tokens_than_the_vocabulary_are_an_error(
@@ -220,11 +221,11 @@ def test_more_tokens_than_the_vocabulary_are_an_error(
 ) -> None:
     monkeypatch.setenv("MUTRANSFER_CACHE", str(tmp_path / "cache"))
     hub(word_tokenizer("</s>"))
-    assert load_tokens(tokenizer="my/words", vocabulary=7).train.max() == 6
+    assert load_tokens(tokenizer="my/words@0123abc", vocabulary=7).train.max() == 6
     with pytest.raises(DataError) as error:
-        load_tokens(tokenizer="my/words", vocabulary=6)
+        load_tokens(tokenizer="my/words@0123abc", vocabulary=6)
     assert str(error.value) == (
-        "vocabulary 6 is smaller than the 7 tokens of 'my/words'\n"
+        "vocabulary 6 is smaller than the 7 tokens of 'my/words@0123abc'\n"
         "  why: a token without a row in the embedding cannot be trained on\n"
         "  fix: write vocabulary = 7 or more in [lab]"
     )
@@ -238,11 +239,11 @@ def test_a_tokenizer_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(tokenizers, "Tokenizer", Offline)
     with pytest.raises(DataError) as error:
-        load_tokenizer("t5-bas")
+        load_tokenizer("my/word@0123abc")
     assert str(error.value) == (
-        "tokenizer 't5-bas' cannot be loaded: 404 Client Error\n"
+        "tokenizer 'my/word@0123abc' cannot be loaded: 404 Client Error\n"
         "  why: it is not one of this package, so it is loaded from the Hugging Face hub\n"
-        "  fix: check its name at huggingface.co, and the connection; or did you mean 't5-base'?"
+        "  fix: check its name and revision at huggingface.co, and the connection"
     )
 
 

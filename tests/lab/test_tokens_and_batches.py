@@ -10,8 +10,9 @@ import pytest
 
 from mutransfer.errors import DataError
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
+from mutransfer.lab.data.cache import cache_folder
 from mutransfer.lab.data.corpus import corpus_hash, documents, is_held_out
-from mutransfer.lab.data.tokens import cache_folder, load_tokens
+from mutransfer.lab.data.tokens import load_tokens
 
 # Shape legend: B batch, W window of context + 1 tokens.
 
@@ -119,13 +120,13 @@ def test_a_damaged_cache_is_named(text: str, cache: Path) -> None:
 def test_the_cache_is_the_users_own_by_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert cache_folder() == tmp_path / "cache" / "tokens"
+    assert cache_folder("tokens") == tmp_path / "cache" / "tokens"
     monkeypatch.delenv("MUTRANSFER_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "mutransfer" / "tokens"
+    assert cache_folder("tokens") == tmp_path / "xdg" / "mutransfer" / "tokens"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "mutransfer" / "tokens"
+    assert cache_folder("tokens") == tmp_path / ".cache" / "mutransfer" / "tokens"
 
 
 def test_a_batch_depends_on_seed_and_step_only() -> None:

@@ -284,7 +284,7 @@ def test_a_long_curve_has_about_two_hundred_evenly_spaced_points() -> None:
 def test_a_trial_trains_on_the_users_text(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("abcdefgh\n" * 8000)
-    result = run_trial(spec(str(text), steps=40), text=str(text))
+    result = run_trial(spec(str(text), steps=40), source=str(text))
     assert result.loss is not None
     assert result.loss < 0.5
     assert json.loads(result.model_dump_json())["spec"]["runner"]["data"] == corpus_hash(str(text))
@@ -296,14 +296,14 @@ def test_a_text_that_is_not_the_trials_own_is_an_error(tmp_path: Path) -> None:
     trial = spec(str(text))
     text.write_text("something else\n" * 8000)
     with pytest.raises(DataError, match="has changed since the study was started"):
-        run_trial(trial, text=str(text))
+        run_trial(trial, source=str(text))
 
 
 def test_a_text_too_short_for_the_context_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("short")
     with pytest.raises(DataError, match="the training part of the text has 0 tokens"):
-        run_trial(spec(str(text)), text=str(text))
+        run_trial(spec(str(text)), source=str(text))
 
 
 @pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99"])

@@ -6,6 +6,7 @@ import pytest
 
 from mutransfer.errors import StudyError, UsageError
 from mutransfer.lab.data.vocabulary import vocabulary_size
+from mutransfer.literature import published_experiments
 from mutransfer.records import StudySpec
 from mutransfer.records.lab import NUMERICS, LabSettings
 from mutransfer.sweep import check_lab_trials, grid_trials, lab_runner
@@ -195,6 +196,37 @@ def test_every_description_says_what_the_paper_found_and_how_certain_that_is() -
         assert any(word in describe(name).expected for word in words), name
     assert describe("norm-gains-vector").experiment == "rmsnorm_gains_vector"
     assert describe("demo").experiment is None
+
+
+def test_every_published_experiment_that_a_study_names_exists() -> None:
+    names = {describe(name).experiment for name in LINGLE} - {None}
+    assert names == set(published_experiments()) - {"large_scale_without_decay"}
+
+
+PRACTITIONERS = {
+    "depth": 2, "head_width": 64, "base_width": 256, "context": 1024, "batch": 8, "steps": 122,
+    "warmup": 0, "schedule": "constant", "weight_decay": 0.1, "decay_mode": "coupled",
+    "beta1": 0.9, "beta2": 0.95, "clip": 1.0, "tied": True, "positions": "learned",
+    "norm": "layer", "norm_gains": "vector", "activation": "gelu", "biases": False,
+}  # fmt: skip
+
+
+def test_the_practitioners_test_has_the_settings_of_the_guide() -> None:
+    """EleutherAI/nanoGPT-mup, mup_examples/mutransfer_lr_shakespeare_char."""
+    study = expand("practitioners-test", "paper")
+    settings = LabSettings(width=512, lr=2**-11, **study.lab.settings)
+    assert {name: getattr(settings, name) for name in PRACTITIONERS} == PRACTITIONERS
+    assert dict(study.axes) == {
+        "parametrization": ("sp", "mup"),
+        "width": (256, 512, 1024, 2048),
+        "lr": octaves(-18, -3),
+        "seed": (0, 1, 2),
+    }
+    hidden_std = settings.init_std / 256**0.5
+    assert hidden_std == pytest.approx(0.02)
+    assert settings.init_std * settings.input_multiplier == pytest.approx(0.02)
+    mini = expand("practitioners-test", "mini")
+    assert mini.axes["width"] == (32, 64, 128, 256)
 
 
 def test_names_of_studies_are_the_names_of_their_files() -> None:

@@ -19,6 +19,7 @@ import mutransfer
 from mutransfer.lab.absolute import absolute_plan
 from mutransfer.lab.counts import decoder_config, num_parameters, training_flops
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
+from mutransfer.lab.data.sources import Source
 from mutransfer.lab.data.tokens import Tokens, load_tokens
 from mutransfer.lab.decoder import Decoder
 from mutransfer.lab.loop import Batch, held_out_loss, train
@@ -46,7 +47,7 @@ def one_thread() -> Iterator[None]:
 def run_trial(
     spec: TrialSpec,
     *,
-    text: str | None = None,
+    source: Source = None,
     device: str = "cpu",
     trial_dir: Path | None = None,
 ) -> TrialResult:
@@ -57,13 +58,13 @@ def run_trial(
 
     Args:
         spec: A trial of the lab.
-        text: A file or folder of text; the embedded one by default.
+        source: The path of a text, token files or a dataset; the embedded text by default.
         device: 'cpu', 'cuda' or 'cuda:1'.
         trial_dir: Folder in which to write the plan, as `plan.json`.
 
     Raises:
         ModelError: The device is not available.
-        DataError: The text cannot be read, is too short, or is not the trial's.
+        DataError: The data cannot be read, are too short, or are not the trial's.
     """
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
@@ -72,7 +73,7 @@ def run_trial(
     plan = lab_plan(settings)
     if trial_dir is not None:
         (trial_dir / "plan.json").write_text(plan.to_json())
-    tokens = _trial_tokens(spec, settings, text)
+    tokens = _trial_tokens(spec, settings, source)
     batches = TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
     windows = HeldOut(tokens.held_out, settings.context)
     held_out = [inputs_and_targets(windows_BW, place) for windows_BW in windows]
@@ -105,28 +106,28 @@ def run_trial(
     )
 
 
-def _trial_tokens(spec: TrialSpec, settings: LabSettings, text: str | None) -> Tokens:
+def _trial_tokens(spec: TrialSpec, settings: LabSettings, source: Source) -> Tokens:
     """Map the tokens of a trial into memory."""
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     return load_tokens(
-        text,
+        source,
         digest=spec.runner.data,
         tokenizer=settings.tokenizer,
         vocabulary=settings.vocabulary,
     )
 
 
-def check_device_and_text(spec: TrialSpec, *, text: str | None, device: str) -> None:
-    """Raise if the device or the text would make every trial fail.
+def check_device_and_data(spec: TrialSpec, *, source: Source, device: str) -> None:
+    """Raise if the device or the data would make every trial fail.
 
     Raises:
         ModelError: The device is not available.
-        DataError: The text cannot be read, is too short, or is not the trial's.
+        DataError: The data cannot be read, are too short, or are not the trial's.
     """
     assert isinstance(spec.runner, LabRunner), spec.runner.kind
     settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
     available_device(device)
-    tokens = _trial_tokens(spec, settings, text)
+    tokens = _trial_tokens(spec, settings, source)
     TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)
     HeldOut(tokens.held_out, settings.context)
 

@@ -1,7 +1,7 @@
 """Data models for studies, trials and results: frozen, strictly validated, stored as JSON."""
 
 from mutransfer.records.command import CommandTable
-from mutransfer.records.lab import LabSettings
+from mutransfer.records.lab import DatasetTable, LabSettings
 from mutransfer.records.ladder import LadderSpec
 from mutransfer.records.study import AnalysisTable, LabTable, StudySpec
 from mutransfer.records.trial import (
@@ -15,6 +15,6 @@ from mutransfer.records.trial import (
 
 __all__ = [
     "AnalysisTable", "AxisValue", "CallableRunner", "CommandRunner", "CommandTable",
-    "LabRunner", "LabSettings", "LabTable", "LadderSpec", "StudySpec", "TrialResult",
-    "TrialSpec",
+    "DatasetTable", "LabRunner", "LabSettings", "LabTable", "LadderSpec", "StudySpec",
+    "TrialResult", "TrialSpec",
 ]  # fmt: skip

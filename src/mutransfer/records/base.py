@@ -32,6 +32,8 @@ EXAMPLES = {  # of keys and tables that are missing in a study
     "runner.loss": 'loss = { csv = "log.csv", column = "val_loss" }',
     "runner.diverged": "diverged = { exit = 3 }",
     "lab.base_width": "base_width = 64",
+    "lab.dataset": '[lab.dataset] with name = "allenai/c4"',
+    "lab.dataset.name": 'name = "allenai/c4"',
 }
 
 

@@ -1,4 +1,4 @@
-"""Settings of one trial of the built-in trainer (the lab)."""
+"""Settings of one trial of the built-in trainer (the lab), and its datasets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,22 @@ from mutransfer.records.base import InvalidValue, Record
 NUMERICS = 1
 """Version of the lab's arithmetic, part of every lab trial's id. A change that alters a trial's
 numbers increments it and is described under *Numerics* in the changelog."""
+
+TOKEN_FILES = "token-files"
+"""The setting `tokenizer` of trials on token files, whose tokenizer has no name."""
+
+
+class DatasetTable(Record):
+    """`[lab.dataset]`: documents of a dataset of the Hugging Face hub, or of a folder."""
+
+    name: str = Field(
+        min_length=1, description="OWNER/NAME on the hub, or a folder of Parquet, JSON or text"
+    )
+    config: str | None = Field(None, description="configuration, such as 'en' of allenai/c4")
+    revision: str | None = Field(None, description="commit on the hub; a folder has none")
+    split: str = Field("train", description="split, from which 1 document in 20 is held out")
+    column: str = Field("text", description="column of text")
+    documents: int = Field(10_000, gt=0, description="documents from the beginning of the split")
 
 
 class LabSettings(Record):

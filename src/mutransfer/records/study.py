@@ -13,7 +13,7 @@ from mutransfer.records.axes import MAX_TRIALS, Axis, as_toml_number, is_point
 from mutransfer.records.base import InvalidValue, Problem, Record
 from mutransfer.records.command import CommandTable, PathText
 from mutransfer.records.expressions import names_in
-from mutransfer.records.lab import LabSettings
+from mutransfer.records.lab import DatasetTable, LabSettings
 
 
 def _name(text: str) -> str:
@@ -63,6 +63,10 @@ class LabTable(Record):
     text: PathText | None = Field(
         None, description="file or folder of training text; by default the text of this package"
     )
+    tokens: PathText | None = Field(
+        None, description="folder with train.bin and val.bin, unsigned 16-bit ids, in place of text"
+    )
+    dataset: DatasetTable | None = Field(None, description="a dataset, in place of text")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -74,7 +78,7 @@ class LabTable(Record):
         """Check that every key is a setting of the lab, with a single value."""
         unknown = sorted(set(self.settings) - set(LabSettings.model_fields))
         if unknown:
-            names = {*LabSettings.model_fields, "device", "text"}
+            names = {*LabSettings.model_fields, *LabTable.model_fields}
             raise InvalidValue(
                 *((f"unknown key '{k}'", f"{k}: {nearest(k, names)}") for k in unknown)
             )
@@ -84,6 +88,14 @@ class LabTable(Record):
                 (
                     f"'{invalid[0]}' must be one number, text, true or false",
                     "put several values into [axes]",
+                )
+            )
+        sources = [name for name in ("text", "tokens", "dataset") if getattr(self, name)]
+        if len(sources) > 1:
+            raise InvalidValue(
+                (
+                    f"{' and '.join(sources)} are set, but trials are trained on one of them",
+                    f"keep one of {', '.join(sources)}",
                 )
             )
         return self
@@ -223,4 +235,11 @@ class StudySpec(Record):
             elif name in lab.settings:
                 what = f"'{name}' is set in [lab] and is also an axis or derived value"
                 problems.append(Problem(what, f"remove '{name}' from [lab]"))
+        chosen = {*lab.settings, *self.axes, *self.derived}
+        if lab.tokens is not None and "tokenizer" in chosen:
+            what = "'tokens' are ids already, so 'tokenizer' would have no effect"
+            problems.append(Problem(what, "remove 'tokenizer', and write its size as vocabulary"))
+        if lab.tokens is not None and "vocabulary" not in chosen:
+            what = "'tokens' needs 'vocabulary', the number of different tokens"
+            problems.append(Problem(what, "write vocabulary = 50257 for the tokens of GPT-2"))
         return problems

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from mutransfer.errors import RuleError, StudyError
 from mutransfer.records import LabRunner, LabSettings, LabTable, StudySpec, TrialSpec
 from mutransfer.records.base import validation_error
+from mutransfer.records.lab import TOKEN_FILES
 from mutransfer.rules.hybrids import HYBRIDS, hybrid_name, switches_of
 from mutransfer.rules.power import HALF
 from mutransfer.rules.registry import PARAMETRIZATIONS, get_parametrization
@@ -21,7 +22,7 @@ def lab_runner(lab: LabTable, *, numerics: int, data: str, derived: dict[str, st
     Args:
         lab: The study's `[lab]` table.
         numerics: Version of the lab's arithmetic.
-        data: Content hash of the training text.
+        data: Content hash of what is trained on.
         derived: Derived values of the study.
     """
     settings = {
@@ -29,6 +30,8 @@ def lab_runner(lab: LabTable, *, numerics: int, data: str, derived: dict[str, st
         for name, value in lab.settings.items()
         if value != LabSettings.model_fields[name].default
     }
+    if lab.tokens is not None:
+        settings["tokenizer"] = TOKEN_FILES
     return LabRunner(numerics=numerics, data=data, settings=settings, derived=derived)
 
 

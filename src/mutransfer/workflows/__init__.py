@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         study_names,
         study_text,
     )
+    from mutransfer.workflows.studies.cost import named_cost, study_cost
     from mutransfer.workflows.studies.ladder import run_ladder
     from mutransfer.workflows.studies.named_run import run_named_study, sweep_study
     from mutransfer.workflows.studies.run import PreparedStudy, prepare_study, run_study
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnalysisOptions", "PreparedStudy", "analyze_path", "describe", "expand", "load_build",
-    "load_inputs", "named_studies", "named_study", "predict_path", "prepare_study", "run_check",
-    "run_ladder", "run_named_study", "run_study", "study_names", "study_text", "sweep_study",
-    "write_page",
+    "load_inputs", "named_cost", "named_studies", "named_study", "predict_path", "prepare_study",
+    "run_check", "run_ladder", "run_named_study", "run_study", "study_cost", "study_names",
+    "study_text", "sweep_study", "write_page",
 ]  # fmt: skip
 
 # Resolved on first use, so that analyzing a small file loads neither torch nor the sweep driver.
@@ -40,6 +41,7 @@ _NAMES_BY_MODULE = {
         "study_names",
         "study_text",
     ),
+    "studies.cost": ("named_cost", "study_cost"),
     "studies.ladder": ("run_ladder",),
     "studies.named_run": ("run_named_study", "sweep_study"),
     "studies.run": ("PreparedStudy", "prepare_study", "run_study"),

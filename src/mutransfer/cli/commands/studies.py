@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mutransfer.records import LadderSpec
     from mutransfer.workflows.studies.scales import Scale
 
-FLAGS = {"list": (), "show": ("--scale",), "run": ("--scale", "--text", "--output", "--workers")}
+RUN_FLAGS = ("--scale", "--text", "--dry-run", "--output", "--workers")
+FLAGS = {"list": (), "show": ("--scale",), "run": RUN_FLAGS}
 
 
 @app.command(
@@ -27,6 +28,7 @@ FLAGS = {"list": (), "show": ("--scale",), "run": ("--scale", "--text", "--outpu
         "mutransfer studies",
         "mutransfer studies show norm-gains-vector --scale paper",
         "mutransfer studies run norm-gains-vector",
+        "mutransfer studies run lingle2024 --scale paper --dry-run",
         "mutransfer studies run lingle2024 --text my-corpus/ -o runs/mine",
     ),
 )
@@ -36,6 +38,7 @@ def studies(
     *,
     scale: Literal["mini", "paper"] | None = None,
     text: Path | None = None,
+    dry_run: Switch = False,
     output: Output = None,
     workers: Workers = "auto",
     json: Switch = False,
@@ -50,6 +53,7 @@ def studies(
         name: Name of a study, or of a source (to run all of its studies), from the list.
         scale: mini: minutes on two cores, the default; paper: the settings of the paper.
         text: File or folder of text to train on, in place of the study's own.
+        dry_run: Print the trials, FLOPs and hours of a run, and train nothing.
         output: Directory of the trial store, or of a ladder's files; runs/NAME by default.
         workers: Number of processes of a sweep, one thread each; auto is one per core.
         json: Print one JSON document and nothing else.
@@ -57,6 +61,7 @@ def studies(
     given = {"--scale": scale, "--text": text, "--output": output}
     flags = [flag for flag, value in given.items() if value is not None]
     flags += ["--workers"] if workers != "auto" else []
+    flags += ["--dry-run"] if dry_run else []
     _check_flags(action, name, flags)
     check_outputs(output=output)
     if action == "list":
@@ -73,6 +78,8 @@ def studies(
     from mutransfer.workflows import describe, named_study, study_names
 
     names = study_names(name)
+    if dry_run:
+        return _print_cost(name, names, scale, json)
     if names != [name]:
         return _run_source(name, names, scale=scale, text=text, output=output, workers=workers,
                            json=json)  # fmt: skip
@@ -93,6 +100,12 @@ def _check_flags(action: str, name: str | None, flags: list[str]) -> None:
             f"{names} {'applies' if is_one else 'apply'} to run, not to {action}",
             why=f"nothing is run, so {'it' if is_one else 'they'} would be ignored",
             fix=f"mutransfer studies run {name or 'NAME'}, or leave {names} out",
+        )
+    if "--dry-run" in flags and (others := [f for f in flags if f not in ("--dry-run", "--scale")]):
+        raise UsageError(
+            f"--dry-run trains nothing, so {' and '.join(others)} would be ignored",
+            why="the cost depends on the study and its scale only",
+            fix=f"leave {' and '.join(others)} out",
         )
 
 
@@ -178,10 +191,32 @@ def _run_source(
     )
 
 
+def _print_cost(name: str, names: list[str], scale: Scale | None, json: bool) -> CommandResult:
+    """Print what a study, or all sweeps of a source, would train."""
+    from mutransfer.records import StudySpec
+    from mutransfer.report.text.study_costs import format_cost, format_source_cost
+    from mutransfer.workflows import named_cost, named_study, study_cost, sweep_study
+    from mutransfer.workflows.studies.cost import GPU
+
+    printed_scale = scale or "mini"
+    data: dict[str, Any] = {"schema": 1, "name": name, "scale": printed_scale}
+    if names == [name]:
+        cost = named_cost(name, scale).to_json()
+        text = format_cost(name, cost, printed_scale, str(GPU))
+        return CommandResult(text, data | {"cost": cost}, SUCCESS, json)
+    sweeps = [n for n in names if isinstance(named_study(n), StudySpec)]
+    costs = {n: named_cost(n, scale).to_json() for n in sweeps}
+    total = study_cost(*(sweep_study(n, scale) for n in sweeps)).to_json()
+    text = format_source_cost(costs, total, printed_scale, str(GPU))
+    return CommandResult(text, data | {"studies": costs, "cost": total}, SUCCESS, json)
+
+
 def _list_studies(name: str | None, json: bool) -> CommandResult:
-    """List every study with its question."""
+    """List every study with its costs and its question."""
+    from mutransfer.report.text.study_costs import format_studies
     from mutransfer.workflows import named_studies
     from mutransfer.workflows.studies.catalog import SOURCES
+    from mutransfer.workflows.studies.cost import GPU, costs_by_scale
 
     if name is not None:
         raise UsageError(
@@ -189,14 +224,9 @@ def _list_studies(name: str | None, json: bool) -> CommandResult:
             why="it would be ignored, because every study is listed",
             fix=f"mutransfer studies show {name}",
         )
-    rows = named_studies()
-    size = max(len(row.name) for row in rows)
-    lines = []
-    for source, title in SOURCES.items():
-        lines += ["", f"{title}: {source}"]
-        lines += [f"  {r.name:<{size}}  {r.question}" for r in rows if r.source_name == source]
-    data = {"schema": 1, "studies": [asdict(row) for row in rows]}
-    return CommandResult("\n".join(lines[1:]), data, SUCCESS, json)
+    rows = [asdict(row) | {"cost": costs_by_scale(row)} for row in named_studies()]
+    data = {"schema": 1, "studies": rows}
+    return CommandResult(format_studies(rows, SOURCES, str(GPU)), data, SUCCESS, json)
 
 
 def _run_ladder(

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mutransfer.errors import DataError, nearest
-from mutransfer.lab.data.vocabulary import SHIPPED_VOCABULARIES, VOCABULARIES
+from mutransfer.errors import DataError
+from mutransfer.lab.data.vocabulary import SHIPPED_VOCABULARIES
+from mutransfer.records.lab import TOKEN_FILES
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as LibraryTokenizer
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 TokenIds = NDArray[np.uint8 | np.uint16 | np.uint32]
 TokenType = np.dtype[np.uint8 | np.uint16 | np.uint32]
 SEPARATOR = b"\n\n"  # between documents: byte tokens have no end of text [assumed]
+HUB_REVISIONS = {  # a name is part of a trial's id, so it must always mean the same tokenizer
+    "gpt2": "openai-community/gpt2@607a30d783dfa663caf39e06633721c8d4cfcd7e",
+    "t5-base": "google-t5/t5-base@a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1",
+}
 END_OF_TEXT = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "[SEP]")  # usual names
 
 # Words, numbers and punctuation, each with the space before it, are never joined with each other.
@@ -115,7 +120,7 @@ class HubTokenizer:
     line if it has none. No other special token is added.
 
     Args:
-        name: Its name on the hub, such as 't5-base', or with a revision: 't5-base@COMMIT'.
+        name: 'gpt2', 't5-base', or OWNER/NAME@REVISION as on the hub.
 
     Raises:
         DataError: It cannot be loaded, or the package `tokenizers` is not installed.
@@ -123,18 +128,17 @@ class HubTokenizer:
 
     def __init__(self, name: str) -> None:
         library = _import_library(name)
-        identifier, _, revision = name.partition("@")
+        identifier, _, revision = HUB_REVISIONS.get(name, name).partition("@")
         try:
             self._library: LibraryTokenizer = library.Tokenizer.from_pretrained(
-                identifier, revision=revision or "main"
+                identifier, revision=revision
             )
         except Exception as problem:  # the library raises plain exceptions
             reason = (str(problem).splitlines() or [type(problem).__name__])[0]
             raise DataError(
                 f"tokenizer '{name}' cannot be loaded: {reason}",
                 why="it is not one of this package, so it is loaded from the Hugging Face hub",
-                fix="check its name at huggingface.co, and the connection; or "
-                f"{nearest(name, VOCABULARIES)}",
+                fix="check its name and revision at huggingface.co, and the connection",
             ) from None
         self.vocabulary = self._library.get_vocab_size()
         ends = (self._library.token_to_id(text) for text in END_OF_TEXT)
@@ -176,6 +180,12 @@ def load_tokenizer(name: str) -> Tokenizer:
         return ByteTokenizer()
     if name in SHIPPED_VOCABULARIES:
         return BytePairTokenizer(SHIPPED_VOCABULARIES[name])
+    if name == TOKEN_FILES:
+        raise DataError(
+            f"tokenizer '{name}' stands for token files, but there are none",
+            why="a text has to be converted to tokens by a tokenizer",
+            fix="remove tokenizer from [lab], or set tokens to a folder of token files",
+        )
     return HubTokenizer(name)
 
 

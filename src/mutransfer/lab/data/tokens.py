@@ -6,13 +6,17 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mutransfer.errors import DataError
-from mutransfer.lab.data.corpus import corpus_hash, documents, hash_documents, is_held_out, rank
+from mutransfer.lab.data.cache import cache_error, cache_folder
+from mutransfer.lab.data.corpus import is_held_out, rank
+from mutransfer.lab.data.sources import Source, source_documents, source_hash, source_name
+from mutransfer.lab.data.token_files import TokenFiles, map_token_files
 from mutransfer.lab.data.tokenizers import (
     TokenIds,
     Tokenizer,
@@ -21,6 +25,7 @@ from mutransfer.lab.data.tokenizers import (
     token_dtype,
 )
 from mutransfer.lab.data.vocabulary import vocabulary_size
+from mutransfer.records import DatasetTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +42,35 @@ class Tokens:
 
 
 def load_tokens(
-    source: str | None = None,
+    source: Source = None,
     *,
     digest: str | None = None,
     tokenizer: str = "bytes",
     vocabulary: int | None = None,
 ) -> Tokens:
-    """Map a text's tokens into memory, after writing them to the cache if they are missing.
+    """Map tokens into memory, after writing those of a text to the cache if they are missing.
 
     Args:
-        source: A file or folder, or None for the embedded corpus.
-        digest: The text's hash, if known, which saves reading the text again.
+        source: The path of a text, token files, a dataset, or None for the embedded text.
+        digest: The hash of the data, if known, which saves reading a text again.
         tokenizer: The setting `tokenizer` of the lab.
         vocabulary: The setting `vocabulary` of the lab.
 
     Raises:
-        DataError: The text cannot be read or has changed, the tokenizer cannot be loaded or has
+        DataError: The data cannot be read or have changed, the tokenizer cannot be loaded or has
             more tokens than the vocabulary, or the cache cannot be written.
 
     Example:
         >>> bytes(load_tokens().train[:11])  # doctest: +SKIP
         b'The State o'
     """
-    digest = corpus_hash(source) if digest is None else digest
     size = vocabulary_size(tokenizer, vocabulary)
-    folder = cache_folder() / _folder_name(digest, tokenizer, size)
+    if isinstance(source, TokenFiles):
+        if digest is not None:
+            _check_unchanged(source, digest)
+        return Tokens(*map_token_files(source, size))
+    digest = source_hash(source) if digest is None else digest
+    folder = cache_folder("tokens") / _folder_name(digest, tokenizer, size)
     try:
         if not folder.is_dir():
             _write(source, digest, folder, _checked_tokenizer(tokenizer, size), token_dtype(size))
@@ -69,19 +78,7 @@ def load_tokens(
         train, held_out = (_map_file(folder / name, token_dtype(size)) for name in names)
         return Tokens(train, held_out)
     except OSError as problem:
-        raise DataError(
-            f"cannot store tokens in {folder.parent}: {problem.strerror}",
-            why="a text is converted to tokens once, and every worker maps them into memory",
-            fix="choose a folder that can be written: export MUTRANSFER_CACHE=DIR",
-        ) from None
-
-
-def cache_folder() -> Path:
-    """Return the folder of tokens: $MUTRANSFER_CACHE, or the user's cache."""
-    if chosen := os.environ.get("MUTRANSFER_CACHE"):
-        return Path(chosen) / "tokens"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "mutransfer" / "tokens"
+        raise cache_error(folder.parent, problem) from None
 
 
 def _folder_name(digest: str, tokenizer: str, size: int) -> str:
@@ -103,35 +100,58 @@ def _checked_tokenizer(name: str, size: int) -> Tokenizer:
     return tokenizer
 
 
+def _check_unchanged(source: Source, digest: str) -> None:
+    """Raise if the data are not those of the trial."""
+    if source_hash(source) != digest:
+        raise DataError(
+            f"{source_name(source)} has changed since the study was started",
+            why="trials of one study are trained on one text",
+            fix="run the command again; trials of the new text are new trials",
+        )
+
+
 def _write(
-    source: str | None, digest: str, folder: Path, tokenizer: Tokenizer, dtype: TokenType
+    source: str | DatasetTable | None,
+    digest: str,
+    folder: Path,
+    tokenizer: Tokenizer,
+    dtype: TokenType,
 ) -> None:
     """Split a text by document, write both parts, and publish them together."""
-    names = [name for name, _ in documents(source)]
-    # A folder of a few files still needs a held-out part: the document of the lowest rank.
-    held_out = {name for name in names if is_held_out(name)} or {min(names, key=rank, default="")}
     draft = folder.with_name(f".{uuid.uuid4().hex}")
     try:
         draft.mkdir(parents=True)
-        with (draft / "train.bin").open("wb") as train, (draft / "held_out.bin").open("wb") as rest:
-            for name, text in documents(source):
-                tokens = tokenizer.encode(text).astype(dtype)
-                (rest if name in held_out else train).write(tokens.tobytes())
-            for file in (train, rest):
-                file.flush()
-                os.fsync(file.fileno())
-        if hash_documents(documents(source)) != digest:
-            raise DataError(
-                f"{source or 'the embedded text'} has changed since the study was started",
-                why="trials of one study are trained on one text",
-                fix="run the command again; trials of the new text are new trials",
-            )
+        lowest = _write_parts(source, draft, tokenizer, dtype, is_held_out)
+        if (draft / "held_out.bin").stat().st_size == 0:
+            # A folder of a few files still needs a held-out part: the document of the lowest rank.
+            _write_parts(source, draft, tokenizer, dtype, lambda name: name == lowest)
+        _check_unchanged(source, digest)
         draft.rename(folder)
     except OSError:
         if not folder.is_dir():  # otherwise another process was first
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write_parts(
+    source: str | DatasetTable | None,
+    draft: Path,
+    tokenizer: Tokenizer,
+    dtype: TokenType,
+    is_held_out: Callable[[str], bool],
+) -> str | None:
+    """Write the tokens of both parts, and return the name of the lowest rank."""
+    lowest = None
+    with (draft / "train.bin").open("wb") as train, (draft / "held_out.bin").open("wb") as rest:
+        for name, text in source_documents(source):
+            lowest = name if lowest is None else min(lowest, name, key=rank)
+            tokens = tokenizer.encode(text).astype(dtype)
+            (rest if is_held_out(name) else train).write(tokens.tobytes())
+        for file in (train, rest):
+            file.flush()
+            os.fsync(file.fileno())
+    return lowest
 
 
 def _map_file(path: Path, dtype: TokenType) -> TokenIds:

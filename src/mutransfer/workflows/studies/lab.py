@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mutransfer.errors import StudyError
 from mutransfer.lab.counts import decoder_config, num_steps, num_warmup_steps, training_flops
+from mutransfer.lab.data.sources import Source
 from mutransfer.lab.data.vocabulary import vocabulary_size
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.records.base import canonical_json
@@ -19,18 +20,18 @@ class LabRun:
     """A runner that trains one trial with the built-in trainer. Workers receive it pickled.
 
     Args:
-        text: The path of the user's text, or None for the embedded one.
+        source: The path of the user's text, token files, a dataset, or None for the embedded text.
         device: Where to train.
     """
 
-    text: str | None
+    source: Source
     device: str
 
     def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
         """Train, and save the plan next to the result."""
         from mutransfer.lab.trial import run_trial
 
-        return run_trial(spec, text=self.text, device=self.device, trial_dir=trial_dir)
+        return run_trial(spec, source=self.source, device=self.device, trial_dir=trial_dir)
 
     def check(self, spec: TrialSpec) -> None:
         """Raise before the first trial what would make every trial fail.
@@ -38,11 +39,11 @@ class LabRun:
         The bytes of the embedded text and the CPU always exist, so they need no check, which
         would load torch.
         """
-        is_optional_data = self.text is not None or lab_settings(spec).tokenizer != "bytes"
+        is_optional_data = self.source is not None or lab_settings(spec).tokenizer != "bytes"
         if is_optional_data or self.device != "cpu":
-            from mutransfer.lab.trial import check_device_and_text
+            from mutransfer.lab.trial import check_device_and_data
 
-            check_device_and_text(spec, text=self.text, device=self.device)
+            check_device_and_data(spec, source=self.source, device=self.device)
 
 
 def check_vocabularies(trials: Sequence[TrialSpec]) -> None:

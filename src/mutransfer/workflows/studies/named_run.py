@@ -63,7 +63,9 @@ def sweep_study(name: str, scale: Scale | None = None, text: Path | None = None)
             fix="name a file or a folder of text, or leave --text out for that of this package",
         )
     assert study.lab is not None
-    lab = study.lab.model_copy(update={"text": str(text.absolute())})
+    lab = study.lab.model_copy(
+        update={"text": str(text.absolute()), "tokens": None, "dataset": None}
+    )
     return study.model_copy(update={"lab": lab})
 
 

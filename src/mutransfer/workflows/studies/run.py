@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mutransfer.errors import StudyError
-from mutransfer.lab.data.corpus import corpus_hash
+from mutransfer.lab.data.sources import lab_source, source_hash
 from mutransfer.records import CallableRunner, CommandRunner, StudySpec, TrialSpec
 from mutransfer.records.lab import NUMERICS
 from mutransfer.records.provenance import checkout_commit
@@ -86,7 +86,7 @@ def prepare_study(source: StudySource, runner: Callable[..., Any] | None = None)
 
     Raises:
         StudyError: The study or one of its trials is invalid.
-        DataError: The lab's text cannot be read.
+        DataError: The lab's data cannot be read.
     """
     folder, where = Path(), "this study"
     if isinstance(source, StudySpec):
@@ -158,7 +158,7 @@ def run_study(
     Raises:
         StudyError: The study is invalid.
         StoreError: The store cannot be read or written.
-        DataError: The lab's text cannot be read.
+        DataError: The lab's data cannot be read.
 
     Example:
         >>> axes = {"width": [8, 16], "lr": [1, 2]}
@@ -204,15 +204,15 @@ def run_study(
 def _prepare_lab(study: StudySpec, where: str, folder: Path) -> PreparedStudy:
     """Prepare a study of the built-in trainer."""
     assert study.lab is not None
-    text = None if study.lab.text is None else str((folder / study.lab.text).resolve())
+    source = lab_source(study.lab, folder)
     runner = lab_runner(
-        study.lab, numerics=NUMERICS, data=corpus_hash(text), derived=dict(study.derived)
+        study.lab, numerics=NUMERICS, data=source_hash(source), derived=dict(study.derived)
     )
     trials = lab_trials(study, runner)
     check_lab_trials(trials, where=where)
     check_vocabularies(trials)
     check_lengths(trials, where=where)
-    run = LabRun(text, study.lab.device)
+    run = LabRun(source, study.lab.device)
     options = {"check": run.check, "same": same_training, "cost": relative_cost}
     return PreparedStudy(study, trials, run, options)
 
