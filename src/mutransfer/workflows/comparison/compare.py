@@ -21,6 +21,8 @@ from mutransfer.literature import (
 from mutransfer.workflows.comparison.studies import (
     FinishedStudy,
     LeftOut,
+    read_stored_study,
+    scaled_studies,
     shipped_provenance,
     shipped_studies,
     stored_studies,
@@ -172,6 +174,25 @@ def compare_with_paper(folder: str | Path | None = None) -> StudyComparison:
     studies, left_out = stored_studies(folder)
     compared, reports = compare_finished(studies)
     return StudyComparison(f"'{folder}'", compared, reports, tuple(left_out))
+
+
+def compare_store(store: str | Path) -> tuple[ComparedStudy, ...]:
+    """Compare the study of one store with the paper, and with the baseline's store beside it.
+
+    Returns:
+        One row, or one per group of the study; none where the store is not finished.
+    """
+    path, named = Path(store), scaled_studies()
+    own = read_stored_study(path, named)
+    if isinstance(own, LeftOut):
+        return ()
+    baseline = path.with_name(BASELINE if own.scale == "mini" else f"{BASELINE}-{own.scale}")
+    studies = [own]
+    if own.study.name != BASELINE and (baseline / "store.json").is_file():
+        other = read_stored_study(baseline, named)
+        studies += [other] if isinstance(other, FinishedStudy) else []
+    compared, _ = compare_finished(studies)
+    return tuple(row for row in compared if row.study == own.name)
 
 
 def compare_finished(
