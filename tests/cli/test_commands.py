@@ -216,8 +216,8 @@ ERRORS = {
         "  fix: choose from 'large', 'small'\n"
     ),
     "studies rnu": (
-        "UsageError: ACTION takes list or show or run, not 'rnu'\n"
-        "  why: ACTION means: list, show or run\n"
+        "UsageError: ACTION takes list or show or run or compare, not 'rnu'\n"
+        "  why: ACTION means: list, show, run or compare\n"
         "  fix: did you mean 'run'?\n"
     ),
     "demo --workers many": (

@@ -131,7 +131,7 @@ ERRORS = {
     "studies compare --report page.pdf": (
         "UsageError: --report page.pdf: the report is an HTML page, not .pdf\n"
         "  why: no program would open the file by its name\n"
-        "  fix: --report page.html; --figures DIR writes figures as PNG, SVG and PDF\n"
+        "  fix: --report page.html\n"
     ),
 }
 

@@ -187,7 +187,7 @@ def _compare_studies(folder: str | None, report: Path | None, json: bool) -> Com
     from mutransfer.workflows import compare_with_paper
 
     check_outputs(report=report)
-    check_page("report", report)
+    check_page("report", report, figures=False)
     comparison = compare_with_paper(folder)
     data = comparison.to_json()
     text = format_comparison(data)

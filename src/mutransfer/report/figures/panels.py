@@ -187,10 +187,11 @@ def studies_panel(data: Mapping[str, Any], quantity: Quantity, theme: Theme, siz
     from mutransfer.report.figures.drawing.studies import studies_template
 
     marks = study_marks(data["studies"], quantity)
-    names = [row["name"] for row in data["studies"]]
+    names = [{"index": k, "name": row["name"]} for k, row in enumerate(data["studies"])]
     limits = [100 * threshold for threshold in data["thresholds"]] if quantity == "regret" else [0]
-    template = studies_template(names, theme, quantity, study_domain(marks, quantity), size)
+    template = studies_template(len(names), theme, quantity, study_domain(marks, quantity), size)
     rows = {
+        "studies": names,
         "marks": [asdict(mark) for mark in marks],
         "references": [{"at": limit} for limit in limits],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +217,9 @@ def _compared(
 ) -> ComparedStudy:
     """Join one group's analysis with what the paper says."""
     published = published_experiment_of(finished.study)
+    judged = agreement(published, group, threshold=threshold)
+    if finished.study.source_name != PAPER:
+        judged = replace(judged, why=f"of another source, which says: {finished.study.expected}")
     return ComparedStudy(
         study=finished.name,
         group=name,
@@ -224,7 +227,7 @@ def _compared(
         question=finished.study.question,
         published=published,
         report=group,
-        agreement=agreement(published, group, threshold=threshold),
+        agreement=judged,
         loss=loss,
         cost=finished.table.cost,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import altair as alt
 
 from mutransfer.report.figures.drawing.charts import Domain, layer_chart
@@ -20,22 +18,22 @@ TITLES = {
 
 
 def studies_template(
-    names: Sequence[str], theme: Theme, quantity: Quantity, domain: Domain, width: Size
+    num_studies: int, theme: Theme, quantity: Quantity, domain: Domain, size: Size
 ) -> Spec:
     """Draw a number of each study with its interval; for the marks of `study_marks`.
 
     Args:
-        names: The studies, from the top.
+        num_studies: Number of studies; their names and order are data.
         theme: Colours.
         quantity: 'regret' or 'drift'.
         domain: The axis.
-        width: Width of the chart; its height follows from the number of studies.
+        size: Size of the chart, of which the height is that of the studies.
     """
     x = _axis(quantity, domain)
     y = alt.Y(
         "name:N",
-        scale=alt.Scale(domain=list(names)),
-        axis=alt.Axis(title=None, labelLimit=200, ticks=False, grid=True, domain=False),
+        sort=alt.EncodingSortField("index", op="min"),
+        axis=alt.Axis(title=None, labelLimit=200, ticks=False, grid=False, domain=False),
     )
     colour = alt.Color(
         "state:N", scale=alt.Scale(domain=list(STATES), range=list(theme.outcomes)), legend=None
@@ -45,6 +43,7 @@ def studies_template(
     tooltip = [alt.Tooltip("name:N", title="study"), alt.Tooltip("text:N", title=quantity)]
     ends = {"x": alt.X("low:Q"), "x2": "high:Q"}
     layers = [
+        alt.Chart(alt.NamedData("studies")).mark_rule(color=theme.grid).encode(y=y),
         alt.Chart(alt.NamedData("references"))
         .mark_rule(strokeDash=[4, 4], strokeWidth=1.5, color=theme.muted)
         .encode(x=alt.X("at:Q")),
@@ -59,7 +58,7 @@ def studies_template(
         .encode(tooltip=tooltip),
         ours.mark_point(clip=True, filled=True, size=70, opacity=1).encode(tooltip=tooltip),
     ]
-    return layer_chart(layers, (width[0], ROW * max(len(names), 1)))
+    return layer_chart(layers, (size[0], ROW * max(num_studies, 1)))
 
 
 def _axis(quantity: Quantity, domain: Domain) -> alt.X:

@@ -22,6 +22,7 @@ TICKS_PERCENT = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 class StudyMark:
     """A number of one study, ours or the paper's, with its interval."""
 
+    index: int  # of the study, from the top
     name: str  # of the study
     source: Source
     value: float
@@ -40,7 +41,7 @@ def study_marks(rows: Sequence[Mapping[str, Any]], quantity: Quantity) -> tuple[
         quantity: 'regret', in percent of the loss, or 'drift'.
     """
     marks = _regrets if quantity == "regret" else _drifts
-    return tuple(mark for row in rows for mark in marks(row))
+    return tuple(mark for index, row in enumerate(rows) for mark in marks(index, row))
 
 
 def study_domain(marks: Sequence[StudyMark], quantity: Quantity) -> tuple[float, float]:
@@ -59,13 +60,13 @@ def study_domain(marks: Sequence[StudyMark], quantity: Quantity) -> tuple[float,
     return -reach, reach
 
 
-def _regrets(row: Mapping[str, Any]) -> Iterator[StudyMark]:
+def _regrets(index: int, row: Mapping[str, Any]) -> Iterator[StudyMark]:
     """Yield the regret in the paper's cells, and ours with its bounds."""
     paper, ours = row["paper"], row["ours"]
     if paper is not None and paper["regret_share"] is not None:
         value = 100 * paper["regret_share"]["value"]
         text = f"{format_percent(value / 100)} at width {paper['widths'][-1]:g}, one seed"
-        yield _mark(row, "paper", value, text)
+        yield _mark(index, row, "paper", value, text)
     share = ours["regret_share"]
     if share["value"] is None and not share["low"]:
         return
@@ -77,6 +78,7 @@ def _regrets(row: Mapping[str, Any]) -> Iterator[StudyMark]:
         bounds = f" [{format_percent(low)}, {end}]"
     start = "at least " if share["value"] is None else ""
     yield StudyMark(
+        index,
         row["name"],
         "ours",
         100 * value,
@@ -88,23 +90,25 @@ def _regrets(row: Mapping[str, Any]) -> Iterator[StudyMark]:
     )
 
 
-def _drifts(row: Mapping[str, Any]) -> Iterator[StudyMark]:
+def _drifts(index: int, row: Mapping[str, Any]) -> Iterator[StudyMark]:
     """Yield the drift of the best rate on the paper's grid, and ours with its interval."""
     paper, drift = row["paper"], row["ours"]["drift"]
     if paper is not None and len(rates := paper["grid_log2_lr"]) > 1:
         octaves = math.log2(paper["widths"][-1] / paper["widths"][0])
         value = (rates[-1] - rates[0]) / octaves
         text = f"{format_slope(value)} from width {paper['widths'][0]:g} to {paper['widths'][-1]:g}"
-        yield _mark(row, "paper", value, text)
+        yield _mark(index, row, "paper", value, text)
     value = drift["value"]
     if value is None:
         return
     low, high = (value if drift[end] is None else drift[end] for end in ("low", "high"))
     interval = f" [{format_slope(low)}, {format_slope(high)}]" if low < high else ""
     text = f"{format_slope(value)}{interval}"
-    yield StudyMark(row["name"], "ours", value, low, high, False, row["ours"]["verdict"], text)
+    yield StudyMark(
+        index, row["name"], "ours", value, low, high, False, row["ours"]["verdict"], text
+    )
 
 
-def _mark(row: Mapping[str, Any], source: Source, value: float, text: str) -> StudyMark:
+def _mark(index: int, row: Mapping[str, Any], source: Source, value: float, text: str) -> StudyMark:
     """Return a mark without an interval."""
-    return StudyMark(row["name"], source, value, value, value, False, source, text)
+    return StudyMark(index, row["name"], source, value, value, value, False, source, text)
