@@ -111,8 +111,8 @@ def _cells(row: Data, notes: Footnotes) -> list[str]:
     mark = "by criterion: " if agreement["by_criterion"] else ""
     rates = escape(", ".join(map(_rate, ours["best_rates"])))
     return [
-        f"<b>{escape(row['name'])}</b><small>{cost['trials']} trials, "
-        f"{format_number(cost['core_minutes'], 2)} core minutes</small>",
+        f"<b>{escape(row['name'])}</b><small>{cost['trials']} trials</small>"
+        f"<small>{format_number(cost['core_minutes'], 2)} core minutes</small>",
         _paper(row["paper"], notes),
         f'<span class="verdict {CLASSES[verdict]}">{MARKS[verdict]} {escape(verdict)}</span>'
         f"<small>{_estimate(ours['regret_share'], format_percent)}</small>",
