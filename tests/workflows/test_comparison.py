@@ -23,7 +23,9 @@ from mutransfer.workflows.comparison.studies import stored_studies
 LOSSES = {
     "baseline": planted(),
     "cosine": planted(shift=0.02),  # transfers in the paper too
-    "norm-gains-vector": planted(drift=-0.5, log2_best=-4.2, shift=0.01, curvature=0.3),  # as in the paper
+    "norm-gains-vector": planted(  # as in the paper
+        drift=-0.5, log2_best=-4.2, shift=0.01, curvature=0.3
+    ),
     "lion": planted(
         log2_best=-7.2, shift=-0.01
     ),  # does not transfer in the paper, at a small regret
