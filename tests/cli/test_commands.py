@@ -22,7 +22,7 @@ FLAGS = {
     "predict": "results options width group plan json",
     "report": "results options output figures width threshold reference json",
     "rules": "name optimizer json",
-    "studies": "action name scale text dry_run output workers json",
+    "studies": "action name scale text dry_run output workers report json",
     "sweep": "study store workers only retry_failed dry_run status json",
 }
 
@@ -216,8 +216,8 @@ ERRORS = {
         "  fix: choose from 'large', 'small'\n"
     ),
     "studies rnu": (
-        "UsageError: ACTION takes list or show or run, not 'rnu'\n"
-        "  why: ACTION means: list, show or run\n"
+        "UsageError: ACTION takes list or show or run or compare, not 'rnu'\n"
+        "  why: ACTION means: list, show, run or compare\n"
         "  fix: did you mean 'run'?\n"
     ),
     "demo --workers many": (
@@ -395,6 +395,7 @@ def test_a_closed_pipe_is_not_an_error() -> None:
         "plan toy_model:build --base 16 --target 64 --output no/where/plan.json",
         "demo -o no/where",
         "studies run demo -o no/where",
+        "studies compare --report no/where/page.html",
     ],
 )
 def test_a_mistyped_folder_is_not_made(line, run, tmp_path) -> None:

@@ -160,8 +160,6 @@ warmup = 1
 batch = 2
 depth = 1
 context = 16
-[paper]
-data = "a corpus that does not ship"
 [paper.axes]
 width = [16]
 lr = [0.01]
@@ -308,11 +306,6 @@ ERRORS = {
         "  why: --scale means: mini: minutes on two cores, the default; paper: the settings of "
         "the paper\n"
         "  fix: did you mean 'paper'?\n"
-    ),
-    "studies run cosine --scale paper": (
-        "UsageError: cosine at scale 'paper' trains on C4 (en), which does not ship\n"
-        "  why: the text of this package would be repeated thousands of times\n"
-        "  fix: --text PATH, the data or other text, or --scale mini\n"
     ),
     "studies run cosine --dry-run --workers 2 -o here": (
         "UsageError: --dry-run trains nothing, so --output and --workers would be ignored\n"

@@ -15,6 +15,7 @@ from mutransfer.workflows.comparison.compare import (
     ComparedStudy,
     StudyComparison,
     compare_finished,
+    compare_store,
     compare_with_paper,
 )
 from mutransfer.workflows.comparison.studies import stored_studies
@@ -256,3 +257,16 @@ def test_two_stores_of_one_study_are_refused(tmp_path: Path) -> None:
         "  why: one of them would be ignored\n"
         "  fix: move one of them out of DIR"
     )
+
+
+def test_a_store_is_compared_with_the_baseline_beside_it(tmp_path: Path) -> None:
+    planted_store(tmp_path / "cosine", study_of("cosine"), planted(shift=0.02))
+    (alone,) = compare_store(tmp_path / "cosine")
+    assert alone.loss.difference.undetermined.startswith("the baseline is missing")
+    planted_store(tmp_path / "baseline", study_of("baseline"), planted())
+    (row,) = compare_store(tmp_path / "cosine")
+    assert (row.study, row.agreement.outcome) == ("cosine", "agrees")
+    assert row.loss.difference.value == pytest.approx(0.02, abs=0.003)
+    assert [row.study for row in compare_store(tmp_path / "baseline")] == ["baseline"]
+    planted_store(tmp_path / "lion", study_of("lion"), planted(), without=1)
+    assert compare_store(tmp_path / "lion") == ()

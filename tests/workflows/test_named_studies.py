@@ -7,10 +7,11 @@ import pytest
 from mutransfer.errors import StudyError, UsageError
 from mutransfer.lab.data.vocabulary import vocabulary_size
 from mutransfer.literature import published_experiments
-from mutransfer.records import StudySpec
+from mutransfer.records import DatasetTable, StudySpec
 from mutransfer.records.lab import NUMERICS, LabSettings
 from mutransfer.sweep import check_lab_trials, grid_trials, lab_runner
 from mutransfer.workflows import describe, expand, named_studies, named_study, study_text
+from mutransfer.workflows.studies import scales
 from mutransfer.workflows.studies.catalog import scaled_study, study_file
 from mutransfer.workflows.studies.scales import SCALES, read_scaled
 
@@ -162,8 +163,14 @@ def test_the_paper_scale_of_the_baseline_is_that_of_the_paper() -> None:
     assert tokens == pytest.approx(32.8e9, rel=0.002)
     assert settings.vocabulary is None
     assert vocabulary_size(settings.tokenizer) == 32_100
-    assert scaled_study("baseline").data("paper") == "C4 (en)"
-    assert scaled_study("baseline").data("mini") is None
+    assert study.lab.dataset == DatasetTable(
+        name="allenai/c4",
+        config="en",
+        revision="1588ec454efa1a09f29cd18ddd04fe05fc8653a2",
+        documents=82_000_000,
+    )
+    assert expand("large-scale", "paper").lab.dataset.documents == 364_868_892
+    assert expand("baseline", "mini").lab.dataset is None
 
 
 @pytest.mark.parametrize(("name", "scale"), BOTH)
@@ -173,6 +180,53 @@ def test_the_printed_file_is_the_expanded_study(name, scale) -> None:
     assert printed == expand(name, scale)
     assert text.startswith(f"# Question: {describe(name).question[:40]}")
     assert f"# Scale:    {scale}" in text
+
+
+COMPACT = """# Question: which value wins?
+schema = 1
+[study]
+name = "study"
+settings = "shared"
+"""
+SHARED = """# Settings: shared ones.
+schema = 1
+[settings]
+name = "shared"
+[axes]
+width = [16]
+lr = [0.1]
+[lab]
+base_width = 16
+depth = 1
+steps = 1
+batch = 1
+[mini.lab]
+steps = 2
+batch = 2
+warmup = 0
+[paper.lab.dataset]
+name = "everything"
+documents = 10
+"""
+
+
+def test_later_tables_win(monkeypatch) -> None:
+    """Shared settings, those of the scale, the study, the study at the scale."""
+    monkeypatch.setattr(scales, "settings_text", lambda name: SHARED)
+    own = "[lab]\nbatch = 3\ncontext = 3\n[mini.lab]\ncontext = 4\n"
+    own += "[paper.lab.dataset]\ndocuments = 11\n"
+    study = read_scaled(COMPACT + own, where="study.toml")
+    mini, paper = study.expand("mini").lab, study.expand("paper").lab
+    assert mini.settings == {
+        "base_width": 16, "depth": 1, "steps": 2, "batch": 3, "warmup": 0, "context": 4,
+    }  # fmt: skip
+    assert paper.settings == {"base_width": 16, "depth": 1, "steps": 1, "batch": 3, "context": 3}
+    assert paper.dataset == DatasetTable(name="everything", documents=11)
+    text = study.expanded_text("paper")
+    assert text.endswith(
+        '\n[lab.dataset]\ndocuments = 11 # changed by this study\nname = "everything"\n'
+    )
+    assert StudySpec.read(tomllib.loads(text), error=StudyError, where="").lab == paper
 
 
 def test_a_printed_file_keeps_the_comments_and_marks_the_change() -> None:

@@ -48,8 +48,13 @@ def check_outputs(**outputs: Path | None) -> None:
         )
 
 
-def check_page(option: str, path: Path | None) -> None:
+def check_page(option: str, path: Path | None, *, figures: bool = True) -> None:
     """Check that the name of a page does not promise another format.
+
+    Args:
+        option: The option that names the page.
+        path: The page.
+        figures: Whether the command has the option --figures, too.
 
     Raises:
         UsageError: The name ends in another suffix than .html.
@@ -58,8 +63,8 @@ def check_page(option: str, path: Path | None) -> None:
         raise UsageError(
             f"--{option} {path}: the report is an HTML page, not {path.suffix}",
             why="no program would open the file by its name",
-            fix=f"--{option} {path.with_suffix('.html')}; --figures DIR writes figures as PNG, SVG "
-            "and PDF",
+            fix=f"--{option} {path.with_suffix('.html')}"
+            + ("; --figures DIR writes figures as PNG, SVG and PDF" if figures else ""),
         )
 
 

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from mutransfer.cli.app import TRAINING, Output, Switch, Workers, app, examples
 from mutransfer.cli.commands.sweep import sweep_result
 from mutransfer.cli.exit_status import SUCCESS, UNDETERMINED
-from mutransfer.cli.output import CommandResult, check_outputs
+from mutransfer.cli.output import CommandResult, check_outputs, check_page
 from mutransfer.cli.signals import stop_on_signals
 from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:
     from mutransfer.records import LadderSpec
+    from mutransfer.workflows.studies.catalog import NamedStudy
     from mutransfer.workflows.studies.scales import Scale
 
 RUN_FLAGS = ("--scale", "--text", "--dry-run", "--output", "--workers")
-FLAGS = {"list": (), "show": ("--scale",), "run": RUN_FLAGS}
+FLAGS = {"list": (), "show": ("--scale",), "run": RUN_FLAGS, "compare": ("--report",)}
 
 
 @app.command(
@@ -30,10 +31,11 @@ FLAGS = {"list": (), "show": ("--scale",), "run": RUN_FLAGS}
         "mutransfer studies run norm-gains-vector",
         "mutransfer studies run lingle2024 --scale paper --dry-run",
         "mutransfer studies run lingle2024 --text my-corpus/ -o runs/mine",
+        "mutransfer studies compare runs/mine --report mine.html",
     ),
 )
 def studies(
-    action: Literal["list", "show", "run"] = "list",
+    action: Literal["list", "show", "run", "compare"] = "list",
     name: str | None = None,
     *,
     scale: Literal["mini", "paper"] | None = None,
@@ -41,24 +43,28 @@ def studies(
     dry_run: Switch = False,
     output: Output = None,
     workers: Workers = "auto",
+    report: Path | None = None,
     json: Switch = False,
 ) -> CommandResult:
-    """List the studies that ship with mutransfer, print the file of one, or run one.
+    """List the studies that ship with mutransfer, print one, run one, or compare them.
 
-    A ladder compares implementations, so its exit status is 0 even where one fails its check, and
-    3 if a check is undetermined.
+    `compare` trains nothing: it puts the verdicts of the trials that ship with mutransfer, or of
+    your own, beside those of the paper. A ladder compares implementations, so its exit status is 0
+    even where one fails its check, and 3 if a check is undetermined.
 
     Args:
-        action: list, show or run.
-        name: Name of a study, or of a source (to run all of its studies), from the list.
+        action: list, show, run or compare.
+        name: Name of a study, or of a source (to run all of its studies), from the list. For
+            compare, a folder of trial stores; the shipped trials by default.
         scale: mini: minutes on two cores, the default; paper: the settings of the paper.
         text: File or folder of text to train on, in place of the study's own.
         dry_run: Print the trials, FLOPs and hours of a run, and train nothing.
         output: Directory of the trial store, or of a ladder's files; runs/NAME by default.
         workers: Number of processes of a sweep, one thread each; auto is one per core.
+        report: HTML page of the comparison.
         json: Print one JSON document and nothing else.
     """
-    given = {"--scale": scale, "--text": text, "--output": output}
+    given = {"--scale": scale, "--text": text, "--output": output, "--report": report}
     flags = [flag for flag, value in given.items() if value is not None]
     flags += ["--workers"] if workers != "auto" else []
     flags += ["--dry-run"] if dry_run else []
@@ -66,6 +72,8 @@ def studies(
     check_outputs(output=output)
     if action == "list":
         return _list_studies(name, json)
+    if action == "compare":
+        return _compare_studies(name, report, json)
     if name is None:
         raise UsageError(
             f"{action} needs the name of a study",
@@ -96,10 +104,13 @@ def _check_flags(action: str, name: str | None, flags: list[str]) -> None:
     """Refuse options that the action would ignore."""
     if ignored := [flag for flag in flags if flag not in FLAGS[action]]:
         names, is_one = " and ".join(ignored), len(ignored) == 1
+        user = "compare" if ignored[0] == "--report" else "run"
+        why = "the page is that of a comparison" if user == "compare" else "nothing is run"
+        place = "" if user == "compare" else f" {name or 'NAME'}"
         raise UsageError(
-            f"{names} {'applies' if is_one else 'apply'} to run, not to {action}",
-            why=f"nothing is run, so {'it' if is_one else 'they'} would be ignored",
-            fix=f"mutransfer studies run {name or 'NAME'}, or leave {names} out",
+            f"{names} {'applies' if is_one else 'apply'} to {user}, not to {action}",
+            why=f"{why}, so {'it' if is_one else 'they'} would be ignored",
+            fix=f"mutransfer studies {user}{place}, or leave {names} out",
         )
     if "--dry-run" in flags and (others := [f for f in flags if f not in ("--dry-run", "--scale")]):
         raise UsageError(
@@ -150,12 +161,42 @@ def run_sweep_study(
     if named.report is None or named.page is None:
         return result
     study = describe(name)
-    paper = f"\n\nthe paper: {study.expected}" if study.has_scales else ""
-    printed = f"{verdict_text(named.report)}{paper}\n\nreport: {named.page}\n"
     data = result.data | {"report": str(named.page), "analysis": named.report.to_json()}
+    paper = ""
     if study.has_scales:
-        data |= {"paper": study.expected, "experiment": study.experiment}
+        paper, rows = _beside_the_paper(study, named.run.store)
+        data |= {"paper": study.expected, "experiment": study.experiment, "comparison": rows}
+    printed = f"{verdict_text(named.report)}{paper}\n\nreport: {named.page}\n"
     return replace(result, text=f"{printed}store:  {named.run.store}", data=data)
+
+
+def _beside_the_paper(study: NamedStudy, store: Path) -> tuple[str, list[dict[str, Any]]]:
+    """Return our verdict beside the paper's, as text and as JSON data."""
+    from mutransfer.report.text.studies import format_compared_study
+    from mutransfer.workflows import compare_store
+
+    rows = [row.to_json() for row in compare_store(store)]
+    if study.experiment is None or not rows:
+        return f"\n\nthe paper: {study.expected}", rows
+    return "".join(f"\n\n{format_compared_study(row)}" for row in rows), rows
+
+
+def _compare_studies(folder: str | None, report: Path | None, json: bool) -> CommandResult:
+    """Compare the shipped trials, or those of a folder, with the paper."""
+    from mutransfer.report.text.studies import format_comparison
+    from mutransfer.workflows import compare_with_paper
+
+    check_outputs(report=report)
+    check_page("report", report, figures=False)
+    comparison = compare_with_paper(folder)
+    data = comparison.to_json()
+    text = format_comparison(data)
+    if report is not None:
+        from mutransfer.report import write_comparison
+
+        page = write_comparison(report, data, comparison.reports)
+        text, data = f"{text}\n\nreport: {page}", data | {"report": str(page)}
+    return CommandResult(text, data, SUCCESS, json)
 
 
 def _run_source(

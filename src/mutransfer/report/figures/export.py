@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mutransfer.report.figures.drawing.specs import Spec, fill_template, join_panels
 from mutransfer.report.figures.numbers.exponents import Check, check_panels
 from mutransfer.report.figures.numbers.loss import all_widths
 from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
+from mutransfer.report.figures.numbers.studies import Quantity
 from mutransfer.report.figures.panels import (
     Panel,
     exponent_panels,
@@ -20,6 +21,7 @@ from mutransfer.report.figures.panels import (
     matrix_panels,
     plane_panels,
     sizes_panels,
+    studies_panel,
     trend_panels,
 )
 from mutransfer.report.files import make_folder, write_file
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 COLUMNS = 3
 PANEL = (320, 250)
 CHECK_PANEL = (290, 220)
+STUDIES = (460, 0)  # every study has a line
 
 
 def write_figures(
@@ -140,6 +143,27 @@ def _check_specs(check: Check) -> dict[str, Spec]:
             legend=steps_legend(steps, theme),
         )
     return figures
+
+
+def comparison_specs(data: Mapping[str, Any]) -> dict[str, Spec]:
+    """Return the Vega-Lite specification of each figure of a comparison with a paper.
+
+    Args:
+        data: A comparison's JSON data, with its studies in the order of the lines.
+    """
+    from mutransfer.report.figures.drawing.charts import legend_chart
+    from mutransfer.report.figures.drawing.studies import STATES
+
+    theme = paper_theme()
+    labels, colours = [f"{state} here" for state in STATES], [*theme.outcomes, theme.ink]
+    shapes = ["circle"] * len(STATES) + ["diamond"]
+    legend = legend_chart([*labels, "the paper's cells"], colours, theme, shapes)
+    quantities: tuple[Quantity, ...] = ("regret", "drift")
+    panels = {name: studies_panel(data, name, theme, STUDIES) for name in quantities}
+    return {
+        name: _figure(panel.title, [replace(panel, title="")], theme, legend=legend)
+        for name, panel in panels.items()
+    }
 
 
 def _figure(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mutransfer.report.figures.drawing.specs import (
     Rows,
@@ -24,6 +24,7 @@ from mutransfer.report.figures.numbers.planes import (
 )
 from mutransfer.report.figures.numbers.regret_matrix import matrix_cells
 from mutransfer.report.figures.numbers.sizes import SizePanel, num_steps, size_domain, size_rows
+from mutransfer.report.figures.numbers.studies import Quantity, study_domain, study_marks
 from mutransfer.report.figures.numbers.trends import What, trend_domain, trend_widths, trends
 from mutransfer.report.format import (
     format_group,
@@ -172,6 +173,30 @@ def sizes_panels(sizes: Sequence[SizePanel], theme: Theme, size: Size) -> list[P
         )
         for panel in sizes[:MOST_PANELS]
     ]
+
+
+def studies_panel(data: Mapping[str, Any], quantity: Quantity, theme: Theme, size: Size) -> Panel:
+    """Return the regret or the drift of every study of a comparison, ours and the paper's.
+
+    Args:
+        data: A comparison's JSON data.
+        quantity: 'regret' or 'drift'.
+        theme: Colours.
+        size: Size, of which the height is ignored: every study has a line.
+    """
+    from mutransfer.report.figures.drawing.studies import studies_template
+
+    marks = study_marks(data["studies"], quantity)
+    names = [{"index": k, "name": row["name"]} for k, row in enumerate(data["studies"])]
+    limits = [100 * threshold for threshold in data["thresholds"]] if quantity == "regret" else [0]
+    template = studies_template(len(names), theme, quantity, study_domain(marks, quantity), size)
+    rows = {
+        "studies": names,
+        "marks": [asdict(mark) for mark in marks],
+        "references": [{"at": limit} for limit in limits],
+    }
+    title = {"regret": "Regret", "drift": "Drift of the best rate"}[quantity]
+    return Panel(title, "", template, rows)
 
 
 def group_names(report: Report) -> list[str]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from string import Template
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mutransfer import __version__
 from mutransfer.errors import ResultsError
 from mutransfer.report.figures.export import write_figures
 from mutransfer.report.figures.numbers.exponents import Check
@@ -33,17 +28,16 @@ from mutransfer.report.page import check as check_page
 from mutransfer.report.page import tables
 from mutransfer.report.page.cards import headline, verdicts
 from mutransfer.report.page.charts import Charts, loss_section, plane_section, trend_section
+from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import asset, section, text_box
 from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
-from mutransfer.report.theme import css_variables
 from mutransfer.rules import Plan
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Prediction, Report
     from mutransfer.analysis.results import Results
 
-EXPORT = "window.vegaEmbed = vegaEmbed;"  # what the page's script needs of the bundle
 UNNAMED = "columns"  # the source of results that were passed in memory
 NO_SNIPPETS: Mapping[str, str] = MappingProxyType({})
 
@@ -156,18 +150,14 @@ def page(
         questions.append(check_page.QUESTION)
         steps = num_steps(size_panels(data))
     sections += _source_sections(results, report, plans, study)
-    bundle, script = _bundle(), asset("page.js")
-    return Template(asset("page.html")).substitute(
-        policy=policy(bundle, script),
-        title=escape(title or questions[0]),
-        style=css_variables(num_widths, steps) + asset("page.css"),
-        headline=" ".join(headlines),
-        changed=_first_note(report) if report else "",
-        body="\n".join(sections),
-        version=__version__,
-        charts=charts.scripts(),
-        bundle=bundle,
-        script=script,
+    return document(
+        title or questions[0],
+        " ".join(headlines),
+        sections,
+        charts,
+        note=_first_note(report) if report else "",
+        num_widths=num_widths,
+        num_steps=steps,
     )
 
 
@@ -211,32 +201,6 @@ def _first_note(report: Report) -> str:
     num = len(report.notes) - 1
     more = f" {num} more below." if num else ""
     return f'<p class="note">About the data: {escape(as_sentence(report.notes[0]))}{more}</p>'
-
-
-def policy(*scripts: str) -> str:
-    """Return a content-security policy that runs these scripts only and allows no connection.
-
-    Example:
-        >>> policy("")
-        "default-src 'none'; script-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; ..."
-    """
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-        for script in scripts
-    )
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-@cache
-def _bundle() -> str:
-    """Bundle Vega and its helpers, which takes two seconds once per process."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle(EXPORT)
-    return bundle
 
 
 def _analysis_sections(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from mutransfer.literature import (
 from mutransfer.workflows.comparison.studies import (
     FinishedStudy,
     LeftOut,
+    read_stored_study,
+    scaled_studies,
     shipped_provenance,
     shipped_studies,
     stored_studies,
@@ -174,6 +176,25 @@ def compare_with_paper(folder: str | Path | None = None) -> StudyComparison:
     return StudyComparison(f"'{folder}'", compared, reports, tuple(left_out))
 
 
+def compare_store(store: str | Path) -> tuple[ComparedStudy, ...]:
+    """Compare the study of one store with the paper, and with the baseline's store beside it.
+
+    Returns:
+        One row, or one per group of the study; none where the store is not finished.
+    """
+    path, named = Path(store), scaled_studies()
+    own = read_stored_study(path, named)
+    if isinstance(own, LeftOut):
+        return ()
+    baseline = path.with_name(BASELINE if own.scale == "mini" else f"{BASELINE}-{own.scale}")
+    studies = [own]
+    if own.study.name != BASELINE and (baseline / "store.json").is_file():
+        other = read_stored_study(baseline, named)
+        studies += [other] if isinstance(other, FinishedStudy) else []
+    compared, _ = compare_finished(studies)
+    return tuple(row for row in compared if row.study == own.name)
+
+
 def compare_finished(
     studies: Sequence[FinishedStudy],
 ) -> tuple[tuple[ComparedStudy, ...], dict[str, Report]]:
@@ -196,6 +217,9 @@ def _compared(
 ) -> ComparedStudy:
     """Join one group's analysis with what the paper says."""
     published = published_experiment_of(finished.study)
+    judged = agreement(published, group, threshold=threshold)
+    if finished.study.source_name != PAPER:
+        judged = replace(judged, why=f"of another source, which says: {finished.study.expected}")
     return ComparedStudy(
         study=finished.name,
         group=name,
@@ -203,7 +227,7 @@ def _compared(
         question=finished.study.question,
         published=published,
         report=group,
-        agreement=agreement(published, group, threshold=threshold),
+        agreement=judged,
         loss=loss,
         cost=finished.table.cost,
     )

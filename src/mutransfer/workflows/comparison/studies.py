@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -103,11 +102,11 @@ def stored_studies(folder: str | Path) -> tuple[list[FinishedStudy], list[LeftOu
     Raises:
         ResultsError: The folder has no finished study, or two stores of one study.
     """
-    parent = Path(folder)
+    parent, named = Path(folder), scaled_studies()
     finished: dict[str, tuple[str, FinishedStudy]] = {}
     left_out: list[LeftOut] = []
     for path in _stores(parent):
-        entry = _read_store(path)
+        entry = read_stored_study(path, named)
         if isinstance(entry, LeftOut):
             left_out.append(entry)
             continue
@@ -121,12 +120,11 @@ def stored_studies(folder: str | Path) -> tuple[list[FinishedStudy], list[LeftOu
         finished[entry.name] = path.name, entry
     if not finished:
         raise _nothing_finished(parent, left_out)
-    order = [study.name for study in scaled_studies()]
+    order = [study.name for study in named]
     studies = [study for _, study in finished.values()]
     return sorted(studies, key=lambda s: (s.scale, order.index(s.study.name))), left_out
 
 
-@cache
 def scaled_studies() -> tuple[NamedStudy, ...]:
     """Return the named studies that have a mini and a paper scale."""
     return tuple(study for study in named_studies() if study.has_scales)
@@ -156,8 +154,8 @@ def _stores(folder: Path) -> Iterator[Path]:
     yield from (folder / name for name in names if (folder / name / "store.json").is_file())
 
 
-def _read_store(path: Path) -> FinishedStudy | LeftOut:
-    """Read one store, or say why it is left out."""
+def read_stored_study(path: Path, named: Sequence[NamedStudy]) -> FinishedStudy | LeftOut:
+    """Read the store of one of these studies, or say why it is left out."""
     try:
         store = TrialStore(path)
         study = StudySpec.read_json(
@@ -167,10 +165,10 @@ def _read_store(path: Path) -> FinishedStudy | LeftOut:
     except (OSError, StoreError) as error:
         problem = error.what if isinstance(error, StoreError) else error.strerror
         return LeftOut(path.name, f"it cannot be read: {problem}")
-    named = _named(study.study.name)
-    if named is None:
+    match = _match(study.study.name, named)
+    if match is None:
         return LeftOut(path.name, f"its study '{study.study.name}' is none of the paper's")
-    description, scale = named
+    description, scale = match
     if difference := _difference(study, expand(description.name, scale)):
         return LeftOut(
             path.name,
@@ -192,9 +190,9 @@ def _read_store(path: Path) -> FinishedStudy | LeftOut:
     )
 
 
-def _named(name: str) -> tuple[NamedStudy, Scale] | None:
+def _match(name: str, named: Sequence[NamedStudy]) -> tuple[NamedStudy, Scale] | None:
     """Return the named study that a store belongs to, and its scale."""
-    for study in scaled_studies():
+    for study in named:
         scales: dict[str, Scale] = {study.name: "mini", f"{study.name}-paper": "paper"}
         if name in scales:
             return study, scales[name]

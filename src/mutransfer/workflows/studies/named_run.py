@@ -14,7 +14,7 @@ from mutransfer.errors import DataError, UsageError
 from mutransfer.records import LadderSpec, StudySpec, TrialResult, TrialSpec
 from mutransfer.sweep import Outcome, TrialStore
 from mutransfer.workflows.analyze import analyze_path, write_page
-from mutransfer.workflows.studies.catalog import describe, named_study, scaled_study
+from mutransfer.workflows.studies.catalog import describe, named_study
 from mutransfer.workflows.studies.lab import same_training
 from mutransfer.workflows.studies.run import StudyRun, prepare_study, run_study
 from mutransfer.workflows.studies.scales import Scale
@@ -101,7 +101,6 @@ def run_named_study(
         DataError: The text cannot be read.
     """
     study = sweep_study(name, scale, text)
-    _check_data(name, scale, text)
     path = store or Path("runs") / study.study.name
     copied = share_results(study, path) if share else 0
     run = run_study(
@@ -115,17 +114,6 @@ def run_named_study(
     if copied or run.summary.ran or run.summary.shared or not page.exists():
         write_page(run.store, page, results=results, report=report, title=describe(name).title)
     return NamedStudyRun(run, report, page)
-
-
-def _check_data(name: str, scale: Scale | None, text: Path | None) -> None:
-    """Raise if a scale needs data that do not ship, and there are none."""
-    if scale is None or text is not None or (data := scaled_study(name).data(scale)) is None:
-        return
-    raise UsageError(
-        f"{name} at scale '{scale}' trains on {data}, which does not ship",
-        why="the text of this package would be repeated thousands of times",
-        fix="--text PATH, the data or other text, or --scale mini",
-    )
 
 
 def share_results(study: StudySpec, store: Path) -> int:

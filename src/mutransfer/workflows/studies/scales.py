@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
@@ -34,7 +34,6 @@ class ScaleTable(Record):
 
     axes: dict[Identifier, Any] = Field(default_factory=dict)
     lab: dict[str, Any] = Field(default_factory=dict)
-    data: str | None = Field(None, description="data that do not ship, and must be given")
 
 
 class SettingsTable(Record):
@@ -98,10 +97,6 @@ class ScaledStudy:
         """The name of the study."""
         return self.compact.study.name
 
-    def data(self, scale: Scale) -> str | None:
-        """Return the data of a scale in words; None where they ship with the package."""
-        return self.compact.at(scale).data or self.shared.at(scale).data
-
     def tables(self, scale: Scale) -> dict[str, Any]:
         """Return the content of the expanded study file."""
         return {
@@ -113,8 +108,13 @@ class ScaledStudy:
 
     def _merged(self, table: Literal["axes", "lab"], scale: Scale) -> dict[str, Any]:
         """Merge a table of both files; the study's own values win."""
-        layers = (part for file in (self.shared, self.compact) for part in (file, file.at(scale)))
-        return {key: value for layer in layers for key, value in getattr(layer, table).items()}
+        merged: dict[str, Any] = {}
+        for file in (self.shared, self.compact):
+            for part in (file, file.at(scale)):
+                for key, value in getattr(part, table).items():
+                    is_table = isinstance(value, Mapping)  # [lab.dataset]
+                    merged[key] = {**merged.get(key, {}), **value} if is_table else value
+        return merged
 
     def expand(self, scale: Scale) -> StudySpec:
         """Return the study at a scale.
@@ -128,21 +128,17 @@ class ScaledStudy:
     def expanded_text(self, scale: Scale) -> str:
         """Return the expanded study as a file that `mutransfer sweep` reads, with its comments."""
         comments = key_comments(self.shared_text, scale) | key_comments(self.text, scale)
+        parts = (self.compact, self.compact.at(scale))
         own = {
-            (table, key)
-            for table in ("axes", "lab")
-            for part in (self.compact, self.compact.at(scale))
-            for key in getattr(part, table)
+            (name, key)
+            for part in parts
+            for name, table in _sections({"axes": part.axes, "lab": part.lab})
+            for key in table
         }
         lines = [*header_lines(self.text), *header_lines(self.shared_text)]
-        data = self.data(scale)
-        lines.append(
-            f"# Scale:    {scale}" + (f"; data: {data}, to be set as text" if data else "")
-        )
-        for name, table in self.tables(scale).items():
-            if not isinstance(table, Mapping):
-                lines.append(f"{name} = {_toml(table)}")
-                continue
+        tables = self.tables(scale)
+        lines += [f"# Scale:    {scale}", f"schema = {tables.pop('schema')}"]
+        for name, table in _sections(tables):
             lines += ["", f"[{name}]"]
             # The study's own keys come first: they are what it is about.
             for key in sorted(table, key=lambda key: (name, key) not in own):
@@ -202,10 +198,19 @@ def key_comments(text: str, scale: Scale) -> dict[tuple[str, str], str]:
     for line in text.splitlines():
         if line.startswith("["):
             table = line.partition("]")[0].removeprefix("[").removeprefix(f"{scale}.")
-        elif (match := _KEY.fullmatch(line)) and table in ("axes", "lab"):
+        elif (match := _KEY.fullmatch(line)) and table.partition(".")[0] in ("axes", "lab"):
             # A later value without a comment must not keep the comment of the value it replaces.
             comments[table, match["key"]] = match["comment"] or ""
     return comments
+
+
+def _sections(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield tables as TOML orders them: the keys of a table, then the tables within it."""
+    for name, table in tables.items():
+        yield name, {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+        for key, value in table.items():
+            if isinstance(value, Mapping):
+                yield f"{name}.{key}", dict(value)
 
 
 def _toml(value: object) -> str:
