@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Data = Mapping[str, Any]
 
 SAYS = {"transfers": "transfers", "does not transfer": "does not transfer", None: "–"}
+STILL_WIDTH = 130  # pixels beside the names of the studies
 TITLE = "Which changes keep the best learning rate?"
 
 
@@ -168,16 +169,19 @@ def figures(data: Data, charts: Charts) -> list[str]:
     theme = page_theme()
     notes = {
         "regret": "Circles are ours, with one-sided 95 % bounds; green transfers, red does not, "
-        "yellow is undetermined. Diamonds are the paper's cells. The dashed line is the threshold; "
-        "the axis is logarithmic beyond 1 %.",
-        "drift": "Circles are ours, with 90 % intervals. Diamonds are from the best rates on the "
+        "yellow is undetermined. Diamonds are the paper's cells. The dashed line is the threshold, "
+        "in percent of the loss; the axis is logarithmic beyond 1 %.",
+        "drift": "In octaves of rate per octave of width. Circles are ours, with 90 % intervals. "
+        "Diamonds are from the best rates on the "
         "paper's grid, which move in steps of two octaves.",
     }
     sections = []
     for quantity in ("regret", "drift"):
         panel = studies_panel(data, quantity, theme, ("container", 0))
         label = f"{panel.title} of every study."
-        chart = charts.add(panel, theme, label, numbers="The table has the numbers.")
+        chart = charts.add(
+            panel, theme, label, numbers="The table has the numbers.", still_width=STILL_WIDTH
+        )
         figure = f'<figure class="panel wide">{chart}</figure>'
         sections.append(section(panel.title, notes[quantity], figure))
     return sections

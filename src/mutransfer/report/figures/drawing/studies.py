@@ -11,19 +11,17 @@ from mutransfer.report.theme import Theme
 
 STATES = ("transfers", "does not transfer", "undetermined")
 ROW = 22  # pixels of one study
-TITLES = {
-    "regret": "regret, % of the loss",
-    "drift": "drift, octaves per octave of width",
-}
+TITLES = {"regret": "regret in %", "drift": "drift"}
 
 
 def studies_template(
-    num_studies: int, theme: Theme, quantity: Quantity, domain: Domain, size: Size
+    num_studies: int, longest: int, theme: Theme, quantity: Quantity, domain: Domain, size: Size
 ) -> Spec:
     """Draw a number of each study with its interval; for the marks of `study_marks`.
 
     Args:
         num_studies: Number of studies; their names and order are data.
+        longest: Characters of the longest name.
         theme: Colours.
         quantity: 'regret' or 'drift'.
         domain: The axis.
@@ -33,7 +31,10 @@ def studies_template(
     y = alt.Y(
         "name:N",
         sort=alt.EncodingSortField("index", op="min"),
-        axis=alt.Axis(title=None, labelLimit=200, ticks=False, grid=False, domain=False),
+        # The width of a name depends on the reader's font: a wide one takes 8 pixels a character.
+        axis=alt.Axis(
+            title=None, ticks=False, grid=False, domain=False, minExtent=8 * longest, labelLimit=240
+        ),
     )
     colour = alt.Color(
         "state:N", scale=alt.Scale(domain=list(STATES), range=list(theme.outcomes)), legend=None
