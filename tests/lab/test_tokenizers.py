@@ -118,9 +118,9 @@ def test_bpe_tokens_on_disk_are_those_of_the_text(
         assert len(part) < len(expected) / 2
         assert BPE.decode(part) == expected.tobytes()
     assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 2
-    padded = load_tokens(source, vocabulary=300)
+    padded = load_tokens(source, vocabulary=1024)
     assert padded.train.dtype == np.uint16
-    assert np.array_equal(padded.train, as_bytes.train)
+    assert np.array_equal(padded.train, as_bytes.train), "as large a vocabulary, other tokens"
 
 
 def test_a_trial_on_bpe_tokens_predicts_among_as_many() -> None:
