@@ -168,20 +168,26 @@ def test_own_stores_are_compared_and_what_is_missing_is_named(tmp_path: Path) ->
     planted_store(tmp_path / "cosine", other.model_copy(update=changed), planted())
     renamed = {"study": other.study.model_copy(update={"name": "mine"})}
     planted_store(tmp_path / "mine", other.model_copy(update=renamed), planted())
+    finer = {"axes": {**other.axes, "lr": (0.01, 1 / 64, 1 / 32, 1 / 16, 0.125)}}
+    planted_store(tmp_path / "finer", other.model_copy(update=finer), planted())
     (tmp_path / "notes").mkdir()
     found = compare_with_paper(tmp_path)
     assert [row.study for row in found.studies] == ["baseline"]
     assert found.source == f"'{tmp_path}'"
     assert [(e.folder, e.reason) for e in found.left_out] == [
         ("cosine", "its setting steps is 300, so it is another study than cosine"),
+        (
+            "finer",
+            "its axis lr is 0.01, 0.01562, …, 0.125, so it is another study than cosine",
+        ),
         ("lion", "7 of 30 trials have no result"),
         ("mine", "its study 'mine' is none of the paper's"),
     ]
     commands = [entry.command for entry in found.left_out]
-    assert commands[1] == f"mutransfer studies run lion -o {tmp_path}/lion"
+    assert commands[2] == f"mutransfer studies run lion -o {tmp_path}/lion"
     text = format_comparison(found.to_json())
     assert "\nLeft out\n  cosine: its setting steps is 300" in text
-    assert f"  next: {commands[1]}\n" in text
+    assert f"  next: {commands[2]}\n" in text
 
 
 def test_a_text_of_ones_own_stays_in_the_command_and_keeps_its_own_baseline(
