@@ -81,7 +81,7 @@ def test_a_printed_study_can_be_saved_and_run(run, tmp_path) -> None:
     (tmp_path / "mine.toml").write_text(run("studies show cosine")[1])
     status, out, _ = run("sweep mine.toml --dry-run")
     assert status == 0
-    assert "30 trials, 0 done" in out
+    assert "42 trials, 0 done" in out
 
 
 COST = """width  trials  parameters  tokens each  FLOPs

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import re
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from pydantic import ValidationError
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,6 +20,7 @@ from mutransfer.errors import ModelError
 from mutransfer.lab.counts import num_parameters, training_flops
 from mutransfer.lab.decoder import Decoder
 from mutransfer.lab.decoder_config import DecoderConfig
+from mutransfer.records import LabSettings
 
 # Shape legend: B batch, T time, D width, N heads, H head width, V vocabulary, Q query, K key.
 
@@ -25,9 +29,27 @@ SWITCHES: list[dict[str, Any]] = [
     {"depth": 1, "head_width": 8, "context": 24},
     {"biases": True},
     {"norm_gains": "vector"},
+    {"norm_gains": "scalar"},
+    {"norm": "layer"},
+    {"norm": "layer", "norm_gains": "vector"},
+    {"norm": "layer", "norm_gains": "scalar", "embedding_norm": True},
     {"query_init": "zero"},
     {"readout_init": "sp"},
+    {"residual_init": "zero"},
     {"attention_scale": "1/sqrt(d)"},
+    {"activation": "gelu", "mlp_ratio": 3},
+    {"activation": "sqrelu"},
+    {"activation": "swiglu", "biases": True},
+    {"activation": "geglu", "mlp_ratio": 1.5},
+    {"kv_heads": 1, "mlp_ratio": 5, "biases": True},
+    {"kv_heads": 2, "width": 64},
+    {"embedding_norm": True, "norm_gains": "vector", "input_multiplier": 3.0},
+    {"qk_norm": True},
+    {"qk_norm": True, "norm_gains": "vector", "norm": "layer", "biases": True, "kv_heads": 1},
+    {"tied": True, "output_multiplier": 1 / 32},
+    {"tied": True, "biases": True},
+    {"positions": "learned", "head_width": 1},
+    {"positions": "none", "init_std": 0.5, "output_multiplier": 2.0},
     {"readout_init": "zero", "biases": True, "norm_gains": "vector", "vocabulary": 65},
 ]
 
@@ -49,40 +71,72 @@ def some_tokens(config: DecoderConfig, batch: int = 2) -> Tensor:
     return torch.randint(config.vocabulary, (batch, config.context))
 
 
+def plain_norm(config: DecoderConfig, weights: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    """Normalize the last axis, and apply the gain and the bias that there are."""
+    if config.norm == "layer":
+        x = x - x.mean(-1, keepdim=True)
+    unit = x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    gain = weights.get(f"{name}.weight", weights.get(f"{name}.1.gain", torch.ones(())))
+    return unit * gain + weights.get(f"{name}.bias", torch.zeros(()))
+
+
+def plain_mlp(activation: str, up: Tensor, gate: Tensor | None) -> Tensor:
+    """Apply the activation of an MLP by its formula."""
+    if gate is not None:
+        cdf = gate.sigmoid() if activation == "swiglu" else (1 + torch.erf(gate / 2**0.5)) / 2
+        return gate * cdf * up
+    if activation == "gelu":
+        return up * (1 + torch.erf(up / 2**0.5)) / 2
+    return up.clamp(min=0) ** (2 if activation == "sqrelu" else 1)
+
+
 def plain_logits(model: Decoder, tokens_BT: Tensor) -> Tensor:
     """Compute the same network with functions only: explicit heads, mask, softmax and angles."""
-    config, weights = model.config, dict(model.named_parameters())
+    config = model.config
+    weights = dict(model.named_parameters(remove_duplicate=False))
     H, T = config.head_width, tokens_BT.shape[1]
     divisor = math.sqrt(H) if config.attention_scale == "1/sqrt(d)" else H
+    sharing = config.width // H // (config.kv_heads or config.width // H)
 
     def linear(name: str, x: Tensor) -> Tensor:
         return F.linear(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
 
-    def rms(name: str, x: Tensor) -> Tensor:
-        unit = x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
-        return unit * weights.get(f"{name}.weight", torch.ones(()))
+    def norm(name: str, x: Tensor) -> Tensor:
+        return plain_norm(config, weights, name, x)
 
     angle_TH = torch.arange(T)[:, None] * 10000.0 ** (-torch.arange(H // 2) * 2 / H)
     turn_TH = torch.polar(torch.ones_like(angle_TH), angle_TH)
 
-    def rotate(x_BTH: Tensor) -> Tensor:
+    def head(name: str, x_BTD: Tensor, number: int) -> Tensor:
+        x_BTH = x_BTD[..., number * H : (number + 1) * H]
+        if config.qk_norm:
+            x_BTH = norm(f"{name}_norm", x_BTH)
+        if config.positions != "rope":
+            return x_BTH
         pairs = torch.complex(*(half.contiguous() for half in x_BTH.split(H // 2, -1))) * turn_TH
         return torch.cat((pairs.real, pairs.imag), -1)
 
     x_BTD = weights["embedding.weight"][tokens_BT]
+    if config.positions == "learned":
+        x_BTD = x_BTD + weights["positions.weight"][:T]
+    if config.embedding_norm:
+        x_BTD = norm("embedding_norm", x_BTD)
+    x_BTD = x_BTD * config.input_multiplier
     for k in range(config.depth):
-        h = rms(f"blocks.{k}.attention_norm", x_BTD)
-        q, key, v = (linear(f"blocks.{k}.attention.{n}", h) for n in ("query", "key", "value"))
+        h, layer = norm(f"blocks.{k}.attention_norm", x_BTD), f"blocks.{k}.attention"
+        q, key, v = (linear(f"{layer}.{n}", h) for n in ("query", "key", "value"))
         mixed = []
-        for start in range(0, config.width, H):
-            head = slice(start, start + H)
-            logits_BQK = rotate(q[..., head]) @ rotate(key[..., head]).mT / divisor
-            logits_BQK = logits_BQK + torch.full((T, T), -math.inf).triu(1)
-            mixed.append(logits_BQK.softmax(-1) @ v[..., head])
-        x_BTD = x_BTD + linear(f"blocks.{k}.attention.out", torch.cat(mixed, -1))
-        up = linear(f"blocks.{k}.mlp.up", rms(f"blocks.{k}.mlp_norm", x_BTD))
-        x_BTD = x_BTD + linear(f"blocks.{k}.mlp.down", up.clamp(min=0))
-    return linear("readout", rms("final_norm", x_BTD))
+        for number in range(config.width // H):
+            shared = number // sharing
+            q_BQH, k_BKH = head(f"{layer}.query", q, number), head(f"{layer}.key", key, shared)
+            logits_BQK = q_BQH @ k_BKH.mT / divisor + torch.full((T, T), -math.inf).triu(1)
+            mixed.append(logits_BQK.softmax(-1) @ v[..., shared * H : (shared + 1) * H])
+        x_BTD = x_BTD + linear(f"{layer}.out", torch.cat(mixed, -1))
+        h, layer = norm(f"blocks.{k}.mlp_norm", x_BTD), f"blocks.{k}.mlp"
+        gate = linear(f"{layer}.gate", h) if config.activation in ("swiglu", "geglu") else None
+        hidden = plain_mlp(config.activation, linear(f"{layer}.up", h), gate)
+        x_BTD = x_BTD + linear(f"{layer}.down", hidden)
+    return linear("readout", norm("final_norm", x_BTD)) * config.output_multiplier
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
@@ -175,13 +229,6 @@ def test_only_torchs_default_generator_decides_the_weights() -> None:
         assert not torch.equal(a, c)
 
 
-def test_every_parameter_belongs_to_a_known_layer() -> None:
-    model = decoder(biases=True, norm_gains="vector")
-    for module in model.modules():
-        if list(module.parameters(recurse=False)):
-            assert isinstance(module, nn.Linear | nn.Embedding | nn.RMSNorm)
-
-
 def test_a_decoder_is_built_on_the_meta_device_without_memory() -> None:
     with torch.device("meta"):
         model = Decoder(DecoderConfig(width=8192, depth=80, head_width=128, biases=True))
@@ -198,6 +245,100 @@ def test_closed_form_counts_equal_those_of_a_real_model(switches: dict[str, Any]
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(tokens_BT).sum().backward()
     assert training_flops(model.config, tokens_BT.numel()) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("switches", "per_block", "others"),
+    [
+        ({"activation": "swiglu"}, 4 * 64**2 + 3 * 64 * 160, 0),
+        ({"activation": "geglu", "mlp_ratio": 2}, 4 * 64**2 + 3 * 64 * 128, 0),
+        ({"kv_heads": 1, "mlp_ratio": 5}, 2 * 64**2 + 2 * 64 * 16 + 2 * 64 * 320, 0),
+        ({"tied": True}, 12 * 64**2, -256 * 64),
+        ({"positions": "learned"}, 12 * 64**2, 64 * 64),
+        ({"norm_gains": "scalar", "qk_norm": True}, 12 * 64**2 + 4, 1),
+        ({"norm": "layer", "norm_gains": "vector", "biases": True},
+         12 * 64**2 + 9 * 64 + 4 * 64, 256 + 2 * 64),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_parameters_are_those_of_the_papers_tables(
+    switches: dict[str, Any], per_block: int, others: int
+) -> None:
+    """ORACLE: sums by hand at width 64, hidden size 160 of gated MLPs as in arXiv:2404.05728."""
+    config = DecoderConfig(width=64, depth=2, **switches)
+    assert num_parameters(config) == 2 * per_block + 2 * 256 * 64 + others
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [{"residual_init": "zero"}, {"tied": True}, {"positions": "learned"}, {"embedding_norm": True},
+     {"qk_norm": True}, {"norm_gains": "scalar"}],
+    ids=str,
+)  # fmt: skip
+def test_a_switch_leaves_the_weights_of_other_layers_as_they_were(switch: dict[str, Any]) -> None:
+    plain = dict(decoder().named_parameters())
+    changed = ("attention.out.weight", "mlp.down.weight") if "residual_init" in switch else ()
+    for name, weight in decoder(**switch).named_parameters():
+        if name in plain:
+            is_zero = name.endswith(changed) if changed else False
+            assert torch.equal(weight, plain[name] * (0 if is_zero else 1)), name
+
+
+def test_the_init_std_multiplies_every_weight() -> None:
+    """A power of two: the same random numbers, exactly halved."""
+    plain, halved = decoder(positions="learned"), decoder(positions="learned", init_std=0.5)
+    for weight, half in zip(plain.parameters(), halved.parameters(), strict=True):
+        assert torch.equal(half, weight / 2)
+
+
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], str, str]] = {
+    "odd heads": (
+        {"width": 40, "head_width": 5},
+        "head_width 5 is odd, but rotary positions need pairs of channels",
+        "write head_width = 6",
+    ),
+    "more key heads than heads": (
+        {"width": 64, "kv_heads": 8},
+        "kv_heads 8 does not divide the 4 heads of width 64",
+        "write kv_heads = 4, or a larger width",
+    ),
+    "heads in unequal groups": (
+        {"width": 64, "kv_heads": 3},
+        "kv_heads 3 does not divide the 4 heads of width 64",
+        "write kv_heads = 2, or a larger width",
+    ),
+    "an uneven gated MLP": (
+        {"width": 64, "activation": "swiglu", "mlp_ratio": 2.67},
+        "mlp_ratio 2.67 does not give an even number of hidden channels at width 64: 170.88",
+        "write mlp_ratio = 2.65625",
+    ),
+    "a broken MLP": (
+        {"width": 64, "mlp_ratio": 0.001},
+        "mlp_ratio 0.001 does not give a whole number of hidden channels at width 64: 0.064",
+        "write mlp_ratio = 0.015625",
+    ),
+    "a tied readout with an init": (
+        {"width": 64, "tied": True, "readout_init": "zero"},
+        "readout_init 'zero', but a tied readout has the embedding's init",
+        "leave readout_init out, or write tied = false",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_impossible_switches_are_errors_in_three_lines(case: str) -> None:
+    switches, what, fix = IMPOSSIBLE[case]
+    with pytest.raises(ModelError) as refused:
+        DecoderConfig(**switches)
+    assert str(refused.value) == (
+        f"{what}\n  why: no decoder has these sizes and switches\n  fix: {fix}"
+    )
+    # Trials refuse the same, before any of them starts; what is proposed is possible.
+    with pytest.raises(ValidationError, match=re.escape(what)):
+        LabSettings(**{"base_width": switches["width"], "lr": 0.1, **switches})
+    ((key, value),) = re.findall(r"(\w+) = (\S+?)(?:,|$)", fix)
+    if key != "head_width":  # another width is needed too
+        DecoderConfig(**{**switches, key: json.loads(value)})
 
 
 def test_impossible_shapes_are_errors_in_three_lines() -> None:

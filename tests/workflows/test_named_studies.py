@@ -68,11 +68,11 @@ CHANGES: dict[str, tuple[dict, dict]] = {
          "beta2": 0.95, "eps": 1e-8},
     ),
     "batch-times-4": (
-        {"batch": 64, "steps": 100, "warmup": 20},
+        {"batch": 64, "steps": 60, "warmup": 12},
         {"batch": 4096, "steps": 31_250, "warmup": 2500},
     ),
     "batch-over-4": (
-        {"batch": 4, "steps": 1600, "warmup": 320},
+        {"batch": 4, "steps": 960, "warmup": 192},
         {"batch": 256, "steps": 500_000, "warmup": 40_000},
     ),
     "decay-coupled": (
@@ -80,15 +80,15 @@ CHANGES: dict[str, tuple[dict, dict]] = {
         {"decay_mode": "coupled", "weight_decay": 0.1},
     ),
     "decay-independent-1e-3": (
-        {"decay_mode": "independent", "weight_decay": 0.3125},
+        {"decay_mode": "independent", "weight_decay": 0.521},
         {"decay_mode": "independent", "weight_decay": 1e-3},
     ),
     "decay-independent-1e-4": (
-        {"decay_mode": "independent", "weight_decay": 0.03125},
+        {"decay_mode": "independent", "weight_decay": 0.0521},
         {"decay_mode": "independent", "weight_decay": 1e-4},
     ),
     "decay-independent-1e-5": (
-        {"decay_mode": "independent", "weight_decay": 0.003125},
+        {"decay_mode": "independent", "weight_decay": 0.00521},
         {"decay_mode": "independent", "weight_decay": 1e-5},
     ),
 }  # fmt: skip
@@ -99,27 +99,17 @@ def octaves(low: int, high: int, step: int = 1) -> tuple[float, ...]:
 
 
 BASELINE_AXES = {
-    "mini": {"width": (32, 64, 128), "lr": octaves(-7, -3), "seed": (0, 1)},
+    "mini": {"width": (32, 64, 128), "seed": (0, 1)},
     "paper": {"width": (128, 512, 2048), "lr": octaves(-10, -2, 2), "seed": (0,)},
 }
 CHANGED_AXES = {
-    ("absolute", "mini"): {"lr": octaves(-2, 2)},  # 32 times the relative form's
-    ("absolute", "paper"): {"lr": octaves(-3, 5, 2)},  # 128 times
-    ("sp", "mini"): {"lr": octaves(-9, -3)},
-    ("sp-simple", "mini"): {"lr": octaves(-9, -3)},
-    ("norm-gains-scalar", "mini"): {"lr": octaves(-8, -4)},
-    ("attention-scale", "mini"): {"lr": octaves(-8, -4)},
-    ("squared-relu", "mini"): {"lr": octaves(-8, -4)},
+    ("absolute", "paper"): {"lr": octaves(-3, 5, 2)},  # 128 times the relative form's
     ("grouped-query", "paper"): {"width": (256, 512, 2048)},
-    ("large-scale", "mini"): {"width": (32, 128, 512), "lr": octaves(-7, -4)},
+    ("large-scale", "mini"): {"width": (32, 128, 512)},
     ("large-scale", "paper"): {"width": (128, 512, 2048, 8192), "lr": octaves(-8, -4, 2)},
-    ("lion", "mini"): {"lr": octaves(-10, -6)},
-    ("lion-absolute", "mini"): {"lr": octaves(-5, -1)},
     ("lion-absolute", "paper"): {"lr": octaves(-3, 5, 2)},
-    ("batch-times-4", "mini"): {"lr": octaves(-6, -2)},  # twice the baseline's
-    ("batch-times-4", "paper"): {"lr": octaves(-9, -1, 2)},
-    ("batch-over-4", "mini"): {"lr": octaves(-8, -4)},  # half the baseline's
-    ("batch-over-4", "paper"): {"lr": octaves(-11, -3, 2)},
+    ("batch-times-4", "paper"): {"lr": octaves(-9, -1, 2)},  # twice the baseline's
+    ("batch-over-4", "paper"): {"lr": octaves(-11, -3, 2)},  # half the baseline's
 }
 
 
@@ -142,9 +132,10 @@ def test_a_study_differs_from_the_baseline_in_its_change_only(name, scale) -> No
     baseline, study = expand("baseline", scale).lab, expand(name, scale).lab
     changes = CHANGES[name][SCALES.index(scale)]
     assert study.settings == baseline.settings | changes
-    assert dict(expand(name, scale).axes) == BASELINE_AXES[scale] | CHANGED_AXES.get(
-        (name, scale), {}
-    )
+    axes = dict(expand(name, scale).axes)
+    if scale == "mini":  # each study's rates surround its own optimum
+        assert len(axes.pop("lr")) >= 4
+    assert axes == BASELINE_AXES[scale] | CHANGED_AXES.get((name, scale), {})
 
 
 def test_the_paper_scale_of_the_baseline_is_that_of_the_paper() -> None:

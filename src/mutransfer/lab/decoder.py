@@ -38,9 +38,11 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_norm = make_norm(config)
         self.readout = nn.Linear(config.width, config.vocabulary, bias=config.biases)
-        # Last, so that the other weights are those of the same seed with rotary positions.
-        learned = config.positions == "learned"
-        self.positions = nn.Embedding(config.context, config.width) if learned else None
+        self.positions = None
+        if config.positions == "learned":
+            # The constructor of nn.Embedding would draw, and change all weights drawn after it.
+            table = torch.empty(config.context, config.width)
+            self.positions = nn.Embedding(config.context, config.width, _weight=table)
         if config.tied:
             self.readout.weight = self.embedding.weight
         self._init_weights()

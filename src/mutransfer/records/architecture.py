@@ -62,8 +62,6 @@ def architecture_problems(architecture: Architecture, width: int) -> list[Proble
         nearest = max(multiple, round(hidden / multiple) * multiple)
         problems.append(Problem(what, f"write mlp_ratio = {nearest / width:g}"))
     if a.tied and a.readout_init != "mup":
-        what = (
-            f"readout_init '{a.readout_init}' with a tied readout, which has the embedding's init"
-        )
+        what = f"readout_init '{a.readout_init}', but a tied readout has the embedding's init"
         problems.append(Problem(what, "leave readout_init out, or write tied = false"))
     return problems
