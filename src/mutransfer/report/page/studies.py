@@ -26,7 +26,7 @@ from mutransfer.report.page.cards import CLASSES, MARKS, YES_NO
 from mutransfer.report.page.charts import Charts, legend
 from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import Footnotes, asset, bullets, fact, section, table
-from mutransfer.report.text.studies import HEADINGS, counted_studies, summary
+from mutransfer.report.text.studies import CAUSES, HEADINGS, counted_studies, summary
 from mutransfer.report.theme import page_theme
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def comparison_page(data: Data, reports: Mapping[str, Report]) -> str:
         f"<b>The paper</b> says that the best rate transfers if the best of its rates, four times "
         "apart, is the same at every width; one seed. <b>Here</b> it transfers if the rate of the "
         f"smallest width costs at most {escape(limit)} of the loss at the largest, with 95 % "
-        "confidence. Where the verdicts differ, the last column says whether the criteria alone "
-        "explain it."
+        "confidence. Where the verdicts differ, the last column says whether the criteria or the "
+        "widths alone explain it."
     )
     sections = [
         section("Experiment by experiment", criteria, tables(ordered)),
@@ -109,7 +109,8 @@ def _cells(row: Data, notes: Footnotes) -> list[str]:
     """Return the cells of one study, as HTML."""
     ours, agreement, cost = row["ours"], row["agreement"], row["cost"]
     verdict, same = ours["verdict"], YES_NO[ours["same_best_on_grid"]]
-    mark = "by criterion: " if agreement["by_criterion"] else ""
+    cause = CAUSES[agreement["cause"]].strip()
+    mark = f"{cause}: " if cause else ""
     rates = escape(", ".join(map(_rate, ours["best_rates"])))
     return [
         f"<b>{escape(row['name'])}</b><small>{cost['trials']} trials</small>"
@@ -129,9 +130,10 @@ def _paper(paper: Data | None, notes: Footnotes) -> str:
     if paper is None:
         return "–"
     regret = ""
-    if paper["regret"] is not None:
-        share = escape(format_percent(paper["regret_share"]["value"]))
-        regret = f"<small>{share} ({paper['regret']['value']:.3f} nats)</small>"
+    if paper["regrets"]:
+        last = paper["regrets"][-1]
+        share = escape(format_percent(last["share"]))
+        regret = f"<small>{share} ({last['nats']:.3f} nats)</small>"
     return f"{SAYS[paper['verdict']]}{notes.mark(paper['certainty'])}{regret}"
 
 
