@@ -123,6 +123,18 @@ def test_only_trials_at_the_base_width_are_shared_and_wider_ones_cost_more() -> 
     assert relative_cost(trials[1]) > relative_cost(trials[0])
 
 
+def test_as_many_key_heads_as_heads_are_no_switch_at_the_base_width() -> None:
+    (base, wide), (grouped_base, grouped_wide) = (
+        map(same_training, lab_trials(
+            '{"schema": 1, "study": {"name": "s"}, "lab": {"base_width": 32, "head_width": 16'
+            f'{setting}}}, "axes": {{"width": [32, 64], "lr": [1], "seed": [0]}}}}'
+        ))
+        for setting in ("", ', "kv_heads": 2')
+    )  # fmt: skip
+    assert base == grouped_base
+    assert wide != grouped_wide
+
+
 def test_the_demo_compares_sp_and_mup_over_three_widths() -> None:
     study = named_study("demo")
     assert study.axes["width"] == (32, 64, 128)
