@@ -88,7 +88,7 @@ def test_a_regret_below_our_threshold_in_the_paper_is_a_difference_of_criteria(
     """Lion: the best rate moves on the grid of the paper, at a cost of 0.008 of 2.511 nats."""
     answer = judge("lion", steady)
     assert (answer.outcome, answer.cause) == ("disagrees", "criterion")
-    assert "the regret is 0.319 % in the paper" in answer.why
+    assert "here, and 0.319 % in the paper; the paper counts" in answer.why
     assert answer.why.endswith(
         "the paper counts any move of the best rate on its grid, also a cheap one"
     )
