@@ -206,7 +206,9 @@ def test_a_text_of_ones_own_stays_in_the_command_and_keeps_its_own_baseline(
     runs = tmp_path / "runs"
     planted_store(runs / "baseline", study_of("baseline"), planted())
     planted_store(runs / "cosine", study_of("cosine", text=text), planted())
-    planted_store(runs / "lion", study_of("lion", text=text), planted(), without=30)
+    planted_store(
+        runs / "lion", study_of("lion", text=text), planted(), without=study_of("lion").num_trials
+    )
     found = compare_with_paper(runs)
     assert [row.study for row in found.studies] == ["baseline", "cosine"]
     assert found.studies[1].loss.difference.undetermined == (
@@ -251,8 +253,9 @@ def test_a_folder_without_finished_studies_is_refused(tmp_path: Path) -> None:
         f"  fix: {runs}"
     )
     planted_store(tmp_path / "lion", study_of("lion"), planted(), without=1)
+    num_trials = study_of("lion").num_trials
     assert message(tmp_path) == (
-        "'DIR' has no finished study of the paper: lion: 1 of 42 trials have no result\n"
+        f"'DIR' has no finished study of the paper: lion: 1 of {num_trials} trials have no result\n"
         "  why: a study is compared when all of its trials have a result\n"
         "  fix: mutransfer studies run lion -o DIR/lion"
     )
