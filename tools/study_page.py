@@ -13,7 +13,7 @@ from typing import Any
 from mutransfer.analysis.format import format_power, format_share
 from mutransfer.report.figures.export import comparison_specs
 from mutransfer.report.page.studies import in_order
-from mutransfer.report.text.studies import CAUSES, HEADINGS, SAYS
+from mutransfer.report.text.studies import CAUSES, HEADINGS, SAYS, paper_loss
 from mutransfer.workflows.comparison.compare import compare_with_paper
 
 Data = Mapping[str, Any]
@@ -83,7 +83,16 @@ def summary(data: Data) -> str:
 
 def table(rows: Sequence[Data]) -> str:
     """Return a table of studies."""
-    heads = ("study", "paper", "here", "best rates", "same", "drift", "loss − baseline")
+    heads = (
+        "study",
+        "paper",
+        "here",
+        "best rates",
+        "same",
+        "drift",
+        "loss − baseline",
+        "in the paper",
+    )
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join(['---'] * len(heads))} |"]
     for row in rows:
         ours = row["ours"]
@@ -92,9 +101,11 @@ def table(rows: Sequence[Data]) -> str:
             for rate in ours["best_rates"]
         )
         same = {True: "yes", False: "no", None: "?"}[ours["same_best_on_grid"]]
+        is_compared = row["loss_difference"]["width"] is not None
         cells = (
             f"`{row['name']}`", paper(row["paper"]), here(ours), rates, same,
             number(ours["drift"], "{:+z.2f}"), loss(row["loss_difference"]),
+            (paper_loss(row["paper"]) if is_compared else "") or "–",
         )  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -27,7 +27,7 @@ def paper(verdict: str | None, *, share: float | None = None, **changes: Any) ->
         "certainty": "marked in Table 1", "widths": [128.0, 512.0, 2048.0],
         "grid_log2_lr": [-6.0, -6.0, -8.0] if has_cells else [],
         "regrets": [{"width": 2048.0, "nats": 2.5 * share, "share": share}] if has_cells else [],
-        "loss_difference": None, "loss_in_words": "", "remark": "",
+        "loss_difference": None, "loss_in_words": "slightly better", "remark": "",
     } | changes  # fmt: skip
 
 

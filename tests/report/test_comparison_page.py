@@ -44,6 +44,7 @@ def test_the_page_is_grouped_by_agreement_and_gives_both_criteria(text: str) -> 
     assert positions == sorted(positions)
     assert "0.0120 [0.0100, 0.0140]" in shown
     assert "1.25 × its parameters" in shown
+    assert "paper: slightly better" in shown
 
 
 def test_every_chart_compiles_and_every_study_has_its_curves(text: str) -> None:

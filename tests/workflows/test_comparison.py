@@ -159,6 +159,7 @@ def test_one_study_is_printed_beside_the_paper(comparison: StudyComparison) -> N
         "the paper  does not transfer "
         "(marked in Table 1; its cells, transcribed from slides, agree)"
     )
+    assert "at its own best rate; in the paper +0.042 at width 2048" in " ".join(text.split())
     cells = "best rates 2^-4, 2^-4, 2^-8; regret 0.000 nats (0 %) at width 512, 0.052 nats (2.04 %)"
     assert cells in " ".join(text.split())
     assert any(line.startswith("here       does not transfer: carrying 2^-") for line in lines)

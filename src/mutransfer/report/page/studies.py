@@ -26,7 +26,7 @@ from mutransfer.report.page.cards import CLASSES, MARKS, YES_NO
 from mutransfer.report.page.charts import Charts, legend
 from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import Footnotes, asset, bullets, fact, section, table
-from mutransfer.report.text.studies import CAUSES, HEADINGS, counted_studies, summary
+from mutransfer.report.text.studies import CAUSES, HEADINGS, counted_studies, paper_loss, summary
 from mutransfer.report.theme import page_theme
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _cells(row: Data, notes: Footnotes) -> list[str]:
         f"<small>{_estimate(ours['regret_share'], format_percent)}</small>",
         f"{rates}<small>drift {_estimate(ours['drift'], format_slope)}</small>"
         f"<small>same on the grid: {same}</small>",
-        _loss(row["loss_difference"]),
+        _loss(row["loss_difference"], row["paper"]),
         escape(as_sentence(f"{mark}{agreement['why']}")),
     ]
 
@@ -154,8 +154,8 @@ def _estimate(estimate: Data, formatter: Any) -> str:  # noqa: ANN401 - a format
     return f'{escape(formatter(value))} <span class="interval">[{escape(", ".join(ends))}]</span>'
 
 
-def _loss(loss: Data) -> str:
-    """Return the loss minus that of the baseline, as HTML."""
+def _loss(loss: Data, paper: Data | None) -> str:
+    """Return the loss minus that of the baseline, with the paper's, as HTML."""
     difference = loss["difference"]
     if loss["width"] is None or difference["value"] is None:
         return f'<span class="lacking">{escape(difference["undetermined"] or "–")}</span>'
@@ -163,6 +163,8 @@ def _loss(loss: Data) -> str:
     more = ""
     if size is not None and abs(size - 1) >= 0.02:
         more = f"<small>{format_number(size)} × its parameters</small>"
+    theirs = paper_loss(paper)
+    more += f"<small>paper: {escape(theirs)}</small>" if theirs else ""
     return _estimate(difference, format_loss) + more
 
 

@@ -70,13 +70,28 @@ def format_compared_study(row: Data) -> str:
     cause = CAUSES[agreement["cause"]]
     lines.append(("together", f"{agreement['outcome']}{cause}: {agreement['why']}"))
     if difference := _difference(row["loss_difference"], long=True):
-        lines.append(("loss", difference))
+        theirs = paper_loss(paper)
+        lines.append(("loss", f"{difference}; in the paper {theirs}" if theirs else difference))
     return "\n".join(_named(name, text, 11) for name, text in lines)
 
 
 def counted_studies(num: int) -> str:
     """Format a number of studies."""
     return "1 study" if num == 1 else f"{num} studies"
+
+
+def paper_loss(paper: Data | None) -> str:
+    """Return the loss of an experiment of the paper beside its baseline; empty where unpublished.
+
+    Example:
+        >>> paper_loss({"loss_difference": 0.042, "loss_in_words": "", "widths": [128, 2048]})
+        '+0.042 at width 2048'
+        >>> paper_loss({"loss_difference": None, "loss_in_words": "better", "widths": [128]})
+        'better'
+    """
+    if paper is None or paper["loss_difference"] is None:
+        return "" if paper is None else str(paper["loss_in_words"])
+    return f"{paper['loss_difference']:+z.3f} at width {paper['widths'][-1]:g}"
 
 
 def summary(data: Data) -> str:
@@ -149,10 +164,12 @@ def _row(row: Data) -> str:
     widths = ", ".join(f"{width:g}" for width in ours["widths"])
     cause = CAUSES[row["agreement"]["cause"]].strip()
     mark = f"{cause}: " if cause else ""
+    theirs = paper_loss(row["paper"]) if row["loss_difference"]["width"] is not None else ""
+    loss = f"; loss in the paper: {theirs}" if theirs else ""
     lines = [
         numbers,
         _wrap(f"  {mark}{row['agreement']['why']}", "  "),
-        _wrap(f"  best rates {rates} at widths {widths}", "  "),
+        _wrap(f"  best rates {rates} at widths {widths}{loss}", "  "),
     ]
     return "\n".join(lines)
 
