@@ -17,7 +17,7 @@ LOSSES = {
     "baseline": planted(),
     "cosine": planted(shift=0.02),
     "lion": planted(log2_best=-8.2),
-    "norm-gains-vector": planted(drift=-0.5, curvature=0.3),
+    "norm-gains-vector": planted(log2_best=-4.2, drift=-0.5, curvature=0.3),
 }
 
 
