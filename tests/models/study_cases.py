@@ -10,6 +10,7 @@ import numpy as np
 
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
 from mutransfer.sweep import TrialStore
+from mutransfer.sweep.lab_trials import lab_settings
 from mutransfer.workflows.comparison.studies import FinishedStudy, scaled_studies
 from mutransfer.workflows.comparison.table import StudyTable, table_of
 from mutransfer.workflows.studies.catalog import expand
@@ -43,13 +44,14 @@ def planted_results(trials: list[TrialSpec], loss: Loss, noise: float = 0.002) -
         width, lr, seed = (trial.axes[name] for name in ("width", "lr", "seed"))
         effects.setdefault((width, seed), float(rng.normal(0.0, 0.01)))
         value = loss(float(width), math.log2(float(lr))) + effects[width, seed]
+        settings = lab_settings(trial)
         results.append(
             TrialResult(
                 id=trial.id,
                 spec=trial,
                 loss=value + float(rng.normal(0.0, noise)),
                 untrained_loss=5.545,
-                tokens=240 * 16 * 64,
+                tokens=settings.steps * settings.batch * settings.context,
                 flops=1e10 * float(width),
                 parameters=100 * int(width),
                 seconds=0.1 * float(width),

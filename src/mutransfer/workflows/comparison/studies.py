@@ -218,8 +218,9 @@ def _settings(lab: LabTable | None) -> dict[str, Any]:
 
 
 def _listed(values: tuple[object, ...]) -> str:
-    """Format the values of an axis, the first of them."""
-    return ", ".join(map(str, values[:4])) + (" …" if len(values) > 4 else "")
+    """Format the values of an axis: the first and the last of many."""
+    texts = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
+    return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "…", texts[-1]])
 
 
 def _command(study: NamedStudy, scale: Scale, lab: LabTable | None, store: Path) -> str:
