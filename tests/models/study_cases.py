@@ -85,7 +85,7 @@ def planted_studies(losses: Mapping[str, Loss]) -> list[FinishedStudy]:
     for description in scaled_studies():
         if description.name in losses:
             table = planted_table(description.name, losses[description.name])
-            results = table.results(description.name, study_of(description.name).analysis)
+            results = table.results(description.name, study_of(description.name))
             studies.append(FinishedStudy(description, "mini", table, results))
     assert len(studies) == len(losses)
     return studies

@@ -114,7 +114,7 @@ def test_one_seed_leaves_everything_undetermined() -> None:
     (finished,) = planted_studies({"baseline": planted()})
     rows = tuple(row for row in finished.table.rows if row["seed"] == 0)
     table = type(finished.table)(finished.table.axes, rows)
-    results = table.results("one seed", study_of("baseline").analysis)
+    results = table.results("one seed", study_of("baseline"))
     compared, _ = compare_finished([type(finished)(finished.study, "mini", table, results)])
     assert compared[0].agreement.outcome == "undetermined here"
     assert compared[0].agreement.why == "one seed: add seeds to get an interval"
