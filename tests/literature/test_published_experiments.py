@@ -53,10 +53,25 @@ def test_an_experiment_with_cells_has_their_regret_widths_and_best_rates() -> No
         experiment = published_experiment(check.experiment)
         assert experiment.widths == check.widths
         assert experiment.grid_log2_lr == check.grid_log2_lr
-        assert experiment.regret == check.regret[check.widths[-1]]
+        nats = {row.width: row.nats for row in experiment.regrets}
+        assert nats == {width: regret.value for width, regret in check.regret.items()}
     regret = published_experiment("sp").regret
     assert regret is not None
-    assert regret.value == pytest.approx(4.509, abs=1e-9)
+    assert regret.nats == pytest.approx(4.509, abs=1e-9)
+    assert regret.share == pytest.approx(4.509 / 2.738, abs=1e-9)
+
+
+def test_over_a_fourfold_width_no_experiment_of_the_paper_costs_a_percent() -> None:
+    """Regrets at width 512, by hand: 0 but for Lion, decay and SP."""
+    nats = {"lion": 0.005, "decoupled_weight_decay_0.1": 0.006, "sp": 0.020}
+    for name in printed_verdicts():
+        near = published_experiment(name).regret_within(4)
+        assert near is not None
+        assert near.width == 512
+        assert near.nats == pytest.approx(nats.get(name, 0.0), abs=1e-9)
+        assert near.share < 0.01
+    assert published_experiment("sp").regret_within(3.9) is None
+    assert published_experiment("swiglu").regret_within(16) is None
 
 
 def test_an_experiment_without_cells_has_a_verdict_without_numbers() -> None:

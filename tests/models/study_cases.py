@@ -10,6 +10,7 @@ import numpy as np
 
 from mutransfer.records import StudySpec, TrialResult, TrialSpec
 from mutransfer.sweep import TrialStore
+from mutransfer.sweep.lab_trials import lab_settings
 from mutransfer.workflows.comparison.studies import FinishedStudy, scaled_studies
 from mutransfer.workflows.comparison.table import StudyTable, table_of
 from mutransfer.workflows.studies.catalog import expand
@@ -37,19 +38,20 @@ def planted(
 def planted_results(trials: list[TrialSpec], loss: Loss, noise: float = 0.002) -> list[TrialResult]:
     """Return a result per trial: the planted loss, an effect of the seed, and noise."""
     rng = np.random.default_rng(0)
-    effects: dict[object, float] = {}
     results = []
     for trial in trials:
         width, lr, seed = (trial.axes[name] for name in ("width", "lr", "seed"))
-        effects.setdefault((width, seed), float(rng.normal(0.0, 0.01)))
-        value = loss(float(width), math.log2(float(lr))) + effects[width, seed]
+        # Every study has the same seeds, whatever its rates.
+        effect = float(np.random.default_rng([int(width), int(seed)]).normal(0.0, 0.01))
+        value = loss(float(width), math.log2(float(lr))) + effect
+        settings = lab_settings(trial)
         results.append(
             TrialResult(
                 id=trial.id,
                 spec=trial,
                 loss=value + float(rng.normal(0.0, noise)),
                 untrained_loss=5.545,
-                tokens=240 * 16 * 64,
+                tokens=settings.steps * settings.batch * settings.context,
                 flops=1e10 * float(width),
                 parameters=100 * int(width),
                 seconds=0.1 * float(width),
@@ -83,7 +85,7 @@ def planted_studies(losses: Mapping[str, Loss]) -> list[FinishedStudy]:
     for description in scaled_studies():
         if description.name in losses:
             table = planted_table(description.name, losses[description.name])
-            results = table.results(description.name, study_of(description.name).analysis)
+            results = table.results(description.name, study_of(description.name))
             studies.append(FinishedStudy(description, "mini", table, results))
     assert len(studies) == len(losses)
     return studies

@@ -26,9 +26,8 @@ def paper(verdict: str | None, *, share: float | None = None, **changes: Any) ->
         "name": "experiment", "title": "a change", "verdict": verdict,
         "certainty": "marked in Table 1", "widths": [128.0, 512.0, 2048.0],
         "grid_log2_lr": [-6.0, -6.0, -8.0] if has_cells else [],
-        "regret": number(2.5 * share) if share is not None else None,
-        "regret_share": number(share) if share is not None else None,
-        "loss_difference": None, "loss_in_words": "", "remark": "",
+        "regrets": [{"width": 2048.0, "nats": 2.5 * share, "share": share}] if has_cells else [],
+        "loss_difference": None, "loss_in_words": "slightly better", "remark": "",
     } | changes  # fmt: skip
 
 
@@ -45,7 +44,9 @@ def row(
     """Return one study of a comparison."""
     return {
         "study": name, "group": None, "name": name, "scale": "mini", "question": "does it?",
-        "agreement": {"outcome": outcome, "why": why, "by_criterion": outcome == "disagrees"},
+        "agreement": {
+            "outcome": outcome, "why": why, "cause": "criterion" * (outcome == "disagrees")
+        },
         "paper": published,
         "ours": {
             "verdict": verdict, "reason": "carrying it costs that", "widths": [32.0, 64.0, 128.0],

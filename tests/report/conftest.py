@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from check_cases import check, failing, finding
+from comparison_cases import comparison, four_studies, paper, reports_of, row
 from report_cases import (
     HOSTILE,
     plan,
@@ -20,7 +21,7 @@ from report_cases import (
 )
 
 from mutransfer.analysis import Report
-from mutransfer.report import write_report
+from mutransfer.report import write_comparison, write_report
 
 Opener = Callable[..., Any]
 
@@ -85,6 +86,17 @@ def check_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *base.findings, *many, outcome="fail", diagnoses=base.diagnoses, reasons=base.reasons
     )
     return write_report(tmp_path_factory.mktemp("check") / "check.html", check=coord_check)
+
+
+@pytest.fixture(scope="session")
+def comparison_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison with a study of each outcome, a hostile name, and a folder that is left out."""
+    hostile = row(HOSTILE, "agrees", "transfers", paper("transfers", share=0.0), why=HOSTILE * 2)
+    studies = [hostile, *four_studies()["studies"]]
+    entry = {"folder": "lion", "reason": HOSTILE, "command": f"mutransfer {HOSTILE}"}
+    data = comparison(*studies, left_out=[entry])
+    folder = tmp_path_factory.mktemp("comparison")
+    return write_comparison(folder / "comparison.html", data, reports_of(data))
 
 
 def write_page(report: Report, folder: Path) -> Path:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from comparison_cases import comparison, four_studies, number, paper, row
 
-from mutransfer.report.figures.numbers.studies import StudyMark, study_domain, study_marks
+from mutransfer.report.figures.numbers.studies import (
+    STATES,
+    StudyMark,
+    study_domain,
+    study_marks,
+)
 
 
 def marks(quantity) -> dict[tuple[str, str], StudyMark]:
@@ -17,7 +22,8 @@ def test_regrets_are_in_percent_with_their_bounds() -> None:
     regrets = marks("regret")
     ours, theirs = regrets["gains", "ours"], regrets["gains", "paper"]
     assert (ours.value, ours.low, ours.high) == pytest.approx((3.1, 2.8, 3.4))
-    assert (ours.state, ours.is_unbounded) == ("does not transfer", False)
+    assert (STATES[ours.state], ours.is_unbounded) == ("does not transfer", False)
+    assert STATES[theirs.state] == "paper"
     assert ours.text == "3.1 % [2.8 %, 3.4 %] at width 128"
     assert (theirs.value, theirs.low, theirs.high) == pytest.approx((2.04, 2.04, 2.04))
     assert theirs.text == "2.04 % at width 2048, one seed"
@@ -42,13 +48,14 @@ def test_the_papers_drift_is_the_slope_of_its_best_rates() -> None:
 
 def test_a_vast_regret_is_cut_and_a_small_one_leaves_room_for_the_threshold() -> None:
     vast = comparison(row("sp", "agrees", "does not transfer", paper("transfers", share=9.0)))
-    assert study_domain(study_marks(vast["studies"], "regret"), "regret") == (0.0, 300.0)
+    assert study_domain(study_marks(vast["studies"], "regret"), "regret") == (-0.1, 300.0)
     small = comparison(row("a", "agrees", "transfers", None, share=number(0.0, 0.0, 0.001)))
-    assert study_domain(study_marks(small["studies"], "regret"), "regret") == (0.0, 3.0)
+    assert study_domain(study_marks(small["studies"], "regret"), "regret") == (-0.1, 3.0)
 
 
-def test_the_axis_of_drift_is_symmetric_and_ignores_vast_intervals() -> None:
+def test_the_axis_of_drift_is_symmetric_and_cuts_vast_intervals() -> None:
     wide = comparison(
         row("a", "agrees", "transfers", None, drift=number(-0.8, -50.0, 50.0)),
     )
-    assert study_domain(study_marks(wide["studies"], "drift"), "drift") == (-1.0, 1.0)
+    low, high = study_domain(study_marks(wide["studies"], "drift"), "drift")
+    assert (low, high) == pytest.approx((-1.76, 1.76))

@@ -28,7 +28,7 @@ def text() -> str:
 def test_the_page_is_grouped_by_agreement_and_gives_both_criteria(text: str) -> None:
     shown = words(text)
     order = [
-        "1 agrees with the paper; 1 disagrees, of which 1 by criterion only; 1 is undetermined",
+        "1 agrees with the paper; 1 disagrees (1 by criterion); 1 is undetermined",
         "four times apart, is the same at every width", "costs at most 1 % of the loss",
         "Agrees with the paper: 1 study", "gains", "does not transfer", "2.04 % (0.051 nats)",
         "3.1 % [2.8 %, 3.4 %]", "Disagrees with the paper: 1 study", "lion", "By criterion: the",
@@ -44,6 +44,7 @@ def test_the_page_is_grouped_by_agreement_and_gives_both_criteria(text: str) -> 
     assert positions == sorted(positions)
     assert "0.0120 [0.0100, 0.0140]" in shown
     assert "1.25 × its parameters" in shown
+    assert "paper: slightly better" in shown
 
 
 def test_every_chart_compiles_and_every_study_has_its_curves(text: str) -> None:

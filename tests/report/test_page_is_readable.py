@@ -71,19 +71,25 @@ def test_all_text_is_large_enough_and_neither_cut_nor_covered(
     hostile_file: Path,
     scaling_file: Path,
     check_file: Path,
+    comparison_file: Path,
     width: int,
     scheme: str,
 ) -> None:
-    for file in (report_file, hostile_file, scaling_file, check_file):
+    for file in (report_file, hostile_file, scaling_file, check_file, comparison_file):
         assert readability_faults(open_page(file, width, scheme), width) == []
 
 
 @pytest.mark.parametrize("width", [1400, 400])
 def test_still_pictures_are_as_readable(
-    open_page: Any, report_file: Path, scaling_file: Path, check_file: Path, width: int
+    open_page: Any,
+    report_file: Path,
+    scaling_file: Path,
+    check_file: Path,
+    comparison_file: Path,
+    width: int,
 ) -> None:
     """Without scripts a picture is scaled to the window, and its text with it."""
-    for file in (report_file, scaling_file, check_file):
+    for file in (report_file, scaling_file, check_file, comparison_file):
         assert readability_faults(open_page(file, width, "light", scripts=False), width) == []
 
 
@@ -133,9 +139,10 @@ def test_axe_finds_no_serious_fault(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 400])
 def test_axe_finds_no_serious_fault_in_scaling(
-    open_page: Any, scaling_file: Path, width: int, scheme: str
+    open_page: Any, scaling_file: Path, comparison_file: Path, width: int, scheme: str
 ) -> None:
-    assert serious_violations(open_page(scaling_file, width, scheme)) == []
+    for file in (scaling_file, comparison_file):
+        assert serious_violations(open_page(file, width, scheme)) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -61,8 +61,10 @@ def test_a_table_is_read_back_exactly() -> None:
         "id,width,lr,seed,loss,diverged_at,untrained_loss,steps,tokens,flops,parameters,seconds,"
         "finished,commit,shared_from"
     )
-    assert lines[1].split(",")[1:4] == ["32", "0.0009765625", "0"]
-    assert [row["steps"] for row in table.rows] == [400] * 30
+    study = study_of("lion")
+    assert study.lab is not None
+    assert lines[1].split(",")[1:4] == ["32", repr(study.axes["lr"][0]), "0"]
+    assert {row["steps"] for row in table.rows} == {study.lab.settings["steps"]}
     keys = [(row["width"], row["lr"], row["seed"]) for row in table.rows]
     assert keys == sorted(keys)
 
@@ -71,13 +73,13 @@ def test_a_table_and_the_store_that_it_is_from_have_the_same_analysis(tmp_path: 
     store = planted_store(tmp_path / "lion", study_of("lion"), planted(drift=-0.3))
     assert write_tables(tmp_path, tmp_path / "out").startswith("not written:\n  baseline: there is")
     table = read_table((tmp_path / "out" / "lion.csv").read_text(), "lion.csv")
-    ours = analyze(table.results("lion.csv", study_of("lion").analysis))
+    ours = analyze(table.results("lion.csv", study_of("lion")))
     theirs = analyze(load_results(store))
     (own,), (other,) = ours.values(), theirs.values()
     assert (own.regret, own.drift, own.curves) == (other.regret, other.drift, other.curves)
     data = json.loads((tmp_path / "out" / PROVENANCE).read_text())
     assert list(data["studies"]) == ["lion"]
-    assert data["studies"]["lion"]["trials"] == 30
+    assert data["studies"]["lion"]["trials"] == study_of("lion").num_trials
     assert data["studies"]["lion"]["commits"] == ["0123456789abcdef"]
 
 
@@ -86,18 +88,19 @@ def test_a_diverged_trial_stays_diverged() -> None:
     rows = [dict(row) for row in table.rows]
     rows[0] |= {"loss": None, "diverged_at": 7}
     again = read_table(type(table)(table.axes, tuple(rows)).to_csv(), "lion.csv")
-    assert again.results("lion.csv", study_of("lion").analysis).diverged.sum() == 1
+    assert again.results("lion.csv", study_of("lion")).diverged.sum() == 1
 
 
 def test_a_copy_costs_nothing_where_its_original_is_in_the_table() -> None:
     table = planted_table("lion", planted())
     full = table.cost
-    assert (full.trials, full.trained) == (30, 30)
-    assert full.core_minutes == pytest.approx(0.1 * 10 * (32 + 64 + 128) / 60)
+    total = study_of("lion").num_trials
+    assert (full.trials, full.trained) == (total, total)
+    assert full.core_minutes == pytest.approx(0.1 * total / 3 * (32 + 64 + 128) / 60)
     rows = [dict(row) for row in table.rows]
     rows[0]["shared_from"], rows[1]["shared_from"] = rows[2]["id"], "of another study"
     cost = type(table)(table.axes, tuple(rows)).cost
-    assert (cost.trials, cost.trained) == (30, 29)
+    assert (cost.trials, cost.trained) == (total, total - 1)
     assert cost.core_minutes == pytest.approx(full.core_minutes - 3.2 / 60)
 
 
@@ -105,8 +108,11 @@ def test_incomplete_stores_and_foreign_trials_are_not_written(tmp_path: Path) ->
     planted_store(tmp_path / "lion", study_of("lion"), planted(), without=4)
     planted_store(tmp_path / "cosine", study_of("baseline"), planted())
     problems = write_tables(tmp_path, tmp_path / "out")
-    assert "  lion: 4 of 30 trials have no result\n" in problems
-    assert "  cosine: 30 of its trials are not of the study cosine as it is now\n" in problems
+    lion, cosine = (study_of(name).num_trials for name in ("lion", "baseline"))
+    assert f"  lion: 4 of {lion} trials have no result\n" in problems
+    assert (
+        f"  cosine: {cosine} of its trials are not of the study cosine as it is now\n" in problems
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -4,6 +4,7 @@ from mutransfer.literature.agreement import OUTCOMES, Agreement, agreement
 from mutransfer.literature.effects import Effect, Median, median_e, switch_effects
 from mutransfer.literature.experiments import (
     PublishedExperiment,
+    PublishedRegret,
     published_experiment,
     published_experiments,
 )
@@ -24,7 +25,8 @@ from mutransfer.literature.sources import PUBLISHED, Citation, citation
 
 __all__ = [
     "OUTCOMES", "PUBLISHED", "Agreement", "Citation", "Effect", "Median", "PublishedExperiment",
-    "TransferCell", "TransferCheck", "TransferTable", "agreement", "check_transfer", "citation",
-    "load_published", "load_transfer_table", "median_e", "printed_verdicts", "published_experiment",
-    "published_experiments", "published_transfer", "switch_effects", "switches_on",
+    "PublishedRegret", "TransferCell", "TransferCheck", "TransferTable", "agreement",
+    "check_transfer", "citation", "load_published", "load_transfer_table", "median_e",
+    "printed_verdicts", "published_experiment", "published_experiments", "published_transfer",
+    "switch_effects", "switches_on",
 ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from mutransfer.analysis import Estimate
 from mutransfer.errors import ResultsError, nearest
 from mutransfer.literature.losses import TransferCheck, published_transfer
 from mutransfer.literature.sources import read_rows, read_table
@@ -23,6 +22,21 @@ CERTAINTY = {
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedRegret:
+    """Regret of the smallest width's best rate at a larger width, from the cells; one seed.
+
+    Args:
+        width: The larger width.
+        nats: Loss at the carried rate minus the best loss.
+        share: The same as a share of the best loss.
+    """
+
+    width: float
+    nats: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedExperiment:
     """One experiment of a paper: a change to its baseline, and whether the best rate transfers.
 
@@ -34,9 +48,7 @@ class PublishedExperiment:
         certainty: The evidence for the verdict, as a clause.
         widths: The widths of the experiment, ascending; empty where they are unpublished.
         grid_log2_lr: log2 of the best rate on the grid at each width; empty without cells.
-        regret: Loss at the largest width with the smallest width's best rate, minus the best loss
-            there, in nats; None without cells. No interval: one seed.
-        regret_share: The regret as a share of that best loss; None without cells.
+        regrets: The regret at every width but the smallest, ascending; empty without cells.
         loss_difference: Best loss at the largest width minus that of the baseline, in nats; None
             without cells, and where the setting is not that of the baseline.
         loss_in_words: The loss beside that of the baseline where only a review describes it.
@@ -54,11 +66,26 @@ class PublishedExperiment:
     certainty: str
     widths: tuple[float, ...]
     grid_log2_lr: tuple[float, ...]
-    regret: Estimate | None
-    regret_share: Estimate | None
+    regrets: tuple[PublishedRegret, ...]
     loss_difference: float | None
     loss_in_words: str
     remark: str
+
+    @property
+    def regret(self) -> PublishedRegret | None:
+        """The regret at the largest width; None without cells."""
+        return self.regrets[-1] if self.regrets else None
+
+    def regret_within(self, ratio: float) -> PublishedRegret | None:
+        """Return the regret at the largest width within a ratio of widths; None without cells.
+
+        Example:
+            >>> published_experiment("rmsnorm_gains_vector").regret_within(4)
+            PublishedRegret(width=512.0, nats=0.0, share=0.0)
+        """
+        # Widths are whole numbers, so that a ratio of 4 is exact.
+        rows = [row for row in self.regrets if row.width <= ratio * self.widths[0]]
+        return rows[-1] if rows else None
 
 
 def published_experiment(name: str) -> PublishedExperiment:
@@ -73,7 +100,7 @@ def published_experiment(name: str) -> PublishedExperiment:
 
     Example:
         >>> gains = published_experiment("rmsnorm_gains_vector")
-        >>> gains.transfers, gains.grid_log2_lr, f"{gains.regret.value:.3f}"
+        >>> gains.transfers, gains.grid_log2_lr, f"{gains.regret.nats:.3f}"
         (False, (-4.0, -4.0, -8.0), '0.052')
     """
     experiments = published_experiments()
@@ -107,10 +134,7 @@ def _experiment(
     """Join the row of an experiment with what its cells say."""
     name, check = row["experiment"], checks.get(row["experiment"])
     widths = tuple(map(float, row["widths"].split()))
-    regret = share = difference = None
-    if check is not None:
-        regret = check.regret[widths[-1]]
-        share = regret.times(1 / losses[name, widths[-1]])
+    difference = None
     # The large-scale runs have another depth, batch and horizon than the baseline.
     if check is not None and check.widths == checks[BASELINE].widths:
         difference = losses[name, widths[-1]] - losses[BASELINE, widths[-1]]
@@ -121,12 +145,23 @@ def _experiment(
         certainty=CERTAINTY[row["evidence"]],
         widths=widths,
         grid_log2_lr=check.grid_log2_lr if check else (),
-        regret=regret,
-        regret_share=share,
+        regrets=_regrets(check, losses) if check else (),
         loss_difference=difference,
         loss_in_words=row["loss"],
         remark=row["remark"],
     )
+
+
+def _regrets(
+    check: TransferCheck, losses: dict[tuple[str, float], float]
+) -> tuple[PublishedRegret, ...]:
+    """Return the regrets of an experiment's cells, with their shares of the loss."""
+    rows = []
+    for width, regret in check.regret.items():
+        assert regret.value is not None, "no published cell is empty"
+        share = regret.value / losses[check.experiment, width]
+        rows.append(PublishedRegret(width, regret.value, share))
+    return tuple(rows)
 
 
 def _best_losses() -> dict[tuple[str, float], float]:

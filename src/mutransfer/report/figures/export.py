@@ -12,7 +12,7 @@ from mutransfer.report.figures.drawing.specs import Spec, fill_template, join_pa
 from mutransfer.report.figures.numbers.exponents import Check, check_panels
 from mutransfer.report.figures.numbers.loss import all_widths
 from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
-from mutransfer.report.figures.numbers.studies import Quantity
+from mutransfer.report.figures.numbers.studies import STATES, Quantity
 from mutransfer.report.figures.panels import (
     Panel,
     exponent_panels,
@@ -152,11 +152,10 @@ def comparison_specs(data: Mapping[str, Any]) -> dict[str, Spec]:
         data: A comparison's JSON data, with its studies in the order of the lines.
     """
     from mutransfer.report.figures.drawing.charts import legend_chart
-    from mutransfer.report.figures.drawing.studies import STATES
 
     theme = paper_theme()
-    labels, colours = [f"{state} here" for state in STATES], [*theme.outcomes, theme.ink]
-    shapes = ["circle"] * len(STATES) + ["diamond"]
+    labels = [f"{state} here" for state in STATES[:-1]]
+    colours, shapes = [*theme.outcomes, theme.ink], [*["circle"] * len(labels), "diamond"]
     legend = legend_chart([*labels, "the paper's cells"], colours, theme, shapes)
     quantities: tuple[Quantity, ...] = ("regret", "drift")
     panels = {name: studies_panel(data, name, theme, STUDIES) for name in quantities}

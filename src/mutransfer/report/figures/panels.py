@@ -34,12 +34,14 @@ from mutransfer.report.format import (
     format_width,
     hyperparameter_title,
     loss_title,
+    shorten,
 )
 from mutransfer.report.theme import Theme
 
 if TYPE_CHECKING:
     from mutransfer.analysis import GroupReport, Prediction, Report
 
+LONGEST_NAME = 24  # characters of a study beside a figure
 MOST_PANELS = 24  # in one figure or section; a table has the rest
 
 
@@ -186,17 +188,20 @@ def studies_panel(data: Mapping[str, Any], quantity: Quantity, theme: Theme, siz
     """
     from mutransfer.report.figures.drawing.studies import studies_template
 
-    marks = study_marks(data["studies"], quantity)
-    names = [{"index": k, "name": row["name"]} for k, row in enumerate(data["studies"])]
+    rows = [{**row, "name": shorten(row["name"], LONGEST_NAME)} for row in data["studies"]]
+    marks = study_marks(rows, quantity)
+    names = [{"index": k, "name": row["name"]} for k, row in enumerate(rows)]
     limits = [100 * threshold for threshold in data["thresholds"]] if quantity == "regret" else [0]
-    template = studies_template(len(names), theme, quantity, study_domain(marks, quantity), size)
-    rows = {
+    longest = max((len(row["name"]) for row in names), default=0)
+    domain = study_domain(marks, quantity)
+    template = studies_template(len(names), longest, theme, quantity, domain, size)
+    drawn = {
         "studies": names,
         "marks": [asdict(mark) for mark in marks],
         "references": [{"at": limit} for limit in limits],
     }
     title = {"regret": "Regret", "drift": "Drift of the best rate"}[quantity]
-    return Panel(title, "", template, rows)
+    return Panel(title, "", template, drawn)
 
 
 def group_names(report: Report) -> list[str]:

@@ -46,15 +46,25 @@ class Charts:
         *,
         numbers: str = IN_TABLE,
         most: int = MOST_STILLS,
+        still_width: int = STILL_WIDTH,
     ) -> str:
-        """Add a chart and return the element that it is drawn in."""
+        """Add a chart and return the element that it is drawn in.
+
+        Args:
+            panel: The chart.
+            theme: Its colours.
+            label: What it shows, for readers who do not see it.
+            numbers: Where its numbers are.
+            most: Charts on the page that get a still picture.
+            still_width: Width of the still picture without the labels of its axis.
+        """
         spec = standalone(fill_template(panel.template, panel.rows), theme)
         name = f"chart-{len(self.specs)}"
         self.specs.append(spec)
         still = f'<p class="note">This figure is drawn by a script. {numbers}</p>'
         num_rows = sum(len(rows) for rows in spec["datasets"].values())
         if len(self.specs) <= most and num_rows <= MOST_ROWS:
-            still = _still_picture(spec, name)
+            still = _still_picture(spec, name, still_width)
         label = escape(f"{label} {numbers}".strip())
         return f'<div class="chart" id="{name}" role="img" aria-label="{label}">{still}</div>'
 
@@ -77,11 +87,11 @@ def inert_json(data: object) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _still_picture(spec: Spec, name: str) -> str:
+def _still_picture(spec: Spec, name: str, width: int) -> str:
     """Draw a chart as SVG for readers without scripts."""
     import vl_convert
 
-    svg: str = vl_convert.vegalite_to_svg({**spec, "width": STILL_WIDTH})
+    svg: str = vl_convert.vegalite_to_svg({**spec, "width": width})
     # The converter numbers ids over all pictures of a process; a page must not depend on that.
     ids = dict.fromkeys(re.findall(r"\bclip\d+\b", svg))
     renamed = {old: f"{name}-clip{k}" for k, old in enumerate(ids)}

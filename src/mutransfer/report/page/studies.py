@@ -26,7 +26,7 @@ from mutransfer.report.page.cards import CLASSES, MARKS, YES_NO
 from mutransfer.report.page.charts import Charts, legend
 from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import Footnotes, asset, bullets, fact, section, table
-from mutransfer.report.text.studies import HEADINGS, counted_studies, summary
+from mutransfer.report.text.studies import CAUSES, HEADINGS, counted_studies, paper_loss, summary
 from mutransfer.report.theme import page_theme
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Data = Mapping[str, Any]
 
 SAYS = {"transfers": "transfers", "does not transfer": "does not transfer", None: "–"}
+STILL_WIDTH = 130  # pixels beside the names of the studies
 TITLE = "Which changes keep the best learning rate?"
 
 
@@ -69,8 +70,8 @@ def comparison_page(data: Data, reports: Mapping[str, Report]) -> str:
         f"<b>The paper</b> says that the best rate transfers if the best of its rates, four times "
         "apart, is the same at every width; one seed. <b>Here</b> it transfers if the rate of the "
         f"smallest width costs at most {escape(limit)} of the loss at the largest, with 95 % "
-        "confidence. Where the verdicts differ, the last column says whether the criteria alone "
-        "explain it."
+        "confidence. Where the verdicts differ, the last column says whether the criteria or the "
+        "widths alone explain it."
     )
     sections = [
         section("Experiment by experiment", criteria, tables(ordered)),
@@ -108,7 +109,8 @@ def _cells(row: Data, notes: Footnotes) -> list[str]:
     """Return the cells of one study, as HTML."""
     ours, agreement, cost = row["ours"], row["agreement"], row["cost"]
     verdict, same = ours["verdict"], YES_NO[ours["same_best_on_grid"]]
-    mark = "by criterion: " if agreement["by_criterion"] else ""
+    cause = CAUSES[agreement["cause"]].strip()
+    mark = f"{cause}: " if cause else ""
     rates = escape(", ".join(map(_rate, ours["best_rates"])))
     return [
         f"<b>{escape(row['name'])}</b><small>{cost['trials']} trials</small>"
@@ -118,7 +120,7 @@ def _cells(row: Data, notes: Footnotes) -> list[str]:
         f"<small>{_estimate(ours['regret_share'], format_percent)}</small>",
         f"{rates}<small>drift {_estimate(ours['drift'], format_slope)}</small>"
         f"<small>same on the grid: {same}</small>",
-        _loss(row["loss_difference"]),
+        _loss(row["loss_difference"], row["paper"]),
         escape(as_sentence(f"{mark}{agreement['why']}")),
     ]
 
@@ -128,9 +130,10 @@ def _paper(paper: Data | None, notes: Footnotes) -> str:
     if paper is None:
         return "–"
     regret = ""
-    if paper["regret"] is not None:
-        share = escape(format_percent(paper["regret_share"]["value"]))
-        regret = f"<small>{share} ({paper['regret']['value']:.3f} nats)</small>"
+    if paper["regrets"]:
+        last = paper["regrets"][-1]
+        share = escape(format_percent(last["share"]))
+        regret = f"<small>{share} ({last['nats']:.3f} nats)</small>"
     return f"{SAYS[paper['verdict']]}{notes.mark(paper['certainty'])}{regret}"
 
 
@@ -151,8 +154,8 @@ def _estimate(estimate: Data, formatter: Any) -> str:  # noqa: ANN401 - a format
     return f'{escape(formatter(value))} <span class="interval">[{escape(", ".join(ends))}]</span>'
 
 
-def _loss(loss: Data) -> str:
-    """Return the loss minus that of the baseline, as HTML."""
+def _loss(loss: Data, paper: Data | None) -> str:
+    """Return the loss minus that of the baseline, with the paper's, as HTML."""
     difference = loss["difference"]
     if loss["width"] is None or difference["value"] is None:
         return f'<span class="lacking">{escape(difference["undetermined"] or "–")}</span>'
@@ -160,6 +163,8 @@ def _loss(loss: Data) -> str:
     more = ""
     if size is not None and abs(size - 1) >= 0.02:
         more = f"<small>{format_number(size)} × its parameters</small>"
+    theirs = paper_loss(paper)
+    more += f"<small>paper: {escape(theirs)}</small>" if theirs else ""
     return _estimate(difference, format_loss) + more
 
 
@@ -168,16 +173,19 @@ def figures(data: Data, charts: Charts) -> list[str]:
     theme = page_theme()
     notes = {
         "regret": "Circles are ours, with one-sided 95 % bounds; green transfers, red does not, "
-        "yellow is undetermined. Diamonds are the paper's cells. The dashed line is the threshold; "
-        "the axis is logarithmic beyond 1 %.",
-        "drift": "Circles are ours, with 90 % intervals. Diamonds are from the best rates on the "
+        "yellow is undetermined. Diamonds are the paper's cells. The dashed line is the threshold, "
+        "in percent of the loss; the axis is logarithmic beyond 1 %.",
+        "drift": "In octaves of rate per octave of width. Circles are ours, with 90 % intervals. "
+        "Diamonds are from the best rates on the "
         "paper's grid, which move in steps of two octaves.",
     }
     sections = []
     for quantity in ("regret", "drift"):
         panel = studies_panel(data, quantity, theme, ("container", 0))
         label = f"{panel.title} of every study."
-        chart = charts.add(panel, theme, label, numbers="The table has the numbers.")
+        chart = charts.add(
+            panel, theme, label, numbers="The table has the numbers.", still_width=STILL_WIDTH
+        )
         figure = f'<figure class="panel wide">{chart}</figure>'
         sections.append(section(panel.title, notes[quantity], figure))
     return sections

@@ -20,6 +20,9 @@ HEADINGS = {
 SAYS = {"transfers": "yes", "does not transfer": "no", "undetermined": "?", None: "-"}
 SAME = {True: "yes", False: "no", None: "?"}
 
+# What explains a disagreement.
+CAUSES = {"": "", "criterion": " by criterion", "widths": " by widths", "results": ""}
+
 Data = Mapping[str, Any]
 
 
@@ -54,18 +57,21 @@ def format_compared_study(row: Data) -> str:
         lines.insert(0, ("the paper", paper["certainty"]))
     else:
         lines.insert(0, ("the paper", f"{paper['verdict']} ({paper['certainty']})"))
-        if paper["regret"] is not None:
-            widths = paper["widths"]
+        if paper["regrets"]:
             rates = ", ".join(map(format_power, paper["grid_log2_lr"]))
-            share = format_share(paper["regret_share"]["value"])
-            cost = f"{paper['regret']['value']:.3f} nats ({share}) at width {widths[-1]:g}"
-            lines.insert(1, ("", f"best rates {rates}; regret {cost}"))
+            costs = ", ".join(
+                f"{regret['nats']:.3f} nats ({format_share(regret['share'])}) at width "
+                f"{regret['width']:g}"
+                for regret in paper["regrets"]
+            )
+            lines.insert(1, ("", f"best rates {rates}; regret {costs}"))
         if paper["remark"]:
             lines.insert(1, ("", paper["remark"]))
-    outcome = agreement["outcome"] + (" by criterion" if agreement["by_criterion"] else "")
-    lines.append(("together", f"{outcome}: {agreement['why']}"))
+    cause = CAUSES[agreement["cause"]]
+    lines.append(("together", f"{agreement['outcome']}{cause}: {agreement['why']}"))
     if difference := _difference(row["loss_difference"], long=True):
-        lines.append(("loss", difference))
+        theirs = paper_loss(paper)
+        lines.append(("loss", f"{difference}; in the paper {theirs}" if theirs else difference))
     return "\n".join(_named(name, text, 11) for name, text in lines)
 
 
@@ -74,17 +80,32 @@ def counted_studies(num: int) -> str:
     return "1 study" if num == 1 else f"{num} studies"
 
 
+def paper_loss(paper: Data | None) -> str:
+    """Return the loss of an experiment of the paper beside its baseline; empty where unpublished.
+
+    Example:
+        >>> paper_loss({"loss_difference": 0.042, "loss_in_words": "", "widths": [128, 2048]})
+        '+0.042 at width 2048'
+        >>> paper_loss({"loss_difference": None, "loss_in_words": "better", "widths": [128]})
+        'better'
+    """
+    if paper is None or paper["loss_difference"] is None:
+        return "" if paper is None else str(paper["loss_in_words"])
+    return f"{paper['loss_difference']:+z.3f} at width {paper['widths'][-1]:g}"
+
+
 def summary(data: Data) -> str:
     """Return how many studies agree, in one sentence.
 
     Example:
         >>> counts = {"agrees": 2, "disagrees": 1, "undetermined here": 0}
-        >>> study = {"agreement": {"by_criterion": True}}
+        >>> study = {"agreement": {"cause": "widths"}}
         >>> summary({"counts": {**counts, "not reported by the paper": 0}, "studies": [study]})
-        '2 agree with the paper; 1 disagrees, of which 1 by criterion only.'
+        '2 agree with the paper; 1 disagrees (1 by widths).'
     """
     counts = data["counts"]
-    by_criterion = sum(row["agreement"]["by_criterion"] for row in data["studies"])
+    causes = [CAUSES[row["agreement"]["cause"]] for row in data["studies"]]
+    explained = [f"{causes.count(text)}{text}" for text in dict.fromkeys(causes) if text]
     verbs = {
         "agrees": ("agrees with the paper", "agree with the paper"),
         "disagrees": ("disagrees", "disagree"),
@@ -95,8 +116,8 @@ def summary(data: Data) -> str:
     for outcome, (one, many) in verbs.items():
         if num := counts[outcome]:
             part = f"{num} {one if num == 1 else many}"
-            if outcome == "disagrees" and by_criterion:
-                part += f", of which {by_criterion} by criterion only"
+            if outcome == "disagrees" and explained:
+                part += f" ({', '.join(explained)})"
             parts.append(part)
     return "; ".join(parts) + "."
 
@@ -141,11 +162,14 @@ def _row(row: Data) -> str:
         for rate in ours["best_rates"]
     )
     widths = ", ".join(f"{width:g}" for width in ours["widths"])
-    mark = "criterion: " if row["agreement"]["by_criterion"] else ""
+    cause = CAUSES[row["agreement"]["cause"]].strip()
+    mark = f"{cause}: " if cause else ""
+    theirs = paper_loss(row["paper"]) if row["loss_difference"]["width"] is not None else ""
+    loss = f"; loss in the paper: {theirs}" if theirs else ""
     lines = [
         numbers,
         _wrap(f"  {mark}{row['agreement']['why']}", "  "),
-        _wrap(f"  best rates {rates} at widths {widths}", "  "),
+        _wrap(f"  best rates {rates} at widths {widths}{loss}", "  "),
     ]
     return "\n".join(lines)
 
@@ -154,8 +178,8 @@ def _paper(paper: Data | None) -> str:
     """Format the paper's verdict and regret."""
     if paper is None:
         return "-"
-    share = (paper["regret_share"] or {}).get("value")
-    return f"{SAYS[paper['verdict']]} {'' if share is None else format_share(share)}".rstrip()
+    share = format_share(paper["regrets"][-1]["share"]) if paper["regrets"] else ""
+    return f"{SAYS[paper['verdict']]} {share}".rstrip()
 
 
 def _here(ours: Data) -> str:
@@ -223,7 +247,9 @@ def _legend(data: Data) -> str:
             "largest with 95 % confidence, no if it costs more with the same confidence, else ?.",
             "paper: yes if the best rate on a grid of factors of four is the same at every width; "
             "behind it the regret of its printed cells, where there are any (one seed).",
-            "same best: the paper's criterion for our trials, on a grid of factors of two.",
+            "same best: the paper's criterion for our trials, on their own grid. Disagrees by "
+            "criterion: equal if both are judged by the paper's, or both by ours. By widths: equal "
+            "over widths as far apart as ours.",
             "drift: octaves of rate per octave of width, 90 % interval. loss: in nats, each at its "
             "own best rate; * marks a 90 % interval without zero.",
         )

@@ -75,8 +75,7 @@ def shipped_studies() -> list[FinishedStudy]:
         file = folder / f"{study.name}.csv"
         if file.is_file():
             table = read_table(file.read_text(encoding="utf-8"), file.name)
-            analysis = expand(study.name, "mini").analysis
-            results = table.results(file.name, analysis)
+            results = table.results(file.name, expand(study.name, "mini"))
             studies.append(FinishedStudy(study, "mini", table, results))
     if not studies:
         raise ResultsError(
@@ -185,9 +184,7 @@ def read_stored_study(path: Path, named: Sequence[NamedStudy]) -> FinishedStudy 
     table = table_of(results, list(study.axes))
     runner = results[0].spec.runner
     assert isinstance(runner, LabRunner)
-    return FinishedStudy(
-        description, scale, table, table.results(f"'{path}'", study.analysis), runner.data
-    )
+    return FinishedStudy(description, scale, table, table.results(f"'{path}'", study), runner.data)
 
 
 def _match(name: str, named: Sequence[NamedStudy]) -> tuple[NamedStudy, Scale] | None:
@@ -218,8 +215,9 @@ def _settings(lab: LabTable | None) -> dict[str, Any]:
 
 
 def _listed(values: tuple[object, ...]) -> str:
-    """Format the values of an axis, the first of them."""
-    return ", ".join(map(str, values[:4])) + (" …" if len(values) > 4 else "")
+    """Format the values of an axis: the first and the last of many."""
+    texts = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
+    return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "…", texts[-1]])
 
 
 def _command(study: NamedStudy, scale: Scale, lab: LabTable | None, store: Path) -> str:

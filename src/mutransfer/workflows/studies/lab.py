@@ -79,13 +79,16 @@ def same_training(spec: TrialSpec) -> str:
     """Return a key that is equal for trials that are the same training run.
 
     At the base width every factor of every parametrization is exactly 1, so trials with equal
-    settings, `attention_scale` among them, coincide. So do hybrids that differ in a switch
-    without effect.
+    settings, `attention_scale` among them, coincide, and as many key heads as heads are no switch
+    there. So do hybrids that differ in a switch without effect.
     """
     settings = lab_settings(spec)
-    name = equivalent_parametrization(settings)
-    is_base = settings.width == settings.base_width
-    values = settings.model_dump(mode="json") | {"parametrization": None if is_base else name}
+    values = settings.model_dump(mode="json")
+    values["parametrization"] = equivalent_parametrization(settings)
+    if settings.width == settings.base_width:
+        values["parametrization"] = None
+        if settings.kv_heads == settings.width // settings.head_width:
+            values["kv_heads"] = None
     assert spec.runner.kind == "lab"
     return canonical_json([values, spec.runner.data, spec.runner.numerics])
 

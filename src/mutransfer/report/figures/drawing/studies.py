@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import altair as alt
 
-from mutransfer.report.figures.drawing.charts import Domain, layer_chart
+from mutransfer.report.figures.drawing.charts import Domain, index_scale, layer_chart
 from mutransfer.report.figures.drawing.specs import Size, Spec
 from mutransfer.report.figures.numbers.studies import TICKS_PERCENT, Quantity
 from mutransfer.report.theme import Theme
 
-STATES = ("transfers", "does not transfer", "undetermined")
 ROW = 22  # pixels of one study
-TITLES = {
-    "regret": "regret, % of the loss",
-    "drift": "drift, octaves per octave of width",
-}
+TITLES = {"regret": "regret in %", "drift": "drift"}
 
 
 def studies_template(
-    num_studies: int, theme: Theme, quantity: Quantity, domain: Domain, size: Size
+    num_studies: int, longest: int, theme: Theme, quantity: Quantity, domain: Domain, size: Size
 ) -> Spec:
     """Draw a number of each study with its interval; for the marks of `study_marks`.
 
     Args:
         num_studies: Number of studies; their names and order are data.
+        longest: Characters of the longest name.
         theme: Colours.
         quantity: 'regret' or 'drift'.
         domain: The axis.
@@ -33,11 +30,12 @@ def studies_template(
     y = alt.Y(
         "name:N",
         sort=alt.EncodingSortField("index", op="min"),
-        axis=alt.Axis(title=None, labelLimit=200, ticks=False, grid=False, domain=False),
+        # The width of a name depends on the reader's font: a wide one takes 8 pixels a character.
+        axis=alt.Axis(
+            title=None, ticks=False, grid=False, domain=False, minExtent=8 * longest, labelLimit=240
+        ),
     )
-    colour = alt.Color(
-        "state:N", scale=alt.Scale(domain=list(STATES), range=list(theme.outcomes)), legend=None
-    )
+    colour = alt.Color("state:N", scale=index_scale([*theme.outcomes, theme.ink]), legend=None)
     marks = alt.Chart(alt.NamedData("marks")).encode(x=x, y=y)
     ours = marks.transform_filter("datum.source == 'ours'").encode(color=colour)
     tooltip = [alt.Tooltip("name:N", title="study"), alt.Tooltip("text:N", title=quantity)]
@@ -54,8 +52,8 @@ def studies_template(
         .encode(x=alt.X("low:Q"), x2=alt.value("width"))
         .transform_filter("datum.is_unbounded"),
         marks.transform_filter("datum.source == 'paper'")
-        .mark_point(clip=True, shape="diamond", size=110, strokeWidth=2, color=theme.ink)
-        .encode(tooltip=tooltip),
+        .mark_point(clip=True, shape="diamond", size=110, strokeWidth=2)
+        .encode(color=colour, tooltip=tooltip),
         ours.mark_point(clip=True, filled=True, size=70, opacity=1).encode(tooltip=tooltip),
     ]
     return layer_chart(layers, (size[0], ROW * max(num_studies, 1)))
@@ -70,5 +68,5 @@ def _axis(quantity: Quantity, domain: Domain) -> alt.X:
     return alt.X(
         "value:Q",
         scale=alt.Scale(type="symlog", constant=1, domain=list(domain), nice=False, clamp=True),
-        axis=alt.Axis(title=TITLES[quantity], values=ticks, format="~g"),
+        axis=alt.Axis(title=TITLES[quantity], values=ticks, format=".4~g"),
     )

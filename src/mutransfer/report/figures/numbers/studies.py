@@ -12,9 +12,12 @@ from mutransfer.report.format import format_percent, format_slope
 Source = Literal["ours", "paper"]
 Quantity = Literal["regret", "drift"]
 
+# Colours of marks: our verdict, or the paper's number.
+STATES = ("transfers", "does not transfer", "undetermined", "paper")
 # A regret beyond belongs to runs that diverged: its size depends on where they stopped [assumed].
 MOST_PERCENT = 300.0
 LEAST_PERCENT = 3.0
+ROOM = -0.1  # for marks at zero
 TICKS_PERCENT = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
 
@@ -29,7 +32,7 @@ class StudyMark:
     low: float  # the value itself where there is no interval
     high: float
     is_unbounded: bool  # whether the interval has no upper end
-    state: str  # our verdict; of the paper's numbers, 'paper'
+    state: int  # of `STATES`
     text: str  # the value with its interval
 
 
@@ -49,23 +52,25 @@ def study_domain(marks: Sequence[StudyMark], quantity: Quantity) -> tuple[float,
 
     Example:
         >>> study_domain((), "regret"), study_domain((), "drift")
-        ((0.0, 3.0), (-0.5, 0.5))
+        ((-0.1, 3.0), (-0.55, 0.55))
     """
     if quantity == "regret":
         most = max((max(mark.value, mark.high) for mark in marks), default=0.0)
-        return 0.0, min(max(1.1 * most, LEAST_PERCENT), MOST_PERCENT)
-    # The interval of a drift may be vast: only the values decide.
-    reach = max((abs(mark.value) for mark in marks), default=0.0)
-    reach = max(0.5, 1.25 * reach)
+        return ROOM, min(max(1.1 * most, LEAST_PERCENT), MOST_PERCENT)
+    # The interval of a drift may be vast: it stretches the axis to twice the largest value at most.
+    values = max((abs(mark.value) for mark in marks), default=0.0)
+    ends = max((max(-mark.low, mark.high) for mark in marks), default=0.0)
+    reach = 1.1 * max(0.5, values, min(ends, 2 * values))
     return -reach, reach
 
 
 def _regrets(index: int, row: Mapping[str, Any]) -> Iterator[StudyMark]:
     """Yield the regret in the paper's cells, and ours with its bounds."""
     paper, ours = row["paper"], row["ours"]
-    if paper is not None and paper["regret_share"] is not None:
-        value = 100 * paper["regret_share"]["value"]
-        text = f"{format_percent(value / 100)} at width {paper['widths'][-1]:g}, one seed"
+    if paper is not None and paper["regrets"]:
+        last = paper["regrets"][-1]
+        value = 100 * last["share"]
+        text = f"{format_percent(last['share'])} at width {last['width']:g}, one seed"
         yield _mark(index, row, "paper", value, text)
     share = ours["regret_share"]
     if share["value"] is None and not share["low"]:
@@ -85,7 +90,7 @@ def _regrets(index: int, row: Mapping[str, Any]) -> Iterator[StudyMark]:
         100 * (value if low is None else low),
         100 * (value if high is None else high),
         low is not None and high is None,
-        ours["verdict"],
+        STATES.index(ours["verdict"]),
         f"{start}{format_percent(value)}{bounds} at width {ours['widths'][-1]:g}",
     )
 
@@ -111,4 +116,6 @@ def _drifts(index: int, row: Mapping[str, Any]) -> Iterator[StudyMark]:
 
 def _mark(index: int, row: Mapping[str, Any], source: Source, value: float, text: str) -> StudyMark:
     """Return a mark without an interval."""
-    return StudyMark(index, row["name"], source, value, value, value, False, source, text)
+    return StudyMark(
+        index, row["name"], source, value, value, value, False, STATES.index("paper"), text
+    )
