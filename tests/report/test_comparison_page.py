@@ -57,7 +57,7 @@ def test_every_chart_compiles_and_every_study_has_its_curves(text: str) -> None:
     for spec in specs[:2]:
         drawn = vl_convert.vegalite_to_svg({**spec, "width": 300})
         coloured = re.findall(
-            r'translate[^>]*(?:fill|stroke)="var\(--(?:ink|no|yes|open)\)"', drawn
+            r'<path[^>]*translate[^>]*(?:fill|stroke)="var\(--(?:ink|no|yes|open)\)"', drawn
         )
         assert len(coloured) == len(spec["datasets"]["marks"])
 
