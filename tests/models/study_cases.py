@@ -38,12 +38,12 @@ def planted(
 def planted_results(trials: list[TrialSpec], loss: Loss, noise: float = 0.002) -> list[TrialResult]:
     """Return a result per trial: the planted loss, an effect of the seed, and noise."""
     rng = np.random.default_rng(0)
-    effects: dict[object, float] = {}
     results = []
     for trial in trials:
         width, lr, seed = (trial.axes[name] for name in ("width", "lr", "seed"))
-        effects.setdefault((width, seed), float(rng.normal(0.0, 0.01)))
-        value = loss(float(width), math.log2(float(lr))) + effects[width, seed]
+        # Every study has the same seeds, whatever its rates.
+        effect = float(np.random.default_rng([int(width), int(seed)]).normal(0.0, 0.01))
+        value = loss(float(width), math.log2(float(lr))) + effect
         settings = lab_settings(trial)
         results.append(
             TrialResult(
@@ -85,7 +85,7 @@ def planted_studies(losses: Mapping[str, Loss]) -> list[FinishedStudy]:
     for description in scaled_studies():
         if description.name in losses:
             table = planted_table(description.name, losses[description.name])
-            results = table.results(description.name, study_of(description.name).analysis)
+            results = table.results(description.name, study_of(description.name))
             studies.append(FinishedStudy(description, "mini", table, results))
     assert len(studies) == len(losses)
     return studies

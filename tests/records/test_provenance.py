@@ -20,6 +20,20 @@ def test_the_commit_agrees_with_git_for_loose_packed_and_detached_heads(tmp_path
         assert checkout_commit(tmp_path / "src" / "deep") == git("rev-parse", "HEAD")
 
 
+def test_a_linked_worktree_has_the_commit_of_its_own_branch(tmp_path) -> None:
+    def git(folder: str, *arguments: str) -> str:
+        line = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.check_output(line, cwd=tmp_path / folder, text=True).strip()
+
+    (tmp_path / "main").mkdir()
+    git("main", "init", "-q")
+    git("main", "commit", "-q", "--allow-empty", "-m", "one")
+    git("main", "worktree", "add", "-q", "-b", "other", "../linked")
+    git("linked", "commit", "-q", "--allow-empty", "-m", "two")
+    assert checkout_commit(tmp_path / "linked") == git("linked", "rev-parse", "HEAD")
+    assert checkout_commit(tmp_path / "linked") != git("main", "rev-parse", "HEAD")
+
+
 def test_outside_of_a_checkout_there_is_no_commit(tmp_path) -> None:
     assert checkout_commit(tmp_path) is None
 

@@ -105,7 +105,11 @@ BASELINE_AXES = {
 CHANGED_AXES = {
     ("absolute", "paper"): {"lr": octaves(-3, 5, 2)},  # 128 times the relative form's
     ("grouped-query", "paper"): {"width": (256, 512, 2048)},
+    ("attention-scale", "mini"): {"seed": (0, 1, 2, 3)},
     ("large-scale", "mini"): {"width": (32, 128, 512)},
+    ("lion", "mini"): {"seed": (0, 1, 2, 3)},
+    ("multi-query", "mini"): {"seed": (0, 1, 2, 3)},
+    ("zero-query", "mini"): {"seed": (0, 1, 2, 3)},
     ("large-scale", "paper"): {"width": (128, 512, 2048, 8192), "lr": octaves(-8, -4, 2)},
     ("lion-absolute", "paper"): {"lr": octaves(-3, 5, 2)},
     ("batch-times-4", "paper"): {"lr": octaves(-9, -1, 2)},  # twice the baseline's

@@ -73,7 +73,7 @@ def test_a_table_and_the_store_that_it_is_from_have_the_same_analysis(tmp_path: 
     store = planted_store(tmp_path / "lion", study_of("lion"), planted(drift=-0.3))
     assert write_tables(tmp_path, tmp_path / "out").startswith("not written:\n  baseline: there is")
     table = read_table((tmp_path / "out" / "lion.csv").read_text(), "lion.csv")
-    ours = analyze(table.results("lion.csv", study_of("lion").analysis))
+    ours = analyze(table.results("lion.csv", study_of("lion")))
     theirs = analyze(load_results(store))
     (own,), (other,) = ours.values(), theirs.values()
     assert (own.regret, own.drift, own.curves) == (other.regret, other.drift, other.curves)
@@ -88,7 +88,7 @@ def test_a_diverged_trial_stays_diverged() -> None:
     rows = [dict(row) for row in table.rows]
     rows[0] |= {"loss": None, "diverged_at": 7}
     again = read_table(type(table)(table.axes, tuple(rows)).to_csv(), "lion.csv")
-    assert again.results("lion.csv", study_of("lion").analysis).diverged.sum() == 1
+    assert again.results("lion.csv", study_of("lion")).diverged.sum() == 1
 
 
 def test_a_copy_costs_nothing_where_its_original_is_in_the_table() -> None:

@@ -13,15 +13,22 @@ def checkout_commit(folder: Path) -> str | None:
 
     The files of git are read directly, so that git need not be installed.
     """
-    git = next((p / ".git" for p in (folder, *folder.parents) if (p / ".git").is_dir()), None)
+    git = next((p / ".git" for p in (folder, *folder.parents) if (p / ".git").exists()), None)
     if git is None:
         return None
     try:
-        commit = _head(git)
+        commit = _head(_git_directory(git))
     except (OSError, ValueError):
         return None
     # A damaged or hostile checkout could put anything into HEAD, and results are shared.
     return commit if commit is not None and COMMIT.fullmatch(commit) else None
+
+
+def _git_directory(git: Path) -> Path:
+    """Return git's directory; in a linked worktree, `.git` is a file that names it."""
+    if git.is_dir():
+        return git
+    return git.parent / git.read_text().strip().removeprefix("gitdir: ")
 
 
 def _head(git: Path) -> str | None:
@@ -30,6 +37,8 @@ def _head(git: Path) -> str | None:
     if not head.startswith("ref: "):
         return head
     reference = head.removeprefix("ref: ")
+    if (git / "commondir").exists():  # branches belong to the main checkout of a worktree
+        git = git / (git / "commondir").read_text().strip()
     if (git / reference).exists():
         return (git / reference).read_text().strip()
     packed = (git / "packed-refs").read_text().splitlines()

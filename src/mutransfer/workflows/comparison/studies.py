@@ -78,8 +78,7 @@ def shipped_studies() -> list[FinishedStudy]:
         file = folder / f"{study.name}.csv"
         if file.is_file():
             table = read_table(file.read_text(encoding="utf-8"), file.name)
-            analysis = expand(study.name, "mini").analysis
-            results = table.results(file.name, analysis)
+            results = table.results(file.name, expand(study.name, "mini"))
             studies.append(FinishedStudy(study, "mini", table, results))
     if not studies:
         raise ResultsError(
@@ -194,9 +193,7 @@ def read_stored_study(path: Path, named: Sequence[NamedStudy]) -> FinishedStudy 
         )
     table = table_of(results, list(study.axes))
     source = f"'{path}'"
-    return FinishedStudy(
-        description, scale, table, table.results(source, study.analysis), texts.pop()
-    )
+    return FinishedStudy(description, scale, table, table.results(source, study), texts.pop())
 
 
 def _grid_points(study: StudySpec) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from mutransfer.analysis import Results
 from mutransfer.analysis.results import Cell, Places, as_floats
 from mutransfer.errors import ResultsError
-from mutransfer.records import AnalysisTable, TrialResult
+from mutransfer.records import StudySpec, TrialResult
 from mutransfer.sweep.lab_trials import lab_settings
 
 # Behind the id and the axes of the study.
@@ -78,14 +78,19 @@ class StudyTable:
         """Return one column."""
         return [row[name] for row in self.rows]
 
-    def results(self, source: str, defaults: AnalysisTable) -> Results:
+    def results(self, source: str, study: StudySpec) -> Results:
         """Return the trials as results for `analyze`.
 
         Args:
             source: Where they are from, for messages.
-            defaults: The study's settings of the analysis.
+            study: The study, whose analysis and parametrization these have.
         """
         columns = {name: self.column(name) for name in (*self.axes, "diverged_at")}
+        assert study.lab is not None
+        # Draws depend on the name of a group, which has to be that of the study's own store.
+        columns.setdefault(
+            "parametrization", [study.lab.settings.get("parametrization", "mup")] * len(self.rows)
+        )
         # A finished trial without a loss diverged.
         columns["loss"] = [np.nan if loss is None else loss for loss in self.column("loss")]
         results = Results.from_columns(
@@ -95,7 +100,7 @@ class StudyTable:
             untrained_loss=as_floats(self.column("untrained_loss")),
             flops=as_floats(self.column("flops")),
         )
-        return replace(results, defaults=defaults, loss_unit="nats")
+        return replace(results, defaults=study.analysis, loss_unit="nats")
 
     def to_csv(self) -> str:
         """Return the table as text."""
