@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from mutransfer.records import StudySpec
 from mutransfer.records.lab import NUMERICS
 from mutransfer.report.text.analysis import verdict_text
 from mutransfer.rules import Plan
-from mutransfer.sweep import TrialStore, grid_trials, lab_runner, read_study
+from mutransfer.sweep import TrialStore, grid_trials, lab_runner, lab_trials, read_study
 from mutransfer.workflows import named_study, run_study
 from mutransfer.workflows.analyze import stored_plans
 from mutransfer.workflows.studies.lab import relative_cost, same_training
@@ -106,14 +107,14 @@ def test_resuming_a_finished_study_does_not_import_torch(run, tmp_path) -> None:
     assert process.stdout.split() == ["12", "0", "False", "False"]
 
 
-def lab_trials(text: str) -> list:
+def grid_of(text: str) -> list:
     study = StudySpec.model_validate_json(text)
     runner = lab_runner(study.lab, numerics=NUMERICS, data="0", derived=dict(study.derived))
     return grid_trials(study, runner)
 
 
 def test_only_trials_at_the_base_width_are_shared_and_wider_ones_cost_more() -> None:
-    trials = lab_trials(
+    trials = grid_of(
         '{"schema": 1, "study": {"name": "s"}, "lab": {"base_width": 16}, "axes": '
         '{"parametrization": ["sp", "mup"], "width": [16, 64], "lr": [1]}}'
     )
@@ -125,7 +126,7 @@ def test_only_trials_at_the_base_width_are_shared_and_wider_ones_cost_more() -> 
 
 def test_as_many_key_heads_as_heads_are_no_switch_at_the_base_width() -> None:
     (base, wide), (grouped_base, grouped_wide) = (
-        map(same_training, lab_trials(
+        map(same_training, grid_of(
             '{"schema": 1, "study": {"name": "s"}, "lab": {"base_width": 32, "head_width": 16'
             f'{setting}}}, "axes": {{"width": [32, 64], "lr": [1], "seed": [0]}}}}'
         ))
@@ -141,6 +142,16 @@ def test_the_demo_compares_sp_and_mup_over_three_widths() -> None:
     assert study.axes["parametrization"] == ("sp", "mup")
     assert len(study.axes["seed"]) == 2
     assert 256 in named_study("demo-large").axes["width"]
+
+
+def test_the_readme_counts_the_trainings_of_the_demo() -> None:
+    """SP and µP scale attention differently, so they share no training at the base width."""
+    study = named_study("demo")
+    runner = lab_runner(study.lab, numerics=NUMERICS, data="0", derived={})
+    trainings = {same_training(trial) for trial in lab_trials(study, runner)}
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"trains {len(trainings)} small transformers" in readme
+    assert len(trainings) == study.num_trials
 
 
 def error_message(tmp_path, text: str) -> str:

@@ -78,9 +78,9 @@ def check_lengths(trials: Sequence[TrialSpec], *, where: str) -> None:
 def same_training(spec: TrialSpec) -> str:
     """Return a key that is equal for trials that are the same training run.
 
-    At the base width every factor of every parametrization is exactly 1, so they coincide, and as
-    many key heads as heads are no switch there. So do hybrids that differ in a switch without
-    effect.
+    At the base width every factor of every parametrization is exactly 1, so trials with equal
+    settings, `attention_scale` among them, coincide, and as many key heads as heads are no switch
+    there. So do hybrids that differ in a switch without effect.
     """
     settings = lab_settings(spec)
     values = settings.model_dump(mode="json")
