@@ -19,11 +19,12 @@ from pathlib import Path
 
 import mutransfer
 from mutransfer.lab.data.corpus import corpus_hash
-from mutransfer.workflows import named_studies, named_study
+from mutransfer.workflows import compare_with_paper, named_studies, named_study
 
 assert Path(mutransfer.__file__).is_relative_to(sys.argv[1]), mutransfer.__file__
 assert named_study("demo").num_trials > 0 and len(named_studies()) >= 3 and corpus_hash(None)
 assert (Path(mutransfer.__file__).parent / "py.typed").exists()
+assert compare_with_paper().studies[0].report.verdict == "transfers"
 for name in mutransfer.__all__:
     getattr(mutransfer, name)
 print(f"wheel {mutransfer.__version__}: imported from an empty folder, {len(mutransfer.__all__)} names")

@@ -1,4 +1,7 @@
-"""Generator of docs/rules.md and docs/schemas; with --check, it fails if they are out of date."""
+"""Generator of docs/rules.md, docs/lingle.md and docs/schemas.
+
+With --check, it writes nothing, and fails if they are out of date.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+import study_page
 from pydantic import TypeAdapter
 
 from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialResult, TrialSpec
@@ -68,7 +72,7 @@ Compare gauges without decay, or with `decay_mode = "independent"`.
 def pages() -> dict[Path, str]:
     """Return the path and text of every generated page."""
     tables = "\n".join(f"\n## `{name}`\n\n```text\n{explain(name)}\n```" for name in TABLES)
-    texts = {DOCS / "rules.md": f"{RULES}{tables}\n{BETWEEN}{hybrids()}"}
+    texts = {DOCS / "rules.md": f"{RULES}{tables}\n{BETWEEN}{hybrids()}", **study_page.pages(DOCS)}
     for name, record in SCHEMAS.items():
         schema = json.dumps(record.model_json_schema(by_alias=True), indent=1, ensure_ascii=False)
         texts[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"

@@ -34,7 +34,7 @@ def pages(docs: Path) -> dict[Path, str]:
 
 def svg(spec: Data, path: Path) -> str:
     """Return a figure. One of the same numbers is kept: its layout depends on a machine's fonts."""
-    numbers = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+    numbers = hashlib.sha256(json.dumps(rounded(spec), sort_keys=True).encode()).hexdigest()
     mark = f"<!-- numbers: {numbers} -->"
     if path.exists() and (text := path.read_text(encoding="utf-8")).endswith(f"{mark}\n"):
         return text
@@ -44,6 +44,15 @@ def svg(spec: Data, path: Path) -> str:
     ids = dict.fromkeys(re.findall(r"\bclip\d+\b", drawn))
     renamed = {old: f"clip-{number}" for number, old in enumerate(ids)}
     return re.sub(r"\bclip\d+\b", lambda match: renamed[match[0]], drawn) + f"\n{mark}\n"
+
+
+def rounded(value: Any) -> Any:  # noqa: ANN401 - JSON data
+    """Return JSON data with three digits: another processor may change the last ones."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return f"{value:.3g}" if isinstance(value, float) else value
 
 
 def page(data: Data) -> str:
@@ -73,11 +82,17 @@ def summary(data: Data) -> str:
         if causes.count(cause)
     )
     explained = f" ({by})" if by else ""
+    others = [
+        f"{num} {'is' if num == 1 else 'are'} {name}"
+        for name, num in (
+            ("undetermined at this scale", counts["undetermined here"]),
+            ("not reported by the paper", counts["not reported by the paper"]),
+        )
+        if num
+    ]
     return (
-        f"Of the {judged} experiments on which both have a verdict, {counts['agrees']} agree and "
-        f"{counts['disagrees']} disagree{explained}.\n"
-        f"{counts['undetermined here']} are undetermined at this scale, and "
-        f"{counts['not reported by the paper']} are not reported by the paper."
+        f"On {judged} experiments both have a verdict: {counts['agrees']} agree, and "
+        f"{counts['disagrees']} disagree{explained}.\n" + f"Of the others, {', and '.join(others)}."
     )
 
 

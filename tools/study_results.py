@@ -1,6 +1,6 @@
 """Writer of src/mutransfer/studies/results: the trials of named studies, from their stores.
 
-Usage: python tools/study_results.py RUNS_DIR [--output DIR]
+Usage: python tools/study_results.py RUNS_DIR [--output DIR] [--commit COMMIT]
 
 RUNS_DIR has one store per study, as `mutransfer studies run lingle2024` leaves it. A store is
 refused if a trial has no result, or if its trials are not those of the study as it is now.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterable
@@ -47,15 +48,20 @@ def _is_done(store: TrialStore, trial_id: str) -> bool:
     return store.folder(trial_id).is_dir() and store.is_done(trial_id)
 
 
-def provenance(results: Iterable[TrialResult]) -> dict[str, Any]:
-    """Return how a study's trials were made."""
+def provenance(results: Iterable[TrialResult], commit: str | None) -> dict[str, Any]:
+    """Return how a study's trials were made.
+
+    Args:
+        results: The results.
+        commit: The commit of trials that do not record one, such as those of a git worktree.
+    """
     rows = list(results)
     versions = {package for row in rows for package in row.versions.items()}
     runners = [row.spec.runner for row in rows]
     assert all(isinstance(runner, LabRunner) for runner in runners)
     return {
         "trials": len(rows),
-        "commits": sorted({row.commit for row in rows if row.commit}),
+        "commits": sorted({row.commit or commit for row in rows} - {None}),
         "versions": {
             name: sorted(v for n, v in versions if n == name) for name, _ in sorted(versions)
         },
@@ -74,10 +80,10 @@ def machine() -> str:
         if line.startswith("model name"):
             processor = line.partition(":")[2].strip()
             break
-    return f"{processor}, {platform.system()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {processor}, {platform.system()}"
 
 
-def write_results(runs: Path, output: Path) -> list[str]:
+def write_results(runs: Path, output: Path, commit: str | None) -> list[str]:
     """Write the table of every study that has a store, and the provenance; return the problems."""
     problems: list[str] = []
     made: dict[str, Any] = {}
@@ -92,7 +98,7 @@ def write_results(runs: Path, output: Path) -> list[str]:
         if results:
             axes = list(expand(study.name, "mini").axes)
             write_file(output / f"{study.name}.csv", table_of(results, axes).to_csv().encode())
-            made[study.name] = provenance(results)
+            made[study.name] = provenance(results, commit)
     if made:
         command = "mutransfer studies run lingle2024"
         content = {"schema": 1, "command": command, "studies": dict(sorted(made.items()))}
@@ -108,8 +114,9 @@ def main() -> None:
     )
     parser.add_argument("runs", type=Path, help="folder of stores, one per study")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the tables")
+    parser.add_argument("--commit", help="commit of trials that do not record one")
     arguments = parser.parse_args()
-    if problems := write_results(arguments.runs, arguments.output):
+    if problems := write_results(arguments.runs, arguments.output, arguments.commit):
         sys.exit("not written:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 

@@ -43,6 +43,7 @@ def test_the_papers_drift_is_the_slope_of_its_best_rates() -> None:
     assert drifts["gains", "paper"].value == -0.5
     assert drifts["gains", "paper"].text == "−0.500 from width 128 to 2048"
     assert drifts["gains", "ours"].text == "−0.600 [−0.700, −0.500]"
+    assert STATES[drifts["gains", "ours"].state] == "does not transfer"
     assert ("flat", "ours") not in drifts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,12 @@ def test_every_chart_compiles_and_every_study_has_its_curves(text: str) -> None:
     for spec in specs:
         assert vl_convert.vegalite_to_svg({**spec, "width": 300}).startswith("<svg")
     assert [len(spec["datasets"].get("marks", ())) for spec in specs[:2]] == [6, 5]
+    for spec in specs[:2]:
+        drawn = vl_convert.vegalite_to_svg({**spec, "width": 300})
+        coloured = re.findall(
+            r'<path[^>]*translate[^>]*(?:fill|stroke)="var\(--(?:ink|no|yes|open)\)"', drawn
+        )
+        assert len(coloured) == len(spec["datasets"]["marks"])
 
 
 def test_the_policy_runs_the_pages_scripts_only(text: str) -> None:

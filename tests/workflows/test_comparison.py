@@ -236,6 +236,21 @@ def test_a_store_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert compare_with_paper(tmp_path).left_out[0].reason.startswith("it cannot be read: ")
 
 
+def test_a_store_with_the_trials_of_another_study_is_left_out(tmp_path: Path) -> None:
+    """Its list of trials was edited, or copied from elsewhere."""
+    planted_store(tmp_path / "baseline", study_of("baseline"), planted())
+    store = planted_store(tmp_path / "cosine", study_of("cosine"), planted())
+    listed = json.loads((store / "trials.json").read_text())
+    (store / "trials.json").write_text(json.dumps({**listed, "trials": listed["trials"][:9]}))
+    (entry,) = compare_with_paper(tmp_path).left_out
+    total = study_of("cosine").num_trials
+    assert entry.reason == f"its trials are not the {total} trials of cosine"
+    (store / "study.json").unlink()
+    (store / "study.json").symlink_to(tmp_path / "baseline" / "study.json")
+    (entry,) = compare_with_paper(tmp_path).left_out
+    assert entry.reason.startswith("it cannot be read: ")
+
+
 def message(folder: Path) -> str:
     with pytest.raises(ResultsError) as raised:
         compare_with_paper(folder)

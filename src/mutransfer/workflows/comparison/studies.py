@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -15,7 +16,9 @@ from typing import Any
 from mutransfer.analysis import Results
 from mutransfer.errors import ResultsError, StoreError, counted
 from mutransfer.records import LabRunner, LabTable, StudySpec
+from mutransfer.records.base import canonical_json
 from mutransfer.sweep import TrialStore
+from mutransfer.sweep.files import read_no_follow
 from mutransfer.workflows.comparison.table import StudyTable, read_table, table_of
 from mutransfer.workflows.studies.catalog import NamedStudy, expand, named_studies
 from mutransfer.workflows.studies.scales import Scale
@@ -158,7 +161,7 @@ def read_stored_study(path: Path, named: Sequence[NamedStudy]) -> FinishedStudy 
     try:
         store = TrialStore(path)
         study = StudySpec.read_json(
-            (path / "study.json").read_bytes(), error=StoreError, where=str(path / "study.json")
+            read_no_follow(path / "study.json"), error=StoreError, where=str(path / "study.json")
         )
         trial_ids = store.study_trials()
     except (OSError, StoreError) as error:
@@ -181,10 +184,27 @@ def read_stored_study(path: Path, named: Sequence[NamedStudy]) -> FinishedStudy 
             _command(description, scale, study.lab, path),
         )
     results = [store.result(trial_id) for trial_id in trial_ids]
+    texts = {r.spec.runner.data for r in results if isinstance(r.spec.runner, LabRunner)}
+    if _points(result.spec.axes for result in results) != _grid_points(study) or len(texts) != 1:
+        return LeftOut(
+            path.name,
+            f"its trials are not the {counted(study.num_trials, 'trial')} of {description.name}",
+            _command(description, scale, study.lab, path),
+        )
     table = table_of(results, list(study.axes))
-    runner = results[0].spec.runner
-    assert isinstance(runner, LabRunner)
-    return FinishedStudy(description, scale, table, table.results(f"'{path}'", study), runner.data)
+    source = f"'{path}'"
+    return FinishedStudy(description, scale, table, table.results(source, study), texts.pop())
+
+
+def _grid_points(study: StudySpec) -> list[str]:
+    """Return the points of a study's grid, sorted."""
+    values = itertools.product(*study.axes.values())
+    return _points(dict(zip(study.axes, point, strict=True)) for point in values)
+
+
+def _points(points: Iterable[Mapping[str, object]]) -> list[str]:
+    """Return points of a grid as sorted texts, which can be compared."""
+    return sorted(canonical_json(dict(point)) for point in points)
 
 
 def _match(name: str, named: Sequence[NamedStudy]) -> tuple[NamedStudy, Scale] | None:

@@ -109,9 +109,8 @@ def _drifts(index: int, row: Mapping[str, Any]) -> Iterator[StudyMark]:
     low, high = (value if drift[end] is None else drift[end] for end in ("low", "high"))
     interval = f" [{format_slope(low)}, {format_slope(high)}]" if low < high else ""
     text = f"{format_slope(value)}{interval}"
-    yield StudyMark(
-        index, row["name"], "ours", value, low, high, False, row["ours"]["verdict"], text
-    )
+    state = STATES.index(row["ours"]["verdict"])
+    yield StudyMark(index, row["name"], "ours", value, low, high, False, state, text)
 
 
 def _mark(index: int, row: Mapping[str, Any], source: Source, value: float, text: str) -> StudyMark:
