@@ -58,7 +58,7 @@ Four switches are either off, as in SP, or on, as in µP
 Relative to the hidden rate, `embd` and `ln` multiply the rates of embeddings and of vectors (norm
 gains, biases) by the width ratio.
 `last` gives the readout the smaller init.
-`attn` stands for 1/d attention, and matters only where heads widen.
+`attn` stands for 1/d attention, which at a fixed head width is a constant factor on logits.
 The paper's abstract states `embd`; the others are reconstructed.
 
 Names with `embd` on are in µP's gauge: all rates are divided by the width ratio, so that the

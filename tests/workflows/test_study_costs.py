@@ -35,7 +35,7 @@ def test_hours_are_those_of_the_assumed_gpu() -> None:
 def test_the_batch_studies_cost_what_the_baseline_costs() -> None:
     for scale in ("mini", "paper"):
         flops = study_cost(expand("baseline", scale)).flops
-        for name in ("batch-times-4", "batch-over-4", "cosine", "lion"):
+        for name in ("batch-times-4", "batch-over-4", "cosine"):
             assert study_cost(expand(name, scale)).flops == flops
 
 
