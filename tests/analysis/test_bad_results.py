@@ -134,7 +134,7 @@ def test_a_misspelled_key_of_a_study_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text('{"schema": 1, "analysis": {"treshold": 0.02}}')
     assert message(lambda: load_results(tmp_path)) == (
         f"'{tmp_path}/study.json', analysis: unknown key 'treshold'\n"
-        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         "  fix: treshold: did you mean 'threshold'?"
     )
 

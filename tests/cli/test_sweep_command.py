@@ -235,7 +235,7 @@ def test_an_edited_command_leaves_the_trials_of_the_former_one_aside(run, folder
     (folder / "study.toml").write_text(STUDY.replace("train.py {width}", "-u train.py {width}"))
     assert "4 trials, 0 done" in run("study.toml", "--dry-run")[1]
     out = run("study.toml", "--only", "lr=0.25")[1]
-    assert "the store has 2 other trials, of another command or of other axes" in out
+    assert "the store has 2 other trials, of another command, other data or other axes" in out
 
 
 def test_the_environment_of_the_user_is_passed_to_the_program(run, folder, monkeypatch) -> None:

@@ -300,12 +300,12 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str, str]] = {
     "more key heads than heads": (
         {"width": 64, "kv_heads": 8},
         "kv_heads 8 does not divide the 4 heads of width 64",
-        "write kv_heads = 4, or a larger width",
+        "write kv_heads = 4, or widths whose number of heads is a multiple of 8",
     ),
     "heads in unequal groups": (
         {"width": 64, "kv_heads": 3},
         "kv_heads 3 does not divide the 4 heads of width 64",
-        "write kv_heads = 2, or a larger width",
+        "write kv_heads = 2, or widths whose number of heads is a multiple of 3",
     ),
     "an uneven gated MLP": (
         {"width": 64, "activation": "swiglu", "mlp_ratio": 2.67},

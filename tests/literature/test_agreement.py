@@ -135,6 +135,8 @@ def test_what_the_paper_does_not_report_is_neither_confirmed_nor_refuted(
 ) -> None:
     assert judge("qk_norm", steady).outcome == "not reported by the paper"
     assert "only the script is public" in judge("qk_norm", steady).why
+    one_seed = judge("qk_norm", group(seeds=1)).why
+    assert one_seed.endswith("; here: one seed: add seeds to get an interval")
     missing = agreement(None, steady, threshold=LIMIT)
     assert (missing.outcome, missing.why) == (
         "not reported by the paper",

@@ -82,7 +82,7 @@ def test_a_result_survives_json_and_rejects_unknown_keys() -> None:
         TrialResult.read({**data, "los": 1.0}, error=StoreError, where="r")
     assert str(error.value) == (
         "r: unknown key 'los'\n"
-        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         "  fix: los: did you mean 'loss'?"
     )
 

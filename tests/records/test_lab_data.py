@@ -10,7 +10,7 @@ from mutransfer.errors import DataError, StudyError
 from mutransfer.records import StudySpec
 from mutransfer.workflows import prepare_study
 
-WHY = "why: an unknown key or an invalid value would otherwise be ignored silently"
+WHY = "why: nothing that is written is ignored, and what cannot run is refused first"
 
 
 def study(lab: dict[str, Any], **axes: Any) -> dict[str, Any]:

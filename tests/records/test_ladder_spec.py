@@ -28,7 +28,7 @@ def test_a_rule_that_is_added_twice_gets_three_lines() -> None:
     rungs = [{"name": "SP"}, *({"name": n, "adds": "attention"} for n in "ab")]
     assert error_message(rungs=rungs) == (
         "l.toml: rung 'b' adds 'attention' a second time\n"
-        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         "  fix: remove the rung, or write another rule"
     )
 

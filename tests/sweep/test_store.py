@@ -187,7 +187,7 @@ def test_an_incomplete_result_is_an_error(store, incomplete) -> None:
     path.write_bytes(incomplete)
     what, why, fix = error_text(lambda: store.result(spec.id)).splitlines()
     assert what.startswith(f"{path}: ")
-    assert why == "  why: an unknown key or an invalid value would otherwise be ignored silently"
+    assert why == "  why: nothing that is written is ignored, and what cannot run is refused first"
     assert fix == f"  fix: remove it and run the study again: rm {path}"
     assert error_text(lambda: list(store.lookup([spec]))).splitlines()[2] == fix
 

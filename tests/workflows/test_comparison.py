@@ -224,6 +224,7 @@ def test_own_stores_are_compared_and_what_is_missing_is_named(tmp_path: Path) ->
         ("mine", "its study 'mine' is none of the paper's"),
     ]
     commands = [entry.command for entry in found.left_out]
+    assert commands[0] == f"mutransfer studies run cosine -o {tmp_path}/cosine"
     assert commands[2] == f"mutransfer studies run lion -o {tmp_path}/lion"
     text = format_comparison(found.to_json())
     assert "\nLeft out\n  cosine: its setting steps is 300" in text

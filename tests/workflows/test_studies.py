@@ -165,7 +165,7 @@ def error_message(tmp_path, text: str) -> str:
 def test_an_impossible_trial_is_refused_before_the_first_one_starts(tmp_path) -> None:
     assert error_message(tmp_path, STUDY.replace("[16, 32]", "[16, 24]")) == (
         "/bad.toml: width 24 is not a multiple of head_width 16\n"
-        "  why: an unknown key or an invalid value would otherwise be ignored silently\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         "  fix: write a multiple of 16, such as width = 32"
     )
     assert error_message(tmp_path, STUDY.replace("1e3", "-1")).splitlines()[0] == (

@@ -57,10 +57,11 @@ def agreement(
     Source:
         The paper's criterion: arXiv:2404.05728v3.
     """
-    if published is None:
-        return Agreement("not reported by the paper", "the paper has no such experiment")
-    if published.transfers is None:
-        return Agreement("not reported by the paper", published.certainty)
+    if published is None or published.transfers is None:
+        why = "the paper has no such experiment" if published is None else published.certainty
+        if group.verdict == "undetermined":
+            why += f"; here: {group.reason}"
+        return Agreement("not reported by the paper", why)
     if group.verdict == "undetermined":
         return Agreement("undetermined here", group.reason)
     if published.transfers == (group.verdict == "transfers"):

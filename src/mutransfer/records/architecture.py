@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from mutransfer.errors import counted
 from mutransfer.records.base import Problem
 
 MLP_RATIO = 4.0  # [derived: arXiv:2404.05728, the baseline]
@@ -50,9 +51,11 @@ def architecture_problems(architecture: Architecture, width: int) -> list[Proble
         what = f"head_width {a.head_width} is odd, but rotary positions need pairs of channels"
         problems.append(Problem(what, f"write head_width = {a.head_width + 1}"))
     if a.kv_heads is not None and (a.kv_heads > heads or heads % a.kv_heads):
-        what = f"kv_heads {a.kv_heads} does not divide the {heads} heads of width {width}"
+        num_heads = counted(heads, "head")
+        what = f"kv_heads {a.kv_heads} does not divide the {num_heads} of width {width}"
         divisors = [k for k in range(1, min(a.kv_heads, heads) + 1) if heads % k == 0]
-        problems.append(Problem(what, f"write kv_heads = {divisors[-1]}, or a larger width"))
+        wider = f"widths whose number of heads is a multiple of {a.kv_heads}"
+        problems.append(Problem(what, f"write kv_heads = {divisors[-1]}, or {wider}"))
     hidden = mlp_width(a, width)
     multiple = 2 if is_gated(a) else 1
     if hidden % multiple:

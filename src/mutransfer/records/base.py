@@ -129,7 +129,7 @@ def validation_error(
             fixes.append(_fix(problem, path, message))
     return error(
         f"{where}: " + "; ".join(problems),
-        why="an unknown key or an invalid value would otherwise be ignored silently",
+        why="nothing that is written is ignored, and what cannot run is refused first",
         fix="; ".join(dict.fromkeys(fixes)),
     )
 

@@ -135,9 +135,9 @@ class LabSettings(Record):
                 what = f"{name} {width} is not a multiple of head_width {heads}"
                 fix = f"write a multiple of {heads}, such as {name} = {-(-width // heads) * heads}"
                 raise InvalidValue((what, fix))
-        widths = {self.width, self.base_width} - {1}
-        if problems := [p for n in sorted(widths) for p in architecture_problems(self, n)]:
-            raise InvalidValue(*dict.fromkeys(problems))
+        for width in sorted({self.width, self.base_width} - {1}):
+            if problems := architecture_problems(self, width):
+                raise InvalidValue(*problems)
         if self.tokens_per_parameter is None and (self.warmup or 0) >= self.steps:
             what = f"warmup {self.warmup} leaves no step at the peak rate of {self.steps} steps"
             raise InvalidValue((what, f"write a warmup below {self.steps}"))

@@ -112,8 +112,8 @@ def format_summary(summary: SweepSummary, store: Path, retry: str = RETRY) -> st
         )
     if summary.aside:
         lines.append(
-            f"the store has {counted(summary.aside, 'other trial')}, of another command or of "
-            "other axes"
+            f"the store has {counted(summary.aside, 'other trial')}, of another command, other "
+            "data or other axes"
         )
     lines.append(f"store: {store}")
     if summary.stopped:
