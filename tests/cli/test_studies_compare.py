@@ -16,7 +16,7 @@ from mutransfer.workflows.comparison import studies
 LOSSES = {
     "baseline": planted(),
     "cosine": planted(shift=0.02),
-    "lion": planted(log2_best=-8.2),
+    "lion": planted(log2_best=-7.2),
     "norm-gains-vector": planted(log2_best=-4.2, drift=-0.5, curvature=0.3),
 }
 
