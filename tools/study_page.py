@@ -13,7 +13,14 @@ from typing import Any
 from mutransfer.analysis.format import format_power, format_share
 from mutransfer.report.figures.export import comparison_specs
 from mutransfer.report.page.studies import in_order
-from mutransfer.report.text.studies import CAUSES, HEADINGS, SAYS, paper_loss
+from mutransfer.report.text.studies import (
+    CAUSES,
+    HEADINGS,
+    SAYS,
+    counted_causes,
+    paper_cautions,
+    paper_loss,
+)
 from mutransfer.workflows.comparison.compare import compare_with_paper
 
 Data = Mapping[str, Any]
@@ -74,14 +81,9 @@ def page(data: Data) -> str:
 
 def summary(data: Data) -> str:
     """Return the counts, in sentences."""
-    counts, causes = data["counts"], [row["agreement"]["cause"] for row in data["studies"]]
+    counts, causes = data["counts"], counted_causes(data["studies"])
     judged = counts["agrees"] + counts["disagrees"]
-    by = " and ".join(
-        f"{causes.count(cause)} {CAUSES[cause].strip()}"
-        for cause in ("criterion", "widths")
-        if causes.count(cause)
-    )
-    explained = f" ({by})" if by else ""
+    explained = f" ({causes})" if causes else ""
     others = [
         f"{num} {'is' if num == 1 else 'are'} {name}"
         for name, num in (
@@ -92,8 +94,17 @@ def summary(data: Data) -> str:
     ]
     return (
         f"On {judged} experiments both have a verdict: {counts['agrees']} agree, and "
-        f"{counts['disagrees']} disagree{explained}.\n" + f"Of the others, {', and '.join(others)}."
+        f"{counts['disagrees']} disagree{explained}.\n"
+        f"Of the others, {', and '.join(others)}.{not_run(data['not_run'])}"
     )
+
+
+def not_run(names: Sequence[str]) -> str:
+    """Return the studies without shipped results, in a sentence of its own line."""
+    if not names:
+        return ""
+    listed = ", ".join(f"`{name}`" for name in names)
+    return f"\nNot run yet: {listed}; `mutransfer studies run NAME` runs one."
 
 
 def table(rows: Sequence[Data]) -> str:
@@ -102,6 +113,7 @@ def table(rows: Sequence[Data]) -> str:
         "study",
         "paper",
         "here",
+        "seeds",
         "best rates",
         "same",
         "drift",
@@ -118,7 +130,7 @@ def table(rows: Sequence[Data]) -> str:
         same = {True: "yes", False: "no", None: "?"}[ours["same_best_on_grid"]]
         is_compared = row["loss_difference"]["width"] is not None
         cells = (
-            f"`{row['name']}`", paper(row["paper"]), here(ours), rates, same,
+            f"`{row['name']}`", paper(row["paper"]), here(ours), seeds(row["study"]), rates, same,
             number(ours["drift"], "{:+z.2f}"), loss(row["loss_difference"]),
             (paper_loss(row["paper"]) if is_compared else "") or "–",
         )  # fmt: skip
@@ -134,6 +146,13 @@ def paper(published: Data | None) -> str:
     if not published["regrets"]:
         return says
     return f"{says}, {format_share(published['regrets'][-1]['share'])}"
+
+
+def seeds(study: str) -> str:
+    """Return the number of seeds of a study at mini scale."""
+    from mutransfer.workflows.studies.catalog import expand
+
+    return str(len(expand(study, "mini").axes["seed"]))
 
 
 def here(ours: Data) -> str:
@@ -164,15 +183,17 @@ def loss(difference: Data) -> str:
 
 
 def reasons(rows: Sequence[Data], outcome: str) -> str:
-    """Return why studies disagree or are undetermined, one line each."""
-    if outcome not in ("disagrees", "undetermined here"):
-        return ""
-    lines = [""]
+    """Return what limits the paper's regrets, and why studies disagree or are undetermined."""
+    lines = []
     for row in rows:
+        if cautions := paper_cautions(row["paper"]):
+            lines.append(f"- `{row['name']}` in the paper: {cautions}.")
+        if outcome not in ("disagrees", "undetermined here"):
+            continue
         cause = CAUSES[row["agreement"]["cause"]].strip()
         start = f"{cause}, " if cause else ""
         lines.append(f"- `{row['name']}`: {start}{row['agreement']['why']}.")
-    return "\n".join(lines) + "\n"
+    return "\n".join(["", *lines]) + "\n" if lines else ""
 
 
 def certainty(rows: Sequence[Data]) -> str:

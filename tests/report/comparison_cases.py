@@ -28,6 +28,7 @@ def paper(verdict: str | None, *, share: float | None = None, **changes: Any) ->
         "grid_log2_lr": [-6.0, -6.0, -8.0] if has_cells else [],
         "regrets": [{"width": 2048.0, "nats": 2.5 * share, "share": share}] if has_cells else [],
         "loss_difference": None, "loss_in_words": "slightly better", "remark": "",
+        "cautions": [],
     } | changes  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def comparison(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {
         "schema": 1, "paper": "the paper", "source": "these trials", "thresholds": [0.01],
         "counts": {kind: outcomes.count(kind) for kind in kinds},
-        "studies": list(rows), "left_out": [], "provenance": {},
+        "studies": list(rows), "left_out": [], "not_run": [], "provenance": {},
     } | changes  # fmt: skip
 
 

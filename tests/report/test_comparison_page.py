@@ -108,6 +108,20 @@ def test_what_was_left_out_is_named_with_its_command(tmp_path: Path) -> None:
     assert "\n  lion: 7 of 30 trials have no result\n  next: run lion\n" in format_comparison(data)
 
 
+def test_limits_of_the_papers_cells_and_studies_not_run_are_named() -> None:
+    published = paper("transfers", share=0.0, cautions=["it is on the edge", HOSTILE])
+    data = comparison(row("sp", "agrees", "transfers", published), not_run=["tied", HOSTILE])
+    page = comparison_page(data, reports_of(data))
+    assert "it is on the edge; " in words(page)
+    assert "Not run yet tied, " in words(page)
+    assert "<script>alert(1)" not in page
+
+
+def test_a_figure_refers_to_a_table_of_this_page(text: str) -> None:
+    assert "The table of experiments has the best rates." in text
+    assert "table of optima" not in text
+
+
 def test_a_folder_in_the_place_of_the_page_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="is a folder"):
         write_comparison(tmp_path, four_studies(), {})

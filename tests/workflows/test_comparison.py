@@ -18,6 +18,7 @@ from mutransfer.workflows.comparison.compare import (
     compare_with_paper,
 )
 from mutransfer.workflows.comparison.studies import stored_studies
+from mutransfer.workflows.studies import catalog
 
 LOSSES = {
     "baseline": planted(),
@@ -152,7 +153,34 @@ def test_the_terminal_table_is_grouped_and_fits_100_columns(comparison: StudyCom
     share = study(comparison, "norm-gains-vector").report.regret_share
     assert gains.split()[1:6] == ["no", "2.04", "%", "no", ">="]
     assert gains.split()[6] == f"{100 * share.low:.3g}"
-    assert "3 agree with the paper; 2 disagree (1 by criterion); " in text
+    assert "3 agree with the paper; 2 disagree (1 by criterion, 1 in the result itself); " in text
+
+
+def test_limits_of_the_papers_cells_are_shown(comparison: StudyComparison) -> None:
+    """Lion's lowest rate is its best one at width 128; the gains' minima are inside the grid."""
+    edge = "minimum on the edge of the grid at width 128: the optimum may be lower"
+    assert study(comparison, "lion").published.cautions == (edge,)
+    assert study(comparison, "norm-gains-vector").published.cautions == ()
+    assert format_comparison(comparison.to_json()).count(f"  in the paper: {edge}") == 1
+    assert published_experiment("sp").cautions[1] == (
+        "the best rate of the smallest width diverged at width 2048 (loss 7.247)"
+    )
+
+
+def test_studies_without_shipped_trials_are_named(comparison: StudyComparison) -> None:
+    """Oracle: the files in the package, counted by hand."""
+    folder = Path(catalog.__file__).parents[2] / "studies"
+    files = {
+        path.stem
+        for path in folder.glob("*.toml")
+        if 'settings = "lingle2024"' in path.read_text(encoding="utf-8")
+    }
+    missing = files - {path.stem for path in (folder / "results").glob("*.csv")}
+    shipped = compare_with_paper()
+    assert set(shipped.not_run) == missing
+    text = format_comparison({**comparison.to_json(), "not_run": ["geglu", "tied"]})
+    assert "\nNot run yet: geglu, tied: mutransfer studies run NAME\n" in text
+    assert "Not run yet" not in format_comparison(comparison.to_json())
 
 
 def test_one_study_is_printed_beside_the_paper(comparison: StudyComparison) -> None:
@@ -196,6 +224,7 @@ def test_own_stores_are_compared_and_what_is_missing_is_named(tmp_path: Path) ->
         ("mine", "its study 'mine' is none of the paper's"),
     ]
     commands = [entry.command for entry in found.left_out]
+    assert commands[0] == f"mutransfer studies run cosine -o {tmp_path}/cosine"
     assert commands[2] == f"mutransfer studies run lion -o {tmp_path}/lion"
     text = format_comparison(found.to_json())
     assert "\nLeft out\n  cosine: its setting steps is 300" in text

@@ -57,10 +57,11 @@ def agreement(
     Source:
         The paper's criterion: arXiv:2404.05728v3.
     """
-    if published is None:
-        return Agreement("not reported by the paper", "the paper has no such experiment")
-    if published.transfers is None:
-        return Agreement("not reported by the paper", published.certainty)
+    if published is None or published.transfers is None:
+        why = "the paper has no such experiment" if published is None else published.certainty
+        if group.verdict == "undetermined":
+            why += f"; here: {group.reason}"
+        return Agreement("not reported by the paper", why)
     if group.verdict == "undetermined":
         return Agreement("undetermined here", group.reason)
     if published.transfers == (group.verdict == "transfers"):
@@ -74,8 +75,8 @@ def _shared_verdict(published: PublishedExperiment, group: GroupReport) -> str:
     """Return the sentence on two equal verdicts."""
     share = group.regret_share
     if published.transfers:
-        return f"both transfer: the regret is {_at_most(share)} here, and {_in_paper(published)}"
-    why = f"neither transfers: the regret is {_at_least(share)} here, and {_in_paper(published)}"
+        return f"both transfer: {_regrets(_at_most(share), published)}"
+    why = f"neither transfers: {_regrets(_at_least(share), published)}"
     ours, theirs = _direction(group), _published_direction(published)
     if ours and theirs and ours != theirs:
         why += f"; but the best rate {ours} with width here, and {theirs} in the paper"
@@ -86,7 +87,7 @@ def _only_here(published: PublishedExperiment, group: GroupReport, threshold: fl
     """Explain why the best rate transfers here, but not in the paper."""
     own = [curve.width for curve in group.curves]
     near = published.regret_within(own[-1] / own[0])
-    start = f"the regret is {_at_most(group.regret_share)} here, and {_in_paper(published)}"
+    start = _regrets(_at_most(group.regret_share), published)
 
     def disagreement(clause: str, cause: Cause) -> Agreement:
         return Agreement("disagrees", f"{start}; {clause}", cause)
@@ -96,7 +97,7 @@ def _only_here(published: PublishedExperiment, group: GroupReport, threshold: fl
         return disagreement(clause, "criterion")
     if near is not None and near.share <= threshold:
         ends = f"from width {published.widths[0]:g} to {near.width:g}, as far apart as ours"
-        return disagreement(f"{ends}, it is {format_share(near.share)} there too", "widths")
+        return disagreement(f"{ends}, it is {format_share(near.share)} there", "widths")
     if group.paper_criterion is False:
         clause = f"the best tried rate moves here too: {_grid_rates(group)}"
         return disagreement(clause, "criterion")
@@ -105,7 +106,7 @@ def _only_here(published: PublishedExperiment, group: GroupReport, threshold: fl
 
 def _only_in_the_paper(published: PublishedExperiment, group: GroupReport) -> Agreement:
     """Explain why the best rate transfers in the paper, but not here."""
-    start = f"the regret is {_at_least(group.regret_share)} here, and {_in_paper(published)}"
+    start = _regrets(_at_least(group.regret_share), published)
     if group.paper_criterion:
         clause = "the best tried rate is the same at every width here too"
         return Agreement("disagrees", f"{start}; {clause}", "criterion")
@@ -115,7 +116,8 @@ def _only_in_the_paper(published: PublishedExperiment, group: GroupReport) -> Ag
         if octaves < GRID_STEP:
             clause = (
                 f"our drift of {group.drift.value:.2g} is {octaves:.2g} octaves over the paper's "
-                f"widths, less than the step of its grid, {GRID_STEP:g}"
+                f"widths, less than the step of its grid, {GRID_STEP:g}, so the paper's grid could "
+                "have missed it"
             )
     return Agreement("disagrees", f"{start}; {clause}", "results")
 
@@ -132,11 +134,11 @@ def _at_least(share: Estimate) -> str:
     return f"at least {format_share(share.low)}"
 
 
-def _in_paper(published: PublishedExperiment) -> str:
-    """Format the paper's regret."""
+def _regrets(ours: str, published: PublishedExperiment) -> str:
+    """Format the bound of our regret and the paper's regret."""
     if published.regret is None:
-        return "unpublished in the paper"
-    return f"{format_share(published.regret.share)} in the paper"
+        return f"the regret is {ours} here; the paper publishes no regret"
+    return f"the regret is {ours} here, and {format_share(published.regret.share)} in the paper"
 
 
 def _direction(group: GroupReport) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from mutransfer.errors import ResultsError, nearest
-from mutransfer.literature.losses import TransferCheck, published_transfer
+from mutransfer.literature.losses import REVIEW_NOTE, TransferCheck, published_transfer
 from mutransfer.literature.sources import read_rows, read_table
 
 NAME = "lingle2024"
@@ -53,6 +53,8 @@ class PublishedExperiment:
             without cells, and where the setting is not that of the baseline.
         loss_in_words: The loss beside that of the baseline where only a review describes it.
         remark: What else to say about it; may be empty.
+        cautions: What limits the regrets of its cells: a minimum on the edge of the grid, or a run
+            that diverged.
 
     Example:
         >>> swiglu = published_experiment("swiglu")
@@ -70,6 +72,7 @@ class PublishedExperiment:
     loss_difference: float | None
     loss_in_words: str
     remark: str
+    cautions: tuple[str, ...] = ()
 
     @property
     def regret(self) -> PublishedRegret | None:
@@ -149,6 +152,8 @@ def _experiment(
         loss_difference=difference,
         loss_in_words=row["loss"],
         remark=row["remark"],
+        # The evidence for the verdict is its certainty.
+        cautions=tuple(note for note in check.notes if note != REVIEW_NOTE) if check else (),
     )
 
 

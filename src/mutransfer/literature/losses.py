@@ -12,7 +12,8 @@ from mutransfer.literature.sources import citation, read_rows
 
 # A loss of 7 or more is an early checkpoint of a run that diverged [derived: arXiv:2404.05728].
 DIVERGED = 7.0
-FROM_TEXT = ("sp", "large_scale_L12")  # Table 1 has no mark for them; the verdict is in the text
+FROM_REVIEW = ("sp", "large_scale_L12")  # their verdicts are reported by a public review only
+REVIEW_NOTE = "a public review of versions 2 and 3 reports the verdict; we have no mark of Table 1"
 _ONE_SEED = "one seed: no interval"
 
 
@@ -26,7 +27,7 @@ class TransferCheck:
         grid_log2_lr: log2 of the best rate on the grid at each width.
         recomputed: Whether that rate is the same at every width.
         printed: Whether the best rate transfers, according to the paper.
-        printed_as: Where the paper says so: 'mark' for Table 1, 'text' for its text.
+        printed_as: The evidence for that: 'mark' for Table 1, 'review' for a public review.
         regret: Loss at the smallest width's best rate minus the best loss, in nats, at every
             width but the smallest. No interval: one seed.
         verdict: Our own verdict, which requires an interval.
@@ -92,7 +93,8 @@ def printed_verdicts() -> dict[str, bool]:
     """Return whether each experiment of 'lingle2024' transfers, according to the paper.
 
     Source:
-        arXiv:2404.05728v3: Table 1, or the text for the experiments in `FROM_TEXT`.
+        arXiv:2404.05728v3, Table 1, or a public review of it for the experiments in
+        `FROM_REVIEW`.
 
     Example:
         >>> [name for name, transfers in printed_verdicts().items() if transfers]
@@ -145,7 +147,7 @@ def _check(group: GroupReport, printed: bool) -> TransferCheck:
         grid_log2_lr=best,
         recomputed=bool(group.paper_criterion),
         printed=printed,
-        printed_as="text" if group.name in FROM_TEXT else "mark",
+        printed_as="review" if group.name in FROM_REVIEW else "mark",
         regret={
             curve.width: Estimate(carried[curve.width] - min(curve.loss), undetermined=_ONE_SEED)
             for curve in group.curves[1:]
@@ -170,5 +172,4 @@ def _notes(group: GroupReport, carried: Mapping[float, float]) -> tuple[str, ...
         for width, loss in carried.items()
         if loss >= DIVERGED
     ]
-    from_text = ["the printed verdict is in the paper's text, not in Table 1"]
-    return tuple(edges + diverged + (from_text if group.name in FROM_TEXT else []))
+    return tuple(edges + diverged + ([REVIEW_NOTE] if group.name in FROM_REVIEW else []))

@@ -26,7 +26,14 @@ from mutransfer.report.page.cards import CLASSES, MARKS, YES_NO
 from mutransfer.report.page.charts import Charts, legend
 from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import Footnotes, asset, bullets, fact, section, table
-from mutransfer.report.text.studies import CAUSES, HEADINGS, counted_studies, paper_loss, summary
+from mutransfer.report.text.studies import (
+    CAUSES,
+    HEADINGS,
+    counted_studies,
+    paper_cautions,
+    paper_loss,
+    summary,
+)
 from mutransfer.report.theme import page_theme
 
 if TYPE_CHECKING:
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
 Data = Mapping[str, Any]
 
 SAYS = {"transfers": "transfers", "does not transfer": "does not transfer", None: "–"}
+BEST_RATES = "The table of experiments has the best rates."
 STILL_WIDTH = 130  # pixels beside the names of the studies
 TITLE = "Which changes keep the best learning rate?"
 
@@ -134,6 +142,8 @@ def _paper(paper: Data | None, notes: Footnotes) -> str:
         last = paper["regrets"][-1]
         share = escape(format_percent(last["share"]))
         regret = f"<small>{share} ({last['nats']:.3f} nats)</small>"
+        if cautions := paper_cautions(paper):
+            regret += f"<small>{escape(cautions)}</small>"
     return f"{SAYS[paper['verdict']]}{notes.mark(paper['certainty'])}{regret}"
 
 
@@ -205,7 +215,7 @@ def curves(reports: Mapping[str, Report], widths: Sequence[float], charts: Chart
             shown.append(
                 f'<figure class="panel {CLASSES[group.verdict]}"><h3>{escape(title)}</h3>'
                 f'<p class="note">{escape(verdict_line(group))}</p>'
-                f"{charts.add(panel, theme, label)}</figure>"
+                f"{charts.add(panel, theme, label, numbers=BEST_RATES)}</figure>"
             )
     names = [f"width {format_width(width)}" for width in widths]
     body = f'{legend(names, theme.ramp)}<div class="panels three">{"".join(shown)}</div>'
@@ -233,6 +243,8 @@ def origin(data: Data) -> str:
             "Trials", f"{escape(data['source'])}: {trials}, {format_number(minutes)} core minutes"
         ),
     ]
+    if data["not_run"]:
+        facts.append(fact("Not run yet", escape(", ".join(data["not_run"]))))
     studies = data["provenance"].get("studies", {})
     for key, title in (("machine", "Machine"), ("commits", "Commits")):
         values = {str(value) for row in studies.values() for value in _as_list(row[key])}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mutransfer.analysis.format import format_power, format_share
@@ -21,7 +21,12 @@ SAYS = {"transfers": "yes", "does not transfer": "no", "undetermined": "?", None
 SAME = {True: "yes", False: "no", None: "?"}
 
 # What explains a disagreement.
-CAUSES = {"": "", "criterion": " by criterion", "widths": " by widths", "results": ""}
+CAUSES = {
+    "": "",
+    "criterion": " by criterion",
+    "widths": " by widths",
+    "results": " in the result itself",
+}
 
 Data = Mapping[str, Any]
 
@@ -39,6 +44,9 @@ def format_comparison(data: Data) -> str:
             blocks.append("\n".join([f"{heading}: {counted_studies(len(rows))}", *map(_row, rows)]))
     if data["left_out"]:
         blocks.append("\n".join(["Left out", *map(_left_out, data["left_out"])]))
+    if data["not_run"]:
+        names = ", ".join(data["not_run"])
+        blocks.append(_wrap(f"Not run yet: {names}: mutransfer studies run NAME", "  "))
     blocks.append(_legend(data))
     return "\n\n".join(blocks)
 
@@ -65,8 +73,8 @@ def format_compared_study(row: Data) -> str:
                 for regret in paper["regrets"]
             )
             lines.insert(1, ("", f"best rates {rates}; regret {costs}"))
-        if paper["remark"]:
-            lines.insert(1, ("", paper["remark"]))
+        if remarks := "; ".join(filter(None, (paper["remark"], paper_cautions(paper)))):
+            lines.insert(1, ("", remarks))
     cause = CAUSES[agreement["cause"]]
     lines.append(("together", f"{agreement['outcome']}{cause}: {agreement['why']}"))
     if difference := _difference(row["loss_difference"], long=True):
@@ -104,8 +112,7 @@ def summary(data: Data) -> str:
         '2 agree with the paper; 1 disagrees (1 by widths).'
     """
     counts = data["counts"]
-    causes = [CAUSES[row["agreement"]["cause"]] for row in data["studies"]]
-    explained = [f"{causes.count(text)}{text}" for text in dict.fromkeys(causes) if text]
+    explained = counted_causes(data["studies"])
     verbs = {
         "agrees": ("agrees with the paper", "agree with the paper"),
         "disagrees": ("disagrees", "disagree"),
@@ -117,9 +124,27 @@ def summary(data: Data) -> str:
         if num := counts[outcome]:
             part = f"{num} {one if num == 1 else many}"
             if outcome == "disagrees" and explained:
-                part += f" ({', '.join(explained)})"
+                part += f" ({explained})"
             parts.append(part)
     return "; ".join(parts) + "."
+
+
+def counted_causes(rows: Sequence[Data]) -> str:
+    """Return how many disagreements have each cause; empty without any.
+
+    Example:
+        >>> causes = ("results", "widths", "", "widths")
+        >>> counted_causes([{"agreement": {"cause": cause}} for cause in causes])
+        '2 by widths, 1 in the result itself'
+    """
+    causes = [row["agreement"]["cause"] for row in rows]
+    numbers = {text: causes.count(cause) for cause, text in CAUSES.items() if text}
+    return ", ".join(f"{num}{text}" for text, num in numbers.items() if num)
+
+
+def paper_cautions(paper: Data | None) -> str:
+    """Return what limits the regret of an experiment of the paper; empty without such limits."""
+    return "; ".join(paper["cautions"]) if paper is not None else ""
 
 
 def _head(data: Data) -> str:
@@ -171,6 +196,8 @@ def _row(row: Data) -> str:
         _wrap(f"  {mark}{row['agreement']['why']}", "  "),
         _wrap(f"  best rates {rates} at widths {widths}{loss}", "  "),
     ]
+    if cautions := paper_cautions(row["paper"]):
+        lines.append(_wrap(f"  in the paper: {cautions}", "  "))
     return "\n".join(lines)
 
 
@@ -249,9 +276,10 @@ def _legend(data: Data) -> str:
             "behind it the regret of its printed cells, where there are any (one seed).",
             "same best: the paper's criterion for our trials, on their own grid. Disagrees by "
             "criterion: equal if both are judged by the paper's, or both by ours. By widths: equal "
-            "over widths as far apart as ours.",
+            "over widths as far apart as ours. In the result itself: neither explains it.",
             "drift: octaves of rate per octave of width, 90 % interval. loss: in nats, each at its "
-            "own best rate; * marks a 90 % interval without zero.",
+            "own best rate, at the largest width that both have; * marks a 90 % interval without "
+            "zero.",
         )
     )
 

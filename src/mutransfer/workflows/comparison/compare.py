@@ -133,6 +133,7 @@ class StudyComparison:
         reports: The analysis of each study by its name.
         left_out: Folders that are not compared.
         provenance: How shipped trials were made; empty for the user's own.
+        not_run: The paper's studies without shipped trials; empty for the user's own.
     """
 
     source: str
@@ -140,6 +141,7 @@ class StudyComparison:
     reports: Mapping[str, Report]
     left_out: tuple[LeftOut, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    not_run: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json.dump`; NaN becomes None."""
@@ -154,6 +156,7 @@ class StudyComparison:
             "counts": {outcome: outcomes.count(outcome) for outcome in OUTCOMES},
             "studies": rows,
             "left_out": json_data(self.left_out),
+            "not_run": list(self.not_run),
             "provenance": json_data(self.provenance),
         }
 
@@ -170,7 +173,15 @@ def compare_with_paper(folder: str | Path | None = None) -> StudyComparison:
     if folder is None:
         studies = shipped_studies()
         compared, reports = compare_finished(studies)
-        return StudyComparison(SHIPPED, compared, reports, provenance=shipped_provenance())
+        shipped = {study.name for study in studies}
+        not_run = [
+            study.name
+            for study in scaled_studies()
+            if study.source_name == PAPER and study.name not in shipped
+        ]
+        return StudyComparison(
+            SHIPPED, compared, reports, provenance=shipped_provenance(), not_run=tuple(not_run)
+        )
     studies, left_out = stored_studies(folder)
     compared, reports = compare_finished(studies)
     return StudyComparison(f"'{folder}'", compared, reports, tuple(left_out))

@@ -175,7 +175,7 @@ def read_stored_study(path: Path, named: Sequence[NamedStudy]) -> FinishedStudy 
         return LeftOut(
             path.name,
             f"its {difference}, so it is another study than {description.name}",
-            _command(description, scale, study.lab, path.with_name(f"{path.name}-again")),
+            _command(description, scale, study.lab, path),  # trials that coincide are kept
         )
     if missing := sum(not store.is_done(trial_id) for trial_id in trial_ids):
         return LeftOut(
