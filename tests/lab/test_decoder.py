@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -354,6 +355,18 @@ def test_impossible_shapes_are_errors_in_three_lines() -> None:
         "  why: heads share the width equally\n"
         "  fix: make width a multiple of head_width, as 32"
     )
+
+
+@pytest.mark.parametrize("width", [16, 16 * (10**400 + 1)])
+def test_absurd_numbers_are_problems_and_never_crash(width: int) -> None:
+    for ratio in (1e308, 1e-300, 2.3):
+        settings = {"width": width, "base_width": width, "lr": 0.1, "mlp_ratio": ratio}
+        with contextlib.suppress(ValidationError):  # and no OverflowError
+            LabSettings(**settings, tokens_per_parameter=1e308)
+
+
+def test_a_ratio_is_taken_as_it_is_written() -> None:
+    assert DecoderConfig(width=100, head_width=10, mlp_ratio=2.67).mlp_width == 267
 
 
 def test_more_tokens_than_the_context_are_an_error() -> None:

@@ -28,6 +28,10 @@ def test_twenty_tokens_per_parameter(width: int, steps: int) -> None:
     assert num_warmup_steps(s) == steps // 10
 
 
+def test_an_absurd_length_is_a_number() -> None:
+    assert num_steps(settings(tokens_per_parameter=1e308)) > 10**300
+
+
 def test_embeddings_and_readout_do_not_count() -> None:
     plain = settings(tokens_per_parameter=20.0)
     for switch in ({"tied": True}, {"positions": "learned"}):

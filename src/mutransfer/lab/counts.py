@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from fractions import Fraction
 
 from mutransfer.lab.data.vocabulary import vocabulary_size
 from mutransfer.lab.decoder_config import DecoderConfig
@@ -84,7 +85,7 @@ def num_steps(settings: LabSettings) -> int:
     if settings.tokens_per_parameter is None:
         return settings.steps
     parameters = num_non_embedding_parameters(decoder_config(settings, settings.width))
-    tokens = settings.tokens_per_parameter * parameters
+    tokens = Fraction(settings.tokens_per_parameter) * parameters  # a float could overflow
     return max(1, math.ceil(tokens / (settings.batch * settings.context)))
 
 

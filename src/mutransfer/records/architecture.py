@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Protocol
 
 from mutransfer.errors import counted
@@ -37,10 +38,14 @@ def is_gated(architecture: Architecture) -> bool:
     return architecture.activation in ("swiglu", "geglu")
 
 
-def mlp_width(architecture: Architecture, width: int) -> float:
-    """Return the hidden channels of the MLP, a whole number in every model that can be built."""
+def mlp_width(architecture: Architecture, width: int) -> Fraction:
+    """Return the hidden channels of the MLP, a whole number in every model that can be built.
+
+    The ratio is taken as it is written, so 2.67 of 100 channels are 267, and no number overflows.
+    """
     default = GATED_MLP_RATIO if is_gated(architecture) else MLP_RATIO
-    return width * (default if architecture.mlp_ratio is None else architecture.mlp_ratio)
+    ratio = default if architecture.mlp_ratio is None else architecture.mlp_ratio
+    return width * Fraction(repr(float(ratio)))
 
 
 def architecture_problems(architecture: Architecture, width: int) -> list[Problem]:
@@ -61,10 +66,15 @@ def architecture_problems(architecture: Architecture, width: int) -> list[Proble
     if hidden % multiple:
         kind = "an even number of" if multiple == 2 else "a whole number of"
         what = f"mlp_ratio {a.mlp_ratio or GATED_MLP_RATIO:g} does not give {kind} hidden channels "
-        what += f"at width {width}: {hidden:g}"
-        nearest = max(multiple, round(hidden / multiple) * multiple)
-        problems.append(Problem(what, f"write mlp_ratio = {nearest / width:g}"))
+        what += f"at width {width}: {format_number(hidden)}"
+        nearest = Fraction(max(multiple, round(hidden / multiple) * multiple))
+        problems.append(Problem(what, f"write mlp_ratio = {format_number(nearest / width)}"))
     if a.tied and a.readout_init != "mup":
         what = f"readout_init '{a.readout_init}', but a tied readout has the embedding's init"
         problems.append(Problem(what, "leave readout_init out, or write tied = false"))
     return problems
+
+
+def format_number(value: Fraction) -> str:
+    """Format a number in a few digits, or as it is if no float can hold it."""
+    return f"{float(value):g}" if value < 10**15 else str(value)
