@@ -64,8 +64,8 @@ def studies(
         report: HTML page of the comparison.
         json: Print one JSON document and nothing else.
     """
-    given = {"--scale": scale, "--text": text, "--output": output, "--report": report}
-    flags = [flag for flag, value in given.items() if value is not None]
+    options = {"--scale": scale, "--text": text, "--output": output, "--report": report}
+    flags = [flag for flag, value in options.items() if value is not None]
     flags += ["--workers"] if workers != "auto" else []
     flags += ["--dry-run"] if dry_run else []
     _check_flags(action, name, flags)
