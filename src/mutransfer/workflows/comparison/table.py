@@ -16,8 +16,7 @@ import numpy as np
 from mutransfer.analysis import Results
 from mutransfer.analysis.results import Cell, Places, as_floats
 from mutransfer.errors import ResultsError
-from mutransfer.records import StudySpec, TrialResult
-from mutransfer.sweep.lab_trials import lab_settings
+from mutransfer.records import StudySpec, TrialResult, lab_settings
 
 # Behind the id and the axes of the study.
 COLUMNS = (
