@@ -178,8 +178,8 @@ CASES = {
         "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         "  fix: shorten an axis, such as 'seed'; x: choose from 'activation', 'attention_scale', "
         "'base_width', 'batch', 'beta1', 'beta2', 'biases', 'clip', 'context', 'cooldown', "
-        "'decay_mode', 'depth', 'dtype', 'embedding_norm', 'eps', 'head_width', 'init_std', "
-        f"'input_multiplier', 'kv_heads', 'lr' and {len(LabSettings.model_fields) - 20} more",
+        "'decay_mode', 'depth', 'dtype', 'embedding_norm', 'eps', 'head_width', 'heads', "
+        f"'init_std', 'input_multiplier', 'kv_heads' and {len(LabSettings.model_fields) - 20} more",
     ),
     "an axis that is a setting too": (
         GOOD + "width = 32",

@@ -46,9 +46,7 @@ def mlp_width(architecture: Architecture, width: int) -> Fraction:
     return width * Fraction(repr(float(ratio)))
 
 
-def architecture_problems(
-    architecture: Architecture, width: int, head_width: int
-) -> list[Problem]:
+def architecture_problems(architecture: Architecture, width: int, head_width: int) -> list[Problem]:
     """Return what is impossible about a decoder of a width, whose heads divide it."""
     a, problems = architecture, []
     heads = width // head_width

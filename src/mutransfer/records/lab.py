@@ -132,17 +132,24 @@ class LabSettings(Record):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         """Reject combinations of settings that no model or schedule can have."""
-        if self.heads is not None and self.head_width != type(self).model_fields["head_width"].default:
+        if (
+            self.heads is not None
+            and self.head_width != type(self).model_fields["head_width"].default
+        ):
             what = f"heads {self.heads} and head_width {self.head_width} exclude each other"
             raise InvalidValue((what, "leave one out: heads widen, or they multiply"))
         if self.heads is not None and self.base_width == 1:
             what = f"heads {self.heads} have no width at base_width 1, the absolute form"
             raise InvalidValue((what, "write head_width instead, or a base_width of its own"))
+        unit, factor = f"head_width {self.head_width}", self.head_width
+        if self.heads is not None:
+            unit, factor = f"heads {self.heads}", self.heads
+            if self.positions == "rope":
+                unit, factor = f"2 * {unit}, as rotary positions need pairs of channels", 2 * factor
         for name in ("width", "base_width"):
-            unit = "head_width" if self.heads is None else "heads"
-            width, factor = getattr(self, name), getattr(self, unit)
+            width = getattr(self, name)
             if width % factor and (name, width) != ("base_width", 1):
-                what = f"{name} {width} is not a multiple of {unit} {factor}"
+                what = f"{name} {width} is not a multiple of {unit}"
                 multiple = -(-width // factor) * factor
                 fix = f"write a multiple of {factor}, such as {name} = {multiple}"
                 raise InvalidValue((what, fix))
