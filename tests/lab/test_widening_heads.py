@@ -132,5 +132,5 @@ def test_impossible_heads_are_refused(changes: dict[str, Any], what: str, fix: s
     with pytest.raises(ValidationError) as refused:
         settings(**changes)
     (error,) = refused.value.errors()
-    ((problem_what, problem_fix),) = error["ctx"]["error"].problems
-    assert (problem_what, problem_fix) == (what, fix)
+    problem = error["ctx"]["error"]
+    assert (str(problem), problem.fix) == (what, fix)

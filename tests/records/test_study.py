@@ -225,6 +225,13 @@ CASES = {
         "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         '  fix: write name = "x"',
     ),
+    "a part of the grid that is not in it": (
+        GOOD.replace("[lab]", "[[only]]\nwidht = [32]\nlr = [0.3]\n[lab]"),
+        "/study.toml: 'only' names 'widht', which is not an axis; 'only' has lr = 0.3, which is "
+        "not on the axis\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
+        "  fix: did you mean 'width'?; add it to 'lr' in [axes], or remove it here",
+    ),
     "a date": (
         GOOD.replace("[32, 64]", "2026-01-01"),
         "/study.toml is not plain data: Object of type date is not JSON serializable\n"
