@@ -108,6 +108,9 @@ class ScaledStudy:
             contents = [getattr(part, table) for part in parts if getattr(part, table)]
             if contents:
                 tables[table] = contents[-1] if table == "only" else _merged(contents)
+        # A study may vary what is one of the shared settings.
+        varied = {*tables["axes"], *tables.get("derived", {})}
+        tables["lab"] = {key: value for key, value in tables["lab"].items() if key not in varied}
         return tables
 
     def expand(self, scale: Scale) -> StudySpec:
