@@ -25,7 +25,7 @@ def test_only_the_parts_of_the_grid_that_a_study_names_are_run() -> None:
     data = {"schema": 1, "study": {"name": "s"}, "axes": axes}
     part = StudySpec.read({**data, "only": only}, error=StudyError, where="s")
     grid = StudySpec.read(data, error=StudyError, where="s")
-    specs, whole = ([t for t in grid_trials(s, CallableRunner(name="f"))] for s in (part, grid))
+    specs, whole = (grid_trials(s, CallableRunner(name="f")) for s in (part, grid))
     points = [tuple(trial.axes.values()) for trial in specs]
     assert points == [
         (8, 0.5, 0), (8, 0.5, 1), (8, 1, 0), (8, 1, 1), (16, 0.125, 1), (16, 0.25, 0), (16, 0.25, 1)
