@@ -48,7 +48,7 @@ def test_a_derived_factor_is_the_same_training_as_a_written_one() -> None:
         assert run_trial(trial).curve == written
 
 
-@pytest.mark.parametrize("switch", SWITCHES, ids=str)
+@pytest.mark.parametrize("switch", [*SWITCHES, {"heads": 4, "kv_heads": 1}], ids=str)
 def test_exactly_the_multipliers_of_roles_without_parameters_are_refused(switch: Any) -> None:
     roles = {str(row.role) for row in lab_plan(settings(width=64, **switch)).rows}
     for role in ROLES:

@@ -80,7 +80,7 @@ def same_training(spec: TrialSpec) -> str:
 
     At the base width every factor of every parametrization is exactly 1, so trials with equal
     settings, `attention_scale` among them, coincide, and as many key heads as heads are no switch
-    there, unless keys have a rate of their own. So do hybrids that differ in a switch without
+    there, unless roles have rates of their own. So do hybrids that differ in a switch without
     effect.
     """
     settings = lab_settings(spec)
@@ -88,9 +88,12 @@ def same_training(spec: TrialSpec) -> str:
     values["parametrization"] = equivalent_parametrization(settings)
     if settings.width == settings.base_width:
         values["parametrization"] = None
-        has_all_heads = settings.kv_heads == settings.width // settings.head_width
-        if has_all_heads and settings.lr_multiplier_hidden == settings.lr_multiplier_bottleneck:
-            values["kv_heads"] = None
+        # How heads grow decides roles, whose rates differ where they have multipliers.
+        if not settings.lr_multipliers:
+            head_width = settings.head_width_at(settings.width)
+            values |= {"heads": None, "head_width": head_width}
+            if settings.kv_heads == settings.width // head_width:
+                values["kv_heads"] = None
     assert spec.runner.kind == "lab"
     return canonical_json([values, spec.runner.data, spec.runner.numerics])
 
