@@ -37,12 +37,13 @@ def test_every_shipped_study_is_listed_by_source_with_its_question(run) -> None:
     blocks = [block.splitlines() for block in out.split("\n\n")]
     assert blocks[0] == ["study                   mini, min  paper, GPU h  question"]
     sources = [block[0].rpartition(" ")[2] for block in blocks[1:-1]]
-    assert sources == ["demo", "lingle2024", "eleutherai"]
+    assert sources == ["demo", "lingle2024", "kalra2026", "eleutherai"]
     names = [[line.split()[0] for line in block[1:]] for block in blocks[1:-1]]
     assert names[0] == ["demo", "demo-large"]
     assert names[1][0] == "baseline"
     assert "norm-gains-vector" in names[1]
-    assert "eleuther-ladder" in names[2]
+    assert names[2][:2] == ["embedding-rate", "hybrids"]
+    assert "eleuther-ladder" in names[3]
     ladder = next(line for line in out.splitlines() if line.startswith("eleuther-ladder"))
     question = "on the way from SP to µP, which step repairs what?"
     assert ladder.split(maxsplit=3) == ["eleuther-ladder", "–", "–", question]

@@ -32,6 +32,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"activation": "swiglu"},
     {"activation": "geglu"},
     {"mlp_ratio": 2.0},
+    {"heads": 4},
     {"kv_heads": 1},
     {"kv_heads": 2},
     {"embedding_norm": True},

@@ -242,10 +242,9 @@ BROKEN = {
     "\n  why: a group has one rate and one epsilon: merging groups discards the plan's" + REBUILD,
     drop_keys_and_rates: "RuleError: 'up.weight' trains at 0.001 where 'embed.weight' trains at "
     "0.001: the plan says 0.000333333" + ABSOLUTE,
-    load_other_width: "RuleError: the group of 'up.weight' has lr_factor 0.5, the plan says "
-    "0.333333: "
-    "its state is of another width or plan"
-    "\n  why: load_state_dict restores the rates, epsilons and moments of the other width"
+    load_other_width: "RuleError: the group of 'up.weight' has lr_factor 0.5 where 0.333333 "
+    "is expected: its state is of another width, plan or lr_multiplier"
+    "\n  why: load_state_dict restores the rates, epsilons and moments that were saved"
     "\n  fix: create a new optimizer at this width: torch.optim.AdamW(param_groups(model, "
     "plan, lr=...))",
     load_other_order: "RuleError: the state of 'down.bias' was loaded into 'embed.weight'"

@@ -178,8 +178,8 @@ CASES = {
         "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         "  fix: shorten an axis, such as 'seed'; x: choose from 'activation', 'attention_scale', "
         "'base_width', 'batch', 'beta1', 'beta2', 'biases', 'clip', 'context', 'cooldown', "
-        "'decay_mode', 'depth', 'dtype', 'embedding_norm', 'eps', 'head_width', 'init_std', "
-        f"'input_multiplier', 'kv_heads', 'lr' and {len(LabSettings.model_fields) - 20} more",
+        "'decay_mode', 'depth', 'dtype', 'embedding_norm', 'eps', 'head_width', 'heads', "
+        f"'init_std', 'input_multiplier', 'kv_heads' and {len(LabSettings.model_fields) - 20} more",
     ),
     "an axis that is a setting too": (
         GOOD + "width = 32",
@@ -224,6 +224,13 @@ CASES = {
         "does not start with a dot (got '../x')\n"
         "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         '  fix: write name = "x"',
+    ),
+    "a part of the grid that is not in it": (
+        GOOD.replace("[lab]", "[[only]]\nwidht = [32]\nlr = [0.3]\n[lab]"),
+        "/study.toml: 'only' names 'widht', which is not an axis; 'only' has lr = 0.3, which is "
+        "not on the axis\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
+        "  fix: did you mean 'width'?; add it to 'lr' in [axes], or remove it here",
     ),
     "a date": (
         GOOD.replace("[32, 64]", "2026-01-01"),

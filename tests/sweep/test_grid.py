@@ -17,6 +17,24 @@ def selected(**only: object) -> list[tuple]:
     return [(t.axes["lr"], t.axes["flag"]) for t in select_trials(study, trials, only)]
 
 
+def test_only_the_parts_of_the_grid_that_a_study_names_are_run() -> None:
+    """A part leaves out the axes that it does not restrict; parts may overlap."""
+    axes = {"width": [8, 16], "lr": "2^-3 .. 2^0", "seed": [0, 1]}
+    only = [{"width": [8], "lr": "2^-1 .. 2^0"}, {"width": [16], "lr": [0.125, 0.25], "seed": [1]},
+            {"width": [16], "lr": [0.25]}]  # fmt: skip
+    data = {"schema": 1, "study": {"name": "s"}, "axes": axes}
+    part = StudySpec.read({**data, "only": only}, error=StudyError, where="s")
+    grid = StudySpec.read(data, error=StudyError, where="s")
+    specs, whole = (grid_trials(s, CallableRunner(name="f")) for s in (part, grid))
+    points = [tuple(trial.axes.values()) for trial in specs]
+    assert points == [
+        (8, 0.5, 0), (8, 0.5, 1), (8, 1, 0), (8, 1, 1), (16, 0.125, 1), (16, 0.25, 0), (16, 0.25, 1)
+    ]  # fmt: skip
+    assert (part.num_trials, grid.num_trials) == (7, 16)
+    # Trials of a part are those of the grid, so that a grid can be extended.
+    assert {trial.id for trial in specs} < {trial.id for trial in whole}
+
+
 @pytest.mark.parametrize("spelling", ["true", "True", "TRUE", True])
 def test_a_boolean_is_selected_in_every_spelling_and_is_no_number(spelling) -> None:
     points = selected(flag=spelling, lr=1)

@@ -108,6 +108,7 @@ CHANGED_AXES = {
     ("attention-scale", "mini"): {"seed": (0, 1, 2, 3)},
     ("large-scale", "mini"): {"width": (32, 128, 512)},
     ("lion", "mini"): {"seed": (0, 1, 2, 3)},
+    ("readout-zero", "mini"): {"seed": (0, 1, 2, 3)},
     ("projection-biases", "mini"): {"seed": (0, 1, 2, 3)},
     ("multi-query", "mini"): {"seed": (0, 1, 2, 3)},
     ("zero-query", "mini"): {"seed": (0, 1, 2, 3)},

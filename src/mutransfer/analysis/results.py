@@ -9,13 +9,14 @@ from itertools import compress
 
 import numpy as np
 
+from mutransfer.analysis.training_curves import MEASURES
 from mutransfer.analysis.types.estimates import Bools, Floats
 from mutransfer.errors import ResultsError, listed, nearest
 from mutransfer.records import AnalysisTable
 
 Cell = bool | int | float | str | None
 
-OUTCOMES = ("loss", "diverged_at")  # every other column is an axis
+OUTCOMES = ("loss", "diverged_at")  # beside these and `MEASURES`, every column is an axis
 REQUIRED = ("width", "lr")  # a run without one of them has no place on a curve
 MAX_LOSS = 1e100  # beyond, nothing was learned, and squares would overflow [assumed]
 
@@ -96,6 +97,10 @@ class Results:
         notes: Sentences on the runs, rows and columns that were left out.
         loss_unit: Unit of the losses: 'nats' for the lab's own trials, None where undetermined.
         spread: `sem`, `std` or `count` -> the column that holds it, where its name is another.
+        measures: Measure of instability -> one value per trial, NaN where it has none; empty where
+            training curves were not recorded.
+        curves: The training curve of each trial, one row (step, loss) per stored step; empty
+            where the source has none.
 
     Example:
         >>> results = Results.from_columns(
@@ -116,6 +121,8 @@ class Results:
     notes: tuple[str, ...] = ()
     loss_unit: str | None = None
     spread: Mapping[str, str] = field(default_factory=dict)
+    measures: Mapping[str, Floats] = field(default_factory=dict)
+    curves: Sequence[Floats] = ()
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -130,8 +137,9 @@ class Results:
         notes: Sequence[str] = (),
         untrained_loss: Floats | None = None,
         flops: Floats | None = None,
+        curves: Sequence[Floats] = (),
     ) -> Results:
-        """Build results from columns: `loss`, optionally `diverged_at`, and the axes.
+        """Build results from columns: `loss`, `diverged_at` and measures if any, and the axes.
 
         A trial has diverged if its loss is NaN or beyond 1e100, or if it has a `diverged_at`. A
         run whose loss, `width` or `lr` is None is left out, and `notes` count such runs.
@@ -146,8 +154,9 @@ class Results:
         steps = columns.get("diverged_at", [None] * rows)
         stopped = np.array([step is not None and step == step for step in steps], dtype=np.bool_)
         diverged = (has_loss & ~np.isfinite(loss)) | stopped
+        not_axes = {*OUTCOMES, *MEASURES}
         results = cls(
-            axes={name: list(v) for name, v in columns.items() if name not in OUTCOMES},
+            axes={name: list(v) for name, v in columns.items() if name not in not_axes},
             loss=np.where(diverged, np.nan, loss),
             diverged=diverged,
             untrained_loss=np.full(rows, np.nan) if untrained_loss is None else untrained_loss,
@@ -156,6 +165,8 @@ class Results:
             flops=_flops(columns, rows) if flops is None else flops,
             places=places,
             notes=tuple(notes),
+            measures={name: as_floats(columns[name]) for name in MEASURES if name in columns},
+            curves=curves,
         )
         advice = "; where a run diverged write nan or inf (pandas leaves nan empty: na_rep='nan')"
         fix = "write the final loss of every finished run, and nan where a run diverged"
@@ -220,6 +231,8 @@ class Results:
                 self.provenance, trials=int(remaining.sum()), diverged=int(diverged.sum())
             ),
             flops=self.flops[remaining],
+            measures={name: values[remaining] for name, values in self.measures.items()},
+            curves=list(compress(self.curves, selectors)),
             places=self.places.select(selectors),
             notes=(*self.notes, note),
         )

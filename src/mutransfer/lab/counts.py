@@ -15,8 +15,12 @@ def decoder_config(settings: LabSettings, width: int) -> DecoderConfig:
     """Return the decoder of a trial at a width."""
     shared = {f.name for f in fields(DecoderConfig)} & set(LabSettings.model_fields)
     switches = {name: getattr(settings, name) for name in shared}
-    vocabulary = vocabulary_size(settings.tokenizer, settings.vocabulary)
-    return DecoderConfig(**{**switches, "width": width, "vocabulary": vocabulary})
+    sizes = {
+        "width": width,
+        "head_width": settings.head_width_at(width),
+        "vocabulary": vocabulary_size(settings.tokenizer, settings.vocabulary),
+    }
+    return DecoderConfig(**{**switches, **sizes})
 
 
 def num_parameters(config: DecoderConfig) -> int:

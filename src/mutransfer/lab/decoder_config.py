@@ -83,7 +83,7 @@ class DecoderConfig:
                 why="heads share the width equally",
                 fix=f"make width a multiple of head_width, as {2 * self.head_width}",
             )
-        if problems := architecture_problems(self, self.width):
+        if problems := architecture_problems(self, self.width, self.head_width):
             raise ModelError(
                 "; ".join(problem.what for problem in problems),
                 why="no decoder has these sizes and switches",

@@ -141,8 +141,9 @@ def lab_plan(settings: LabSettings) -> Plan:
     """Make a trial's plan as a user would; a base width of 1 is the absolute form."""
     is_absolute = settings.base_width == 1
     smallest = settings.head_width * (settings.kv_heads or 1)
-    # Keys and values of a fixed number of heads have a readout's shape.
-    roles = {r".*\.(key|value)\.weight": Role.BOTTLENECK} if settings.kv_heads else None
+    # Keys and values of a fixed number of heads, each as wide as before, have a readout's shape.
+    has_fixed_keys = settings.kv_heads is not None and settings.heads is None
+    roles = {r".*\.(key|value)\.weight": Role.BOTTLENECK} if has_fixed_keys else None
     plan = make_plan(
         lambda width: build_decoder(settings, width),
         base=smallest if is_absolute else settings.base_width,
@@ -150,6 +151,8 @@ def lab_plan(settings: LabSettings) -> Plan:
         parametrization=settings.parametrization,
         optimizer=rule_name(settings.optimizer),
         roles=roles,
+        # The scale of attention can be read off a forward pass only, and matters where heads widen.
+        example_inputs=None if settings.heads is None else torch.zeros(1, 2, dtype=torch.long),
     )
     return absolute_plan(plan) if is_absolute else plan
 

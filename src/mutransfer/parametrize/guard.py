@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -82,7 +83,8 @@ class _Guard:
     def __init__(self, optimizer: torch.optim.Optimizer, plan: Plan) -> None:
         self.rows = {row.name: row for row in plan.rows}
         self.has_eps = get_optimizer(plan.optimizer).eps is not None
-        # The tensors are kept alive because Python reuses the id of a freed object.
+        # Rates include the multipliers that the groups had when they were guarded. The tensors are
+        # kept alive because Python reuses the id of a freed object.
         self.rows_by_id: dict[int, tuple[PlanRow, torch.Tensor]] = {}
         self.steps = 0
         self.layout = _layout(optimizer)
@@ -155,8 +157,10 @@ class _Guard:
                 why="a parameter without its rule trains at a rate that does not transfer",
                 fix=REBUILD,
             )
-        self.rows_by_id[id(parameter)] = self.rows[name], parameter
-        return self.rows[name]
+        row = self.rows[name]
+        row = replace(row, lr_factor=row.lr_factor * group.get("lr_multiplier", 1.0))
+        self.rows_by_id[id(parameter)] = row, parameter
+        return row
 
     def _check_rates(self, groups: list[Group]) -> None:
         """Raise if the rate over its factor is not the same in every group."""
@@ -204,9 +208,10 @@ def _check_lr_factors(groups: list[Group], rows: list[PlanRow]) -> None:
     for group, row in zip(groups, rows, strict=True):
         if group.get("lr_factor", row.lr_factor) != row.lr_factor:
             raise RuleError(
-                f"the group of '{row.name}' has lr_factor {group['lr_factor']:g}, the plan "
-                f"says {row.lr_factor:g}: its state is of another width or plan",
-                why="load_state_dict restores the rates, epsilons and moments of the other width",
+                f"the group of '{row.name}' has lr_factor {group['lr_factor']:g} where "
+                f"{row.lr_factor:g} is expected: its state is of another width, plan or "
+                "lr_multiplier",
+                why="load_state_dict restores the rates, epsilons and moments that were saved",
                 fix="create a new optimizer at this width: "
                 "torch.optim.AdamW(param_groups(model, plan, lr=...))",
             )

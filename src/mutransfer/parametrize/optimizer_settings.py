@@ -1,7 +1,8 @@
-"""Rates, epsilons and betas of the user, checked against the plan's optimizers."""
+"""Rates, decays, epsilons and betas of the user, checked against the plan."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 
@@ -9,9 +10,13 @@ import torch
 
 from mutransfer.errors import RuleError, listed
 from mutransfer.rules.optimizers import Optimizer
+from mutransfer.rules.plan import Plan
+from mutransfer.rules.roles import Role
 
 Rate = float | torch.Tensor
 Eps = float | tuple[float | None, float]
+ByRole = Mapping[Role, float] | Mapping[str, float]
+NO_EFFECT = "a setting without effect hides a misunderstanding"
 
 
 def lr_by_optimizer(
@@ -75,6 +80,59 @@ def eps_by_optimizer(
     return {o.class_name: chosen.get(o.class_name, o.eps) for o in optimizers}
 
 
+def decay_by_role(weight_decay: float | ByRole) -> dict[Role, float]:
+    """Return the decay of every role; roles that a mapping leaves out have none."""
+    if isinstance(weight_decay, Mapping):
+        return _by_role("weight_decay", weight_decay, default=0.0)
+    check_numbers("weight_decay", [weight_decay])
+    return dict.fromkeys(Role, float(weight_decay))
+
+
+def multiplier_by_role(lr_multiplier: ByRole | None, plan: Plan) -> dict[Role, float]:
+    """Return the factor on the rate of every role; roles that a mapping leaves out have 1.
+
+    Raises:
+        RuleError: A factor is not positive and finite, or the plan has no parameter of its role.
+    """
+    if lr_multiplier is None:
+        return dict.fromkeys(Role, 1.0)
+    if not isinstance(lr_multiplier, Mapping):
+        raise RuleError(
+            f"lr_multiplier={lr_multiplier!r} is not a mapping from roles to factors",
+            why="a factor on all rates is part of lr",
+            fix="lr_multiplier={'input': 4.0}",
+        )
+    factors = _by_role("lr_multiplier", lr_multiplier, default=1.0)
+    if wrong := {f"{k}": v for k, v in factors.items() if not (v > 0 and math.isfinite(v))}:
+        raise RuleError(
+            f"lr_multiplier={wrong} has a factor that is not positive and finite",
+            why="a learning rate is positive and finite",
+            fix=f"lr_multiplier={dict.fromkeys(wrong, 1.0)}; freeze a parameter with "
+            "requires_grad_(False)",
+        )
+    roles = dict.fromkeys(row.role for row in plan.rows)
+    if missing := [role for role in lr_multiplier if role not in roles]:
+        raise RuleError(
+            f"lr_multiplier= names roles that no parameter of the plan has: {listed(missing)}",
+            why=NO_EFFECT,
+            fix=f"choose from {listed(roles, limit=9)}; print(plan) shows each parameter's role",
+        )
+    return factors
+
+
+def _by_role(setting: str, values: ByRole, default: float) -> dict[Role, float]:
+    """Return the number of every role from the user's mapping."""
+    for key, value in values.items():
+        check_numbers(f"{setting}['{key}']", [value])
+    if unknown := [key for key in values if key not in set(Role)]:
+        raise RuleError(
+            f"{setting}= names roles that do not exist: {listed(unknown)}",
+            why=NO_EFFECT,
+            fix=f"choose from {listed(Role, limit=9)}",
+        )
+    return {role: float(values.get(role, default)) for role in Role}
+
+
 def check_betas(betas: object, optimizers: Sequence[Optimizer]) -> None:
     """Raise for betas that no optimizer of the plan takes, and for what is not a pair of them."""
     if betas is None:
@@ -123,7 +181,7 @@ def _no_effect(name: str, what: str, setting: str) -> RuleError:
     """Return the error for a setting that the optimizer would ignore."""
     return RuleError(
         f"'{name}' has no {what}, but {setting} was passed",
-        why="a setting without effect hides a misunderstanding",
+        why=NO_EFFECT,
         fix=f"leave {setting.partition('=')[0]}= out, or make the plan for another optimizer",
     )
 
@@ -133,6 +191,6 @@ def _check_names(setting: str, values: Mapping[str, object], names: Sequence[str
     if unknown := [name for name in values if name not in names]:
         raise RuleError(
             f"{setting}= names optimizers that the plan does not have: {listed(unknown)}",
-            why="a setting without effect hides a misunderstanding",
+            why=NO_EFFECT,
             fix=f"choose from {listed(names)}",
         )

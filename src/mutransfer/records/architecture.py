@@ -18,8 +18,6 @@ class Architecture(Protocol):
     """Switches of the decoder that restrict each other."""
 
     @property
-    def head_width(self) -> int: ...
-    @property
     def kv_heads(self) -> int | None: ...
     @property
     def activation(self) -> str: ...
@@ -48,13 +46,13 @@ def mlp_width(architecture: Architecture, width: int) -> Fraction:
     return width * Fraction(repr(float(ratio)))
 
 
-def architecture_problems(architecture: Architecture, width: int) -> list[Problem]:
+def architecture_problems(architecture: Architecture, width: int, head_width: int) -> list[Problem]:
     """Return what is impossible about a decoder of a width, whose heads divide it."""
     a, problems = architecture, []
-    heads = width // a.head_width
-    if a.positions == "rope" and a.head_width % 2:
-        what = f"head_width {a.head_width} is odd, but rotary positions need pairs of channels"
-        problems.append(Problem(what, f"write head_width = {a.head_width + 1}"))
+    heads = width // head_width
+    if a.positions == "rope" and head_width % 2:
+        what = f"head_width {head_width} is odd, but rotary positions need pairs of channels"
+        problems.append(Problem(what, f"write head_width = {head_width + 1}"))
     if a.kv_heads is not None and (a.kv_heads > heads or heads % a.kv_heads):
         num_heads = counted(heads, "head")
         what = f"kv_heads {a.kv_heads} does not divide the {num_heads} of width {width}"

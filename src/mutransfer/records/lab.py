@@ -54,6 +54,9 @@ class LabSettings(Record):
     # The reference decoder
     depth: int = Field(3, gt=0, description="number of blocks")
     head_width: int = Field(16, gt=0, description="channels of one attention head")
+    heads: int | None = Field(
+        None, gt=0, description="heads at every width, which then widen; by default they multiply"
+    )
     kv_heads: int | None = Field(
         None, gt=0, description="key and value heads; all by default, 1 is multi-query attention"
     )
@@ -129,16 +132,40 @@ class LabSettings(Record):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         """Reject combinations of settings that no model or schedule can have."""
+        if (
+            self.heads is not None
+            and self.head_width != type(self).model_fields["head_width"].default
+        ):
+            what = f"heads {self.heads} and head_width {self.head_width} exclude each other"
+            raise InvalidValue((what, "leave one out: heads widen, or they multiply"))
+        if self.heads is not None and self.base_width == 1:
+            what = f"heads {self.heads} have no width at base_width 1, the absolute form"
+            raise InvalidValue((what, "write head_width instead, or a base_width of its own"))
+        unit, factor = f"head_width {self.head_width}", self.head_width
+        if self.heads is not None:
+            unit, factor = f"heads {self.heads}", self.heads
+            if self.positions == "rope":
+                unit, factor = f"2 * {unit}, as rotary positions need pairs of channels", 2 * factor
         for name in ("width", "base_width"):
-            width, heads = getattr(self, name), self.head_width
-            if width % heads and (name, width) != ("base_width", 1):
-                what = f"{name} {width} is not a multiple of head_width {heads}"
-                fix = f"write a multiple of {heads}, such as {name} = {-(-width // heads) * heads}"
+            width = getattr(self, name)
+            if width % factor and (name, width) != ("base_width", 1):
+                what = f"{name} {width} is not a multiple of {unit}"
+                multiple = -(-width // factor) * factor
+                fix = f"write a multiple of {factor}, such as {name} = {multiple}"
                 raise InvalidValue((what, fix))
         for width in sorted({self.width, self.base_width} - {1}):
-            if problems := architecture_problems(self, width):
+            if problems := architecture_problems(self, width, self.head_width_at(width)):
                 raise InvalidValue(*problems)
         if self.tokens_per_parameter is None and (self.warmup or 0) >= self.steps:
             what = f"warmup {self.warmup} leaves no step at the peak rate of {self.steps} steps"
             raise InvalidValue((what, f"write a warmup below {self.steps}"))
         return self
+
+    def head_width_at(self, width: int) -> int:
+        """Return the channels of one attention head at a width.
+
+        Example:
+            >>> LabSettings(width=64, base_width=32, lr=0.1, heads=2).head_width_at(64)
+            32
+        """
+        return self.head_width if self.heads is None else width // self.heads

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,6 +16,7 @@ from mutransfer.records.base import InvalidValue, Problem, Record
 from mutransfer.records.command import CommandTable, PathText
 from mutransfer.records.expressions import names_in
 from mutransfer.records.lab import DatasetTable, LabSettings
+from mutransfer.records.trial import AxisValue
 
 
 def _name(text: str) -> str:
@@ -124,6 +127,9 @@ class StudySpec(Record):
     schema_version: Literal[1] = Field(alias="schema")
     study: StudyTable
     axes: dict[Identifier, Axis] = Field(min_length=1)
+    only: tuple[dict[Identifier, Axis], ...] = Field(
+        (), description="parts of the grid, by the values on some axes; the whole grid by default"
+    )
     derived: dict[Identifier, str] = Field(default_factory=dict)
     runner: CommandTable | None = None
     lab: LabTable | None = None
@@ -132,8 +138,37 @@ class StudySpec(Record):
 
     @property
     def num_trials(self) -> int:
-        """Number of points of the grid."""
-        return math.prod(map(len, self.axes.values()))
+        """Number of points of the grid, or of its parts."""
+        return len(self.points) if self.only else math.prod(map(len, self.axes.values()))
+
+    @cached_property
+    def points(self) -> tuple[dict[str, AxisValue], ...]:
+        """The points of the grid, or of its parts; the last axis varies fastest.
+
+        Example:
+            >>> axes = '{"width": [8, 16], "lr": [1, 2]}'
+            >>> only = '[{"width": [8]}, {"lr": [2]}]'
+            >>> text = f'{{"schema": 1, "study": {{"name": "s"}}, "axes": {axes}, "only": {only}}}'
+            >>> [tuple(point.values()) for point in StudySpec.model_validate_json(text).points]
+            [(8, 1), (8, 2), (16, 2)]
+        """
+        grid = itertools.product(*self.axes.values())
+        points = (dict(zip(self.axes, values, strict=True)) for values in grid)
+        if not self.only:
+            return tuple(points)
+        # In Python True equals 1.
+        parts = [
+            {name: {(type(value), value) for value in values} for name, values in part.items()}
+            for part in self.only
+        ]
+        return tuple(
+            point
+            for point in points
+            if any(
+                all((type(point[name]), point[name]) in values for name, values in part.items())
+                for part in parts
+            )
+        )
 
     @property
     def float_axes(self) -> frozenset[str]:
@@ -149,13 +184,14 @@ class StudySpec(Record):
         if self.runner is not None and self.lab is not None:
             what = "a study has either [runner] or [lab], not both"
             problems.append(Problem(what, "remove one of the two tables"))
-        if self.num_trials > MAX_TRIALS:
+        if (size := math.prod(map(len, self.axes.values()))) > MAX_TRIALS:
             longest = max(self.axes, key=lambda name: len(self.axes[name]))
-            what = f"the grid has {self.num_trials} trials, more than {MAX_TRIALS}"
+            what = f"the grid has {size} trials, more than {MAX_TRIALS}"
             problems.append(Problem(what, f"shorten an axis, such as '{longest}'"))
         if shared := sorted(set(self.axes) & set(self.derived)):
             what = f"'{shared[0]}' is both an axis and a derived value"
             problems.append(Problem(what, f"rename '{shared[0]}' in [derived]"))
+        problems += self._part_problems()
         problems += self._analysis_problems()
         problems += self._derived_problems()
         if self.runner is not None and not problems:
@@ -166,6 +202,20 @@ class StudySpec(Record):
         if problems:
             raise InvalidValue(*problems)
         return self
+
+    def _part_problems(self) -> list[Problem]:
+        """Return names in `only` that are no axes, and values that are not on their axis."""
+        problems = []
+        for name, value in (
+            (n, v) for part in self.only for n, values in part.items() for v in values
+        ):
+            if name not in self.axes:
+                what = f"'only' names '{name}', which is not an axis"
+                problems.append(Problem(what, nearest(name, self.axes)))
+            elif value not in self.axes[name]:
+                what = f"'only' has {name} = {value!r}, which is not on the axis"
+                problems.append(Problem(what, f"add it to '{name}' in [axes], or remove it here"))
+        return list(dict.fromkeys(problems))
 
     def _analysis_problems(self) -> list[Problem]:
         """Return names that are no axes, and values of which the analysis has no logarithm."""

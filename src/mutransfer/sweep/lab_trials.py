@@ -100,8 +100,8 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
 def equivalent_parametrization(settings: LabSettings) -> str:
     """Return one name for all hybrids between SP and µP that are the same training.
 
-    At a fixed head width `attn` changes nothing beyond the setting `attention_scale`, and `ln`
-    nothing where no vector trains at a rate of its own.
+    Unless heads widen, `attn` changes nothing beyond the setting `attention_scale`, and `ln`
+    changes nothing where no vector trains at a rate of its own.
 
     Example:
         >>> settings = LabSettings(width=64, base_width=32, lr=0.1, parametrization="sp+embd+ln")
@@ -134,7 +134,9 @@ def sharing_notes(trials: Sequence[TrialSpec]) -> list[str]:
 
 def _idle_switches(settings: LabSettings) -> dict[str, str]:
     """Return the switches of hybrids that have no effect on a trial, and the reason."""
-    idle = {"attn": "heads do not widen, so their attention differs by attention_scale only"}
+    idle = {}
+    if settings.heads is None:
+        idle["attn"] = "heads do not widen, so their attention differs by attention_scale only"
     if settings.norm_gains != "vector" and not settings.biases:
         idle["ln"] = "without vector gains or biases, 'ln' applies to no parameter"
     return idle

@@ -58,6 +58,7 @@ class LossGrid:
         short_runs: Sentence on the runs that were left out because they ended early, or None.
         screened: Sentences on the runs that `plateau` and `spiked` mark.
         spread: Spread of the runs behind each rate of a table of means, or None.
+        measures: Measures of the training curves, NaN where a run has none.
     """
 
     width: float
@@ -73,6 +74,7 @@ class LossGrid:
     short_runs: str | None = None
     screened: tuple[str, ...] = ()
     spread: Spread | None = None
+    measures: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -132,7 +134,8 @@ class LossGrid:
             for name in ("log2_lr", "losses", "diverged", "untrained", "plateau", "spiked")
         }
         spread = None if self.spread is None else self.spread.at_rates(is_kept_R)
-        return self if is_kept_R.all() else replace(self, **rows, spread=spread)
+        measures = {name: values[is_kept_R] for name, values in self.measures.items()}
+        return self if is_kept_R.all() else replace(self, **rows, spread=spread, measures=measures)
 
 
 def loss_grids(
@@ -188,15 +191,26 @@ def _grid(
     log2_lr_R, rate_index = np.unique(log2_lr_N[rows], return_inverse=True)
     seeds, seed_index = np.unique(seed_N[rows], return_inverse=True)
     shape = (len(log2_lr_R), len(seeds))
-    loss_RS, untrained_RS = np.full(shape, np.nan), np.full(shape, np.nan)
-    diverged_RS = np.zeros(shape, dtype=np.bool_)
-    loss_RS[rate_index, seed_index] = results.loss[rows]
-    diverged_RS[rate_index, seed_index] = results.diverged[rows]
-    untrained_RS[rate_index, seed_index] = untrained_N[rows]
-    names, flops = tuple(str(seed) for seed in seeds), float(results.flops[rows].mean())
     none_RS = np.zeros(shape, dtype=np.bool_)
+
+    def arranged(values_N: Floats) -> Floats:
+        value_RS = np.full(shape, np.nan)
+        value_RS[rate_index, seed_index] = values_N[rows]
+        return value_RS
+
+    diverged_RS = none_RS.copy()
+    diverged_RS[rate_index, seed_index] = results.diverged[rows]
     return LossGrid(
-        width, log2_lr_R, names, loss_RS, diverged_RS, untrained_RS, flops, none_RS, none_RS
+        width=width,
+        log2_lr=log2_lr_R,
+        seeds=tuple(str(seed) for seed in seeds),
+        losses=arranged(results.loss),
+        diverged=diverged_RS,
+        untrained=arranged(untrained_N),
+        flops=float(results.flops[rows].mean()),
+        plateau=none_RS,
+        spiked=none_RS,
+        measures={name: arranged(values_N) for name, values_N in results.measures.items()},
     )
 
 

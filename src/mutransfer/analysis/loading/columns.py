@@ -7,6 +7,8 @@
 - `flops`, or `params` and `tokens`: the cost of the run
 - `State` and other columns that say how a run ended: `run_states` describes them
 - `sem`, or `std` and `count`: the spread of the runs behind a mean, as `spread` describes
+- `largest_rise`, `roughness` and the other measures of `training_curves`, as the tables of the
+  studies have them
 - any other column: a setting, to group by
 
 An error suggests columns under other names. They are renamed only if the user asks for it, because
@@ -34,13 +36,17 @@ from mutransfer.analysis.loading.names import (
 )
 from mutransfer.analysis.loading.numbers import parse_cells
 from mutransfer.analysis.results import Cell, as_floats
+from mutransfer.analysis.training_curves import MEASURES
 from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import listed
 
 Columns = Mapping[str, Sequence[Cell]] | Iterable[str]
 
 # Columns whose cells are parsed as numbers even where a format stores text, such as JSON.
-NUMERIC_COLUMNS = ("width", "lr", "flops", "params", "tokens", "sem", "std", "count")
+NUMERIC_COLUMNS = (
+    *("width", "lr", "flops", "params", "tokens", "sem", "std", "count"),
+    *MEASURES,
+)
 
 # Scores grow as a model improves: minimizing one as if it were a loss finds the worst rate.
 SCORE = re.compile(r"(?<![a-z])(acc|accuracy|top_?\d+|f1|bleu|auc|auroc|score)(?![a-z])")

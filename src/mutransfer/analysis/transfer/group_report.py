@@ -15,6 +15,7 @@ from mutransfer.analysis.transfer.drift import drift, drift_sensitivity, has_sam
 from mutransfer.analysis.transfer.optima import Optima
 from mutransfer.analysis.transfer.regret import estimate_regret, grid_regret, share_of_loss
 from mutransfer.analysis.transfer.scaling import scaling
+from mutransfer.analysis.transfer.stability import stability
 from mutransfer.analysis.transfer.verdict import decide
 from mutransfer.analysis.types.estimates import LN2, Curve, Estimate, Optimum, Quadratic
 from mutransfer.analysis.types.report import GroupReport
@@ -55,6 +56,7 @@ def group_report(
         scaling=scaling(group, optima, axes),
         R_inf=gap,
         saved=_compute_saved(group.curves, axes),
+        stability=stability(group, axes),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum, Verdict, json_data
 from mutransfer.analysis.types.scaling import CarriedRegret, Laws, Scaling
+from mutransfer.analysis.types.stability import WidthStability
 
 SCHEMA = 1
 
@@ -34,6 +35,7 @@ class GroupReport:
         R_inf: L∞ minus that of the reference (arXiv:2605.21486).
         saved: Share of the training FLOPs that tuning at the smallest width and training once at
             the largest saves against tuning at the largest.
+        stability: Stability of training near the best rate, one per width, ascending.
     """
 
     name: str = field(metadata={"json": False})  # it is the key of the group in the JSON
@@ -51,6 +53,7 @@ class GroupReport:
     scaling: Scaling
     R_inf: Estimate
     saved: Estimate
+    stability: tuple[WidthStability, ...] = ()
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.verdict}\n  {self.reason}"  # all fields would fill pages

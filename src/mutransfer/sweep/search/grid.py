@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 from mutransfer.errors import StudyError, listed, nearest
@@ -19,7 +18,7 @@ from mutransfer.records.axes import spellings
 def grid_trials(
     study: StudySpec, runner: LabRunner | CommandRunner | CallableRunner
 ) -> list[TrialSpec]:
-    """Return the trials of the grid; the last axis varies fastest.
+    """Return the trials of a study, one per point of its grid.
 
     Example:
         >>> study = StudySpec.model_validate_json(
@@ -28,10 +27,7 @@ def grid_trials(
         >>> [trial.axes for trial in grid_trials(study, CallableRunner(name="f"))][:2]
         [{'width': 8, 'lr': 1}, {'width': 8, 'lr': 2}]
     """
-    points = [
-        dict(zip(study.axes, point, strict=True))
-        for point in itertools.product(*study.axes.values())
-    ]
+    points = study.points
     if study.runner is None or not isinstance(runner, CommandRunner):
         return [TrialSpec(runner=runner, axes=point) for point in points]
     # Trials with the same texts share a runner, whose part of the identity is computed once.

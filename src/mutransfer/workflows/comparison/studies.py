@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shlex
@@ -15,7 +14,7 @@ from typing import Any
 
 from mutransfer.analysis import Results
 from mutransfer.errors import ResultsError, StoreError, counted
-from mutransfer.records import LabRunner, LabTable, StudySpec
+from mutransfer.records import AxisValue, LabRunner, LabTable, StudySpec
 from mutransfer.records.base import canonical_json
 from mutransfer.sweep import TrialStore
 from mutransfer.sweep.files import read_no_follow
@@ -185,7 +184,7 @@ def read_stored_study(path: Path, named: Sequence[NamedStudy]) -> FinishedStudy 
         )
     results = [store.result(trial_id) for trial_id in trial_ids]
     texts = {r.spec.runner.data for r in results if isinstance(r.spec.runner, LabRunner)}
-    if _points(result.spec.axes for result in results) != _grid_points(study) or len(texts) != 1:
+    if _points(r.spec.axes for r in results) != _points(study.points) or len(texts) != 1:
         return LeftOut(
             path.name,
             f"its trials are not the {counted(study.num_trials, 'trial')} of {description.name}",
@@ -196,13 +195,7 @@ def read_stored_study(path: Path, named: Sequence[NamedStudy]) -> FinishedStudy 
     return FinishedStudy(description, scale, table, table.results(source, study), texts.pop())
 
 
-def _grid_points(study: StudySpec) -> list[str]:
-    """Return the points of a study's grid, sorted."""
-    values = itertools.product(*study.axes.values())
-    return _points(dict(zip(study.axes, point, strict=True)) for point in values)
-
-
-def _points(points: Iterable[Mapping[str, object]]) -> list[str]:
+def _points(points: Iterable[Mapping[str, AxisValue]]) -> list[str]:
     """Return points of a grid as sorted texts, which can be compared."""
     return sorted(canonical_json(dict(point)) for point in points)
 

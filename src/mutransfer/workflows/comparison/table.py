@@ -1,7 +1,8 @@
-"""Tables of a study's trials, as they ship: one row per trial, without its curve.
+"""Tables of a study's trials, as they ship: one row per trial, without its training curve.
 
 A table holds what an analysis needs and what a reader would check: the id, the point on every axis,
-the loss, the size and the cost. Floats are written so that they are read back exactly.
+the loss, the instability, the size and the cost. Floats are written so that they are read back
+exactly.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 
 from mutransfer.analysis import Results
 from mutransfer.analysis.results import Cell, Places, as_floats
+from mutransfer.analysis.training_curves import MEASURES, curve_measures
 from mutransfer.errors import ResultsError
-from mutransfer.records import StudySpec, TrialResult
+from mutransfer.records import LabRunner, StudySpec, TrialResult
 from mutransfer.sweep.lab_trials import lab_settings
 
 # Behind the id and the axes of the study.
@@ -74,6 +76,11 @@ class StudyTable:
         )
         return Cost(len(self.rows), len(trained), minutes / 60, flops)
 
+    @property
+    def has_measures(self) -> bool:
+        """Whether the instability of a trial is recorded; older tables have no such columns."""
+        return any(row.get(name) is not None for row in self.rows for name in MEASURES)
+
     def column(self, name: str) -> list[Cell]:
         """Return one column."""
         return [row[name] for row in self.rows]
@@ -93,6 +100,7 @@ class StudyTable:
         )
         # A finished trial without a loss diverged.
         columns["loss"] = [np.nan if loss is None else loss for loss in self.column("loss")]
+        columns |= {name: self.column(name) for name in MEASURES if self.has_measures}
         results = Results.from_columns(
             columns,
             source=source,
@@ -106,7 +114,7 @@ class StudyTable:
         """Return the table as text."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        names = ("id", *self.axes, *COLUMNS)
+        names = ("id", *self.axes, *COLUMNS, *(MEASURES if self.has_measures else ()))
         writer.writerow(names)
         writer.writerows([_format_cell(row[name]) for name in names] for row in self.rows)
         return text.getvalue()
@@ -119,7 +127,8 @@ def table_of(results: Sequence[TrialResult], axes: Sequence[str]) -> StudyTable:
         results: Results of the lab's trials.
         axes: The axes of the study, of which the first is the first key of the order.
     """
-    rows: list[Row] = [_row(result, axes) for result in results]
+    measures = zip(results, _measures(results), strict=True)
+    rows: list[Row] = [_row(result, axes) | own for result, own in measures]
     return StudyTable(
         tuple(axes), tuple(sorted(rows, key=lambda row: [row[name] for name in axes]))
     )
@@ -149,12 +158,12 @@ def read_table(text: str, source: str) -> StudyTable:
             why="a table of trials has all of them",
             fix="write it with tools/study_results.py",
         )
-    axes = tuple(name for name in names if name not in ("id", *COLUMNS))
+    axes = tuple(name for name in names if name not in ("id", *COLUMNS, *MEASURES))
     rows = [{name: _parse_cell(name, text) for name, text in row.items()} for row in reader]
     return StudyTable(axes, tuple(rows))
 
 
-def _row(result: TrialResult, axes: Sequence[str]) -> Row:
+def _row(result: TrialResult, axes: Sequence[str]) -> dict[str, Cell]:
     """Return one row."""
     settings = lab_settings(result.spec)
     steps = None
@@ -167,6 +176,19 @@ def _row(result: TrialResult, axes: Sequence[str]) -> Row:
         **{name: getattr(result, name) for name in COLUMNS if name not in own},
         **own,
     }
+
+
+def _measures(results: Sequence[TrialResult]) -> list[dict[str, Cell]]:
+    """Return the instability of every trial; None where it could not be measured."""
+    settings = []
+    for spec in (result.spec for result in results):
+        assert isinstance(spec.runner, LabRunner)
+        settings.append({**spec.runner.settings, **spec.axes})
+    curves = [np.array(result.curve, dtype=np.float64).reshape(-1, 2) for result in results]
+    has_diverged = [result.loss is None or result.diverged_at is not None for result in results]
+    measures = curve_measures(curves, has_diverged, settings, "lr")
+    columns = [[None if x != x else x for x in measures[name].tolist()] for name in MEASURES]
+    return [dict(zip(MEASURES, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def _format_cell(value: Cell) -> str:

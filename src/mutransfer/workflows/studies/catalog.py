@@ -14,11 +14,12 @@ from mutransfer.workflows.studies.scales import Scale, ScaledStudy, is_compact, 
 SOURCES = {
     "demo": "The demo",
     "lingle2024": "Lingle 2024 (arXiv:2404.05728)",
+    "kalra2026": "Kalra and Barkeshli 2026 (arXiv:2605.21486)",
     "eleutherai": "EleutherAI and Cerebras, the practitioner's guide to µP",
 }
 _SOURCE_OF_PLAIN = {"demo": "demo", "demo-large": "demo", "eleuther-ladder": "eleutherai"}
 # The order of the studies of a source is that of these names; the baseline serves all others.
-_FIRST = ("demo", "baseline", "sp", "sp-simple", "absolute")
+_FIRST = ("demo", "baseline", "sp", "sp-simple", "absolute", "embedding-rate", "hybrids")
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ def same_training(spec: TrialSpec) -> str:
     values["parametrization"] = equivalent_parametrization(settings)
     if settings.width == settings.base_width:
         values["parametrization"] = None
-        if settings.kv_heads == settings.width // settings.head_width:
+        head_width = settings.head_width_at(settings.width)
+        values |= {"heads": None, "head_width": head_width}
+        if settings.kv_heads == settings.width // head_width:
             values["kv_heads"] = None
     assert spec.runner.kind == "lab"
     return canonical_json([values, spec.runner.data, spec.runner.numerics])

@@ -2,8 +2,9 @@
 
 A compact file names shared settings, such as `settings/lingle2024.toml`, and states what it changes
 at both scales (`[lab]`, `[axes]`) or at one of them (`[mini.lab]`, `[paper.axes]`). Later tables
-win: shared settings, shared settings of the scale, the study, the study at the scale. Expanded, it
-is an ordinary study.
+win: shared settings, shared settings of the scale, the study, the study at the scale. `[derived]`
+and `[analysis]` are merged in the same way; of `[[only]]` the last list wins. Expanded, it is an
+ordinary study.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
@@ -30,10 +31,13 @@ _KEY = re.compile(r"(?P<key>[A-Za-z0-9_-]+)\s*=\s*(?P<value>.*?)(?:\s+#\s*(?P<co
 
 
 class ScaleTable(Record):
-    """`[mini]` or `[paper]`: axes and settings of the lab at one scale."""
+    """`[mini]` or `[paper]`: tables of a study file at one scale."""
 
     axes: dict[Identifier, Any] = Field(default_factory=dict)
+    only: list[dict[Identifier, Any]] = Field(default_factory=list)
+    derived: dict[Identifier, Any] = Field(default_factory=dict)
     lab: dict[str, Any] = Field(default_factory=dict)
+    analysis: dict[str, Any] = Field(default_factory=dict)
 
 
 class SettingsTable(Record):
@@ -42,12 +46,10 @@ class SettingsTable(Record):
     name: Name
 
 
-class _Scaled(Record):
-    """Tables that shared settings and studies have in common."""
+class _Scaled(ScaleTable):
+    """Tables that shared settings and studies have in common, for both scales and for one."""
 
     schema_version: Literal[1] = Field(alias="schema")
-    axes: dict[Identifier, Any] = Field(default_factory=dict)
-    lab: dict[str, Any] = Field(default_factory=dict)
     mini: ScaleTable = ScaleTable()
     paper: ScaleTable = ScaleTable()
 
@@ -99,22 +101,19 @@ class ScaledStudy:
 
     def tables(self, scale: Scale) -> dict[str, Any]:
         """Return the content of the expanded study file."""
-        return {
-            "schema": 1,
-            "study": {"name": self.name if scale == "mini" else f"{self.name}-{scale}"},
-            "axes": self._merged("axes", scale),
-            "lab": self._merged("lab", scale),
-        }
-
-    def _merged(self, table: Literal["axes", "lab"], scale: Scale) -> dict[str, Any]:
-        """Merge a table of both files; the study's own values win."""
-        merged: dict[str, Any] = {}
-        for file in (self.shared, self.compact):
-            for part in (file, file.at(scale)):
-                for key, value in getattr(part, table).items():
-                    is_table = isinstance(value, Mapping)  # [lab.dataset]
-                    merged[key] = {**merged.get(key, {}), **value} if is_table else value
-        return merged
+        parts = [part for file in (self.shared, self.compact) for part in (file, file.at(scale))]
+        name = self.name if scale == "mini" else f"{self.name}-{scale}"
+        tables: dict[str, Any] = {"schema": 1, "study": {"name": name}}
+        for table in ScaleTable.model_fields:
+            contents = [getattr(part, table) for part in parts if getattr(part, table)]
+            if contents:
+                tables[table] = contents[-1] if table == "only" else _merged(contents)
+        # A study may vary one of the shared settings, or have a length in tokens per parameter.
+        replaced = {*tables["axes"], *tables.get("derived", {})}
+        if "tokens_per_parameter" in {*tables["axes"], *tables["lab"]}:
+            replaced |= {"steps", "warmup"}
+        tables["lab"] = {key: value for key, value in tables["lab"].items() if key not in replaced}
+        return tables
 
     def expand(self, scale: Scale) -> StudySpec:
         """Return the study at a scale.
@@ -132,17 +131,17 @@ class ScaledStudy:
         own = {
             (name, key)
             for part in parts
-            for name, table in _sections({"axes": part.axes, "lab": part.lab})
+            for name, table in _sections(part.model_dump(include=set(ScaleTable.model_fields)))
             for key in table
         }
         lines = [*header_lines(self.text), *header_lines(self.shared_text)]
         tables = self.tables(scale)
         lines += [f"# Scale:    {scale}", f"schema = {tables.pop('schema')}"]
         for name, table in _sections(tables):
-            lines += ["", f"[{name}]"]
+            lines += ["", f"[[{name}]]" if name == "only" else f"[{name}]"]
             # The study's own keys come first: they are what it is about.
             for key in sorted(table, key=lambda key: (name, key) not in own):
-                marks = ["changed by this study"] if (name, key) in own else []
+                marks = ["changed by this study"] if (name, key) in own and name != "only" else []
                 marks += filter(None, [comments.get((name, key))])
                 comment = f" # {'; '.join(marks)}" if marks else ""
                 lines.append(f"{key} = {_toml(table[key])}{comment}")
@@ -198,15 +197,28 @@ def key_comments(text: str, scale: Scale) -> dict[tuple[str, str], str]:
     for line in text.splitlines():
         if line.startswith("["):
             table = line.partition("]")[0].removeprefix("[").removeprefix(f"{scale}.")
-        elif (match := _KEY.fullmatch(line)) and table.partition(".")[0] in ("axes", "lab"):
+        elif (match := _KEY.fullmatch(line)) and table.partition(".")[0] in ScaleTable.model_fields:
             # A later value without a comment must not keep the comment of the value it replaces.
             comments[table, match["key"]] = match["comment"] or ""
     return comments
 
 
-def _sections(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _merged(tables: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Merge tables, and the tables within them; later values win."""
+    merged: dict[str, Any] = {}
+    for table in tables:
+        for key, value in table.items():
+            is_table = isinstance(value, Mapping)  # [lab.dataset]
+            merged[key] = {**merged.get(key, {}), **value} if is_table else value
+    return merged
+
+
+def _sections(tables: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield tables as TOML orders them: the keys of a table, then the tables within it."""
     for name, table in tables.items():
+        if isinstance(table, list):  # [[only]]
+            yield from ((name, part) for part in table)
+            continue
         yield name, {key: value for key, value in table.items() if not isinstance(value, Mapping)}
         for key, value in table.items():
             if isinstance(value, Mapping):

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import os
 
+import numpy as np
+
 from mutransfer.analysis.loading.formats.json import json_kind
+from mutransfer.analysis.types.estimates import Floats
 
 SCHEMA = 1
 NUMBER = (int, float)
@@ -18,6 +21,7 @@ FIELDS: dict[str, tuple[tuple[type, ...], bool]] = {
     "loss": (NUMBER, True),
     "diverged_at": ((int,), False),
     "untrained_loss": (NUMBER, False),
+    "curve": ((list,), False),
     "seconds": (NUMBER, False),
     "flops": (NUMBER, False),
     "tokens": ((int,), False),
@@ -71,3 +75,11 @@ def result_problem(result: object, folder: str) -> str | None:
         if not isinstance(value, bool | int | float | str):
             return f"axis '{name}' is {json_kind(value)}"
     return None
+
+
+def as_curve(curve: object) -> Floats:
+    """Return a training curve as an array of rows (step, loss); raise ValueError if it is none."""
+    try:
+        return np.array(curve or [], dtype=np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        raise ValueError("'curve' is not a list of [step, loss]") from None

@@ -13,10 +13,16 @@ from typing import Any
 import numpy as np
 
 from mutransfer.analysis.loading.formats.json import json_kind
-from mutransfer.analysis.loading.formats.result_file import SCHEMA, load_json, result_problem
+from mutransfer.analysis.loading.formats.result_file import (
+    SCHEMA,
+    as_curve,
+    load_json,
+    result_problem,
+)
 from mutransfer.analysis.loading.mapping import rename_columns
 from mutransfer.analysis.loading.table import Table
 from mutransfer.analysis.results import Cell, Places, Provenance, Results
+from mutransfer.analysis.training_curves import curve_measures
 from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import ResultsError
 from mutransfer.records import AnalysisTable, LabSettings
@@ -54,7 +60,7 @@ def read_store(store: Path, mapping: Mapping[str, str] | None = None) -> Results
         )
     # The order of folders depends on the file system; results must not.
     trials.sort(key=lambda trial: str(trial["id"]))
-    table = rename_columns(_as_table(trials, store), mapping)
+    table = rename_columns(_as_table(trials, store, defaults.hyperparameter), mapping)
     results = Results.from_columns(
         table.columns,
         source=table.source,
@@ -62,6 +68,7 @@ def read_store(store: Path, mapping: Mapping[str, str] | None = None) -> Results
         notes=table.notes,
         untrained_loss=_floats([trial.get("untrained_loss") for trial in trials]),
         flops=_flops(trials),
+        curves=[trial["curve"] for trial in trials],
     )
     provenance = replace(
         _provenance(trials, store),
@@ -164,6 +171,9 @@ def _read_trials(
         try:
             result = load_json(f"{entry.path}/result.json")
             problem = result_problem(result, entry.name)
+            if isinstance(result, dict):
+                # As lists of lists, the curves of 100,000 trials would take 3 GB.
+                result["curve"] = as_curve(result.get("curve"))
         except FileNotFoundError:
             unfinished += 1
             continue
@@ -183,8 +193,8 @@ def _read_trials(
     return results, sorted(problems), unfinished
 
 
-def _as_table(trials: list[dict[str, Any]], store: Path) -> Table:
-    """Return one row per trial: its axes, the settings of its runner, loss and divergence."""
+def _as_table(trials: list[dict[str, Any]], store: Path, hyperparameter: str) -> Table:
+    """Return one row per trial: axes, settings of its runner, loss, divergence and instability."""
     rows: list[dict[str, Cell]] = []
     defaults: list[dict[str, Cell]] = []
     for trial in trials:
@@ -200,6 +210,11 @@ def _as_table(trials: list[dict[str, Any]], store: Path) -> Table:
     # JSON has no NaN: a finished trial without a loss diverged.
     columns["loss"] = [float("nan") if t["loss"] is None else t["loss"] for t in trials]
     columns["diverged_at"] = [trial.get("diverged_at") for trial in trials]
+    curves = [t["curve"] for t in trials]
+    if any(map(len, curves)):
+        has_diverged = [t["loss"] is None or t.get("diverged_at") is not None for t in trials]
+        measures = curve_measures(curves, has_diverged, rows, hyperparameter)
+        columns |= {name: values.tolist() for name, values in measures.items()}
     return Table(f"'{store}'", columns, Places("trial", [f"{t['id'][:12]}…" for t in trials]))
 
 
