@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mutransfer.analysis import Estimate
+from mutransfer.analysis.results import as_floats
 from mutransfer.errors import ResultsError, listed, nearest
 from mutransfer.literature.hybrids import SWITCHES, TransferCell, TransferTable, switches_on
 from mutransfer.literature.regression import Floats, Regression, regress
@@ -125,7 +126,7 @@ def measured_effects(errors: Mapping[str, Estimate]) -> tuple[Effect, ...]:
     design_NK = _design(hybrids, separated)
     if not separated or not _has_full_rank(design_NK):
         return ()
-    log10_N = np.log10([E.value for E in cells.values()])
+    log10_N = np.log10(as_floats([E.value for E in cells.values()]))
     fit = regress(design_NK, log10_N, np.array([_log10_variance(E) for E in cells.values()]))
     return tuple(_effect("+".join(n), fit, k, len(cells)) for k, n in enumerate(separated, 1))
 
