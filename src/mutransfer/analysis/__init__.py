@@ -1,11 +1,11 @@
 """Transfer analysis of results: curves, optima, drift, regret, verdict. Needs no torch."""
 
 from mutransfer.analysis.analyze import analyze
+from mutransfer.analysis.comparison.compare import compare_groups, compare_studies
 from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.loading.load import load_results
 from mutransfer.analysis.predict import predict, predict_groups
 from mutransfer.analysis.results import Results
-from mutransfer.analysis.transfer.comparison import compare_groups, compare_studies
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
 from mutransfer.analysis.types.report import Comparison, GroupReport, MetricDifferences, Report
 from mutransfer.analysis.types.scaling import (

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from mutransfer.analysis.comparison.metrics import metric_differences
+from mutransfer.analysis.comparison.pairs import Pair, draw_pair, has_same_trials
 from mutransfer.analysis.curves.fit import WINDOW, CurveFit
 from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups, unstable_reason
-from mutransfer.analysis.curves.pairs import Pair, draw_pair, has_same_trials
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import central_interval
 from mutransfer.analysis.results import Results
-from mutransfer.analysis.transfer.metric_differences import metric_differences
 from mutransfer.analysis.types.estimates import Estimate
 from mutransfer.analysis.types.report import Comparison
 

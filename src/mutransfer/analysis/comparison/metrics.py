@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mutransfer.analysis.comparison.pairs import Pair
 from mutransfer.analysis.curves.group import FittedGroup
-from mutransfer.analysis.curves.pairs import Pair
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import ON_BOUND, UPPER, estimate
 from mutransfer.analysis.transfer.optima import Optima, fit_optima
