@@ -6,11 +6,10 @@ import math
 import pytest
 
 from mutransfer.lab.counts import num_steps
-from mutransfer.records import LabRunner, StudySpec
+from mutransfer.records import LabRunner, StudySpec, lab_settings
 from mutransfer.records.lab import NUMERICS
 from mutransfer.rules.hybrids import HYBRIDS, switches_of
 from mutransfer.sweep import lab_runner, lab_trials, sharing_notes
-from mutransfer.sweep.lab_trials import lab_settings
 from mutransfer.workflows import expand, named_studies
 from mutransfer.workflows.studies.lab import same_training
 from mutransfer.workflows.studies.scales import SCALES
