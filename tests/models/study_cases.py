@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mutransfer.records import StudySpec, TrialResult, TrialSpec
+from mutransfer.records import StudySpec, TrialResult, TrialSpec, lab_settings
 from mutransfer.sweep import TrialStore
-from mutransfer.sweep.lab_trials import lab_settings
 from mutransfer.workflows.comparison.studies import FinishedStudy, scaled_studies
 from mutransfer.workflows.comparison.table import StudyTable, table_of
 from mutransfer.workflows.studies.catalog import expand

@@ -44,6 +44,16 @@ def test_a_good_study_is_read(tmp_path) -> None:
     assert study.num_trials == 6
 
 
+def test_an_axis_may_serve_derived_values_only(tmp_path) -> None:
+    text = GOOD.replace("[lab]", "power = [0, 0.5]\n[lab]")
+    assert "'power' is not a setting of the lab" in error_of(tmp_path, text)
+    derived = '[derived]\nratio = "width / 32"\nlr_multiplier_input = "ratio ** power"\n'
+    (tmp_path / "s.toml").write_text(text + derived)
+    assert read_study(tmp_path / "s.toml").num_trials == 12
+    unused = error_of(tmp_path, text + derived.replace("ratio **", "2 **"))
+    assert "'ratio' is not a setting of the lab" in unused
+
+
 def test_the_published_schema_accepts_our_studies_and_rejects_unknown_keys() -> None:
     """Editors and other tools read docs/schemas, so it must not be stricter than the reader."""
     schema = json.loads((ROOT / "docs/schemas/study.schema.json").read_text())

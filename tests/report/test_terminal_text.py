@@ -22,6 +22,8 @@ def test_rates_are_powers_of_two_with_the_decimal() -> None:
     assert f"best lr                 32: 2^{round(rate, 2):g} ({2**rate:.4g}), 64: 2^" in (
         verdict_text(report)
     )
+    long_name = verdict_text(replace(report, hyperparameter="lr_multiplier_input"))
+    assert "best lr_multiplier_input 32: 2^" in long_name
     (prediction,) = predictions_of(scaling_results(("mup",)))
     assert prediction.log2_lr.value is not None
     assert prediction.lr.value is not None

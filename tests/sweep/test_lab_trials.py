@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from mutransfer.records import LabRunner, StudySpec, TrialSpec
+from mutransfer.records import LabRunner, StudySpec, TrialSpec, lab_settings
 from mutransfer.sweep import check_lab_trials, grid_trials, lab_trials, sharing_notes
-from mutransfer.sweep.lab_trials import equivalent_parametrization, lab_settings
+from mutransfer.sweep.lab_trials import equivalent_parametrization
 
 RUNNER = LabRunner(numerics=1, data="text", settings={"base_width": 32})
 
@@ -77,6 +77,9 @@ def test_a_study_says_which_hybrids_share_their_trials() -> None:
     ]
     with_gains = trials(["sp+embd", "mup-last"], attention_scale="1/d", norm_gains="vector")
     assert sharing_notes(with_gains) == []
+    # At another rate of the embedding they differ.
+    raised = trials(["mup-last"], attention_scale="1/d", lr_multiplier_input=4.0)
+    assert sharing_notes([*trials(["sp+embd"], attention_scale="1/d"), *raised]) == []
     # With scales of their own they differ.
     assert sharing_notes(trials(["sp+attn", "sp"])) == []
 

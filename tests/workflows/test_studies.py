@@ -124,16 +124,21 @@ def test_only_trials_at_the_base_width_are_shared_and_wider_ones_cost_more() -> 
     assert relative_cost(trials[1]) > relative_cost(trials[0])
 
 
+def keys_with(**settings: object) -> list[str]:
+    """Return the keys of trials at the base width of two heads, and at twice that width."""
+    lab = json.dumps({"base_width": 32, "head_width": 16, **settings})
+    axes = '{"width": [32, 64], "lr": [1], "seed": [0]}'
+    text = f'{{"schema": 1, "study": {{"name": "s"}}, "lab": {lab}, "axes": {axes}}}'
+    return [same_training(trial) for trial in grid_of(text)]
+
+
 def test_as_many_key_heads_as_heads_are_no_switch_at_the_base_width() -> None:
-    (base, wide), (grouped_base, grouped_wide) = (
-        map(same_training, grid_of(
-            '{"schema": 1, "study": {"name": "s"}, "lab": {"base_width": 32, "head_width": 16'
-            f'{setting}}}, "axes": {{"width": [32, 64], "lr": [1], "seed": [0]}}}}'
-        ))
-        for setting in ("", ', "kv_heads": 2')
-    )  # fmt: skip
+    (base, wide), (grouped_base, grouped_wide) = keys_with(), keys_with(kv_heads=2)
     assert base == grouped_base
     assert wide != grouped_wide
+    # The factor on hidden rates leaves out the keys and values of a fixed number of heads.
+    factor = {"lr_multiplier_hidden": 2.0}
+    assert keys_with(**factor)[0] != keys_with(**factor, kv_heads=2)[0]
 
 
 def test_the_demo_compares_sp_and_mup_over_three_widths() -> None:
@@ -198,3 +203,28 @@ def test_a_derived_value_can_be_a_setting_of_the_lab(tmp_path) -> None:
     study = read_study(tmp_path / "s.toml")
     runner = lab_runner(study.lab, numerics=1, data="0", derived=dict(study.derived))
     assert [t.values["warmup"] for t in grid_trials(study, runner)][:4] == [1, 1, 1, 2]
+
+
+def test_a_multiplier_of_a_role_can_be_tuned_at_a_fixed_rate(tmp_path) -> None:
+    text = STUDY.replace("lr = [0.01, 0.02, 1e3]", "lr_multiplier_input = [0.5, 1, 4]")
+    text = text.replace('"sp", ', "") + "lr = 0.01\n[analysis]\nhyperparameter = "
+    (tmp_path / "s.toml").write_text(text + '"lr_multiplier_input"')
+    run = run_study(tmp_path / "s.toml", store=tmp_path / "store")
+    losses = {(r.spec.axes["width"], r.spec.axes["lr_multiplier_input"]): r.loss
+              for r in TrialStore(run.store).results()}  # fmt: skip
+    report = analyze(load_results(run.store))
+    for curve in report["mup"].curves:
+        own = [losses[curve.width, factor] for factor in (0.5, 1, 4)]
+        assert len(set(own)) == 3
+        assert list(curve.loss) == own
+        assert list(curve.log2_lr) == [-1, 0, 2]
+    assert "best lr_multiplier_input 16: " in verdict_text(report)
+
+
+def test_a_multiplier_of_a_role_without_parameters_is_refused(tmp_path) -> None:
+    text = STUDY.replace("[lab]", "lr_multiplier_vector = [0.5, 1, 4]\n[lab]")
+    assert error_message(tmp_path, text) == (
+        "/bad.toml: lr_multiplier_vector is set, but no parameter has the role 'vector'\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
+        '  fix: remove lr_multiplier_vector, or write norm_gains = "vector"'
+    )

@@ -46,6 +46,7 @@ def lab_optimizers(
         model,
         plan,
         lr=settings.lr,
+        lr_multiplier=settings.lr_multipliers,
         weight_decay=settings.weight_decay,
         decay_mode=settings.decay_mode,
         eps=_epsilon(settings),

@@ -27,7 +27,7 @@ from mutransfer.lab.optimizers import lab_optimizers, rule_name
 from mutransfer.parametrize import apply, make_plan
 from mutransfer.parametrize.model.build import temporary_seed
 from mutransfer.parametrize.model.device import available_device
-from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec
+from mutransfer.records import LabRunner, LabSettings, TrialResult, TrialSpec, lab_settings
 from mutransfer.records.provenance import checkout_commit
 from mutransfer.rules import Plan, Role
 
@@ -66,8 +66,7 @@ def run_trial(
         ModelError: The device is not available.
         DataError: The data cannot be read, are too short, or are not the trial's.
     """
-    assert isinstance(spec.runner, LabRunner), spec.runner.kind
-    settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
+    settings = lab_settings(spec)
     place = available_device(device)
     started = time.perf_counter()
     plan = lab_plan(settings)
@@ -124,8 +123,7 @@ def check_device_and_data(spec: TrialSpec, *, source: Source, device: str) -> No
         ModelError: The device is not available.
         DataError: The data cannot be read, are too short, or are not the trial's.
     """
-    assert isinstance(spec.runner, LabRunner), spec.runner.kind
-    settings = LabSettings.model_validate({**spec.runner.settings, **spec.values})
+    settings = lab_settings(spec)
     available_device(device)
     tokens = _trial_tokens(spec, settings, source)
     TrainingBatches(tokens.train, settings.batch, settings.context, settings.seed)

@@ -11,10 +11,11 @@ from mutransfer.records.trial import (
     LabRunner,
     TrialResult,
     TrialSpec,
+    lab_settings,
 )
 
 __all__ = [
     "AnalysisTable", "AxisValue", "CallableRunner", "CommandRunner", "CommandTable",
     "DatasetTable", "LabRunner", "LabSettings", "LabTable", "LadderSpec", "StudySpec",
-    "TrialResult", "TrialSpec",
+    "TrialResult", "TrialSpec", "lab_settings",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mutransfer.records.architecture import architecture_problems
-from mutransfer.records.base import InvalidValue, Record
+from mutransfer.records.base import InvalidValue, Problem, Record
 
 NUMERICS = 1
 """Version of the lab's arithmetic, part of every lab trial's id. A change that alters a trial's
@@ -15,6 +15,10 @@ numbers increments it and is described under *Numerics* in the changelog."""
 
 TOKEN_FILES = "token-files"
 """The setting `tokenizer` of trials on token files, whose tokenizer has no name."""
+
+
+LR_MULTIPLIER = "lr_multiplier_"
+"""Start of the names of the settings that multiply the learning rate of a role."""
 
 
 class DatasetTable(Record):
@@ -50,6 +54,15 @@ class LabSettings(Record):
     lr: float = Field(gt=0, description="peak learning rate at the base width")
     parametrization: str = Field("mup", description="a name that `mutransfer rules` lists")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of init and data order")
+
+    # Factors on the learning rate of roles
+    lr_multiplier_input: float = Field(1.0, gt=0, description="embeddings, and tied tables")
+    lr_multiplier_vector: float = Field(1.0, gt=0, description="biases, and gains per channel")
+    lr_multiplier_hidden: float = Field(1.0, gt=0, description="matrices of the blocks")
+    lr_multiplier_output: float = Field(1.0, gt=0, description="the readout")
+    lr_multiplier_bottleneck: float = Field(
+        1.0, gt=0, description="keys and values of a fixed number of heads"
+    )
 
     # The reference decoder
     depth: int = Field(3, gt=0, description="number of blocks")
@@ -159,6 +172,8 @@ class LabSettings(Record):
         if self.tokens_per_parameter is None and (self.warmup or 0) >= self.steps:
             what = f"warmup {self.warmup} leaves no step at the peak rate of {self.steps} steps"
             raise InvalidValue((what, f"write a warmup below {self.steps}"))
+        if problems := self._unused_multipliers():
+            raise InvalidValue(*problems)
         return self
 
     def head_width_at(self, width: int) -> int:
@@ -169,3 +184,31 @@ class LabSettings(Record):
             32
         """
         return self.head_width if self.heads is None else width // self.heads
+
+    @property
+    def lr_multipliers(self) -> dict[str, float]:
+        """The factors on learning rates that are not 1, by role."""
+        changed = self.non_default_fields().items()
+        return {
+            name.removeprefix(LR_MULTIPLIER): value
+            for name, value in changed
+            if name.startswith(LR_MULTIPLIER)
+        }
+
+    def _unused_multipliers(self) -> list[Problem]:
+        """Return the multipliers of roles that no parameter of the decoder has."""
+        absent = {}
+        if self.norm_gains != "vector" and not self.biases:
+            absent["vector"] = 'norm_gains = "vector"'
+        if self.tied:
+            absent["output"] = "tied = false"
+        if self.kv_heads is None or self.heads is not None:
+            absent["bottleneck"] = "kv_heads = 1 without heads"
+        return [
+            Problem(
+                f"{LR_MULTIPLIER}{role} is set, but no parameter has the role '{role}'",
+                f"remove {LR_MULTIPLIER}{role}, or write {absent[role]}",
+            )
+            for role in self.lr_multipliers
+            if role in absent
+        ]

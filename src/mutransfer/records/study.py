@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -271,6 +272,14 @@ class StudySpec(Record):
             available.add(name)
         return problems
 
+    def _names_in_derived(self) -> set[str]:
+        """Return the axes and derived values that derived values use."""
+        names: set[str] = set()
+        for expression in self.derived.values():
+            with suppress(ValueError):  # `_derived_problems` reports it
+                names |= names_in(expression)
+        return names
+
     def _lab_problems(self, lab: LabTable) -> list[Problem]:
         """Return axes and derived values that are no settings of the lab, or set twice."""
         problems = []
@@ -278,8 +287,11 @@ class StudySpec(Record):
         if {"steps", "tokens_per_parameter"} <= names:
             what = "both 'steps' and 'tokens_per_parameter' are set, but a trial has one length"
             problems.append(Problem(what, "remove one of them"))
+        arguments = self._names_in_derived()
         for name in (*self.axes, *self.derived):
             if name not in LabSettings.model_fields:
+                if name in arguments:
+                    continue
                 fix = f"{name}: {nearest(name, LabSettings.model_fields)}"
                 problems.append(Problem(f"'{name}' is not a setting of the lab", fix))
             elif name in lab.settings:

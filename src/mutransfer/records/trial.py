@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from mutransfer.records.base import InvalidValue, Record, canonical_json, plain_number
-from mutransfer.records.expressions import derive
+from mutransfer.records.expressions import derive, names_in
+from mutransfer.records.lab import LabSettings
 
 
 def _scalar(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over any JSON value
@@ -114,6 +115,25 @@ class TrialSpec(Record):
         }
         derived = self.runner.derived
         return {**axes, **derive(derived, axes)} if derived else axes
+
+
+def lab_settings(trial: TrialSpec) -> LabSettings:
+    """Return the settings of a trial of the built-in trainer: its table's, and its axes'.
+
+    A name that is no setting is left out if derived values use it.
+
+    Example:
+        >>> derived = {"lr_multiplier_input": "(width / 32) ** power"}
+        >>> runner = LabRunner(numerics=1, data="", settings={"base_width": 32}, derived=derived)
+        >>> spec = TrialSpec(runner=runner, axes={"width": 128, "lr": 0.1, "power": 0.5})
+        >>> lab_settings(spec).lr_multiplier_input
+        2.0
+    """
+    assert isinstance(trial.runner, LabRunner), trial.runner.kind
+    used = {name for expression in trial.runner.derived.values() for name in names_in(expression)}
+    unused = used - LabSettings.model_fields.keys()
+    values = {name: value for name, value in trial.values.items() if name not in unused}
+    return LabSettings.model_validate({**trial.runner.settings, **values})
 
 
 class TrialResult(Record):

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from mutransfer.errors import RuleError, StudyError
-from mutransfer.records import LabRunner, LabSettings, LabTable, StudySpec, TrialSpec
+from mutransfer.records import (
+    LabRunner,
+    LabSettings,
+    LabTable,
+    StudySpec,
+    TrialSpec,
+    lab_settings,
+)
 from mutransfer.records.base import validation_error
 from mutransfer.records.lab import TOKEN_FILES
 from mutransfer.rules.hybrids import HYBRIDS, hybrid_name, switches_of
@@ -59,12 +66,6 @@ def _divides_by_root(trial: TrialSpec) -> bool:
     name = values.get("parametrization", LabSettings.model_fields["parametrization"].default)
     table = PARAMETRIZATIONS.get(str(name))  # an unknown name is refused later
     return table is not None and table.attention == -HALF
-
-
-def lab_settings(trial: TrialSpec) -> LabSettings:
-    """Return the settings of a trial: those of the table, and its point on every axis."""
-    assert isinstance(trial.runner, LabRunner)
-    return LabSettings.model_validate({**trial.runner.settings, **trial.values})
 
 
 def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
@@ -119,11 +120,11 @@ def sharing_notes(trials: Sequence[TrialSpec]) -> list[str]:
 
     Trials of one of them run, and those of the other share their results.
     """
-    names: dict[tuple[str, str], str] = {}
+    names: dict[LabSettings, str] = {}
     notes = {}
     for settings in map(lab_settings, (t for t in trials if t.runner.kind == "lab")):
-        name, scale = settings.parametrization, settings.attention_scale
-        first = names.setdefault((equivalent_parametrization(settings), scale), name)
+        name, same = settings.parametrization, equivalent_parametrization(settings)
+        first = names.setdefault(settings.model_copy(update={"parametrization": same}), name)
         if first != name:
             idle = _idle_switches(settings)
             switches = switches_of(first) ^ switches_of(name)

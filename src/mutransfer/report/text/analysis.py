@@ -23,7 +23,7 @@ class _Lines:
 
     def add(self, name: str, text: str) -> None:
         """Append one line."""
-        self.lines.append(f"  {name:<{LABEL}}{text}")
+        self.lines.append(f"  {name:<{LABEL - 1}} {text}")
 
     def estimate(
         self, name: str, estimate: Estimate, suffix: str = "", *, formatter: Formatter | None = None

@@ -18,8 +18,7 @@ from mutransfer.analysis import Results
 from mutransfer.analysis.results import Cell, Places, as_floats
 from mutransfer.analysis.training_curves import MEASURES, curve_measures
 from mutransfer.errors import ResultsError
-from mutransfer.records import LabRunner, StudySpec, TrialResult
-from mutransfer.sweep.lab_trials import lab_settings
+from mutransfer.records import LabRunner, StudySpec, TrialResult, lab_settings
 
 # Behind the id and the axes of the study.
 COLUMNS = (

@@ -11,10 +11,9 @@ from importlib.resources import files
 from typing import Any
 
 from mutransfer.lab.counts import decoder_config, num_parameters, num_steps, training_flops
-from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialSpec
+from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialSpec, lab_settings
 from mutransfer.records.lab import NUMERICS
 from mutransfer.sweep import lab_runner, lab_trials
-from mutransfer.sweep.lab_trials import lab_settings
 from mutransfer.workflows.studies.catalog import NamedStudy, named_study
 from mutransfer.workflows.studies.lab import same_training
 from mutransfer.workflows.studies.named_run import sweep_study

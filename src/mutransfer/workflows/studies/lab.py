@@ -10,9 +10,9 @@ from mutransfer.errors import StudyError
 from mutransfer.lab.counts import decoder_config, num_steps, num_warmup_steps, training_flops
 from mutransfer.lab.data.sources import Source
 from mutransfer.lab.data.vocabulary import vocabulary_size
-from mutransfer.records import TrialResult, TrialSpec
+from mutransfer.records import TrialResult, TrialSpec, lab_settings
 from mutransfer.records.base import canonical_json
-from mutransfer.sweep.lab_trials import equivalent_parametrization, lab_settings
+from mutransfer.sweep.lab_trials import equivalent_parametrization
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +80,20 @@ def same_training(spec: TrialSpec) -> str:
 
     At the base width every factor of every parametrization is exactly 1, so trials with equal
     settings, `attention_scale` among them, coincide, and as many key heads as heads are no switch
-    there. So do hybrids that differ in a switch without effect.
+    there, unless roles have rates of their own. So do hybrids that differ in a switch without
+    effect.
     """
     settings = lab_settings(spec)
     values = settings.model_dump(mode="json")
     values["parametrization"] = equivalent_parametrization(settings)
     if settings.width == settings.base_width:
         values["parametrization"] = None
-        head_width = settings.head_width_at(settings.width)
-        values |= {"heads": None, "head_width": head_width}
-        if settings.kv_heads == settings.width // head_width:
-            values["kv_heads"] = None
+        # How heads grow decides roles, whose rates differ where they have multipliers.
+        if not settings.lr_multipliers:
+            head_width = settings.head_width_at(settings.width)
+            values |= {"heads": None, "head_width": head_width}
+            if settings.kv_heads == settings.width // head_width:
+                values["kv_heads"] = None
     assert spec.runner.kind == "lab"
     return canonical_json([values, spec.runner.data, spec.runner.numerics])
 

@@ -108,9 +108,11 @@ class ScaledStudy:
             contents = [getattr(part, table) for part in parts if getattr(part, table)]
             if contents:
                 tables[table] = contents[-1] if table == "only" else _merged(contents)
-        # A study may vary what is one of the shared settings.
-        varied = {*tables["axes"], *tables.get("derived", {})}
-        tables["lab"] = {key: value for key, value in tables["lab"].items() if key not in varied}
+        # A study may vary one of the shared settings, or have a length in tokens per parameter.
+        replaced = {*tables["axes"], *tables.get("derived", {})}
+        if "tokens_per_parameter" in {*tables["axes"], *tables["lab"]}:
+            replaced |= {"steps", "warmup"}
+        tables["lab"] = {key: value for key, value in tables["lab"].items() if key not in replaced}
         return tables
 
     def expand(self, scale: Scale) -> StudySpec:
