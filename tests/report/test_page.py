@@ -15,7 +15,7 @@ import pytest
 import vl_convert
 from report_cases import HOSTILE, plan, planted_results, report_of
 
-from mutransfer.analysis import Comparison, Report, Results
+from mutransfer.analysis import Report, Results
 from mutransfer.analysis.results import Provenance
 from mutransfer.analysis.types.estimates import Estimate
 from mutransfer.errors import ResultsError
@@ -180,7 +180,8 @@ def test_layers_with_equal_factors_share_a_row_of_the_plan(
 def test_both_facts_are_shown_where_the_transferring_one_is_worse() -> None:
     report = report_of(planted_results())
     difference = Estimate(0.0321, 0.0215, 0.0422)
-    report = replace(report, comparisons=(Comparison("mup", "sp", 128.0, difference, True),))
+    comparison = replace(report.comparisons[0], group="mup", reference="sp", difference=difference)
+    report = replace(report, comparisons=(comparison,))
     text = words(headline(report) + tables.comparisons(report))
     assert "µP transfers" in text
     assert "At width 128, each at its own best rate, SP has the lowest loss." in text

@@ -1,20 +1,20 @@
 """Transfer analysis of results: curves, optima, drift, regret, verdict. Needs no torch."""
 
 from mutransfer.analysis.analyze import analyze
+from mutransfer.analysis.comparison.compare import compare_groups, compare_studies
 from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.loading.load import load_results
 from mutransfer.analysis.predict import predict, predict_groups
 from mutransfer.analysis.results import Results
-from mutransfer.analysis.transfer.comparison import compare_studies
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
-from mutransfer.analysis.types.report import Comparison, GroupReport, Report
+from mutransfer.analysis.types.report import Comparison, GroupReport, MetricDifferences, Report
 from mutransfer.analysis.types.scaling import (
     CarriedRegret,
     Prediction,
 )
 
 __all__ = [
-    "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport", "Optimum",
-    "Prediction", "Report", "Results", "analyze", "compare_studies", "load_results",
-    "predict", "predict_groups",
+    "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport",
+    "MetricDifferences", "Optimum", "Prediction", "Report", "Results", "analyze",
+    "compare_groups", "compare_studies", "load_results", "predict", "predict_groups",
 ]  # fmt: skip

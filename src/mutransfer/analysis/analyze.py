@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from mutransfer.analysis.comparison.compare import compare
 from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups, run_notes
 from mutransfer.analysis.curves.spread import spread_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
-from mutransfer.analysis.transfer.comparison import compare
 from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.types.report import Report

@@ -1,7 +1,7 @@
 """Published tables: the numbers of two papers, and the conclusions recomputed from them."""
 
 from mutransfer.literature.agreement import OUTCOMES, Agreement, agreement
-from mutransfer.literature.effects import Effect, Median, median_e, switch_effects
+from mutransfer.literature.effects import Effect, Median, measured_effects, median_e, switch_effects
 from mutransfer.literature.experiments import (
     PublishedExperiment,
     PublishedRegret,
@@ -26,7 +26,7 @@ from mutransfer.literature.sources import PUBLISHED, Citation, citation
 __all__ = [
     "OUTCOMES", "PUBLISHED", "Agreement", "Citation", "Effect", "Median", "PublishedExperiment",
     "PublishedRegret", "TransferCell", "TransferCheck", "TransferTable", "agreement",
-    "check_transfer", "citation", "load_published", "load_transfer_table", "median_e",
-    "printed_verdicts", "published_experiment", "published_experiments", "published_transfer",
-    "switch_effects", "switches_on",
+    "check_transfer", "citation", "load_published", "load_transfer_table", "measured_effects",
+    "median_e", "printed_verdicts", "published_experiment", "published_experiments",
+    "published_transfer", "switch_effects", "switches_on",
 ]  # fmt: skip

@@ -90,8 +90,11 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
     # and the noise of two groups does not cancel in their difference, R(∞).
     rng = np.random.default_rng([settings.seed, *name.encode(errors="replace")])
     within_D, seed_D = noise.draw_deviations(rng, settings.draws)
-    draws = tuple(draw_curve(curve, rng, within_D, seed_D) for curve in curves)
-    return FittedGroup(name, curves, noise, draws, None, is_of_means=repeated is None)
+    draws = []
+    for curve in curves:
+        shift_DS = seed_D[:, None] * rng.standard_normal((len(seed_D), len(curve.grid.seeds)))
+        draws.append(draw_curve(curve, rng, within_D, shift_DS))
+    return FittedGroup(name, curves, noise, tuple(draws), None, is_of_means=repeated is None)
 
 
 def _with_short_runs(curve: CurveFit) -> CurveFit:

@@ -151,12 +151,13 @@ class CurveDraws:
 
 
 def draw_curve(
-    curve: CurveFit, rng: np.random.Generator, within_D: Floats, seed_D: Floats
+    curve: CurveFit, rng: np.random.Generator, within_D: Floats, shift_DS: Floats
 ) -> CurveDraws:
-    """Draw one width: the fitted curve, plus seed effects and residuals, averaged over its seeds.
+    """Draw one width: the fitted curve, plus shifts and residuals, averaged over its seeds.
 
-    Outside the window the curve is the mean losses themselves. Seeds that did not run a rate are
-    left out there, in the draws as in the data.
+    A seed shifts all losses of the width by the same amount. Outside the window the curve is the
+    mean losses themselves. Seeds that did not run a rate are left out there, in the draws as in
+    the data.
     """
     grid, quadratic = curve.grid, curve.quadratic
     finite_RS = grid.finite.astype(np.float64)
@@ -168,12 +169,11 @@ def draw_curve(
     curve_R = grid.mean.copy()
     if quadratic is not None:
         curve_R[quadratic.window] = quadratic.fitted
-    effect_DS = seed_D[:, None] * rng.standard_normal((len(seed_D), finite_RS.shape[1]))
     rest_DR = within_D[:, None] * rng.standard_normal((len(within_D), len(count_R)))
-    mean_DR = curve_R + effect_DS @ share_RS.T + rest_DR / np.sqrt(count_R)
+    mean_DR = curve_R + shift_DS @ share_RS.T + rest_DR / np.sqrt(count_R)
     if quadratic is None:
-        nan_D = np.full(len(seed_D), np.nan)
-        return CurveDraws(mean_DR, np.full((len(seed_D), 3), np.nan), nan_D, nan_D, 0.0)
+        nan_D = np.full(len(within_D), np.nan)
+        return CurveDraws(mean_DR, np.full((len(within_D), 3), np.nan), nan_D, nan_D, 0.0)
     coefficients_D3 = mean_DR[:, quadratic.window] @ quadratic.solve.T
     x_D = quadratic.vertex(coefficients_D3)
     loss_D = quadratic.loss(coefficients_D3, x_D)

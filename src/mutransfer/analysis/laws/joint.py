@@ -152,15 +152,15 @@ def fit_joint(
 
 def mean_square_draws(
     residual_P: Floats, noise_DP: Floats, tangent_PF: Floats
-) -> tuple[float, Floats]:
-    """Return the mean squared residual that noise alone causes, and draws of the whole one.
+) -> tuple[Floats, Floats]:
+    """Return draws of the mean squared residual that noise alone causes, and of the whole one.
 
     The fit absorbs the noise along its tangent. What noise does not explain of the residual is the
     error of the laws themselves, which is the same in every draw.
     """
     rest_DP = noise_DP - (noise_DP @ tangent_PF) @ tangent_PF.T
-    noise_floor = float((rest_DP**2).mean())
+    noise_D: Floats = (rest_DP**2).mean(axis=1)
     square = float((residual_P**2).mean())
-    misfit_share = np.sqrt(max(0.0, 1.0 - noise_floor / square)) if square > 0 else 0.0
+    misfit_share = np.sqrt(max(0.0, 1.0 - noise_D.mean() / square)) if square > 0 else 0.0
     draws_D: Floats = ((misfit_share * residual_P + rest_DP) ** 2).mean(axis=1)
-    return noise_floor, draws_D
+    return noise_D, draws_D

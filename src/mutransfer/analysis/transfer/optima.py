@@ -46,6 +46,13 @@ class Optima:
     skew: Estimate
 
     @property
+    def kappa(self) -> Floats | None:
+        """The samples of alpha + gamma_log; None without the laws."""
+        if self.loss_law is None or self.curvature_law is None:
+            return None
+        return self.loss_law.exponent + self.curvature_law.slope
+
+    @property
     def skew_reason(self) -> str | None:
         """Why curvatures have no interval if the curves are skewed, or None."""
         if not is_skewed(self.skew) or self.skew.value is None:

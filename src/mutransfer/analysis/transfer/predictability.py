@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mutransfer.analysis.curves.group import FittedGroup
@@ -12,6 +14,19 @@ from mutransfer.analysis.types.estimates import Estimate, Floats
 from mutransfer.analysis.types.scaling import FitErrors
 
 # Shape legend: W widths with an optimum, S samples (the data first, then D draws), P points.
+
+
+@dataclass(frozen=True, slots=True)
+class MeanSquares:
+    """E of the data and of every draw, and the part of it that noise alone causes.
+
+    Args:
+        squares: E of the data, then of the draws.
+        noise: One mean square per draw; None where the noise could not be estimated.
+    """
+
+    squares: Floats
+    noise: Floats | None
 
 
 def joint_fit(group: FittedGroup, optima: Optima, *, is_linear: bool = False) -> JointFit | None:
@@ -39,14 +54,11 @@ def loss_errors(
     if joint is None or optima.rate_law is None:
         missing = optima.point_estimate(None)
         return missing, FitErrors(missing, missing, missing, missing, missing, missing)
-    points = points_in_windows(group)
-    residual_P = joint.residuals(points)
-    squares_S = np.array([float((residual_P**2).mean())])
+    points, errors = points_in_windows(group), mean_squares(group, optima, joint)
+    residual_P, squares_S = joint.residuals(points), errors.squares
     noise_floor = Estimate(undetermined=optima.no_draws)
-    if optima.no_draws is None:
-        tangent_PF = joint.tangent_basis(points)
-        floor, squares_D = mean_square_draws(residual_P, _noise_draws(group), tangent_PF)
-        noise_floor, squares_S = Estimate(floor), np.concatenate([squares_S, squares_D])
+    if errors.noise is not None:
+        noise_floor = Estimate(float(errors.noise.mean()))
     log_n_W = np.log(optima.n)
     line = np.polynomial.Polynomial.fit(log_n_W, optima.x[0], 1)
     linear = joint_fit(group, optima, is_linear=True)
@@ -60,6 +72,18 @@ def loss_errors(
         held_out=_held_out_error(group, optima, points),
         linear=optima.point_estimate(linear_square),
     )
+
+
+def mean_squares(group: FittedGroup, optima: Optima, joint: JointFit) -> MeanSquares:
+    """Return E, the mean squared residual of a joint fit, of the data and of every draw."""
+    points = points_in_windows(group)
+    residual_P = joint.residuals(points)
+    square_1 = np.array([float((residual_P**2).mean())])
+    if optima.no_draws is not None:
+        return MeanSquares(square_1, None)
+    tangent_PF = joint.tangent_basis(points)
+    noise_D, squares_D = mean_square_draws(residual_P, _noise_draws(group), tangent_PF)
+    return MeanSquares(np.concatenate([square_1, squares_D]), noise_D)
 
 
 def _noise_draws(group: FittedGroup) -> Floats:

@@ -40,12 +40,9 @@ def scaling(group: FittedGroup, optima: Optima, axes: AxisNames) -> Scaling:
 
 
 def _kappa(optima: Optima) -> Estimate:
-    """Estimate alpha + gamma_log: the exponent of the relative cost of a wrong rate."""
-    loss, curvature = optima.loss_law, optima.curvature_law
-    if loss is None or curvature is None:
-        return optima.law_estimate(None)
-    kappa_S = loss.exponent + curvature.slope
-    return optima.law_estimate(kappa_S, loss.is_bound, optima.skew_reason)
+    """Estimate kappa: the exponent of the relative cost of a wrong rate."""
+    is_bound_S = None if optima.loss_law is None else optima.loss_law.is_bound
+    return optima.law_estimate(optima.kappa, is_bound_S, optima.skew_reason)
 
 
 def _laws(optima: Optima, axes: AxisNames) -> Laws:

@@ -80,6 +80,24 @@ class GroupReport:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricDifferences:
+    """The metrics of arXiv:2605.21486 of a group minus those of a reference; 90 % intervals.
+
+    Both are fitted to the widths at which both have an optimum.
+
+    Args:
+        log10_E: Difference of log10 E. Its interval holds for E as it is and for E without its
+            noise; an end is missing where noise alone explains the E of one of the two.
+        kappa: Difference of κ.
+        R_inf: Difference of L∞, which is R(∞) of the group if the reference is its reference.
+    """
+
+    log10_E: Estimate  # noqa: N815 - the paper's symbol
+    kappa: Estimate
+    R_inf: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """How much worse a group is than a reference, each at its own optimum.
 
@@ -89,6 +107,7 @@ class Comparison:
         width: The largest width that both have.
         difference: Loss of the group minus that of the reference; 90 % interval.
         paired: Whether both ran the same seeds, so that what seeds share cancels.
+        metrics: The differences of E, κ and R(∞).
     """
 
     group: str
@@ -96,6 +115,7 @@ class Comparison:
     width: float
     difference: Estimate
     paired: bool
+    metrics: MetricDifferences
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mutransfer.analysis import Estimate, GroupReport, Prediction, Report
+from mutransfer.analysis import Comparison, Estimate, GroupReport, Prediction, Report
 from mutransfer.analysis.format import format_rate, format_share, without_rounding_error
 from mutransfer.errors import counted
 from mutransfer.report.format import Formatter, unit_suffix
@@ -58,8 +58,22 @@ def verdict_text(report: Report, unfinished: int = 0) -> str:
         result = f"is {difference} worse than {c.reference}"
         if c.difference.value is None:
             result = f"cannot be compared with {c.reference}: {c.difference.undetermined}"
-        blocks.append(f"at its own best rate, {c.group} {result} at {report.scale} {c.width:g}")
+        best = f"at its own best rate, {c.group} {result} at {report.scale} {c.width:g}"
+        blocks.append("\n".join([best, *_metric_lines(c, report)]))
     return "\n\n".join(blocks)
+
+
+def _metric_lines(comparison: Comparison, report: Report) -> list[str]:
+    """Format the differences of the metrics between two groups; none without their laws."""
+    metrics = comparison.metrics
+    lines = _Lines()
+    for name, estimate, suffix in (
+        ("log10 E, difference", metrics.log10_E, ""),
+        ("κ, difference", metrics.kappa, ""),
+        ("R(∞), difference", metrics.R_inf, unit_suffix(report)),
+    ):
+        lines.estimate(name, estimate, suffix, formatter=_signed)
+    return lines.with_reasons() if lines.lines else []
 
 
 def source_notes(notes: Sequence[str], unfinished: int) -> list[str]:
@@ -163,6 +177,11 @@ def format_estimate(estimate: Estimate, formatter: Formatter, *, brief: bool = F
         return formatter(estimate.value)
     low, high = ("?" if end is None else formatter(end) for end in (estimate.low, estimate.high))
     return f"{formatter(estimate.value)} [{low}, {high}]"
+
+
+def _signed(value: float) -> str:
+    """Format three digits of a difference."""
+    return f"{without_rounding_error(value):+.3g}"
 
 
 def _number(value: float) -> str:

@@ -1,0 +1,1 @@
+"""Comparison of groups: draws of two together, and the differences of their numbers."""
