@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from mutransfer.analysis.curves.fit import CurveFit
 from mutransfer.analysis.curves.grid import LossGrid
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason
+from mutransfer.analysis.curves.noise import CurveDraws
 from mutransfer.analysis.format import AxisNames, format_power, format_rate
 from mutransfer.analysis.intervals import LOWER, UPPER, share_interval, t_quantile
-from mutransfer.analysis.transfer.regret import SAME_RATE, regret_bounds
-from mutransfer.analysis.types.estimates import LN2, Estimate
+from mutransfer.analysis.transfer.regret import SAME_RATE, RegretBounds, regret_bounds
+from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
 from mutransfer.analysis.types.stability import (
     MULTIPLES,
     CurveMeasure,
@@ -26,7 +28,7 @@ from mutransfer.analysis.types.stability import (
     WidthStability,
 )
 
-# Shape legend: R rates, S seeds.
+# Shape legend: R rates, S seeds, D draws.
 
 MEANS = ("largest_rise", "roughness", "paired_roughness")
 OCTAVES_ABOVE = 2.0  # range of rates above the best one in which diverged runs are counted
@@ -37,6 +39,7 @@ BySeed = Mapping[str, float]
 
 def stability(group: FittedGroup, axes: AxisNames) -> tuple[WidthStability, ...]:
     """Measure the stability of a group at every width."""
+    group = replace(group, curves=tuple(map(_with_plateau, group.curves)))
     measures = {name: _curve_measures(group, name, axes) for name in MEANS}
     return tuple(
         WidthStability(
@@ -58,28 +61,56 @@ def stability(group: FittedGroup, axes: AxisNames) -> tuple[WidthStability, ...]
 
 
 def _excess_loss(group: FittedGroup, index: int, multiple: float, axes: AxisNames) -> Estimate:
-    """Estimate the loss at a multiple of the best rate, minus that at the best rate."""
+    """Estimate the loss at a multiple of the best rate, minus that at the best rate.
+
+    It is interpolated everywhere, since a parabola would hide how steeply the loss rises.
+    """
     curve = group.curves[index]
     if curve.quadratic is None:
         return Estimate(undetermined=curve.undetermined)
     if multiple == 1.0:
         return Estimate(0.0, 0.0, 0.0)
-    x, grid = curve.quadratic.optimum + math.log(multiple), curve.grid
-    own = regret_bounds(curve, np.array([x]), grid.mean[None], curve.quadratic.coefficients[None])
-    missing = _missing_rate(grid, x, axes)
-    value = float(own.value[0]) if np.isfinite(own.upper[0]) else None
-    reason = no_draws_reason(group, [index], axes)
-    if reason is not None:
+
+    def excess(x_D: Floats, mean_DR: Floats, coefficients_D3: Floats) -> RegretBounds:
+        x_D = x_D + math.log(multiple)
+        return regret_bounds(curve, x_D, mean_DR, coefficients_D3, interpolated=True)
+
+    best, mean_R = np.array([curve.quadratic.optimum]), curve.grid.mean
+    coefficients = curve.quadratic.coefficients[None]
+    own = excess(best, mean_R[None], coefficients)
+    missing = _missing_rate(curve.grid, float(best[0]) + math.log(multiple), axes)
+    value = None if missing else float(own.value[0])
+    if reason := no_draws_reason(group, [index], axes):
         return Estimate(value, undetermined=missing or reason)
-    draws = group.draws[index]
-    drawn = regret_bounds(curve, draws.x + math.log(multiple), draws.mean, draws.coefficients)
-    low, high = np.quantile(drawn.lower, LOWER), np.quantile(drawn.upper, UPPER, method="higher")
-    if not np.isfinite(high):
-        missing = (
-            missing or f"{format_rate(x / LN2)} is close to a rate that diverged or was not tried"
-        )
-        return Estimate(value, float(low), None, missing)
-    return Estimate(value, float(low), float(high))
+    draws, fitted_R = group.draws[index], mean_R.copy()
+    fitted_R[curve.quadratic.window] = curve.quadratic.fitted
+    drawn = excess(draws.x, _drawn_losses(draws, curve, fitted_R), draws.coefficients)
+    # Draws scatter around the parabola, from which the losses themselves deviate.
+    misfit = float(own.lower[0] - excess(best, fitted_R[None], coefficients).lower[0])
+    low = max(float(np.quantile(drawn.lower, LOWER)) + misfit, 0.0)
+    high = float(np.quantile(drawn.upper, UPPER, method="higher")) + misfit
+    if math.isfinite(high):
+        return Estimate(value, low, high)
+    rate = format_rate(float(best[0]) / LN2 + math.log2(multiple))
+    near = f"{rate} is close to a rate that diverged or was not tried {axes.at(curve.grid.width)}"
+    return Estimate(value, low, None, missing or near)
+
+
+def _with_plateau(curve: CurveFit) -> CurveFit:
+    """Return a curve whose losses on a plateau count: they are known, although no fit uses them."""
+    grid = curve.grid
+    return replace(curve, grid=replace(grid, plateau=np.zeros_like(grid.plateau)))
+
+
+def _drawn_losses(draws: CurveDraws, curve: CurveFit, fitted_R: Floats) -> Floats:
+    """Return drawn losses, those on a plateau with the noise of the nearest rate."""
+    mean_DR = draws.mean.copy()
+    is_drawn_R = np.isfinite(mean_DR[0])
+    for rate in np.flatnonzero(curve.grid.usable & ~is_drawn_R):
+        distance_R = np.where(is_drawn_R, np.abs(curve.grid.x - curve.grid.x[rate]), np.inf)
+        nearest = int(np.argmin(distance_R))
+        mean_DR[:, rate] = fitted_R[rate] + mean_DR[:, nearest] - fitted_R[nearest]
+    return mean_DR
 
 
 def _curve_measures(
@@ -152,7 +183,7 @@ def _by_seed(curve: CurveFit, name: str, multiple: float) -> BySeed:
         return {}
     left, right = pair
     share = 0.0 if left == right else (x - grid.x[left]) / (grid.x[right] - grid.x[left])
-    value_RS = np.where(grid.finite, grid.measures[name], np.nan)
+    value_RS = grid.measures[name]
     value_S = (1 - share) * value_RS[left] + share * value_RS[right]
     values = zip(grid.seeds, value_S.tolist(), strict=True)
     return {seed: value for seed, value in values if math.isfinite(value)}
@@ -180,13 +211,13 @@ def _missing_rate(grid: LossGrid, x: float, axes: AxisNames) -> str | None:
 
 
 def _diverged(curve: CurveFit, axes: AxisNames) -> DivergedRuns:
-    """Count the runs that diverged at rates above the best one, up to two octaves."""
+    """Count the runs recorded as diverged at rates above the best one, up to two octaves."""
     grid = curve.grid
     if curve.quadratic is None:
         return DivergedRuns(0, 0, Estimate(undetermined=curve.undetermined))
     best, end_x = curve.quadratic.optimum, curve.quadratic.optimum + OCTAVES_ABOVE * LN2
     is_above_R = (grid.x > best + SAME_RATE) & (grid.x <= end_x + SAME_RATE)
-    has_failed_RS = (grid.diverged | grid.plateau)[is_above_R]
+    has_failed_RS = grid.diverged[is_above_R]
     was_run_RS = has_failed_RS | np.isfinite(grid.losses[is_above_R])
     count, total = int(has_failed_RS.sum()), int(was_run_RS.sum())
     if grid.spread is not None:
