@@ -66,15 +66,14 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         outcome = "disagrees"
     elif None in holds:
         outcome = "undetermined here"
-    return Judgement(claim, evidence.study, outcome, "; ".join(f.text for f in findings))
+    return Judgement(claim, evidence.label, outcome, "; ".join(f.text for f in findings))
 
 
 def judgements(evidences: Sequence[Evidence]) -> list[Judgement]:
     """Judge every claim by each study that tests it; a claim without one is not tested."""
-    by_study = {evidence.study: evidence for evidence in evidences}
     rows = []
     for claim in published_claims().values():
-        own = [by_study[study] for study in claim.studies if study in by_study]
+        own = [e for study in claim.studies for e in evidences if e.study == study]
         rows += [judge(claim, evidence) for evidence in own]
         if not own:
             rows.append(Judgement(claim, "", "not tested", _why_not_tested(claim)))
@@ -145,6 +144,7 @@ def _error_ratio(evidence: Evidence, a: str, b: str) -> tuple[Estimate, str]:
 
 def _transfer(evidence: Evidence) -> list[_Finding]:
     """Judge whether the embedding's rate separates transfer from none, in µP's units of rates."""
+    assert evidence.in_mup_gauge is not None
     findings = []
     for name in ("sp+embd", "mup", "sp", "mup-embd"):
         if name not in evidence.report:
