@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutransfer.analysis import Estimate
+from mutransfer.analysis.intervals import t_quantile
 
 Floats = NDArray[np.float64]
 
 # Shape legend: N numbers, K coefficients.
 
-LEVEL = 0.90  # of the intervals, as in the analysis
 NO_SCATTER = "as many effects as numbers, so that nothing shows the scatter between them"
 
 
@@ -74,10 +74,3 @@ def regress(design_NK: Floats, number_N: Floats, variance_N: Floats) -> Regressi
     scatter = max(0.0, (square - float((variance_N * (1 - leverage_N)).sum())) / degrees)
     error_K = np.sqrt((solve_KN**2) @ variance_N + scatter * np.diag(inverse_KK))
     return Regression(value_K, error_K, degrees)
-
-
-def t_quantile(degrees: int) -> float:
-    """Return the half width of a central 90 % interval of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.5 + LEVEL / 2))

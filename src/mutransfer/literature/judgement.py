@@ -1,0 +1,318 @@
+"""Judgement of the claims of arXiv:2605.21486 by one's own trials, each in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mutransfer.analysis import Estimate, GroupReport
+from mutransfer.analysis.comparison.stability import stability_ratio
+from mutransfer.analysis.format import format_share
+from mutransfer.literature.claims import Claim, published_claims
+from mutransfer.literature.effects import Effect, measured_effects
+from mutransfer.literature.evidence import Evidence
+from mutransfer.literature.hybrids import switches_on
+
+ClaimOutcome = Literal["agrees", "disagrees", "undetermined here", "not tested"]
+CLAIM_OUTCOMES: tuple[ClaimOutcome, ...] = (
+    "agrees", "disagrees", "undetermined here", "not tested"
+)  # fmt: skip
+
+# [assumed] What counts as more and as about the same; the released E of one hybrid at neighboring
+# decays differ by a factor of two.
+FACTOR = 2.0  # "far less predictable" fails if E is at most so many times larger
+SAME_FACTOR = math.sqrt(10.0)  # "about as predictable"
+SAME_LOSS = 0.1  # nats: the yardstick for R(∞) on the page released with the paper
+SMOOTHER = 1.25  # "unstable" fails if the curves are at most so many times rougher
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether one's own trials agree with a claim.
+
+    Args:
+        claim: The claim.
+        study: The study that the judgement rests on; empty where there is none.
+        outcome: 'agrees', 'disagrees', 'undetermined here' or 'not tested'.
+        why: One sentence with the numbers behind it.
+    """
+
+    claim: Claim
+    study: str
+    outcome: ClaimOutcome
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """One part of a claim: whether it holds, and the clause with its numbers."""
+
+    holds: bool | None
+    text: str
+
+
+def judge(claim: Claim, evidence: Evidence) -> Judgement:
+    """Judge a claim by a study that tests it.
+
+    Source:
+        The claims: arXiv:2605.21486; how they are judged is ours.
+    """
+    findings = _JUDGES[claim.name](evidence)
+    holds = [finding.holds for finding in findings]
+    outcome: ClaimOutcome = "agrees"
+    if False in holds:
+        outcome = "disagrees"
+    elif None in holds:
+        outcome = "undetermined here"
+    return Judgement(claim, evidence.study, outcome, "; ".join(f.text for f in findings))
+
+
+def judgements(evidences: Sequence[Evidence]) -> list[Judgement]:
+    """Judge every claim by each study that tests it; a claim without one is not tested."""
+    by_study = {evidence.study: evidence for evidence in evidences}
+    rows = []
+    for claim in published_claims().values():
+        own = [by_study[study] for study in claim.studies if study in by_study]
+        rows += [judge(claim, evidence) for evidence in own]
+        if not own:
+            rows.append(Judgement(claim, "", "not tested", _why_not_tested(claim)))
+    return rows
+
+
+def _why_not_tested(claim: Claim) -> str:
+    """Return why a claim is not tested."""
+    if not claim.studies:
+        return "no study of ours tests it"
+    return f"no finished trials: mutransfer studies run {claim.studies[0]}"
+
+
+def _embedding_rate(evidence: Evidence) -> list[_Finding]:
+    """Judge E(sp) ≫ E(sp+embd) ≈ E(mup)."""
+    return [
+        _less_predictable(evidence, "sp", "sp+embd"),
+        _as_predictable(evidence, "sp+embd", "mup"),
+    ]
+
+
+def _without_embedding(evidence: Evidence) -> list[_Finding]:
+    """Judge E(mup-embd) ≫ E(mup)."""
+    return [_less_predictable(evidence, "mup-embd", "mup")]
+
+
+def _norms_alone(evidence: Evidence) -> list[_Finding]:
+    """Judge E(sp+ln) ≫ E(sp)."""
+    return [_less_predictable(evidence, "sp+ln", "sp")]
+
+
+def _less_predictable(evidence: Evidence, a: str, b: str) -> _Finding:
+    """Judge whether E of one hybrid is far above that of another."""
+    difference, text = _error_ratio(evidence, a, b)
+    holds = None
+    if difference.low is not None and difference.low > 0:
+        holds = True
+    elif difference.high is not None and difference.high < math.log10(FACTOR):
+        holds = False
+    return _Finding(holds, text)
+
+
+def _as_predictable(evidence: Evidence, a: str, b: str) -> _Finding:
+    """Judge whether E of one hybrid is about that of another."""
+    difference, text = _error_ratio(evidence, a, b)
+    return _Finding(_is_within(difference, math.log10(SAME_FACTOR)), text)
+
+
+def _is_within(difference: Estimate, limit: float) -> bool | None:
+    """Return whether a difference is at most so large either way; None where that is open."""
+    low = -math.inf if difference.low is None else difference.low
+    high = math.inf if difference.high is None else difference.high
+    if low > limit or high < -limit:
+        return False
+    return True if -limit < low and high < limit else None
+
+
+def _error_ratio(evidence: Evidence, a: str, b: str) -> tuple[Estimate, str]:
+    """Return log10 of the ratio of two E, and the clause on it."""
+    comparison = evidence.comparisons.get((a, b))
+    if comparison is None:
+        return Estimate(), f"{a} and {b} were not both run"
+    difference = comparison.metrics.log10_E
+    if difference.value is None:
+        return difference, f"E of {a} and of {b} cannot be compared: {difference.undetermined}"
+    return difference, f"E of {a} is {_times(difference)} that of {b}{_reason(difference)}"
+
+
+def _transfer(evidence: Evidence) -> list[_Finding]:
+    """Judge whether the embedding's rate separates transfer from none, in µP's units of rates."""
+    findings = []
+    for name in ("sp+embd", "mup", "sp", "mup-embd"):
+        if name not in evidence.report:
+            findings.append(_Finding(None, f"{name} was not run"))
+            continue
+        moved, has_mup_gauge = evidence.in_mup_gauge[name], "embd" in switches_on(name)
+        text = f"{name} {_verdict(evidence.report[name])}"
+        if not has_mup_gauge:
+            text += f", and {_verdict(moved)} with its rates times width, which only relabels them"
+        expected = "transfers" if has_mup_gauge else "does not transfer"
+        is_open = moved.verdict == "undetermined"
+        findings.append(_Finding(None if is_open else moved.verdict == expected, text))
+    return findings
+
+
+def _verdict(group: GroupReport) -> str:
+    """Format a verdict with the bound that it rests on."""
+    share = group.regret_share
+    if group.verdict == "transfers" and share.high is not None:
+        return f"transfers (regret at most {format_share(share.high)})"
+    if group.verdict == "does not transfer" and share.low is not None:
+        return f"does not transfer (at least {format_share(share.low)})"
+    return "is undetermined"
+
+
+def _loss_at_infinity(evidence: Evidence) -> list[_Finding]:
+    """Judge whether R(∞) of SP, SP with the embedding's rate and µP is about the same."""
+    findings = []
+    for a, b in (("sp", "mup"), ("sp+embd", "mup")):
+        comparison = evidence.comparisons.get((a, b))
+        if comparison is None:
+            findings.append(_Finding(None, f"{a} and {b} were not both run"))
+            continue
+        gap, loss = comparison.metrics.R_inf, comparison.difference
+        text = f"R(∞) of {a} is {_signed(gap)} nats from {b}{_reason(gap)}"
+        if loss.value is not None:
+            text += (
+                f" (at width {comparison.width:g} its best loss is {_signed(loss)} nats from it)"
+            )
+        findings.append(_Finding(_is_within(gap, SAME_LOSS), text))
+    return findings
+
+
+def _stability(evidence: Evidence) -> list[_Finding]:
+    """Judge whether training curves of SP are rougher than with the embedding's rate."""
+    if not {"sp", "sp+embd"} <= {*evidence.report}:
+        return [_Finding(None, "sp and sp+embd were not both run")]
+    sp, raised = evidence.report["sp"], evidence.report["sp+embd"]
+    roughness = stability_ratio(sp, raised, "paired_roughness")
+    rise = stability_ratio(sp, raised, "largest_rise")
+    if roughness.value is None:
+        return [_Finding(None, roughness.undetermined or "")]
+    holds = None
+    if roughness.low is not None and roughness.high is not None:
+        holds = True if roughness.low > 1 else False if roughness.high < SMOOTHER else None
+    text = (
+        f"at its best rate sp has {_ratio(roughness)} times the roughness of sp+embd, without what "
+        f"runs of one seed share{_reason(roughness)}"
+    )
+    if rise.value is not None:
+        text += f", and {_ratio(rise)} times its largest rise"
+    return [_Finding(holds, text)]
+
+
+def _switches(evidence: Evidence) -> list[_Finding]:
+    """Judge whether the embedding's rate is the switch that lowers E most."""
+    effects = measured_effects({name: cell.E for (name, _), cell in evidence.cells.items()})
+    if not any(effect.switch == "embd" for effect in effects):
+        return [_Finding(None, "the hybrids with a value of E do not separate the switches")]
+    text = f"E changes by {', '.join(map(_effect, effects))}"
+    (embd,) = (effect for effect in effects if effect.switch == "embd")
+    holds = None
+    if embd.log10.high is not None and embd.log10.low is not None:
+        others = [e.log10.value or 0.0 for e in effects if e is not embd]
+        is_largest = (embd.log10.value or 0.0) <= min(others, default=0.0)
+        if embd.log10.high < 0:
+            holds = is_largest
+        elif embd.log10.low > -math.log10(FACTOR):
+            holds = False
+    return [_Finding(holds, f"{text} ({embd.num_cells} hybrids)")]
+
+
+def _decay_fits(evidence: Evidence) -> list[_Finding]:
+    """Judge whether E is lower with weight decay."""
+    change, num = evidence.decay_effect(lambda group: _log10(group.E))
+    text = f"with decay E is {_times(change)} that without, over {num} groups{_reason(change)}"
+    return [_Finding(_has_sign(change, -1), text if change.value is not None else _reason(change))]
+
+
+def _decay_loss(evidence: Evidence) -> list[_Finding]:
+    """Judge whether L∞ is higher with weight decay, where `embd` and `ln` are not both on."""
+    hybrids = [name for name, _ in evidence.cells if name != "mup"]
+    change, num = evidence.decay_effect(lambda group: group.laws.loss_inf, hybrids)
+    text = f"with decay L∞ is {_signed(change)} nats from that without, over {num} groups"
+    return [_Finding(_has_sign(change, 1), text + _reason(change))]
+
+
+def _decay_robustness(evidence: Evidence) -> list[_Finding]:
+    """Judge whether κ is larger with weight decay."""
+    change, num = evidence.decay_effect(lambda group: group.kappa)
+    text = f"with decay κ is {_signed(change)} from that without, over {num} groups"
+    return [_Finding(_has_sign(change, 1), text + _reason(change))]
+
+
+def _has_sign(change: Estimate, sign: int) -> bool | None:
+    """Return whether a change has a sign; None where its interval has both."""
+    if change.low is None or change.high is None:
+        return None
+    if change.low > 0 or change.high < 0:
+        return (change.low > 0) == (sign > 0)
+    return None
+
+
+def _log10(E: Estimate) -> Estimate:
+    """Return log10 of E."""
+    value, low, high = (
+        None if end is None or end <= 0 else math.log10(end) for end in (E.value, E.low, E.high)
+    )
+    return Estimate(value, low, high, E.undetermined)
+
+
+def _effect(effect: Effect) -> str:
+    """Format the factor by which a switch changes E, with its interval."""
+    return f"{_times(effect.log10)} ({effect.switch})"
+
+
+def _times(log10: Estimate) -> str:
+    """Format a ratio from its logarithm."""
+    value, low, high = (
+        None if end is None else 10**end for end in (log10.value, log10.low, log10.high)
+    )
+    return f"{_ratio(Estimate(value, low, high))} times"
+
+
+def _ratio(estimate: Estimate) -> str:
+    """Format a ratio with its interval."""
+    return _with_interval(estimate, lambda value: f"{value:.2g}")
+
+
+def _signed(estimate: Estimate) -> str:
+    """Format a difference with its interval."""
+    return _with_interval(estimate, lambda value: f"{value:+.3f}")
+
+
+def _with_interval(estimate: Estimate, formatter: Callable[[float], str]) -> str:
+    """Format a value with its interval; an end that is missing is unbounded."""
+    if estimate.value is None:
+        return "undetermined"
+    if estimate.low is None and estimate.high is None:
+        return formatter(estimate.value)
+    low, high = ("?" if end is None else formatter(end) for end in (estimate.low, estimate.high))
+    return f"{formatter(estimate.value)} [{low}, {high}]"
+
+
+def _reason(estimate: Estimate) -> str:
+    """Return why a number or an end of its interval is missing, or nothing."""
+    return f" ({estimate.undetermined})" if estimate.undetermined else ""
+
+
+_JUDGES: dict[str, Callable[[Evidence], list[_Finding]]] = {
+    "embedding-rate": _embedding_rate,
+    "without-embedding": _without_embedding,
+    "transfer": _transfer,
+    "loss-at-infinity": _loss_at_infinity,
+    "stability": _stability,
+    "norms-alone": _norms_alone,
+    "switches": _switches,
+    "decay-fits": _decay_fits,
+    "decay-loss": _decay_loss,
+    "decay-robustness": _decay_robustness,
+}
