@@ -31,10 +31,10 @@ def hybrid(*, drift: float, bump: float) -> Loss:
 
 
 LOSSES = {
-    "sp": hybrid(drift=-1.0, bump=0.1),
-    "sp+embd": hybrid(drift=0.0, bump=0.02),
-    "mup": hybrid(drift=0.0, bump=0.02),
-    "mup-embd": hybrid(drift=-1.0, bump=0.1),
+    "sp": hybrid(drift=-1.0, bump=0.2),
+    "sp+embd": hybrid(drift=0.0, bump=0.04),
+    "mup": hybrid(drift=0.0, bump=0.04),
+    "mup-embd": hybrid(drift=-1.0, bump=0.2),
 }
 
 

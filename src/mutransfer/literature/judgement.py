@@ -26,6 +26,7 @@ FACTOR = 2.0  # "far less predictable" fails if E is at most so many times large
 SAME_FACTOR = math.sqrt(10.0)  # "about as predictable"
 SAME_LOSS = 0.1  # nats: the yardstick for R(∞) on the page released with the paper
 SMOOTHER = 1.25  # "unstable" fails if the curves are at most so many times rougher
+NOISY = 0.25  # share of hybrids whose E may be half noise before effects on E are left open
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,23 @@ def _verdict(group: GroupReport) -> str:
     return "is undetermined"
 
 
+def _best_loss(evidence: Evidence) -> list[_Finding]:
+    """Judge whether the losses at the best rates have the order that the embedding's rate gives."""
+    findings = []
+    for a, b in (("sp", "mup"), ("sp", "sp+embd"), ("mup-embd", "mup")):
+        comparison = evidence.comparisons.get((a, b))
+        if comparison is None:
+            findings.append(_Finding(None, f"{a} and {b} were not both run"))
+            continue
+        loss = comparison.difference
+        text = (
+            f"at width {comparison.width:g}, each at its own best rate, the loss of {a} minus that "
+            f"of {b} is {_signed(loss)} nats{_reason(loss)}"
+        )
+        findings.append(_Finding(_has_sign(loss, 1), text))
+    return findings
+
+
 def _loss_at_infinity(evidence: Evidence) -> list[_Finding]:
     """Judge whether R(∞) of SP, SP with the embedding's rate and µP is about the same."""
     findings = []
@@ -178,12 +196,8 @@ def _loss_at_infinity(evidence: Evidence) -> list[_Finding]:
         if comparison is None:
             findings.append(_Finding(None, f"{a} and {b} were not both run"))
             continue
-        gap, loss = comparison.metrics.R_inf, comparison.difference
-        text = f"R(∞) of {a} is {_signed(gap)} nats from {b}{_reason(gap)}"
-        if loss.value is not None:
-            text += (
-                f" (at width {comparison.width:g} its best loss is {_signed(loss)} nats from it)"
-            )
+        gap = comparison.metrics.R_inf
+        text = f"R(∞) of {a} minus that of {b} is {_signed(gap)} nats{_reason(gap)}"
         findings.append(_Finding(_is_within(gap, SAME_LOSS), text))
     return findings
 
@@ -216,15 +230,22 @@ def _switches(evidence: Evidence) -> list[_Finding]:
         return [_Finding(None, "the hybrids with a value of E do not separate the switches")]
     text = f"E changes by {', '.join(map(_effect, effects))}"
     (embd,) = (effect for effect in effects if effect.switch == "embd")
+    num_noisy = sum(map(_is_noise, evidence.cells.values()))
+    text += f" (over {embd.num_cells} hybrids; noise is half of E or more in {num_noisy})"
     holds = None
-    if embd.log10.high is not None and embd.log10.low is not None:
-        others = [e.log10.value or 0.0 for e in effects if e is not embd]
-        is_largest = (embd.log10.value or 0.0) <= min(others, default=0.0)
-        if embd.log10.high < 0:
-            holds = is_largest
-        elif embd.log10.low > -math.log10(FACTOR):
+    if num_noisy <= NOISY * embd.num_cells and embd.log10.high is not None:
+        others = [effect.log10.value or 0.0 for effect in effects if effect is not embd]
+        if _has_sign(embd.log10, -1):
+            holds = (embd.log10.value or 0.0) <= min(others, default=0.0)
+        elif embd.log10.low is not None and embd.log10.low > -math.log10(FACTOR):
             holds = False
-    return [_Finding(holds, f"{text} ({embd.num_cells} hybrids)")]
+    return [_Finding(holds, text)]
+
+
+def _is_noise(group: GroupReport) -> bool:
+    """Return whether at least half of E is what noise alone causes."""
+    noise = group.scaling.errors.noise_floor.value
+    return noise is not None and group.E.value is not None and noise >= group.E.value / 2
 
 
 def _decay_fits(evidence: Evidence) -> list[_Finding]:
@@ -308,6 +329,7 @@ _JUDGES: dict[str, Callable[[Evidence], list[_Finding]]] = {
     "embedding-rate": _embedding_rate,
     "without-embedding": _without_embedding,
     "transfer": _transfer,
+    "best-loss": _best_loss,
     "loss-at-infinity": _loss_at_infinity,
     "stability": _stability,
     "norms-alone": _norms_alone,
