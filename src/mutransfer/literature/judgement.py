@@ -37,13 +37,18 @@ class Judgement:
         claim: The claim.
         study: The study that the judgement rests on; empty where there is none.
         outcome: 'agrees', 'disagrees', 'undetermined here' or 'not tested'.
-        why: One sentence with the numbers behind it.
+        clauses: The numbers behind it, one clause for each part of the claim.
     """
 
     claim: Claim
     study: str
     outcome: ClaimOutcome
-    why: str
+    clauses: tuple[str, ...]
+
+    @property
+    def why(self) -> str:
+        """The clauses, in one sentence."""
+        return "; ".join(self.clauses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         outcome = "disagrees"
     elif None in holds:
         outcome = "undetermined here"
-    return Judgement(claim, evidence.label, outcome, "; ".join(f.text for f in findings))
+    return Judgement(claim, evidence.label, outcome, tuple(f.text for f in findings))
 
 
 def judgements(evidences: Sequence[Evidence]) -> list[Judgement]:
@@ -77,7 +82,7 @@ def judgements(evidences: Sequence[Evidence]) -> list[Judgement]:
         own = [e for study in claim.studies for e in evidences if e.study == study]
         rows += [judge(claim, evidence) for evidence in own]
         if not own:
-            rows.append(Judgement(claim, "", "not tested", _why_not_tested(claim)))
+            rows.append(Judgement(claim, "", "not tested", (_why_not_tested(claim),)))
     return rows
 
 
@@ -181,8 +186,8 @@ def _best_loss(evidence: Evidence) -> list[_Finding]:
             continue
         loss = comparison.difference
         text = (
-            f"at width {comparison.width:g}, each at its own best rate, the loss of {a} minus that "
-            f"of {b} is {_signed(loss)} nats{_reason(loss)}"
+            f"the best loss of {a} at width {comparison.width:g} minus that of {b} is "
+            f"{_nats(loss)}{_reason(loss)}"
         )
         findings.append(_Finding(_has_sign(loss, 1), text))
     return findings
@@ -197,7 +202,7 @@ def _loss_at_infinity(evidence: Evidence) -> list[_Finding]:
             findings.append(_Finding(None, f"{a} and {b} were not both run"))
             continue
         gap = comparison.metrics.R_inf
-        text = f"R(∞) of {a} minus that of {b} is {_signed(gap)} nats{_reason(gap)}"
+        text = f"R(∞) of {a} minus that of {b} is {_nats(gap)}{_reason(gap)}"
         findings.append(_Finding(_is_within(gap, SAME_LOSS), text))
     return findings
 
@@ -259,14 +264,14 @@ def _decay_loss(evidence: Evidence) -> list[_Finding]:
     """Judge whether L∞ is higher with weight decay, where `embd` and `ln` are not both on."""
     hybrids = [name for name, _ in evidence.cells if name != "mup"]
     change, num = evidence.decay_effect(lambda group: group.laws.loss_inf, hybrids)
-    text = f"with decay L∞ is {_signed(change)} nats from that without, over {num} groups"
+    text = f"L∞ with decay minus that without is {_nats(change)}, over {num} groups"
     return [_Finding(_has_sign(change, 1), text + _reason(change))]
 
 
 def _decay_robustness(evidence: Evidence) -> list[_Finding]:
     """Judge whether κ is larger with weight decay."""
     change, num = evidence.decay_effect(lambda group: group.kappa)
-    text = f"with decay κ is {_signed(change)} from that without, over {num} groups"
+    text = f"κ with decay minus that without is {_signed(change)}, over {num} groups"
     return [_Finding(_has_sign(change, 1), text + _reason(change))]
 
 
@@ -303,6 +308,11 @@ def _times(log10: Estimate) -> str:
 def _ratio(estimate: Estimate) -> str:
     """Format a ratio with its interval."""
     return _with_interval(estimate, lambda value: f"{value:.2g}")
+
+
+def _nats(estimate: Estimate) -> str:
+    """Format a difference of losses with its interval."""
+    return _signed(estimate) + (" nats" if estimate.value is not None else "")
 
 
 def _signed(estimate: Estimate) -> str:

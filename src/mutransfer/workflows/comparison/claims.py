@@ -115,7 +115,12 @@ def judge_store(store: str | Path) -> list[dict[str, Any]]:
 def judgement_data(judgement: Judgement) -> dict[str, Any]:
     """Return a judgement as plain data."""
     claim = json_data(judgement.claim)
-    own = {"study": judgement.study or None, "outcome": judgement.outcome, "why": judgement.why}
+    own = {
+        "study": judgement.study or None,
+        "outcome": judgement.outcome,
+        "why": judgement.why,
+        "clauses": list(judgement.clauses),
+    }
     return {"claim": claim.pop("name"), **claim, **own}
 
 
