@@ -168,6 +168,7 @@ def test_every_exported_figure_has_a_title() -> None:
         "Best learning rate against width",
         "Loss at the best learning rate against width",
         "Regret from every proxy to every target",
+        "Stability",
     ]
 
 

@@ -111,7 +111,7 @@ def test_the_verdict_comes_first(demo: tuple[Results, Report, str]) -> None:
 
 def test_every_specification_compiles(demo: tuple[Results, Report, str]) -> None:
     specs = [json.loads(text) for attributes, text in Elements(demo[2]).scripts if attributes]
-    assert len(specs) == 4
+    assert len(specs) == 5
     for spec in specs:
         assert "title" not in spec  # the page has its own headings
         assert vl_convert.vegalite_to_svg({**spec, "width": 300}).startswith("<svg")
@@ -132,7 +132,7 @@ def test_a_hostile_name_is_only_ever_text_or_data() -> None:
     origin = Provenance(HOSTILE, 1, hosts=(HOSTILE,), versions={HOSTILE: (HOSTILE,)})
     text = page(replace(results, provenance=origin), report, title=HOSTILE)
     elements = Elements(text)
-    assert len([tag for tag, _ in elements.elements if tag == "script"]) == 6
+    assert len([tag for tag, _ in elements.elements if tag == "script"]) == 7
     assert "<script>alert(1)" not in text
     for attributes, script in elements.scripts:
         if attributes.get("type") == "application/json":
@@ -255,7 +255,7 @@ def test_write_report_analyzes_makes_folders_and_figures(tmp_path: Path) -> None
     figures = sorted((tmp_path / "figures").iterdir())
     assert [figure.name for figure in figures] == [
         f"{name}.{suffix}"
-        for name in ("best-loss", "best-rate", "loss", "regret-matrix")
+        for name in ("best-loss", "best-rate", "loss", "regret-matrix", "stability")
         for suffix in ("pdf", "png", "svg")
     ]
     starts = {".pdf": b"%PDF", ".png": b"\x89PNG", ".svg": b"<svg"}

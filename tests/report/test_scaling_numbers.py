@@ -200,7 +200,9 @@ def with_numbers(error: Estimate, kappa: Estimate) -> GroupReport:
 
 def test_every_figure_of_scaling_compiles(report: Report, predictions: list[Prediction]) -> None:
     specs = figure_specs(report, predictions)
-    assert list(specs) == ["loss", "best-rate", "best-loss", "regret-matrix", "scaling-planes"]
+    assert list(specs) == [
+        "loss", "best-rate", "best-loss", "regret-matrix", "scaling-planes", "stability",
+    ]  # fmt: skip
     for name in list(specs)[1:]:
         assert specs[name]["title"]["text"]
         assert vl_convert.vegalite_to_svg(specs[name]).startswith("<svg")

@@ -157,7 +157,7 @@ def loss_grids(
     # Rates that differ by rounding are the same point of the grid, and so are their logarithms.
     lr_N = without_rounding(_positive_column(results, axes.hyperparameter))
     log2_lr_N: Floats = np.log2(lr_N).round(9)
-    name_N = _group_names(results, group_by)
+    name_N = group_names(results, group_by)
     seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
     check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
     untrained_N = _untrained_losses(results)
@@ -312,8 +312,12 @@ def _text_column(values: Sequence[object]) -> NDArray[np.str_]:
     return np.array([texts[key] for key in keys], dtype=np.str_)
 
 
-def _group_names(results: Results, group_by: Sequence[str]) -> NDArray[np.str_]:
-    """Return each trial's group."""
+def group_names(results: Results, group_by: Sequence[str]) -> NDArray[np.str_]:
+    """Return each trial's group.
+
+    Raises:
+        ResultsError: A trial has no value in one of the columns.
+    """
     if not group_by:
         return np.array([ONLY_GROUP] * len(results))
     source, columns = results.provenance.source, [results.axes[name] for name in group_by]

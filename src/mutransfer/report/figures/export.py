@@ -12,6 +12,7 @@ from mutransfer.report.figures.drawing.specs import Spec, fill_template, join_pa
 from mutransfer.report.figures.numbers.exponents import Check, check_panels
 from mutransfer.report.figures.numbers.loss import all_widths
 from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
+from mutransfer.report.figures.numbers.stability import DRAWN, training_curves
 from mutransfer.report.figures.numbers.studies import STATES, Quantity
 from mutransfer.report.figures.panels import (
     Panel,
@@ -19,9 +20,11 @@ from mutransfer.report.figures.panels import (
     group_names,
     loss_panels,
     matrix_panels,
+    measure_panels,
     plane_panels,
     sizes_panels,
     studies_panel,
+    training_panels,
     trend_panels,
 )
 from mutransfer.report.files import make_folder, write_file
@@ -30,6 +33,7 @@ from mutransfer.report.theme import Theme, paper_theme
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Prediction, Report
+    from mutransfer.analysis.results import Results
 
 COLUMNS = 3
 PANEL = (320, 250)
@@ -42,20 +46,23 @@ def write_figures(
     report: Report | None = None,
     predictions: Sequence[Prediction] = (),
     check: Check | None = None,
+    results: Results | None = None,
 ) -> list[Path]:
     """Write every figure as PNG (for slides), SVG (for pages) and PDF (for papers), on white.
 
     `loss` shows loss against rate, `best-rate` and `best-loss` show each width's optimum with its
     law, `regret-matrix` the cost of every width's best rate at every larger one, `scaling-planes`
-    the planes of E, κ and R(∞), `coordinate-check` the exponents of a coordinate check by step,
-    `coordinate-sizes` its sizes by width. The last four are written only where they have
-    something to show.
+    the planes of E, κ and R(∞), `stability` measures of training near the best rate and
+    `training-curves` its losses by step, `coordinate-check` the exponents of a coordinate check by
+    step, `coordinate-sizes` its sizes by width. All but the first three are written only where they
+    have something to show.
 
     Args:
         folder: Where to write; made if it does not exist.
         report: The result of `analyze`, or None.
         predictions: Targets to extend the laws to.
         check: The result of `coord_check`, or None.
+        results: The trials, for their training curves, or None.
 
     Returns:
         The files that were written.
@@ -68,7 +75,7 @@ def write_figures(
     parent = Path(folder)
     make_folder(parent)
     files = []
-    for name, spec in figure_specs(report, predictions, check).items():
+    for name, spec in figure_specs(report, predictions, check, results).items():
         svg = vl_convert.vegalite_to_svg(spec)
         png = vl_convert.vegalite_to_png(spec, scale=2)
         pdf = vl_convert.vegalite_to_pdf(spec)
@@ -81,9 +88,12 @@ def figure_specs(
     report: Report | None = None,
     predictions: Sequence[Prediction] = (),
     check: Check | None = None,
+    results: Results | None = None,
 ) -> dict[str, Spec]:
     """Return the Vega-Lite specification of each figure by its name."""
     figures = {} if report is None else _report_specs(report, predictions)
+    if report is not None and results is not None:
+        figures |= _training_specs(results, report)
     return figures if check is None else figures | _check_specs(check)
 
 
@@ -116,7 +126,22 @@ def _report_specs(report: Report, predictions: Sequence[Prediction]) -> dict[str
     if planes := plane_panels(report, theme, PANEL):
         title = "Predictability E, robustness κ and asymptotic gap R(∞)"
         figures["scaling-planes"] = _figure(title, planes, theme, legend=groups)
+    if measures := measure_panels(report, theme, PANEL):
+        figures["stability"] = _figure("Stability", measures, theme, legend=groups)
     return figures
+
+
+def _training_specs(results: Results, report: Report) -> dict[str, Spec]:
+    """Return the figure of training curves, if there are any."""
+    from mutransfer.report.figures.drawing.charts import legend_chart
+
+    theme, drawn = paper_theme(len(DRAWN)), training_curves(results, report)
+    if not drawn:
+        return {}
+    legend = legend_chart(list(DRAWN.values()), theme.ramp, theme)
+    panels = training_panels(report, drawn, theme, PANEL)
+    title = "Training curves near the best rate"
+    return {"training-curves": _figure(title, panels, theme, legend=legend)}
 
 
 def _check_specs(check: Check) -> dict[str, Spec]:

@@ -24,6 +24,13 @@ from mutransfer.report.figures.numbers.planes import (
 )
 from mutransfer.report.figures.numbers.regret_matrix import matrix_cells
 from mutransfer.report.figures.numbers.sizes import SizePanel, num_steps, size_domain, size_rows
+from mutransfer.report.figures.numbers.stability import (
+    MEASURES,
+    TrainingCurves,
+    measure_domain,
+    measure_trend,
+    training_frame,
+)
 from mutransfer.report.figures.numbers.studies import Quantity, study_domain, study_marks
 from mutransfer.report.figures.numbers.trends import What, trend_domain, trend_widths, trends
 from mutransfer.report.format import (
@@ -114,6 +121,51 @@ def trend_panels(
     if len(names) > most_together:
         members = [(f"{name}: {title[0].lower()}{title[1:]}", (k,)) for k, name in enumerate(names)]
     return [Panel(text, "", template, asdict(data.select(groups))) for text, groups in members]
+
+
+def training_panels(
+    report: Report, drawn: Sequence[TrainingCurves], theme: Theme, size: Size
+) -> list[Panel]:
+    """Return training loss against step near the best rate, one panel per group."""
+    from mutransfer.report.figures.drawing.stability import training_template
+
+    frame = training_frame(drawn)
+    title = f"training {loss_title(report)}"
+    template = training_template(frame, theme, title=title, size=size)
+    panels = []
+    for curves in drawn:
+        seed = f", seed {curves.seed}" if curves.seed else ""
+        rates = ", ".join(curves.rates.values())
+        subtitle = f"{report.scale} {format_width(curves.width)}{seed}: {rates}"
+        rows = {
+            "curves": [asdict(point) for point in curves.points],
+            "start": [{"step": frame.measured_from}],
+        }
+        panels.append(Panel(format_group(report, curves.group), subtitle, template, rows))
+    return panels
+
+
+def measure_panels(report: Report, theme: Theme, size: Size) -> list[Panel]:
+    """Return measures of stability against width, one panel per measure that there is."""
+    from mutransfer.report.figures.drawing.charts import trend_template
+
+    panels = []
+    for measure in MEASURES:
+        data = measure_trend(report, measure)
+        if data.marks:
+            template = trend_template(
+                len(group_names(report)),
+                theme,
+                what="loss",
+                widths=trend_widths(report, (), "loss"),
+                scale=report.scale,
+                title=report.loss_unit or "loss",
+                domain=measure_domain(data),
+                size=size,
+                tooltip=measure.title,
+            )
+            panels.append(Panel(measure.title, "", template, asdict(data)))
+    return panels
 
 
 def matrix_panels(report: Report, theme: Theme) -> list[Panel]:

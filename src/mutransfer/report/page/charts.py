@@ -127,7 +127,7 @@ def trend_section(report: Report, charts: Charts, predictions: Sequence[Predicti
         if panel.rows["marks"]:
             chart = charts.add(panel, theme, f"{panel.title} against {report.scale}.")
         figures.append(f'<figure class="panel"><h3>{escape(panel.title)}</h3>{chart}</figure>')
-    return _group_legend(report) + panel_grid(figures, len(report))
+    return group_legend(report) + panel_grid(figures, len(report))
 
 
 def plane_section(report: Report, charts: Charts) -> str:
@@ -141,10 +141,10 @@ def plane_section(report: Report, charts: Charts) -> str:
     ]
     if not figures:
         return ""
-    return _group_legend(report) + panel_grid(figures, len(report), css="three")
+    return group_legend(report) + panel_grid(figures, len(report), css="three")
 
 
-def _group_legend(report: Report) -> str:
+def group_legend(report: Report) -> str:
     """Return the legend of groups."""
     from mutransfer.report.figures.drawing.charts import group_shapes
 

@@ -16,6 +16,7 @@ from mutransfer.report.figures.export import write_figures
 from mutransfer.report.figures.numbers.exponents import Check
 from mutransfer.report.figures.numbers.loss import all_widths
 from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
+from mutransfer.report.figures.numbers.stability import DRAWN, training_curves
 from mutransfer.report.files import make_parent, write_file
 from mutransfer.report.format import (
     as_sentence,
@@ -32,6 +33,7 @@ from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import asset, section, text_box
 from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
+from mutransfer.report.page.stability import stability_section, training_section
 from mutransfer.rules import Plan
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def write_report(
     # JSON can hold a lone surrogate, which UTF-8 cannot encode.
     write_file(file, text.encode(errors="replace"))
     if figures is not None:
-        write_figures(figures, report, predictions, check)
+        write_figures(figures, report, predictions, check, results)
     return file
 
 
@@ -140,15 +142,18 @@ def page(
     num_widths, steps = 1, 0
     if results is not None and report is not None:
         sections += _analysis_sections(report, predictions, snippets, charts)
+        drawn = training_curves(results, report)
+        sections += training_section(report, drawn, charts) + stability_section(report, charts)
         headlines.append(headline(report))
         questions.append(question(report, study, results.provenance.source))
         num_widths = max(len(all_widths(report)), 1)
+        steps = len(DRAWN) if drawn else 0
     if check is not None:
         data = check.to_json()
         sections += [section(*parts) for parts in check_page.check_sections(data, charts)]
         headlines.append(check_page.check_headline(data))
         questions.append(check_page.QUESTION)
-        steps = num_steps(size_panels(data))
+        steps = max(steps, num_steps(size_panels(data)))
     sections += _source_sections(results, report, plans, study)
     return document(
         title or questions[0],

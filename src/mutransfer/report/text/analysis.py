@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from mutransfer.analysis import Comparison, Estimate, GroupReport, Prediction, Report
 from mutransfer.analysis.format import format_rate, format_share, without_rounding_error
+from mutransfer.analysis.types.stability import RateStability
 from mutransfer.errors import counted
 from mutransfer.report.format import Formatter, unit_suffix
 
 LABEL = 24  # characters of the column of names
+SPIKE = 10.0  # rise over roughness: 200 losses of pure noise span 5.5 ± 0.8 [derived: normal range]
 
 
 class _Lines:
@@ -89,6 +91,7 @@ def _group_text(group: GroupReport, report: Report) -> str:
     _add_scaling(lines, group, report)
     if diverged := sum(sum(curve.num_diverged) for curve in group.curves):
         lines.add("diverged runs", str(diverged))
+    _add_stability(lines, group, report)
     head = [f"{group.name}: {group.verdict}", f"  {group.reason}"]
     return "\n".join([*head, *lines.with_reasons(group.reason)])
 
@@ -137,6 +140,27 @@ def _add_scaling(lines: _Lines, group: GroupReport, report: Report) -> None:
         lines.estimate(
             "compute saved", group.saved, " of tuning at the largest", formatter=format_share
         )
+
+
+def _add_stability(lines: _Lines, group: GroupReport, report: Report) -> None:
+    """Append the runs that diverged near the best rate, and spikes beyond the batches' noise."""
+    counts = [f"{w.width:g}: {w.diverged.count} of {w.diverged.total}"
+              for w in group.stability if w.diverged.count]  # fmt: skip
+    if counts:
+        lines.add("  up to 4x the best", ", ".join(counts))
+    rises = [(width.width, _spike(width.at(1.0))) for width in group.stability]
+    spikes = [f"{width:g}: {_number(rise)}" for width, rise in rises if rise is not None]
+    if spikes:
+        where = f"{unit_suffix(report)} at the best {report.hyperparameter}"
+        lines.add("loss spikes", f"{', '.join(spikes)}{where}")
+
+
+def _spike(rate: RateStability) -> float | None:
+    """Return the largest rise of the training loss, or None where it is that of noise."""
+    if rate.largest_rise is None or rate.roughness is None:
+        return None
+    rise, noise = rate.largest_rise.mean.value, rate.roughness.mean.value
+    return rise if rise is not None and noise is not None and rise > SPIKE * noise else None
 
 
 def prediction_text(prediction: Prediction) -> str:

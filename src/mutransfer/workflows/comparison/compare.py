@@ -171,7 +171,7 @@ def compare_with_paper(folder: str | Path | None = None) -> StudyComparison:
         ResultsError: There are no trials to compare.
     """
     if folder is None:
-        studies = shipped_studies()
+        studies = [s for s in shipped_studies() if s.study.source_name != "kalra2026"]
         compared, reports = compare_finished(studies)
         shipped = {study.name for study in studies}
         not_run = [

@@ -178,7 +178,7 @@ def _row(result: TrialResult, axes: Sequence[str]) -> dict[str, Cell]:
 
 
 def _measures(results: Sequence[TrialResult]) -> list[dict[str, Cell]]:
-    """Return the instability of every trial; None where it could not be measured."""
+    """Return the instability of every trial; empty mappings if no trial has any."""
     settings = []
     for spec in (result.spec for result in results):
         assert isinstance(spec.runner, LabRunner)
@@ -187,6 +187,8 @@ def _measures(results: Sequence[TrialResult]) -> list[dict[str, Cell]]:
     has_diverged = [result.loss is None or result.diverged_at is not None for result in results]
     measures = curve_measures(curves, has_diverged, settings, "lr")
     columns = [[None if x != x else x for x in measures[name].tolist()] for name in MEASURES]
+    if all(value is None for column in columns for value in column):
+        return [{} for _ in results]
     return [dict(zip(MEASURES, values, strict=True)) for values in zip(*columns, strict=True)]
 
 

@@ -94,6 +94,7 @@ def trend_template(
     title: str,
     domain: Domain,
     size: Size,
+    tooltip: str = "",
 ) -> Spec:
     """Draw a number against width, one line per group; for the data of `Trends`."""
     x = width_axis(widths, scale)
@@ -112,7 +113,7 @@ def trend_template(
     point = {
         "opacity": fade(1.0),
         "tooltip": [alt.Tooltip("where:N", title="at"),
-                    alt.Tooltip("text:N", title=f"best {what}")],
+                    alt.Tooltip("text:N", title=tooltip or f"best {what}")],
     }  # fmt: skip
     # An optimum beyond the tried rates is a hollow triangle that points to it.
     edge_shape = alt.condition(

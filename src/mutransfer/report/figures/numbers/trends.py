@@ -83,7 +83,7 @@ def law_points(report: Report, what: What) -> tuple[LawPoint, ...]:
         for band in group.scaling.bands:
             law = band.log2_lr if what == "rate" else band.loss
             if law.value is not None:
-                at = math.log2(band.width) + _offset(report, k)
+                at = math.log2(band.width) + group_offset(report, k)
                 points.append(LawPoint(k, at, law.value, law.low, law.high))
     return tuple(points)
 
@@ -133,7 +133,7 @@ def _marks(report: Report, what: What) -> Iterator[TrendMark]:
             edge = "" if kind == "fitted" else " at the edge of the tried rates"
             yield TrendMark(
                 index=k,
-                log2_width=math.log2(optimum.width) + _offset(report, k),
+                log2_width=math.log2(optimum.width) + group_offset(report, k),
                 where=f"{report.scale} {format_width(optimum.width)}",
                 value=value,
                 low=low,
@@ -166,7 +166,7 @@ def _target_marks(
         low, high = _ends(estimate, estimate.value)
         yield TrendMark(
             index=k,
-            log2_width=math.log2(prediction.width) + _offset(report, k),
+            log2_width=math.log2(prediction.width) + group_offset(report, k),
             where=f"{report.scale} {format_width(prediction.width)}, not run",
             value=estimate.value,
             low=low,
@@ -189,7 +189,7 @@ def _beyond(report: Report, predictions: Sequence[Prediction], what: What) -> It
             width = last ** (1 - share) * prediction.width**share
             value = _law_at(group, prediction, width, what)
             if value is not None:
-                yield LawPoint(k, math.log2(width) + _offset(report, k), value)
+                yield LawPoint(k, math.log2(width) + group_offset(report, k), value)
 
 
 def _law_at(group: GroupReport, prediction: Prediction, width: float, what: What) -> float | None:
@@ -220,7 +220,7 @@ def _predicted(prediction: Prediction, what: What) -> Estimate:
     return prediction.log2_lr if what == "rate" else prediction.loss
 
 
-def _offset(report: Report, k: int) -> float:
+def group_offset(report: Report, k: int) -> float:
     """Return by how many octaves of width a group's marks are moved."""
     return OFFSET * max(-3, min(3, k - (len(report) - 1) / 2))
 
