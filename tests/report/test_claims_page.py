@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from comparison_cases import comparison, four_studies, number, reports_of
 from report_cases import HOSTILE
 from test_page import words
@@ -82,8 +81,7 @@ def test_both_papers_share_a_page() -> None:
     assert "Papers the paper; the paper of claims" in shown
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_are_escaped(name: str) -> None:
-    page = comparison_page(comparison(claims=claims(name)), {})
-    if "<" in name:
-        assert name not in page
+def test_hostile_names_are_escaped() -> None:
+    page = comparison_page(comparison(claims=claims(HOSTILE)), {})
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page

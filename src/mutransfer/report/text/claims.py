@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mutransfer.analysis.format import format_share
 from mutransfer.errors import counted
 from mutransfer.rules.formatting.columns import align_columns
 
@@ -124,7 +123,7 @@ def regret_rows(study: Data) -> Table:
     rows: Table = [("group", "regret", "regret in µP's units", "drift in its own")]
     for group in study["groups"]:
         moved = group["in_mup_gauge"]
-        shares = (number(own["regret_share"], format_share) for own in (group, moved))
+        shares = (number(own["regret_share"], percent) for own in (group, moved))
         rows.append((group["group"], *shares, number(group["drift"], signed(2))))
     return rows
 
@@ -158,6 +157,16 @@ def number(estimate: Data, formatter: Formatter) -> str:
         return formatter(value)
     ends = ("?" if end is None else formatter(end) for end in (low, high))
     return f"{formatter(value)} [{', '.join(ends)}]"
+
+
+def percent(share: float) -> str:
+    """Format a share as a percentage of at most three decimals.
+
+    Example:
+        >>> percent(0.1291), percent(0.00685), percent(2e-8)
+        ('12.9 %', '0.685 %', '0 %')
+    """
+    return f"{round(100 * share, 3):.3g} %"
 
 
 def signed(digits: int) -> Formatter:
