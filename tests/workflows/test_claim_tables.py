@@ -115,7 +115,6 @@ def test_the_text_fits_a_terminal_and_has_every_claim(data: dict[str, Any]) -> N
     for row in data["claims"]["claims"]:
         assert f"claim      {row['claim']}" in text
     assert "Agrees with the paper: 5 judgements" in text
-    assert "fix" not in text
 
 
 def test_both_papers_have_a_table_each(runs: Path, tmp_path: Path) -> None:
