@@ -186,7 +186,8 @@ def test_every_claim_has_a_row(right: Evidence) -> None:
     assert missing["theory"] == "no study of ours tests it"
     assert missing["norms-alone"] == "no finished trials: mutransfer studies run hybrids"
     assert set(missing) == {
-        "norms-alone", "decay-fits", "decay-loss", "decay-robustness", "theory"
+        "norms-alone", "decay-fits", "decay-loss", "decay-robustness", "theory", "power",
+        "vocabulary",
     }  # fmt: skip
 
 
@@ -220,3 +221,46 @@ def test_missing_hybrids_are_named() -> None:
     judgement = judge(published_claims()["embedding-rate"], own)
     assert judgement.outcome == "undetermined here"
     assert judgement.why.startswith("sp and sp+embd were not both run")
+
+
+def relabelled(results: Results, column: str, labels: dict[str, object], hybrid: str) -> Results:
+    """Return trials whose hybrids stand for the values of another axis."""
+    names = results.axes["parametrization"]
+    axes = {
+        **results.axes,
+        column: [labels[str(name)] for name in names],
+        "parametrization": [hybrid] * len(results),
+    }
+    return replace(results, axes=axes, defaults=AnalysisTable(group_by=(column,)))
+
+
+@pytest.mark.parametrize(("drop", "expected"), [(0.1, "agrees"), (-0.1, "disagrees")])
+def test_a_growing_rate_of_the_embedding_is_judged_by_the_loss(drop: float, expected: str) -> None:
+    shapes = {"sp": {}, "sp+embd": {"floor": -drop}, "mup": {"floor": -drop}}
+    labels = {"sp": 0.0, "sp+embd": 0.5, "mup": 1.0}
+    own = evidence("embedding-rate-power",
+                   relabelled(planted(shapes), "power", labels, "sp+embd"))  # fmt: skip
+    judgement = judge(published_claims()["power"], own)
+    assert judgement.outcome == expected
+    assert judgement.clauses[0].startswith(
+        f"the best loss at width 192 with power 1 minus that with 0 is {-drop:+.3f}"[:-1]
+    )
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.4, "agrees"), (0.0, "disagrees")])
+def test_vocabularies_are_judged_by_what_the_embeddings_rate_gains(
+    gap: float, expected: str
+) -> None:
+    """With 256 tokens SP loses 0.2 to SP with the embedding's rate, with 4,096 more or less."""
+    parts = [planted({"sp": {"floor": own}, "sp+embd": {}}) for own in (0.2, gap)]
+    columns: dict[str, list] = {"tokenizer": []}
+    for tokenizer, part in zip(("bytes", "bpe-4096"), parts, strict=True):
+        columns["tokenizer"] += [tokenizer] * len(part)
+        for name, values in {**part.axes, "loss": part.loss.tolist()}.items():
+            columns.setdefault(name, []).extend(values)
+    grouping = AnalysisTable(group_by=("tokenizer", "parametrization"))
+    results = replace(Results.from_columns(columns), defaults=grouping)
+    judgement = judge(published_claims()["vocabulary"], evidence("vocabulary", results))
+    assert judgement.outcome == expected
+    assert "(256 tokens)" in judgement.why
+    assert "(4096 tokens)" in judgement.why

@@ -122,7 +122,7 @@ def test_both_papers_have_a_table_each(runs: Path, tmp_path: Path) -> None:
     planted_store(tmp_path / "baseline", study_of("baseline"), planted())
     both = compare_with_paper(tmp_path).to_json()
     assert [row["study"] for row in both["studies"]] == ["baseline"]
-    assert len(both["claims"]["claims"]) == 12
+    assert len(both["claims"]["claims"]) == 14
     text = format_comparison(both)
     assert text.index("A Large-Scale Exploration") < text.index("Dayal Singh Kalra")
 

@@ -18,6 +18,7 @@ HIGH_DECAY = 3e-3
 CERTAINTY = {
     "abstract": "stated in the paper's abstract",
     "released": "read in the numbers that the authors released, not in the paper's words",
+    "other": "not of this paper: the theory of arXiv:2506.15025 says so",
     "notes": "third-party notes on the paper say so; we have not read it in the paper itself",
 }
 

@@ -27,6 +27,7 @@ PAIRS = (
 )  # fmt: skip
 DECAY = "weight_decay"
 HYBRID = "parametrization"
+POWERS = (("1", "0"), ("1", "0.5"))  # of the width, in the embedding's rate
 HALF_WIDTH = 1.6448536  # standard deviations of a normal distribution in half a 90 % interval
 
 
@@ -40,7 +41,8 @@ class Evidence:
         report: Its analysis, with rates in the units of each parametrization.
         in_mup_gauge: The same in the units of µP, for hybrids without `embd` the rate times width;
             None if no claim on transfer is tested by it.
-        comparisons: The comparison of each of the `PAIRS` that it has.
+        comparisons: The comparison of each of the `PAIRS` that it has, at every value of another
+            axis; or of each of the `POWERS`.
     """
 
     study: str
@@ -95,7 +97,9 @@ def evidence(study: str, results: Results, *, label: str = "") -> Evidence:
     if study in published_claims()["transfer"].studies:
         has_sp_gauge = ["embd" not in switches_on(str(name)) for name in results.axes[HYBRID]]
         moved = analyze(scale_rates(results, 1.0, np.array(has_sp_gauge)))
-    comparisons = compare_groups(results, PAIRS, group_by=report.group_by)
+    levels = {name.removesuffix(name.rpartition(", ")[2]) for name in report}
+    pairs = [(level + a, level + b) for level in sorted(levels) for a, b in (*PAIRS, *POWERS)]
+    comparisons = compare_groups(results, pairs, group_by=report.group_by)
     return Evidence(study, label or study, report, moved, comparisons)
 
 

@@ -12,7 +12,16 @@ from mutransfer.analysis.comparison.stability import stability_ratio
 from mutransfer.analysis.format import format_share
 from mutransfer.literature.claims import Claim, published_claims
 from mutransfer.literature.effects import Effect, measured_effects
-from mutransfer.literature.evidence import Evidence
+from mutransfer.literature.evidence import POWERS, Evidence
+from mutransfer.literature.format import (
+    format_difference,
+    format_interval,
+    format_nats,
+    format_ratio,
+    format_reason,
+    format_times,
+    log10,
+)
 from mutransfer.literature.hybrids import switches_on
 
 ClaimOutcome = Literal["agrees", "disagrees", "undetermined here", "not tested"]
@@ -26,6 +35,7 @@ FACTOR = 2.0  # "far less predictable" fails if E is at most so many times large
 SAME_FACTOR = math.sqrt(10.0)  # "about as predictable"
 SAME_LOSS = 0.1  # nats: the yardstick for R(∞) on the page released with the paper
 SMOOTHER = 1.25  # "unstable" fails if the curves are at most so many times rougher
+NUM_BYTES = 256  # tokens of a vocabulary of bytes
 NOISY = 0.25  # share of hybrids whose E may be half noise before effects on E are left open
 
 
@@ -145,7 +155,10 @@ def _error_ratio(evidence: Evidence, a: str, b: str) -> tuple[Estimate, str]:
     difference = comparison.metrics.log10_E
     if difference.value is None:
         return difference, f"E of {a} and of {b} cannot be compared: {difference.undetermined}"
-    return difference, f"E of {a} is {_times(difference)} that of {b}{_reason(difference)}"
+    return (
+        difference,
+        f"E of {a} is {format_times(difference)} that of {b}{format_reason(difference)}",
+    )
 
 
 def _transfer(evidence: Evidence) -> list[_Finding]:
@@ -187,7 +200,7 @@ def _best_loss(evidence: Evidence) -> list[_Finding]:
         loss = comparison.difference
         text = (
             f"the best loss of {a} at width {comparison.width:g} minus that of {b} is "
-            f"{_nats(loss)}{_reason(loss)}"
+            f"{format_nats(loss)}{format_reason(loss)}"
         )
         findings.append(_Finding(_has_sign(loss, 1), text))
     return findings
@@ -202,7 +215,7 @@ def _loss_at_infinity(evidence: Evidence) -> list[_Finding]:
             findings.append(_Finding(None, f"{a} and {b} were not both run"))
             continue
         gap = comparison.metrics.R_inf
-        text = f"R(∞) of {a} minus that of {b} is {_nats(gap)}{_reason(gap)}"
+        text = f"R(∞) of {a} minus that of {b} is {format_nats(gap)}{format_reason(gap)}"
         findings.append(_Finding(_is_within(gap, SAME_LOSS), text))
     return findings
 
@@ -220,11 +233,11 @@ def _stability(evidence: Evidence) -> list[_Finding]:
     if roughness.low is not None and roughness.high is not None:
         holds = True if roughness.low > 1 else False if roughness.high < SMOOTHER else None
     text = (
-        f"at its best rate sp has {_ratio(roughness)} times the roughness of sp+embd, without what "
-        f"runs of one seed share{_reason(roughness)}"
+        f"at its best rate sp has {format_ratio(roughness)} times the roughness of sp+embd, without what "
+        f"runs of one seed share{format_reason(roughness)}"
     )
     if rise.value is not None:
-        text += f", and {_ratio(rise)} times its largest rise"
+        text += f", and {format_ratio(rise)} times its largest rise"
     return [_Finding(holds, text)]
 
 
@@ -253,26 +266,70 @@ def _is_noise(group: GroupReport) -> bool:
     return noise is not None and group.E.value is not None and noise >= group.E.value / 2
 
 
+def _power(evidence: Evidence) -> list[_Finding]:
+    """Judge whether an embedding's rate that grows with width beats one that does not."""
+    findings = []
+    for a, b in POWERS:
+        comparison = evidence.comparisons.get((a, b))
+        if comparison is None:
+            findings.append(_Finding(None, f"powers {a} and {b} were not both run"))
+            continue
+        loss = comparison.difference
+        text = (
+            f"the best loss at width {comparison.width:g} with power {a} minus that with {b} is "
+            f"{format_nats(loss)}{format_reason(loss)}"
+        )
+        # Whether the power is 1 or 1/2 depends on what counts as a large vocabulary.
+        findings.append(_Finding(_has_sign(loss, -1) if b == "0" else True, text))
+    return findings
+
+
+def _vocabulary(evidence: Evidence) -> list[_Finding]:
+    """Judge whether SP loses more without the embedding's rate where the vocabulary is larger."""
+    shares: dict[int, Estimate] = {}
+    for (group, _), comparison in evidence.comparisons.items():
+        best, loss = evidence.report[group].optimum[-1].loss.value, comparison.difference
+        if best is not None and loss.value is not None:
+            size = group.partition(", ")[0].rpartition("-")[2]
+            shares[int(size) if size.isdigit() else NUM_BYTES] = loss.times(1 / best)
+    if len(shares) < 2:
+        return [_Finding(None, "fewer than two vocabularies have an optimum at the largest width")]
+    least, most = shares[min(shares)], shares[max(shares)]
+    text = ", ".join(
+        f"{format_interval(share, format_share)} ({size} tokens)"
+        for size, share in sorted(shares.items())
+    )
+    holds = None
+    if most.low is not None and least.high is not None and most.low > least.high:
+        holds = True
+    elif most.high is not None and least.low is not None and most.high < least.low:
+        holds = False
+    start = "at the largest width the best loss of sp is above that of sp+embd by"
+    return [_Finding(holds, f"{start} {text}")]
+
+
 def _decay_fits(evidence: Evidence) -> list[_Finding]:
     """Judge whether E is lower with weight decay."""
-    change, num = evidence.decay_effect(lambda group: _log10(group.E))
-    text = f"with decay E is {_times(change)} that without, over {num} groups{_reason(change)}"
-    return [_Finding(_has_sign(change, -1), text if change.value is not None else _reason(change))]
+    change, num = evidence.decay_effect(lambda group: log10(group.E))
+    text = f"with decay E is {format_times(change)} that without, over {num} groups{format_reason(change)}"
+    return [
+        _Finding(_has_sign(change, -1), text if change.value is not None else format_reason(change))
+    ]
 
 
 def _decay_loss(evidence: Evidence) -> list[_Finding]:
     """Judge whether L∞ is higher with weight decay, where `embd` and `ln` are not both on."""
     hybrids = [name for name, _ in evidence.cells if name != "mup"]
     change, num = evidence.decay_effect(lambda group: group.laws.loss_inf, hybrids)
-    text = f"L∞ with decay minus that without is {_nats(change)}, over {num} groups"
-    return [_Finding(_has_sign(change, 1), text + _reason(change))]
+    text = f"L∞ with decay minus that without is {format_nats(change)}, over {num} groups"
+    return [_Finding(_has_sign(change, 1), text + format_reason(change))]
 
 
 def _decay_robustness(evidence: Evidence) -> list[_Finding]:
     """Judge whether κ is larger with weight decay."""
     change, num = evidence.decay_effect(lambda group: group.kappa)
-    text = f"κ with decay minus that without is {_signed(change)}, over {num} groups"
-    return [_Finding(_has_sign(change, 1), text + _reason(change))]
+    text = f"κ with decay minus that without is {format_difference(change)}, over {num} groups"
+    return [_Finding(_has_sign(change, 1), text + format_reason(change))]
 
 
 def _has_sign(change: Estimate, sign: int) -> bool | None:
@@ -284,55 +341,9 @@ def _has_sign(change: Estimate, sign: int) -> bool | None:
     return None
 
 
-def _log10(E: Estimate) -> Estimate:
-    """Return log10 of E."""
-    value, low, high = (
-        None if end is None or end <= 0 else math.log10(end) for end in (E.value, E.low, E.high)
-    )
-    return Estimate(value, low, high, E.undetermined)
-
-
 def _effect(effect: Effect) -> str:
     """Format the factor by which a switch changes E, with its interval."""
-    return f"{_times(effect.log10)} ({effect.switch})"
-
-
-def _times(log10: Estimate) -> str:
-    """Format a ratio from its logarithm."""
-    value, low, high = (
-        None if end is None else 10**end for end in (log10.value, log10.low, log10.high)
-    )
-    return f"{_ratio(Estimate(value, low, high))} times"
-
-
-def _ratio(estimate: Estimate) -> str:
-    """Format a ratio with its interval."""
-    return _with_interval(estimate, lambda value: f"{value:.2g}")
-
-
-def _nats(estimate: Estimate) -> str:
-    """Format a difference of losses with its interval."""
-    return _signed(estimate) + (" nats" if estimate.value is not None else "")
-
-
-def _signed(estimate: Estimate) -> str:
-    """Format a difference with its interval."""
-    return _with_interval(estimate, lambda value: f"{value:+.3f}")
-
-
-def _with_interval(estimate: Estimate, formatter: Callable[[float], str]) -> str:
-    """Format a value with its interval; an end that is missing is unbounded."""
-    if estimate.value is None:
-        return "undetermined"
-    if estimate.low is None and estimate.high is None:
-        return formatter(estimate.value)
-    low, high = ("?" if end is None else formatter(end) for end in (estimate.low, estimate.high))
-    return f"{formatter(estimate.value)} [{low}, {high}]"
-
-
-def _reason(estimate: Estimate) -> str:
-    """Return why a number or an end of its interval is missing, or nothing."""
-    return f" ({estimate.undetermined})" if estimate.undetermined else ""
+    return f"{format_times(effect.log10)} ({effect.switch})"
 
 
 _JUDGES: dict[str, Callable[[Evidence], list[_Finding]]] = {
@@ -347,4 +358,6 @@ _JUDGES: dict[str, Callable[[Evidence], list[_Finding]]] = {
     "decay-fits": _decay_fits,
     "decay-loss": _decay_loss,
     "decay-robustness": _decay_robustness,
+    "power": _power,
+    "vocabulary": _vocabulary,
 }
