@@ -94,7 +94,8 @@ def claims(rows: Sequence[Data]) -> str:
         lines = [
             f"### `{name}`",
             "",
-            f"**The paper:** {first['text']}.",
+            f"**{'Another' if 'not of this paper' in first['certainty'] else 'The'} paper:** "
+            f"{first['text']}.",
             as_sentence(first["certainty"]),
             *([as_sentence(first["numbers"])] if first["numbers"] else []),
             "",
@@ -153,7 +154,7 @@ def settings(studies: Sequence[str]) -> str:
                 str(len(study.axes["seed"])),
                 str(steps),
                 f"{lab['batch'] * lab['context']:,}",
-                str(lab.get("tokenizer", "bytes")),
+                ", ".join(map(str, study.axes.get("tokenizer", [lab.get("tokenizer", "bytes")]))),
             )
         )
     return markdown(rows).rstrip("\n")

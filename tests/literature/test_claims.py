@@ -262,5 +262,5 @@ def test_vocabularies_are_judged_by_what_the_embeddings_rate_gains(
     results = replace(Results.from_columns(columns), defaults=grouping)
     judgement = judge(published_claims()["vocabulary"], evidence("vocabulary", results))
     assert judgement.outcome == expected
-    assert "(256 tokens)" in judgement.why
-    assert "(4096 tokens)" in judgement.why
+    assert "with 256 tokens" in judgement.why
+    assert "with 4096 tokens" in judgement.why

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from mutransfer.analysis import Estimate, GroupReport
@@ -155,10 +156,8 @@ def _error_ratio(evidence: Evidence, a: str, b: str) -> tuple[Estimate, str]:
     difference = comparison.metrics.log10_E
     if difference.value is None:
         return difference, f"E of {a} and of {b} cannot be compared: {difference.undetermined}"
-    return (
-        difference,
-        f"E of {a} is {format_times(difference)} that of {b}{format_reason(difference)}",
-    )
+    text = f"E of {a} is {format_times(difference)} that of {b}"
+    return difference, text + format_reason(difference)
 
 
 def _transfer(evidence: Evidence) -> list[_Finding]:
@@ -233,8 +232,8 @@ def _stability(evidence: Evidence) -> list[_Finding]:
     if roughness.low is not None and roughness.high is not None:
         holds = True if roughness.low > 1 else False if roughness.high < SMOOTHER else None
     text = (
-        f"at its best rate sp has {format_ratio(roughness)} times the roughness of sp+embd, without what "
-        f"runs of one seed share{format_reason(roughness)}"
+        f"at its best rate sp has {format_ratio(roughness)} times the roughness of sp+embd, "
+        f"without what runs of one seed share{format_reason(roughness)}"
     )
     if rise.value is not None:
         text += f", and {format_ratio(rise)} times its largest rise"
@@ -294,27 +293,28 @@ def _vocabulary(evidence: Evidence) -> list[_Finding]:
             shares[int(size) if size.isdigit() else NUM_BYTES] = loss.times(1 / best)
     if len(shares) < 2:
         return [_Finding(None, "fewer than two vocabularies have an optimum at the largest width")]
-    least, most = shares[min(shares)], shares[max(shares)]
-    text = ", ".join(
-        f"{format_interval(share, format_share)} ({size} tokens)"
-        for size, share in sorted(shares.items())
-    )
-    holds = None
-    if most.low is not None and least.high is not None and most.low > least.high:
-        holds = True
-    elif most.high is not None and least.low is not None and most.high < least.low:
-        holds = False
+    ordered = sorted(shares.items())
     start = "at the largest width the best loss of sp is above that of sp+embd by"
-    return [_Finding(holds, f"{start} {text}")]
+    findings = []
+    for (few, less), (many, more) in pairwise(ordered):
+        holds = None
+        if more.low is not None and less.high is not None and more.low > less.high:
+            holds = True
+        elif more.high is not None and less.low is not None and more.high < less.low:
+            holds = False
+        values = (
+            f"{format_interval(share, format_share)} with {size} tokens"
+            for size, share in ((few, less), (many, more))
+        )
+        findings.append(_Finding(holds, f"{start} {', and by '.join(values)}"))
+    return findings
 
 
 def _decay_fits(evidence: Evidence) -> list[_Finding]:
     """Judge whether E is lower with weight decay."""
     change, num = evidence.decay_effect(lambda group: log10(group.E))
-    text = f"with decay E is {format_times(change)} that without, over {num} groups{format_reason(change)}"
-    return [
-        _Finding(_has_sign(change, -1), text if change.value is not None else format_reason(change))
-    ]
+    text = f"E with decay is {format_times(change)} that without, over {num} groups"
+    return [_Finding(_has_sign(change, -1), text + format_reason(change))]
 
 
 def _decay_loss(evidence: Evidence) -> list[_Finding]:
