@@ -1,4 +1,4 @@
-"""Generator of docs/rules.md, docs/lingle.md and docs/schemas.
+"""Generator of docs/rules.md, docs/lingle.md, docs/kalra.md and docs/schemas.
 
 With --check, it writes nothing, and fails if they are out of date.
 """
@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+import claims_page
 import study_page
 from pydantic import TypeAdapter
 
@@ -19,6 +20,7 @@ from mutransfer.rules import HYBRIDS, TABLES, Plan, Role, explain
 from mutransfer.rules.explanation.derivation import Derivation
 from mutransfer.rules.formatting.columns import align_columns
 from mutransfer.rules.hybrids import SWITCHES, switches_of
+from mutransfer.workflows import compare_with_paper
 
 DOCS = Path(__file__).parent.parent / "docs"
 SCHEMAS = {
@@ -72,7 +74,13 @@ Compare gauges without decay, or with `decay_mode = "independent"`.
 def pages() -> dict[Path, str]:
     """Return the path and text of every generated page."""
     tables = "\n".join(f"\n## `{name}`\n\n```text\n{explain(name)}\n```" for name in TABLES)
-    texts = {DOCS / "rules.md": f"{RULES}{tables}\n{BETWEEN}{hybrids()}", **study_page.pages(DOCS)}
+    comparison = compare_with_paper()
+    assert comparison.claims is not None
+    texts = {
+        DOCS / "rules.md": f"{RULES}{tables}\n{BETWEEN}{hybrids()}",
+        **study_page.pages(DOCS, comparison.to_json()),
+        **claims_page.pages(DOCS, comparison.claims),
+    }
     for name, record in SCHEMAS.items():
         schema = json.dumps(record.model_json_schema(by_alias=True), indent=1, ensure_ascii=False)
         texts[DOCS / "schemas" / f"{name}.schema.json"] = schema + "\n"
@@ -108,7 +116,8 @@ def main() -> None:
         "--check", action="store_true", help="write nothing, and fail if a page is out of date"
     )
     check = parser.parse_args().check
-    stale = [p for p, text in pages().items() if not p.exists() or p.read_text() != text]
+    texts = pages()
+    stale = [p for p, text in texts.items() if not p.exists() or p.read_text() != text]
     if check:
         if stale:
             sys.exit(
@@ -117,7 +126,7 @@ def main() -> None:
         return
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(pages()[path])
+        path.write_text(texts[path])
 
 
 if __name__ == "__main__":

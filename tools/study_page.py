@@ -21,16 +21,19 @@ from mutransfer.report.text.studies import (
     paper_cautions,
     paper_loss,
 )
-from mutransfer.workflows.comparison.compare import compare_with_paper
 
 Data = Mapping[str, Any]
 
 TEXT = Path(__file__).with_suffix(".md")
 
 
-def pages(docs: Path) -> dict[Path, str]:
-    """Return the path and text of the page and of its figures."""
-    comparison = compare_with_paper().to_json()
+def pages(docs: Path, comparison: Data) -> dict[Path, str]:
+    """Return the path and text of the page and of its figures.
+
+    Args:
+        docs: The folder of documents.
+        comparison: The JSON data of the shipped trials' comparison.
+    """
     data = {**comparison, "studies": in_order(comparison["studies"])}
     texts = {docs / "lingle.md": page(data)}
     for name, spec in comparison_specs(data).items():

@@ -9,7 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from study_cases import planted, planted_store, planted_table, study_of
+from study_cases import (
+    planted,
+    planted_hybrids,
+    planted_store,
+    planted_table,
+    stored,
+    study_of,
+)
 
 from mutransfer.workflows.comparison import studies
 
@@ -141,3 +148,18 @@ ERRORS = {
 def test_an_error_is_printed_in_three_lines(line: str, run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert run(line) == (2, "", ERRORS[line])
+
+
+def test_a_run_of_the_other_paper_ends_with_its_claims(run, tmp_path: Path) -> None:
+    """Every trial is done, so nothing is trained; without a drift of κ or E little is settled."""
+    study = study_of("embedding-rate")
+    losses = dict.fromkeys(("sp", "sp+embd", "mup", "mup-embd"), planted(log2_best=-4.2))
+    stored(tmp_path / "embedding-rate", study, planted_hybrids(study, losses))
+    status, out, _ = run("studies run embedding-rate -o embedding-rate")
+    assert status == 0
+    assert "\n\nclaim      embedding-rate (embedding-rate)\nthe paper  SP whose embedding" in out
+    assert "\nhere       " in out
+    assert "\ntogether   " in out
+    rows = json.loads(run("studies run embedding-rate -o embedding-rate --json")[1])["claims"]
+    assert [row["claim"] for row in rows][:2] == ["embedding-rate", "without-embedding"]
+    assert all(row["study"] == "embedding-rate" for row in rows)

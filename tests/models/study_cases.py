@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +34,11 @@ def planted(
     return loss
 
 
-def planted_results(trials: list[TrialSpec], loss: Loss, noise: float = 0.002) -> list[TrialResult]:
+def planted_results(
+    trials: list[TrialSpec], loss: Loss, noise: float = 0.002, random_seed: int = 0
+) -> list[TrialResult]:
     """Return a result per trial: the planted loss, an effect of the seed, and noise."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(random_seed)
     results = []
     for trial in trials:
         width, lr, seed = (trial.axes[name] for name in ("width", "lr", "seed"))
@@ -92,12 +94,34 @@ def planted_studies(losses: Mapping[str, Loss]) -> list[FinishedStudy]:
 
 def planted_store(folder: Path, study: StudySpec, loss: Loss, *, without: int = 0) -> Path:
     """Write a store of a study with planted losses; the last trials may be without a result."""
-    store = TrialStore(folder, create=True)
     trials = prepare_study(study).trials
-    store.write_study(study, trials)
-    for result in planted_results(trials, loss)[: len(trials) - without]:
+    return stored(folder, study, planted_results(trials, loss)[: len(trials) - without])
+
+
+def stored(folder: Path, study: StudySpec, results: Sequence[TrialResult]) -> Path:
+    """Write a store of a study with these results."""
+    store = TrialStore(folder, create=True)
+    store.write_study(study, prepare_study(study).trials)
+    for result in results:
         claim = store.claim(result.spec)
         assert claim is not None
         store.publish(result, store.new_attempt(result.id))
         claim.release()
     return folder
+
+
+def planted_hybrids(study: StudySpec, losses: Mapping[str, Loss]) -> list[TrialResult]:
+    """Return results of a study of hybrids, which share the trials of the base width."""
+    assert study.lab is not None
+    base = study.lab.settings["base_width"]
+    at_base: dict[tuple[object, object], float | None] = {}
+    results = []
+    for name, loss in losses.items():
+        trials = [t for t in prepare_study(study).trials if t.axes["parametrization"] == name]
+        for result in planted_results(trials, loss, 2e-4, random_seed=sum(name.encode())):
+            axes = result.spec.axes
+            if axes["width"] == base:
+                first = at_base.setdefault((axes["lr"], axes["seed"]), result.loss)
+                result = result.model_copy(update={"loss": first})
+            results.append(result)
+    return results

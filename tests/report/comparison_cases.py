@@ -75,7 +75,7 @@ def comparison(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {
         "schema": 1, "paper": "the paper", "source": "these trials", "thresholds": [0.01],
         "counts": {kind: outcomes.count(kind) for kind in kinds},
-        "studies": list(rows), "left_out": [], "not_run": [], "provenance": {},
+        "studies": list(rows), "left_out": [], "not_run": [], "provenance": {}, "claims": None,
     } | changes  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def test_what_was_left_out_is_named_with_its_command(tmp_path: Path) -> None:
     data = {**four_studies(), "left_out": [entry]}
     file = write_comparison(tmp_path / "new" / "page.html", data, {})
     assert "lion 7 of 30 trials have no result. run lion" in words(file.read_text())
-    assert "\n  lion: 7 of 30 trials have no result\n  next: run lion\n" in format_comparison(data)
+    assert "\n  lion: 7 of 30 trials have no result\n  next: run lion" in format_comparison(data)
 
 
 def test_limits_of_the_papers_cells_and_studies_not_run_are_named() -> None:

@@ -14,7 +14,7 @@ from mutransfer.analysis.format import format_power, format_rate
 pytestmark = pytest.mark.slow
 
 WIDTHS = [1400, 400]
-NUM_STOPS = 13
+NUM_STOPS = 17
 KEYS = ("Enter", "Space", "Space", "Enter")
 FADED = "document.querySelectorAll('.chart.drawn path[opacity=\"0.12\"]').length"
 AXES = """chart => [...chart.querySelectorAll('.role-axis')].map(axis => {
@@ -67,7 +67,7 @@ def test_the_page_draws_and_reacts(
     tab.goto(report_file.as_uri())
     tab.wait_for_selector("html[data-ready=true]", timeout=30_000)
 
-    assert tab.locator(".chart.drawn svg").count() == 5
+    assert tab.locator(".chart.drawn svg").count() == 6
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     for box in tab.locator(".chart.drawn svg").all():
         assert box.bounding_box()["width"] <= tab.evaluate("innerWidth")
@@ -88,7 +88,7 @@ def test_the_page_draws_and_reacts(
 
 def test_without_scripts_there_are_still_pictures(open_page: Any, report_file: Path) -> None:
     tab = open_page(report_file, 1400, "light", scripts=False)
-    assert tab.locator(".chart svg").count() == 5
+    assert tab.locator(".chart svg").count() == 6
 
 
 def hover(tab: Any, chart: Any, rate: float, loss: float) -> None:
@@ -178,7 +178,7 @@ def test_the_keyboard_reaches_everything_in_reading_order(
 ) -> None:
     tab = open_page(report_file, width, scheme)
     places = tab.evaluate(STOPS)
-    # two legends of three, three matrices, the tables of scaling and optima, the plan, the study
+    # three legends of three, three matrices, tables of scaling, stability, optima, plan, study
     assert len(places) == NUM_STOPS
     assert places == sorted(places)
     reached = {"ring": True, "visible": True}
@@ -216,7 +216,8 @@ def test_a_legend_reacts_to_enter_and_space_and_a_table_to_the_arrows(
 
 def test_a_legend_singles_out_a_group_in_the_planes_too(open_page: Any, scaling_file: Path) -> None:
     tab = open_page(scaling_file, 1400, "dark")
-    assert tab.locator(".chart.drawn svg").count() == 8  # three losses, two trends, three planes
+    # three losses, two trends, three planes, one measure of stability
+    assert tab.locator(".chart.drawn svg").count() == 9
     planes = tab.locator(".panels.three").locator("xpath=ancestor::section")
     planes.locator(".legend button").nth(2).click()
     wait_until(tab, f"{FADED} > 0")

@@ -17,6 +17,7 @@ from mutransfer.analysis import (
     compare_groups,
 )
 from mutransfer.analysis.gauge import scale_rates
+from mutransfer.literature.claims import published_claims
 from mutransfer.literature.hybrids import switches_on
 from mutransfer.literature.regression import regress
 
@@ -34,15 +35,18 @@ class Evidence:
     """The analysis of one study of hybrids.
 
     Args:
-        study: Its name.
+        study: The study, as claims name it.
+        label: Its name, which says the scale if that is the paper's.
         report: Its analysis, with rates in the units of each parametrization.
-        in_mup_gauge: The same in the units of µP: rates of hybrids without `embd` times width.
+        in_mup_gauge: The same in the units of µP, for hybrids without `embd` the rate times width;
+            None if no claim on transfer is tested by it.
         comparisons: The comparison of each of the `PAIRS` that it has.
     """
 
     study: str
+    label: str
     report: Report
-    in_mup_gauge: Report
+    in_mup_gauge: Report | None
     comparisons: Mapping[tuple[str, str], Comparison]
 
     @property
@@ -78,18 +82,21 @@ class Evidence:
         return fit.estimate(len(names)), len(cells)
 
 
-def evidence(study: str, results: Results) -> Evidence:
+def evidence(study: str, results: Results, *, label: str = "") -> Evidence:
     """Analyze a study of hybrids between SP and µP.
 
     Args:
-        study: Its name.
+        study: The study, as claims name it.
         results: Its trials, with a column 'parametrization'.
+        label: Its name, if it is another one.
     """
     report = analyze(results)
-    has_sp_gauge = ["embd" not in switches_on(str(name)) for name in results.axes[HYBRID]]
-    moved = scale_rates(results, 1.0, np.array(has_sp_gauge))
+    moved = None
+    if study in published_claims()["transfer"].studies:
+        has_sp_gauge = ["embd" not in switches_on(str(name)) for name in results.axes[HYBRID]]
+        moved = analyze(scale_rates(results, 1.0, np.array(has_sp_gauge)))
     comparisons = compare_groups(results, PAIRS, group_by=report.group_by)
-    return Evidence(study, report, analyze(moved), comparisons)
+    return Evidence(study, label or study, report, moved, comparisons)
 
 
 def _variance(estimate: Estimate) -> float:

@@ -26,6 +26,7 @@ FACTOR = 2.0  # "far less predictable" fails if E is at most so many times large
 SAME_FACTOR = math.sqrt(10.0)  # "about as predictable"
 SAME_LOSS = 0.1  # nats: the yardstick for R(∞) on the page released with the paper
 SMOOTHER = 1.25  # "unstable" fails if the curves are at most so many times rougher
+NOISY = 0.25  # share of hybrids whose E may be half noise before effects on E are left open
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,18 @@ class Judgement:
         claim: The claim.
         study: The study that the judgement rests on; empty where there is none.
         outcome: 'agrees', 'disagrees', 'undetermined here' or 'not tested'.
-        why: One sentence with the numbers behind it.
+        clauses: The numbers behind it, one clause for each part of the claim.
     """
 
     claim: Claim
     study: str
     outcome: ClaimOutcome
-    why: str
+    clauses: tuple[str, ...]
+
+    @property
+    def why(self) -> str:
+        """The clauses, in one sentence."""
+        return "; ".join(self.clauses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +72,17 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         outcome = "disagrees"
     elif None in holds:
         outcome = "undetermined here"
-    return Judgement(claim, evidence.study, outcome, "; ".join(f.text for f in findings))
+    return Judgement(claim, evidence.label, outcome, tuple(f.text for f in findings))
 
 
 def judgements(evidences: Sequence[Evidence]) -> list[Judgement]:
     """Judge every claim by each study that tests it; a claim without one is not tested."""
-    by_study = {evidence.study: evidence for evidence in evidences}
     rows = []
     for claim in published_claims().values():
-        own = [by_study[study] for study in claim.studies if study in by_study]
+        own = [e for study in claim.studies for e in evidences if e.study == study]
         rows += [judge(claim, evidence) for evidence in own]
         if not own:
-            rows.append(Judgement(claim, "", "not tested", _why_not_tested(claim)))
+            rows.append(Judgement(claim, "", "not tested", (_why_not_tested(claim),)))
     return rows
 
 
@@ -145,6 +150,7 @@ def _error_ratio(evidence: Evidence, a: str, b: str) -> tuple[Estimate, str]:
 
 def _transfer(evidence: Evidence) -> list[_Finding]:
     """Judge whether the embedding's rate separates transfer from none, in µP's units of rates."""
+    assert evidence.in_mup_gauge is not None
     findings = []
     for name in ("sp+embd", "mup", "sp", "mup-embd"):
         if name not in evidence.report:
@@ -170,6 +176,23 @@ def _verdict(group: GroupReport) -> str:
     return "is undetermined"
 
 
+def _best_loss(evidence: Evidence) -> list[_Finding]:
+    """Judge whether the losses at the best rates have the order that the embedding's rate gives."""
+    findings = []
+    for a, b in (("sp", "mup"), ("sp", "sp+embd"), ("mup-embd", "mup")):
+        comparison = evidence.comparisons.get((a, b))
+        if comparison is None:
+            findings.append(_Finding(None, f"{a} and {b} were not both run"))
+            continue
+        loss = comparison.difference
+        text = (
+            f"the best loss of {a} at width {comparison.width:g} minus that of {b} is "
+            f"{_nats(loss)}{_reason(loss)}"
+        )
+        findings.append(_Finding(_has_sign(loss, 1), text))
+    return findings
+
+
 def _loss_at_infinity(evidence: Evidence) -> list[_Finding]:
     """Judge whether R(∞) of SP, SP with the embedding's rate and µP is about the same."""
     findings = []
@@ -178,12 +201,8 @@ def _loss_at_infinity(evidence: Evidence) -> list[_Finding]:
         if comparison is None:
             findings.append(_Finding(None, f"{a} and {b} were not both run"))
             continue
-        gap, loss = comparison.metrics.R_inf, comparison.difference
-        text = f"R(∞) of {a} is {_signed(gap)} nats from {b}{_reason(gap)}"
-        if loss.value is not None:
-            text += (
-                f" (at width {comparison.width:g} its best loss is {_signed(loss)} nats from it)"
-            )
+        gap = comparison.metrics.R_inf
+        text = f"R(∞) of {a} minus that of {b} is {_nats(gap)}{_reason(gap)}"
         findings.append(_Finding(_is_within(gap, SAME_LOSS), text))
     return findings
 
@@ -216,15 +235,22 @@ def _switches(evidence: Evidence) -> list[_Finding]:
         return [_Finding(None, "the hybrids with a value of E do not separate the switches")]
     text = f"E changes by {', '.join(map(_effect, effects))}"
     (embd,) = (effect for effect in effects if effect.switch == "embd")
+    num_noisy = sum(map(_is_noise, evidence.cells.values()))
+    text += f" (over {embd.num_cells} hybrids; noise is half of E or more in {num_noisy})"
     holds = None
-    if embd.log10.high is not None and embd.log10.low is not None:
-        others = [e.log10.value or 0.0 for e in effects if e is not embd]
-        is_largest = (embd.log10.value or 0.0) <= min(others, default=0.0)
-        if embd.log10.high < 0:
-            holds = is_largest
-        elif embd.log10.low > -math.log10(FACTOR):
+    if num_noisy <= NOISY * embd.num_cells and embd.log10.high is not None:
+        others = [effect.log10.value or 0.0 for effect in effects if effect is not embd]
+        if _has_sign(embd.log10, -1):
+            holds = (embd.log10.value or 0.0) <= min(others, default=0.0)
+        elif embd.log10.low is not None and embd.log10.low > -math.log10(FACTOR):
             holds = False
-    return [_Finding(holds, f"{text} ({embd.num_cells} hybrids)")]
+    return [_Finding(holds, text)]
+
+
+def _is_noise(group: GroupReport) -> bool:
+    """Return whether at least half of E is what noise alone causes."""
+    noise = group.scaling.errors.noise_floor.value
+    return noise is not None and group.E.value is not None and noise >= group.E.value / 2
 
 
 def _decay_fits(evidence: Evidence) -> list[_Finding]:
@@ -238,14 +264,14 @@ def _decay_loss(evidence: Evidence) -> list[_Finding]:
     """Judge whether L∞ is higher with weight decay, where `embd` and `ln` are not both on."""
     hybrids = [name for name, _ in evidence.cells if name != "mup"]
     change, num = evidence.decay_effect(lambda group: group.laws.loss_inf, hybrids)
-    text = f"with decay L∞ is {_signed(change)} nats from that without, over {num} groups"
+    text = f"L∞ with decay minus that without is {_nats(change)}, over {num} groups"
     return [_Finding(_has_sign(change, 1), text + _reason(change))]
 
 
 def _decay_robustness(evidence: Evidence) -> list[_Finding]:
     """Judge whether κ is larger with weight decay."""
     change, num = evidence.decay_effect(lambda group: group.kappa)
-    text = f"with decay κ is {_signed(change)} from that without, over {num} groups"
+    text = f"κ with decay minus that without is {_signed(change)}, over {num} groups"
     return [_Finding(_has_sign(change, 1), text + _reason(change))]
 
 
@@ -284,6 +310,11 @@ def _ratio(estimate: Estimate) -> str:
     return _with_interval(estimate, lambda value: f"{value:.2g}")
 
 
+def _nats(estimate: Estimate) -> str:
+    """Format a difference of losses with its interval."""
+    return _signed(estimate) + (" nats" if estimate.value is not None else "")
+
+
 def _signed(estimate: Estimate) -> str:
     """Format a difference with its interval."""
     return _with_interval(estimate, lambda value: f"{value:+.3f}")
@@ -308,6 +339,7 @@ _JUDGES: dict[str, Callable[[Evidence], list[_Finding]]] = {
     "embedding-rate": _embedding_rate,
     "without-embedding": _without_embedding,
     "transfer": _transfer,
+    "best-loss": _best_loss,
     "loss-at-infinity": _loss_at_infinity,
     "stability": _stability,
     "norms-alone": _norms_alone,

@@ -165,20 +165,23 @@ def run_sweep_study(
     paper = ""
     if study.has_scales:
         paper, rows = _beside_the_paper(study, named.run.store)
-        data |= {"paper": study.expected, "experiment": study.experiment, "comparison": rows}
+        data |= {"paper": study.expected, "experiment": study.experiment, **rows}
     printed = f"{verdict_text(named.report)}{paper}\n\nreport: {named.page}\n"
     return replace(result, text=f"{printed}store:  {named.run.store}", data=data)
 
 
-def _beside_the_paper(study: NamedStudy, store: Path) -> tuple[str, list[dict[str, Any]]]:
-    """Return our verdict beside the paper's, as text and as JSON data."""
+def _beside_the_paper(study: NamedStudy, store: Path) -> tuple[str, dict[str, Any]]:
+    """Return what our trials say beside the paper's verdict or claims, as text and JSON data."""
+    from mutransfer.report.text.claims import format_judgement
     from mutransfer.report.text.studies import format_compared_study
-    from mutransfer.workflows import compare_store
+    from mutransfer.workflows import compare_store, judge_store
 
+    if claims := judge_store(store):
+        return "".join(f"\n\n{format_judgement(row)}" for row in claims), {"claims": claims}
     rows = [row.to_json() for row in compare_store(store)]
     if study.experiment is None or not rows:
-        return f"\n\nthe paper: {study.expected}", rows
-    return "".join(f"\n\n{format_compared_study(row)}" for row in rows), rows
+        return f"\n\nthe paper: {study.expected}", {"comparison": rows}
+    return "".join(f"\n\n{format_compared_study(row)}" for row in rows), {"comparison": rows}
 
 
 def _compare_studies(folder: str | None, report: Path | None, json: bool) -> CommandResult:

@@ -24,8 +24,10 @@ from mutransfer.report.format import (
 )
 from mutransfer.report.page.cards import CLASSES, MARKS, YES_NO
 from mutransfer.report.page.charts import Charts, legend
+from mutransfer.report.page.claims import claim_sections
 from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import Footnotes, asset, bullets, fact, section, table
+from mutransfer.report.text.claims import claim_summary
 from mutransfer.report.text.studies import (
     CAUSES,
     HEADINGS,
@@ -45,6 +47,7 @@ SAYS = {"transfers": "transfers", "does not transfer": "does not transfer", None
 BEST_RATES = "The table of experiments has the best rates."
 STILL_WIDTH = 130  # pixels beside the names of the studies
 TITLE = "Which changes keep the best learning rate?"
+CLAIMS_TITLE = "Why does µP transfer?"
 
 
 def write_comparison(
@@ -71,24 +74,37 @@ def write_comparison(
 def comparison_page(data: Data, reports: Mapping[str, Report]) -> str:
     """Return the whole page as text."""
     charts = Charts()
-    ordered = {**data, "studies": in_order(data["studies"])}
     widths = sorted({width for report in reports.values() for width in all_widths(report)})
+    claims = data["claims"]
+    sections = _verdict_sections(data, reports, widths, charts) if data["studies"] else []
+    sections += claim_sections(claims) if claims else []
+    sections.append(section("Where these numbers are from", "", origin(data)))
+    sentences = [summary(data)] if data["studies"] else []
+    sentences += [claim_summary(claims)] if claims else []
+    title = TITLE if data["studies"] else CLAIMS_TITLE
+    headline = escape(" ".join(sentences))
+    return document(title, headline, sections, charts, num_widths=max(len(widths), 1))
+
+
+def _verdict_sections(
+    data: Data, reports: Mapping[str, Report], widths: Sequence[float], charts: Charts
+) -> list[str]:
+    """Return the sections on studies that are compared verdict by verdict."""
+    ordered = {**data, "studies": in_order(data["studies"])}
     limit = " and ".join(map(format_percent, data["thresholds"]))
     criteria = (
-        f"<b>The paper</b> says that the best rate transfers if the best of its rates, four times "
+        f"{escape(data['paper'])}. "
+        "<b>The paper</b> says that the best rate transfers if the best of its rates, four times "
         "apart, is the same at every width; one seed. <b>Here</b> it transfers if the rate of the "
         f"smallest width costs at most {escape(limit)} of the loss at the largest, with 95 % "
         "confidence. Where the verdicts differ, the last column says whether the criteria or the "
         "widths alone explain it."
     )
-    sections = [
+    return [
         section("Experiment by experiment", criteria, tables(ordered)),
         *figures(ordered, charts),
         curves(reports, widths, charts),
-        section("Where these numbers are from", "", origin(data)),
     ]
-    headline = escape(summary(data))
-    return document(TITLE, headline, sections, charts, num_widths=max(len(widths), 1))
 
 
 def in_order(rows: Sequence[Data]) -> list[Data]:
@@ -234,17 +250,21 @@ def _with_indices_of(widths: Sequence[float], rows: Rows, own: Sequence[float]) 
 
 def origin(data: Data) -> str:
     """Return where the numbers are from, and what was left out, as HTML."""
-    costs = {row["study"]: row["cost"] for row in data["studies"]}
+    claims = data["claims"] or {"studies": [], "not_run": []}
+    rows = [*data["studies"], *claims["studies"]]
+    costs = {row["study"]: row["cost"] for row in rows}
     minutes = sum(cost["core_minutes"] for cost in costs.values())
     trials = sum(cost["trials"] for cost in costs.values())
+    papers = [data["paper"]] if data["studies"] else []
+    papers += [claims["paper"]] if data["claims"] else []
     facts = [
-        fact("Paper", escape(data["paper"])),
+        fact("Papers" if len(papers) > 1 else "Paper", escape("; ".join(papers))),
         fact(
             "Trials", f"{escape(data['source'])}: {trials}, {format_number(minutes)} core minutes"
         ),
     ]
-    if data["not_run"]:
-        facts.append(fact("Not run yet", escape(", ".join(data["not_run"]))))
+    if not_run := [*data["not_run"], *claims["not_run"]]:
+        facts.append(fact("Not run yet", escape(", ".join(not_run))))
     studies = data["provenance"].get("studies", {})
     for key, title in (("machine", "Machine"), ("commits", "Commits")):
         values = {str(value) for row in studies.values() for value in _as_list(row[key])}

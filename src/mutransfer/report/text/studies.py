@@ -8,6 +8,7 @@ from typing import Any
 
 from mutransfer.analysis.format import format_power, format_share
 from mutransfer.errors import counted
+from mutransfer.report.text.claims import format_claims
 
 COLUMNS = 100  # of the terminal
 NAME = 24
@@ -37,13 +38,20 @@ def format_comparison(data: Data) -> str:
     Args:
         data: What `StudyComparison.to_json` returns.
     """
+    parts = [_studies(data)] if data["studies"] else []
+    parts += [format_claims(data["claims"])] if data["claims"] else []
+    if data["left_out"]:
+        parts.append("\n".join(["Left out", *map(_left_out, data["left_out"])]))
+    return "\n\n".join(parts)
+
+
+def _studies(data: Data) -> str:
+    """Format the table of studies that are compared verdict by verdict."""
     blocks = [_head(data)]
     for outcome, heading in HEADINGS.items():
         rows = [row for row in data["studies"] if row["agreement"]["outcome"] == outcome]
         if rows:
             blocks.append("\n".join([f"{heading}: {counted_studies(len(rows))}", *map(_row, rows)]))
-    if data["left_out"]:
-        blocks.append("\n".join(["Left out", *map(_left_out, data["left_out"])]))
     if data["not_run"]:
         names = ", ".join(data["not_run"])
         blocks.append(_wrap(f"Not run yet: {names}: mutransfer studies run NAME", "  "))

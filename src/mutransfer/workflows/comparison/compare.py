@@ -18,6 +18,7 @@ from mutransfer.literature import (
     citation,
     published_experiment,
 )
+from mutransfer.workflows.comparison.claims import ClaimComparison, compare_claims, tests_claims
 from mutransfer.workflows.comparison.studies import (
     FinishedStudy,
     LeftOut,
@@ -134,6 +135,7 @@ class StudyComparison:
         left_out: Folders that are not compared.
         provenance: How shipped trials were made; empty for the user's own.
         not_run: The paper's studies without shipped trials; empty for the user's own.
+        claims: The studies of arXiv:2605.21486, which are judged claim by claim; None without any.
     """
 
     source: str
@@ -142,6 +144,7 @@ class StudyComparison:
     left_out: tuple[LeftOut, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     not_run: tuple[str, ...] = ()
+    claims: ClaimComparison | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `json.dump`; NaN becomes None."""
@@ -158,11 +161,12 @@ class StudyComparison:
             "left_out": json_data(self.left_out),
             "not_run": list(self.not_run),
             "provenance": json_data(self.provenance),
+            "claims": None if self.claims is None else self.claims.to_json(),
         }
 
 
 def compare_with_paper(folder: str | Path | None = None) -> StudyComparison:
-    """Compare studies of arXiv:2404.05728 with the paper; nothing is trained.
+    """Compare studies of arXiv:2404.05728 and of arXiv:2605.21486 with the papers; train nothing.
 
     Args:
         folder: A folder of trial stores, one per study; by default the shipped trials.
@@ -170,21 +174,24 @@ def compare_with_paper(folder: str | Path | None = None) -> StudyComparison:
     Raises:
         ResultsError: There are no trials to compare.
     """
-    if folder is None:
-        studies = [s for s in shipped_studies() if s.study.source_name != "kalra2026"]
-        compared, reports = compare_finished(studies)
-        shipped = {study.name for study in studies}
-        not_run = [
-            study.name
-            for study in scaled_studies()
-            if study.source_name == PAPER and study.name not in shipped
-        ]
-        return StudyComparison(
-            SHIPPED, compared, reports, provenance=shipped_provenance(), not_run=tuple(not_run)
-        )
-    studies, left_out = stored_studies(folder)
-    compared, reports = compare_finished(studies)
-    return StudyComparison(f"'{folder}'", compared, reports, tuple(left_out))
+    if folder is not None:
+        studies, left_out = stored_studies(folder)
+        return _comparison(f"'{folder}'", studies, left_out=tuple(left_out))
+    studies = shipped_studies()
+    shipped = {study.name for study in studies}
+    not_run = [
+        study.name
+        for study in scaled_studies()
+        if study.source_name == PAPER and study.name not in shipped
+    ]
+    return _comparison(SHIPPED, studies, provenance=shipped_provenance(), not_run=tuple(not_run))
+
+
+def _comparison(source: str, studies: Sequence[FinishedStudy], **origin: Any) -> StudyComparison:  # noqa: ANN401
+    """Compare the studies of each paper in the way that fits it."""
+    compared, reports = compare_finished([study for study in studies if not tests_claims(study)])
+    claims = compare_claims([study for study in studies if tests_claims(study)])
+    return StudyComparison(source, compared, reports, claims=claims, **origin)
 
 
 def compare_store(store: str | Path) -> tuple[ComparedStudy, ...]:
