@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comparison_cases import comparison, paper, reports_of, row
+from test_claims_page import claims
+
+from mutransfer.report import write_comparison
 
 pytestmark = pytest.mark.slow
 
@@ -172,3 +176,16 @@ def test_the_control_finds_a_serious_fault(open_page: Any, report_file: Path) ->
     assert [
         fault for fault in serious_violations(tab) if fault.startswith("color-contrast (serious)")
     ]
+
+
+def test_a_long_sentence_of_the_paper_hides_no_column(open_page: Any, tmp_path: Path) -> None:
+    long = "the optimum is on the edge of the grid at width 2048, so that it may be lower; " * 2
+    tables = claims()
+    tables["claims"][0] |= {"text": long, "numbers": long, "why": long}
+    published = paper("transfers", share=0.0, certainty=long, cautions=[long])
+    data = comparison(row("gains", "agrees", "transfers", published, why=long), claims=tables)
+    file = write_comparison(tmp_path / "page.html", data, reports_of(data))
+    tab = open_page(file, 1280, "light")
+    boxes = "[...document.querySelectorAll('.scroll:has(table.studies)')]"
+    hidden = tab.evaluate(f"{boxes}.map(box => box.scrollWidth - box.clientWidth)")
+    assert hidden == [0, 0]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pytest
 from report_cases import planted_results, predictions_of, report_of, scaling_results
 
 from mutransfer.analysis import Results, analyze
 from mutransfer.report.figures.panels import loss_panels
+from mutransfer.report.format import as_sentence
 from mutransfer.report.page.cards import verdicts
 from mutransfer.report.page.scaling import scaling_table
 from mutransfer.report.text.analysis import prediction_text, verdict_text
@@ -79,3 +81,18 @@ def test_rounding_error_is_shown_as_zero() -> None:
     assert "drift                   0 [0, 0] octaves" in text
     assert "raises the loss by less than 0.001 %, no more than the threshold of 1 %" in text
     assert report.to_json()["groups"]["all"]["drift"]["low"] == report["all"].drift.low
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("one-sided bounds: see below", "One-sided bounds: see below."), ("a, b", "A, b."),
+        ("µP without a raised rate", "µP without a raised rate."), ("κ grows", "κ grows."),
+        ("sp+embd is better", "sp+embd is better."), ("mup-embd", "mup-embd."),
+        ("sp is worse", "sp is worse."), ("mup: not run", "mup: not run."),
+        ("log.csv is empty", "log.csv is empty."), ("lr 0.1", "lr 0.1."),
+        ("none of them trained?", "None of them trained?"), ("", "."),
+    ],
+)  # fmt: skip
+def test_a_sentence_begins_with_a_capital_unless_its_first_word_is_a_name(text, sentence) -> None:
+    assert as_sentence(text) == sentence

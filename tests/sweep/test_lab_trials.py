@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from mutransfer.records import LabRunner, StudySpec, TrialSpec, lab_settings
+from mutransfer.errors import RuleError, StudyError
+from mutransfer.lab.trial import lab_plan
+from mutransfer.records import LabRunner, LabSettings, StudySpec, TrialSpec, lab_settings
+from mutransfer.rules.registry import PARAMETRIZATIONS
 from mutransfer.sweep import check_lab_trials, grid_trials, lab_trials, sharing_notes
 from mutransfer.sweep.lab_trials import equivalent_parametrization
 
@@ -87,3 +90,36 @@ def test_a_study_says_which_hybrids_share_their_trials() -> None:
 @pytest.mark.parametrize("name", ["sp+attn", "mup-attn", "sp+embd+ln", "sp-full-align"])
 def test_every_parametrization_is_accepted(name: str) -> None:
     check_lab_trials(trials([name]), where="study.toml")
+
+
+def test_a_tied_table_is_refused_for_exactly_the_parametrizations_whose_plan_refuses_it() -> None:
+    refused = {}
+    for optimizer in ("adamw", "sgd"):
+        for name in PARAMETRIZATIONS:
+            specs = trials([name], tied=True, optimizer=optimizer)
+            try:
+                check_lab_trials(specs, where="study.toml")
+            except StudyError as error:
+                refused[optimizer, name] = error
+            assert _has_plan(lab_settings(specs[-1])) == ((optimizer, name) not in refused), name
+    assert {("adamw", "sp+embd"), ("adamw", "mup-last")} <= set(refused)
+    assert not {("adamw", "sp"), ("adamw", "mup"), ("adamw", "none")} & set(refused)
+    assert str(refused["adamw", "sp+embd"]) == (
+        "study.toml: tied = true shares one table between embedding and readout, and 'sp+embd' "
+        "gives them another init or rate\n"
+        "  why: one table has one init and one rate\n"
+        '  fix: write tied = false, or parametrization = "sp" or "mup"'
+    )
+    # At the base width every factor is 1.
+    check_lab_trials(trials(["sp+embd"], tied=True)[:1], where="study.toml")
+
+
+def _has_plan(settings: LabSettings) -> bool:
+    """Return whether the plan of a trial accepts the tied table."""
+    small = settings.model_copy(update={"depth": 1})
+    try:
+        lab_plan(small)
+    except RuleError as error:
+        assert "is shared with the readout" in error.what
+        return False
+    return True

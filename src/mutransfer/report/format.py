@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from mutransfer.rules.registry import PARAMETRIZATIONS
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Estimate, Prediction, Report
@@ -14,6 +17,10 @@ SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 SYMBOLS = {"mup": "µP", "sp": "SP", "umup": "u-µP", "completep": "CompleteP"}
 
 Formatter = Callable[[float], str]
+
+# Matches words such as 'one-sided', and neither 'µP' nor 'sp+embd', 'log.csv' or `lr_multiplier`.
+_FIRST_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*(?=[,:;.!?)]?(?:\s|$))")
+_NAMES = {*PARAMETRIZATIONS, "lr"} - {"none"}
 
 
 def escape(text: object) -> str:
@@ -189,10 +196,13 @@ def shorten(text: str, limit: int = 40) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """Begin with a capital letter and end with a full stop.
+    """Begin with a capital letter and end with a full stop; symbols and names stay as they are.
 
     Example:
-        >>> as_sentence("one seed: add seeds")
-        'One seed: add seeds.'
+        >>> as_sentence("one seed: add seeds"), as_sentence("µP without it"), as_sentence("sp+embd")
+        ('One seed: add seeds.', 'µP without it.', 'sp+embd.')
     """
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+    word = _FIRST_WORD.match(text)
+    if word and word[0] not in _NAMES:
+        text = text[0].upper() + text[1:]
+    return text + ("" if text.endswith((".", "?", "!")) else ".")

@@ -326,10 +326,7 @@ def _tied_row(
     # The tensor has the init and the rate of the embedding, and the readout needs a multiplier on
     # its input: the form of Table 8, also in a plan of another form.
     table, readout = published.rules[fact.role], published.rules[Role.OUTPUT]
-    update = optimizer_of(optimizer, fact.role).update
-    same_init = _swap_sides(readout.init_std) == table.init_std
-    same_rate = _swap_sides(readout.lr(update)) == table.lr(update)
-    if not (same_init and same_rate) and published.name not in SINGLE_RATE:
+    if not can_be_tied(published, optimizer, fact.role):
         raise RuleError(
             f"'{fact.name}' is shared with the readout, and '{published.name}' gives a readout "
             "another init or rate than an embedding",
@@ -351,6 +348,27 @@ def _tied_row(
             f"'{fact.name}'",
         )
     return replace(row, multiplier=multiplier, multiplier_at=fact.readouts)
+
+
+def can_be_tied(published: Parametrization, optimizer: str, embedding: Role = Role.INPUT) -> bool:
+    """Return whether embedding and readout may share a table: they have the same init and rate.
+
+    Args:
+        published: The parametrization.
+        optimizer: Name of the optimizer.
+        embedding: Role of the shared table.
+
+    Example:
+        >>> can_be_tied(get_parametrization("mup"), "adamw")
+        True
+        >>> can_be_tied(get_parametrization("sp+embd"), "adamw")
+        False
+    """
+    table, readout = published.rules[embedding], published.rules[Role.OUTPUT]
+    update = optimizer_of(optimizer, embedding).update
+    same_init = _swap_sides(readout.init_std) == table.init_std
+    same_rate = _swap_sides(readout.lr(update)) == table.lr(update)
+    return (same_init and same_rate) or published.name in SINGLE_RATE
 
 
 def _swap_sides(power: Power | None) -> Power | None:

@@ -18,8 +18,9 @@ from mutransfer.records import (
 from mutransfer.records.base import validation_error
 from mutransfer.records.lab import TOKEN_FILES
 from mutransfer.rules.hybrids import HYBRIDS, hybrid_name, switches_of
+from mutransfer.rules.plan import can_be_tied
 from mutransfer.rules.power import HALF
-from mutransfer.rules.registry import PARAMETRIZATIONS, get_parametrization
+from mutransfer.rules.registry import PARAMETRIZATIONS, TABLES, get_parametrization
 from mutransfer.sweep.search.grid import grid_trials
 
 
@@ -78,7 +79,7 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
     for trial in trials:
         try:
             settings = lab_settings(trial)
-            get_parametrization(settings.parametrization)
+            _check_parametrization(settings)
         except RuleError as error:
             problems.setdefault(error.what, StudyError(error.what, why=error.why, fix=error.fix))
         except ValidationError as invalid:
@@ -96,6 +97,26 @@ def check_lab_trials(trials: Sequence[TrialSpec], *, where: str) -> None:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         what = f"{where}: " + "; ".join(list(problems)[:3]) + more
         raise StudyError(what, why=first.why, fix=first.fix)
+
+
+def _check_parametrization(settings: LabSettings) -> None:
+    """Refuse an unknown name, and a shared table whose two uses have different rules.
+
+    Raises:
+        RuleError: There is no such parametrization, or it cannot share the table.
+    """
+    table = get_parametrization(settings.parametrization)
+    if not settings.tied or settings.width == settings.base_width:
+        return  # at the base width every factor is 1
+    if not can_be_tied(table, settings.optimizer):
+        ties = [name for name in ("sp", "mup") if can_be_tied(TABLES[name], settings.optimizer)]
+        names = " or ".join(f'"{name}"' for name in ties)
+        raise RuleError(
+            f"tied = true shares one table between embedding and readout, and '{table.name}' gives "
+            "them another init or rate",
+            why="one table has one init and one rate",
+            fix="write tied = false" + (f", or parametrization = {names}" if ties else ""),
+        )
 
 
 def equivalent_parametrization(settings: LabSettings) -> str:
