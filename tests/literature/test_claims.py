@@ -39,7 +39,16 @@ def planted(
         widths: The widths.
     """
     columns: dict[str, list] = {
-        name: [] for name in ("parametrization", "width", "lr", "seed", "loss", "paired_roughness")
+        name: []
+        for name in (
+            "parametrization",
+            "width",
+            "lr",
+            "seed",
+            "loss",
+            "roughness",
+            "paired_roughness",
+        )
     }
     if decays:
         columns["weight_decay"] = []
@@ -75,7 +84,7 @@ def _rows(hybrid: str, shape: Shape, width: float, noise: float) -> list[dict]:
             )
             loss += shift + random.normal(0.0, noise)
             axes = {"parametrization": hybrid, "width": width, "lr": 2.0**log2_lr, "seed": seed}
-            rows.append(axes | {"loss": loss, "paired_roughness": rough})
+            rows.append(axes | {"loss": loss, "roughness": 0.06, "paired_roughness": rough})
     return rows
 
 
@@ -121,6 +130,18 @@ def test_claims_that_do_not_hold_are_disagreed_with(wrong: Evidence) -> None:
     assert found.pop("switches") in ("disagrees", "undetermined here")
     assert found.pop("best-loss") == "undetermined here"  # a difference of zero has no sign
     assert set(found.values()) == {"disagrees"}
+
+
+def test_a_better_model_whose_batches_scatter_more_is_not_rougher() -> None:
+    """Control: paired and plain roughness that grow alike say nothing about stability."""
+    results = planted(AS_IN_THE_PAPER)
+    scale = results.measures["paired_roughness"] * 3
+    own = evidence(
+        "embedding-rate", replace(results, measures={**results.measures, "roughness": scale})
+    )
+    judgement = judge(published_claims()["stability"], own)
+    assert judgement.outcome == "disagrees"
+    assert "is 1 [1, 1] times as large a part" in judgement.why
 
 
 def test_the_sentence_has_the_numbers(right: Evidence) -> None:
