@@ -73,9 +73,11 @@ def page(data: Data, shown: Sequence[str]) -> str:
 
 
 def summary(data: Data) -> str:
-    """Return the outcomes, one sentence for each."""
+    """Return the outcomes of the paper's own claims, one sentence for each."""
     names: dict[str, list[str]] = {}
     for row in data["claims"]:
+        if "not of this paper" in row["certainty"]:
+            continue
         study = f" ({row['study']})" if row["study"] else ""
         names.setdefault(row["outcome"], []).append(f"`{row['claim']}`{study}")
     return "\n".join(

@@ -134,7 +134,8 @@ def test_what_trains_nothing_loads_no_torch(line) -> None:
 
 
 def test_a_named_sweep_runs_like_the_demo(run, monkeypatch) -> None:
-    monkeypatch.setattr(catalog, "study_file", lambda name: TINY)
+    shipped = catalog.study_file
+    monkeypatch.setattr(catalog, "study_file", lambda n: TINY if n == "demo" else shipped(n))
     status, out, err = run("demo -o store --workers 1")
     assert status == 0
     assert err.startswith("The demo trains a small transformer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from study_cases import LN2, Loss, planted, planted_hybrids, planted_store, stor
 
 from mutransfer.report.text.claims import effect_rows, format_claims, format_judgement
 from mutransfer.report.text.studies import format_comparison
-from mutransfer.workflows import compare_with_paper, judge_store
+from mutransfer.workflows import analyze_path, compare_with_paper, judge_store, write_page
 from mutransfer.workflows.comparison.claims import compare_claims
 from mutransfer.workflows.comparison.studies import read_stored_study, scaled_studies
 
@@ -122,7 +123,7 @@ def test_both_papers_have_a_table_each(runs: Path, tmp_path: Path) -> None:
     planted_store(tmp_path / "baseline", study_of("baseline"), planted())
     both = compare_with_paper(tmp_path).to_json()
     assert [row["study"] for row in both["studies"]] == ["baseline"]
-    assert len(both["claims"]["claims"]) == 14
+    assert len(both["claims"]["claims"]) == 13
     text = format_comparison(both)
     assert text.index("A Large-Scale Exploration") < text.index("Dayal Singh Kalra")
 
@@ -134,7 +135,10 @@ def test_without_studies_of_this_paper_there_are_no_claims(tmp_path: Path) -> No
 
 
 def test_the_study_of_one_store_is_judged_at_once(runs: Path, data: dict[str, Any]) -> None:
-    rows = judge_store(runs / "embedding-rate")
+    judged = judge_store(runs / "embedding-rate")
+    assert judged is not None
+    assert judged["paper"] == data["claims"]["paper"]
+    rows = judged["claims"]
     assert rows == [row for row in data["claims"]["claims"] if row["study"]]
     lines = format_judgement(rows[0]).splitlines()
     assert [line[:10].strip() for line in lines if line[0] != " "] == [
@@ -143,9 +147,18 @@ def test_the_study_of_one_store_is_judged_at_once(runs: Path, data: dict[str, An
     assert lines[-1] == "together   agrees"
 
 
+def test_the_page_of_a_store_answers_its_claims_first(runs: Path, tmp_path: Path) -> None:
+    store = runs / "embedding-rate"
+    results, report = analyze_path(store)
+    page, _ = write_page(store, tmp_path / "page.html", results=results, report=report)
+    headings = re.findall(r"<h2[^>]*>([^<]+)</h2>", page.read_text(encoding="utf-8"))
+    assert headings[:2] == ["Verdict", "Claim by claim"]
+    assert headings.count("Claim by claim") == 1
+
+
 def test_an_unfinished_store_is_not_judged(tmp_path: Path) -> None:
     study = study_of("embedding-rate")
     results = planted_hybrids(study, LOSSES)[:-1]
-    assert judge_store(stored(tmp_path / "embedding-rate", study, results)) == []
+    assert judge_store(stored(tmp_path / "embedding-rate", study, results)) is None
     left_out = read_stored_study(tmp_path / "embedding-rate", scaled_studies())
     assert "1 of " in left_out.reason

@@ -19,7 +19,8 @@ CERTAINTY = {
     "abstract": "stated in the paper's abstract",
     "released": "read in the numbers that the authors released, not in the paper's words",
     "other": "not of this paper: the theory of arXiv:2506.15025 says so",
-    "notes": "third-party notes on the paper say so; we have not read it in the paper itself",
+    "reading": "our reading of the paper's abstract, which says that almost all of µP's benefit "
+    "under AdamW comes from the embedding's rate",
 }
 
 
@@ -82,17 +83,27 @@ def _numbers(metric: str, hybrids: tuple[str, ...]) -> str:
     if not metric:
         return ""
     symbol = {"E": "E", "R_inf": "R(∞)"}[metric]
+    has_failed = any(_has_failed(name) for name in hybrids)
     values = _listed([f"{_at_zero(metric, name)} ({name})" for name in hybrids])
     return (
         f"{symbol} is {values} without decay; medians up to a decay of {LOW_DECAY:g} are "
         f"{_listed([_median(metric, name) for name in hybrids])}"
+        f"{'; † the fit of its R(∞) failed, so its E is doubtful' if has_failed else ''}"
     )
 
 
 def _at_zero(metric: str, name: str) -> str:
     """Format the released number of a hybrid without decay."""
     cell = load_transfer_table().cell(name, 0.0)
-    return "not released" if cell is None else _format(metric, _number(metric, cell))
+    if cell is None:
+        return "not released"
+    return _format(metric, _number(metric, cell)) + ("†" if _has_failed(name) else "")
+
+
+def _has_failed(name: str) -> bool:
+    """Return whether the fit behind a hybrid's released numbers without decay failed."""
+    cell = load_transfer_table().cell(name, 0.0)
+    return cell is not None and cell.failed
 
 
 def _median(metric: str, name: str) -> str:

@@ -27,7 +27,7 @@ PAIRS = (
 )  # fmt: skip
 DECAY = "weight_decay"
 HYBRID = "parametrization"
-POWERS = (("1", "0"), ("1", "0.5"))  # of the width, in the embedding's rate
+POWERS = (("0", "0.5"), ("1", "0.5"))  # of the width, in the embedding's rate
 HALF_WIDTH = 1.6448536  # standard deviations of a normal distribution in half a 90 % interval
 
 

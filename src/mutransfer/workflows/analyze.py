@@ -135,6 +135,7 @@ def write_page(
         The path of the page, and those of the figures.
     """
     from mutransfer.report import write_figures, write_report
+    from mutransfer.workflows.comparison.claims import judge_store
 
     largest = max(curve.width for group in report.values() for curve in group.curves)
     predictions = predict_groups(
@@ -157,6 +158,7 @@ def write_page(
         title=title,
         predictions=predictions,
         snippets={prediction.group: snippet(prediction) for prediction in predictions},
+        claims=judge_store(path) if study.is_file() else None,
     )
     if figures is None:
         return page, []

@@ -176,7 +176,8 @@ def _beside_the_paper(study: NamedStudy, store: Path) -> tuple[str, dict[str, An
     from mutransfer.report.text.studies import format_compared_study
     from mutransfer.workflows import compare_store, judge_store
 
-    if claims := judge_store(store):
+    if judged := judge_store(store):
+        claims = judged["claims"]
         return "".join(f"\n\n{format_judgement(row)}" for row in claims), {"claims": claims}
     rows = [row.to_json() for row in compare_store(store)]
     if study.experiment is None or not rows:

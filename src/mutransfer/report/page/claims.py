@@ -33,6 +33,25 @@ def claim_sections(data: Data) -> list[str]:
     Args:
         data: What `ClaimComparison.to_json` returns.
     """
+    sections = [claims_section(data)]
+    for effects in data["effects"]:
+        title = f"Effect of each switch on log10 E: {effects['study']}"
+        note = f"From {effects['num_hybrids']} hybrids; 90 % intervals."
+        sections.append(section(escape(title), note, _table(effect_rows(effects))))
+    for study in data["studies"]:
+        tables = [group_rows(study), regret_rows(study), pair_rows(study)]
+        shown = "".join(_table(rows) for rows in tables if len(rows) > 1)
+        note = UNITS if regret_rows(study) else ""
+        sections.append(section(f"Numbers of {escape(study['study'])}", note, shown))
+    return sections
+
+
+def claims_section(data: Data) -> str:
+    """Return the section with the judgement of every claim.
+
+    Args:
+        data: The `paper` and its `claims`, one row of `ClaimComparison.to_json` each.
+    """
     notes = Footnotes()
     rows = [
         [
@@ -48,17 +67,7 @@ def claim_sections(data: Data) -> list[str]:
     ]
     heads = ["Claim, study", "Paper", "Here", "Why"]
     body = table(heads, rows, css="notes studies") + notes.to_html()
-    sections = [section("Claim by claim", escape(data["paper"]), body)]
-    for effects in data["effects"]:
-        title = f"Effect of each switch on log10 E: {effects['study']}"
-        note = f"From {effects['num_hybrids']} hybrids; 90 % intervals."
-        sections.append(section(escape(title), note, _table(effect_rows(effects))))
-    for study in data["studies"]:
-        tables = [group_rows(study), regret_rows(study), pair_rows(study)]
-        shown = "".join(_table(rows) for rows in tables if len(rows) > 1)
-        note = UNITS if regret_rows(study) else ""
-        sections.append(section(f"Numbers of {escape(study['study'])}", note, shown))
-    return sections
+    return section("Claim by claim", escape(data["paper"]), body)
 
 
 def _table(rows: Table) -> str:

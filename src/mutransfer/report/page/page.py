@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mutransfer.errors import ResultsError
 from mutransfer.report.figures.export import write_figures
@@ -29,6 +29,7 @@ from mutransfer.report.page import check as check_page
 from mutransfer.report.page import tables
 from mutransfer.report.page.cards import headline, verdicts
 from mutransfer.report.page.charts import Charts, loss_section, plane_section, trend_section
+from mutransfer.report.page.claims import claims_section
 from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import asset, section, text_box
 from mutransfer.report.page.predictions import prediction_section
@@ -56,6 +57,7 @@ def write_report(
     predictions: Sequence[Prediction] = (),
     snippets: Mapping[str, str] = NO_SNIPPETS,
     check: Check | None = None,
+    claims: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write results and their analysis, or a coordinate check, as one HTML page that works offline.
 
@@ -73,6 +75,7 @@ def write_report(
         predictions: The results of `predict`, for cards and figures.
         snippets: Code to copy for a prediction, by group.
         check: The result of `coord_check`, or None.
+        claims: A `paper`, and the judgement of each of its `claims`, or None.
 
     Returns:
         The file.
@@ -108,6 +111,7 @@ def write_report(
         predictions=predictions,
         snippets=snippets,
         check=check,
+        claims=claims,
     )
     # JSON can hold a lone surrogate, which UTF-8 cannot encode.
     write_file(file, text.encode(errors="replace"))
@@ -135,13 +139,15 @@ def page(
     predictions: Sequence[Prediction] = (),
     snippets: Mapping[str, str] = NO_SNIPPETS,
     check: Check | None = None,
+    claims: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the whole page as text."""
     charts = Charts()
     sections, headlines, questions = [], [], []
     num_widths, steps = 1, 0
     if results is not None and report is not None:
-        sections += _analysis_sections(report, predictions, snippets, charts)
+        verdict, *others = _analysis_sections(report, predictions, snippets, charts)
+        sections += [verdict, *([claims_section(claims)] if claims else []), *others]
         drawn = training_curves(results, report)
         sections += training_section(report, drawn, charts) + stability_section(report, charts)
         headlines.append(headline(report))

@@ -96,20 +96,22 @@ def compare_claims(studies: Sequence[FinishedStudy]) -> ClaimComparison | None:
     )
 
 
-def judge_store(store: str | Path) -> list[dict[str, Any]]:
+def judge_store(store: str | Path) -> dict[str, Any] | None:
     """Judge the claims that the study of one store tests.
 
     Returns:
-        JSON data, one row per claim; none where the store is not finished, or tests no claim.
+        JSON data with the `paper` and a row per claim in `claims`; None where the store is not
+        finished, or tests no claim.
     """
     own = read_stored_study(Path(store), scaled_studies())
     if isinstance(own, LeftOut) or not tests_claims(own):
-        return []
+        return None
     claims = [c for c in published_claims().values() if own.study.name in c.studies]
     if not claims:
-        return []
+        return None
     analyzed = evidence(own.study.name, own.results, label=own.name)
-    return [judgement_data(judge(claim, analyzed)) for claim in claims]
+    rows = [judgement_data(judge(claim, analyzed)) for claim in claims]
+    return {"paper": str(citation(PAPER)), "claims": rows}
 
 
 def judgement_data(judgement: Judgement) -> dict[str, Any]:
