@@ -106,6 +106,16 @@ def test_lengths_in_tokens_per_parameter_grow_with_the_square_of_the_width() -> 
     assert lengths == {n: math.ceil(10 * (24 * n**2 + 5 * n) / 1024) for n in (12, 16, 24, 32, 48)}
 
 
+def test_trials_without_decay_are_those_of_the_hybrids() -> None:
+    """The mode of a decay of zero is no difference, so they are trained once."""
+    hybrids = {same_training(trial) for trial in trials_of(expand("hybrids", "mini"))}
+    trials = trials_of(expand("hybrids-decay", "mini"))
+    plain = [t for t in trials if t.axes["weight_decay"] == 0]
+    assert plain
+    assert {same_training(trial) for trial in plain} <= hybrids
+    assert not {same_training(t) for t in trials if t not in plain} & hybrids
+
+
 def test_decays_remove_as_much_of_a_weight_as_in_the_paper() -> None:
     mini, paper = (expand("hybrids-decay", scale) for scale in SCALES)
     assert mini.lab.settings["decay_mode"] == "independent"

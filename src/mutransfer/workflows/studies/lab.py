@@ -86,6 +86,8 @@ def same_training(spec: TrialSpec) -> str:
     settings = lab_settings(spec)
     values = settings.model_dump(mode="json")
     values["parametrization"] = equivalent_parametrization(settings)
+    if settings.weight_decay == 0:
+        values["decay_mode"] = None  # there is no decay to scale
     if settings.width == settings.base_width:
         values["parametrization"] = None
         # How heads grow decides roles, whose rates differ where they have multipliers.
