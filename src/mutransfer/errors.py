@@ -7,6 +7,12 @@ import functools
 import unicodedata
 from collections.abc import Iterable
 
+ROLE_OF_WORD = {
+    **dict.fromkeys(("embedding", "embeddings", "embed", "embd", "emb"), "input"),
+    **dict.fromkeys(("readout", "unembedding"), "output"),
+}
+"""Roles by other words for their parameters."""
+
 
 class MutransferError(Exception):
     """Base class of errors that a user can fix, printed in three lines: what, why, fix.
@@ -144,8 +150,13 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         "choose from 'lr', 'width'"
         >>> nearest("AdamW", ["adam", "adamw"])
         "did you mean 'adamw'?"
+        >>> nearest("lr_multiplier_embedding", ["lr_multiplier_hidden", "lr_multiplier_input"])
+        "did you mean 'lr_multiplier_input'?"
     """
     choices = sorted(valid)
+    start, underscore, word = name.casefold().rpartition("_")
+    if (meant := f"{start}{underscore}{ROLE_OF_WORD.get(word, word)}") in choices:
+        return f"did you mean '{meant}'?"
     folded = {choice.casefold(): choice for choice in choices}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
     if close:

@@ -273,6 +273,11 @@ ERRORS = {
         "  why: another study would answer another question\n"
         "  fix: `mutransfer studies` lists all of them\n"
     ),
+    "studies show eleutherai": (
+        "UsageError: 'eleutherai' is a source of studies, not a study\n"
+        "  why: each of its studies has a file of its own\n"
+        "  fix: name one of them: eleuther-ladder, practitioners-test\n"
+    ),
     "studies show": (
         "UsageError: show needs the name of a study\n"
         "  why: several studies ship with mutransfer\n"

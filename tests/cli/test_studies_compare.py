@@ -126,6 +126,11 @@ ERRORS = {
         "  fix: mutransfer studies run lingle2024, which writes one store per study into "
         "runs/lingle2024\n"
     ),
+    "studies compare kalra2026": (
+        "ResultsError: 'kalra2026' is a source, and compare takes a folder of trial stores\n"
+        "  why: without a folder it compares the trials that ship, of every paper\n"
+        "  fix: mutransfer studies compare, or the folder into which you ran the studies\n"
+    ),
     "studies compare --workers 2": (
         "UsageError: --workers applies to run, not to compare\n"
         "  why: nothing is run, so it would be ignored\n"

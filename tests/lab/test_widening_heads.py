@@ -107,8 +107,8 @@ def test_keys_of_fewer_heads_widen_too() -> None:
         ),
         (
             {"heads": 2, "head_width": 8},
-            "heads 2 and head_width 8 exclude each other",
-            "leave one out: heads widen, or they multiply",
+            "heads 2 and head_width 8 are both set",
+            "write head_width alone for more heads at larger widths, or heads alone for wider ones",
         ),
         (
             {"heads": 2, "base_width": 1},

@@ -152,13 +152,13 @@ ERRORS = {
         {"lr_multiplier": {"embedding": 4.0, "input": 2.0}},
         "RuleError: lr_multiplier= names roles that do not exist: 'embedding'\n"
         "  why: a setting without effect hides a misunderstanding\n"
-        f"  fix: choose from {ROLES}",
+        f"  fix: embeddings have the role 'input', readouts 'output'; choose from {ROLES}",
     ),
     "an unknown role of decay": (
         {"weight_decay": {"embedding": 4.0}},
         "RuleError: weight_decay= names roles that do not exist: 'embedding'\n"
         "  why: a setting without effect hides a misunderstanding\n"
-        f"  fix: choose from {ROLES}",
+        f"  fix: embeddings have the role 'input', readouts 'output'; choose from {ROLES}",
     ),
     "a role without parameters": (
         {"lr_multiplier": {"bottleneck": 1.0, "input": 2.0}},
@@ -183,9 +183,9 @@ ERRORS = {
     ),
     "text": (
         {"lr_multiplier": {"input": "4"}},
-        "RuleError: lr_multiplier['input']='4' is not a number\n"
+        "RuleError: lr_multiplier['input'] is '4', which is not a number\n"
         "  why: the plan multiplies it by a factor for each parameter group\n"
-        "  fix: write a number, such as lr_multiplier['input']=0.01",
+        "  fix: lr_multiplier={'input': 4.0}",
     ),
     "one factor": (
         {"lr_multiplier": 4.0},

@@ -223,8 +223,8 @@ ERRORS |= {
     ),
     "a decay that is text": (
         lambda: groups(lr=0.1, weight_decay={"output": "x"}),
-        f"RuleError: weight_decay['output']='x' is not a number\n"
-        f"{SCALED}  fix: write a number, such as weight_decay['output']=0.01",
+        f"RuleError: weight_decay['output'] is 'x', which is not a number\n"
+        f"{SCALED}  fix: weight_decay={{'output': 0.1}}",
     ),
     "no decay": (
         lambda: groups(lr=0.1, weight_decay=None),

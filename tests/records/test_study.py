@@ -242,6 +242,27 @@ CASES = {
         "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         "  fix: did you mean 'width'?; add it to 'lr' in [axes], or remove it here",
     ),
+    "a part of the grid without values, and others that are not in it": (
+        GOOD.replace("[lab]", "[[only]]\n[[only]]\ndepth = [2]\nlr = '2^-6.5 .. 2^-6.5'\n[lab]"),
+        "/study.toml: 'only' has a table without values, which selects the whole grid; 'only' "
+        "names 'depth', a setting of the lab that is not an axis; 'only' has lr = 2^-6.5, which is "
+        "not on the axis\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
+        "  fix: write values of an axis below it, as in width = [...], or remove [[only]]; the "
+        "axes are 'width', 'lr'; add it to 'lr' in [axes], or remove it here",
+    ),
+    "a part of the grid as a single table": (
+        GOOD.replace("[lab]", "[only]\nwidth = [32]\n[lab]"),
+        "/study.toml: 'only': must be a list\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
+        "  fix: write [[only]] with two brackets: each such table is one entry of the list",
+    ),
+    "the rate of embeddings": (
+        GOOD + "lr_multiplier_embedding = 4.0\n",
+        "/study.toml: 'lab': unknown key 'lr_multiplier_embedding'\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
+        "  fix: lr_multiplier_embedding: did you mean 'lr_multiplier_input'?",
+    ),
     "a date": (
         GOOD.replace("[32, 64]", "2026-01-01"),
         "/study.toml is not plain data: Object of type date is not JSON serializable\n"

@@ -8,7 +8,7 @@ from numbers import Real
 
 import torch
 
-from mutransfer.errors import RuleError, listed
+from mutransfer.errors import ROLE_OF_WORD, RuleError, listed
 from mutransfer.rules.optimizers import Optimizer
 from mutransfer.rules.plan import Plan
 from mutransfer.rules.roles import Role
@@ -122,13 +122,19 @@ def multiplier_by_role(lr_multiplier: ByRole | None, plan: Plan) -> dict[Role, f
 
 def _by_role(setting: str, values: ByRole, default: float) -> dict[Role, float]:
     """Return the number of every role from the user's mapping."""
-    for key, value in values.items():
-        check_numbers(f"{setting}['{key}']", [value])
+    if wrong := [key for key, value in values.items() if not _is_number(value)]:
+        raise RuleError(
+            f"{setting}['{wrong[0]}'] is {values[wrong[0]]!r}, which is not a number",
+            why="the plan multiplies it by a factor for each parameter group",
+            fix=f"{setting}={{'{wrong[0]}': {_as_number(values[wrong[0]])}}}",
+        )
     if unknown := [key for key in values if key not in set(Role)]:
+        words = set(map(str, unknown)) & set(ROLE_OF_WORD)
+        meant = "embeddings have the role 'input', readouts 'output'; " if words else ""
         raise RuleError(
             f"{setting}= names roles that do not exist: {listed(unknown)}",
             why=NO_EFFECT,
-            fix=f"choose from {listed(Role, limit=9)}",
+            fix=f"{meant}choose from {listed(Role, limit=9)}",
         )
     return {role: float(values.get(role, default)) for role in Role}
 
@@ -169,12 +175,25 @@ def _check_eps(eps: Eps, optimizer: Optimizer) -> None:
 def check_numbers(setting: str, values: Iterable[object]) -> None:
     """Raise for settings that are not numbers; a tensor with one element is a number."""
     for value in values:
-        if not ((torch.is_tensor(value) and value.numel() == 1) or isinstance(value, Real)):
+        if not _is_number(value):
             raise RuleError(
                 f"{setting}={value!r} is not a number",
                 why="the plan multiplies it by a factor for each parameter group",
                 fix=f"write a number, such as {setting}=0.01",
             )
+
+
+def _is_number(value: object) -> bool:
+    """Return whether a value is a number, or a tensor with one element."""
+    return (torch.is_tensor(value) and value.numel() == 1) or isinstance(value, Real)
+
+
+def _as_number(value: object) -> float:
+    """Return the number that a text contains, and an example for any other value."""
+    try:
+        return float(value) if isinstance(value, str) else 0.1
+    except ValueError:
+        return 0.1
 
 
 def _no_effect(name: str, what: str, setting: str) -> RuleError:

@@ -118,6 +118,23 @@ def spellings(point: AxisValue) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
+def as_written(point: AxisValue) -> str:
+    """Return the shortest exact spelling of a point of an axis in a study file.
+
+    Example:
+        >>> as_written(2**-6.5), as_written(0.3), as_written(64), as_written(True), as_written("a")
+        ('2^-6.5', '0.3', '64', 'true', "'a'")
+    """
+    if isinstance(point, bool):
+        return spellings(point)[0]
+    if isinstance(point, float) and point > 0:
+        exponent = f"{math.log2(point):g}"
+        is_exact = abs(float(exponent)) < 1024 and 2.0 ** float(exponent) == point
+        power = [f"2^{exponent}"] if is_exact else []
+        return min((f"{point:g}" if float(f"{point:g}") == point else str(point), *power), key=len)
+    return repr(point)
+
+
 def is_point(value: object) -> bool:
     """Return whether a value can be a point on an axis."""
     is_finite = isinstance(value, float) and math.isfinite(value)

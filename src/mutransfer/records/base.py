@@ -147,6 +147,8 @@ def _fix(problem: ErrorDetails, path: str, message: str) -> str:
         )
     if problem["type"] == "too_short":
         return f"write {context['min_length']} or more entries for '{path}'"
+    if message == "must be a list" and isinstance(value, dict) and path in ("only", "rungs"):
+        return f"write [[{path}]] with two brackets: each such table is one entry of the list"
     if message == "must be a list" and isinstance(value, str | int | float):
         if key == "seed" and type(value) is int and 1 < value < 16:
             return f"write seed = {list(range(value))} for {value} seeds, or seed = [{value}]"

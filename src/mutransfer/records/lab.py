@@ -68,7 +68,10 @@ class LabSettings(Record):
     depth: int = Field(3, gt=0, description="number of blocks")
     head_width: int = Field(16, gt=0, description="channels of one attention head")
     heads: int | None = Field(
-        None, gt=0, description="heads at every width, which then widen; by default they multiply"
+        None,
+        gt=0,
+        description="number of heads at every width, so that larger widths have wider heads; by "
+        "default they have more heads, of head_width channels each",
     )
     kv_heads: int | None = Field(
         None, gt=0, description="key and value heads; all by default, 1 is multi-query attention"
@@ -149,8 +152,9 @@ class LabSettings(Record):
             self.heads is not None
             and self.head_width != type(self).model_fields["head_width"].default
         ):
-            what = f"heads {self.heads} and head_width {self.head_width} exclude each other"
-            raise InvalidValue((what, "leave one out: heads widen, or they multiply"))
+            what = f"heads {self.heads} and head_width {self.head_width} are both set"
+            fix = "write head_width alone for more heads at larger widths, or heads alone for wider"
+            raise InvalidValue((what, f"{fix} ones"))
         if self.heads is not None and self.base_width == 1:
             what = f"heads {self.heads} have no width at base_width 1, the absolute form"
             raise InvalidValue((what, "write head_width instead, or a base_width of its own"))

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mutransfer.errors import nearest
-from mutransfer.records.axes import MAX_TRIALS, Axis, as_toml_number, is_point
+from mutransfer.errors import listed, nearest
+from mutransfer.records.axes import MAX_TRIALS, Axis, as_toml_number, as_written, is_point
 from mutransfer.records.base import InvalidValue, Problem, Record
 from mutransfer.records.command import CommandTable, PathText
 from mutransfer.records.expressions import names_in
@@ -205,16 +205,23 @@ class StudySpec(Record):
         return self
 
     def _part_problems(self) -> list[Problem]:
-        """Return names in `only` that are no axes, and values that are not on their axis."""
+        """Return empty parts, names that are no axes, and values that are not on their axis."""
         problems = []
+        if not all(self.only):
+            what = "'only' has a table without values, which selects the whole grid"
+            fix = f"write values of an axis below it, as in {next(iter(self.axes))} = [...]"
+            problems.append(Problem(what, f"{fix}, or remove [[only]]"))
         for name, value in (
             (n, v) for part in self.only for n, values in part.items() for v in values
         ):
-            if name not in self.axes:
+            if name not in self.axes and self.lab and name in LabSettings.model_fields:
+                what = f"'only' names '{name}', a setting of the lab that is not an axis"
+                problems.append(Problem(what, f"the axes are {listed(self.axes, limit=20)}"))
+            elif name not in self.axes:
                 what = f"'only' names '{name}', which is not an axis"
                 problems.append(Problem(what, nearest(name, self.axes)))
             elif value not in self.axes[name]:
-                what = f"'only' has {name} = {value!r}, which is not on the axis"
+                what = f"'only' has {name} = {as_written(value)}, which is not on the axis"
                 problems.append(Problem(what, f"add it to '{name}' in [axes], or remove it here"))
         return list(dict.fromkeys(problems))
 

@@ -19,7 +19,7 @@ from mutransfer.records.base import canonical_json
 from mutransfer.sweep import TrialStore
 from mutransfer.sweep.files import read_no_follow
 from mutransfer.workflows.comparison.table import StudyTable, read_table, table_of
-from mutransfer.workflows.studies.catalog import NamedStudy, expand, named_studies
+from mutransfer.workflows.studies.catalog import SOURCES, NamedStudy, expand, named_studies
 from mutransfer.workflows.studies.scales import Scale
 
 PROVENANCE = "provenance.json"
@@ -141,6 +141,13 @@ def _stores(folder: Path) -> Iterator[Path]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
+        kind = "source" if str(folder) in SOURCES else "study"
+        if kind == "source" or str(folder) in {study.name for study in named_studies()}:
+            raise ResultsError(
+                f"'{folder}' is a {kind}, and compare takes a folder of trial stores",
+                why="without a folder it compares the trials that ship, of every paper",
+                fix="mutransfer studies compare, or the folder into which you ran the studies",
+            ) from None
         raise ResultsError(
             f"'{folder}' cannot be read: {error.strerror}",
             why="studies are compared by their trials, one store per study",

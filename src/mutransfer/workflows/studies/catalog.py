@@ -89,6 +89,12 @@ def study_file(name: str) -> str:
     Raises:
         UsageError: There is no study of this name.
     """
+    if name in SOURCES and name not in _names():
+        raise UsageError(
+            f"'{name}' is a source of studies, not a study",
+            why="each of its studies has a file of its own",
+            fix=f"name one of them: {', '.join(study_names(name))}",
+        )
     if name not in (names := _names()):
         raise _unknown(name, names)
     return (files("mutransfer") / "studies" / f"{name}.toml").read_text(encoding="utf-8")
