@@ -122,12 +122,13 @@ def multiplier_by_role(lr_multiplier: ByRole | None, plan: Plan) -> dict[Role, f
 
 def _by_role(setting: str, values: ByRole, default: float) -> dict[Role, float]:
     """Return the number of every role from the user's mapping."""
-    if wrong := [key for key, value in values.items() if not _is_number(value)]:
-        raise RuleError(
-            f"{setting}['{wrong[0]}'] is {values[wrong[0]]!r}, which is not a number",
-            why="the plan multiplies it by a factor for each parameter group",
-            fix=f"{setting}={{'{wrong[0]}': {_as_number(values[wrong[0]])}}}",
-        )
+    for key, value in values.items():
+        if not _is_number(value):
+            raise RuleError(
+                f"{setting}['{key}'] is {value!r}, which is not a number",
+                why="the plan multiplies it by a factor for each parameter group",
+                fix=f"{setting}={{'{key}': {_as_number(value)}}}",
+            )
     if unknown := [key for key in values if key not in set(Role)]:
         words = set(map(str, unknown)) & set(ROLE_OF_WORD)
         meant = "embeddings have the role 'input', readouts 'output'; " if words else ""
