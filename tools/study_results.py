@@ -100,7 +100,7 @@ def write_results(runs: Path, output: Path, commit: str | None) -> list[str]:
             write_file(output / f"{study.name}.csv", table_of(results, axes).to_csv().encode())
             made[study.name] = provenance(results, commit)
     if made:
-        command = "mutransfer studies run lingle2024"
+        command = "mutransfer studies run NAME"
         content = {"schema": 1, "command": command, "studies": dict(sorted(made.items()))}
         text = json.dumps(content, indent=1, ensure_ascii=False)
         write_file(output / PROVENANCE, f"{text}\n".encode())
