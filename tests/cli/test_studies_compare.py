@@ -126,6 +126,12 @@ ERRORS = {
         "  fix: mutransfer studies run lingle2024, which writes one store per study into "
         "runs/lingle2024\n"
     ),
+    "studies compare missing": (
+        "ResultsError: 'missing' cannot be read: No such file or directory\n"
+        "  why: studies are compared by their trials, one store per study\n"
+        "  fix: mutransfer studies compare, for the trials that ship; or mutransfer studies run "
+        "lingle2024, which writes one store per study into runs/lingle2024\n"
+    ),
     "studies compare kalra2026": (
         "ResultsError: 'kalra2026' is a source, and compare takes a folder of trial stores\n"
         "  why: without a folder it compares the trials that ship, of every paper\n"

@@ -298,7 +298,7 @@ def test_a_folder_without_finished_studies_is_refused(tmp_path: Path) -> None:
     assert message(tmp_path / "none") == (
         "'DIR' cannot be read: No such file or directory\n"
         "  why: studies are compared by their trials, one store per study\n"
-        f"  fix: {runs}"
+        f"  fix: mutransfer studies compare, for the trials that ship; or {runs}"
     )
     planted_store(tmp_path / "lion", study_of("lion"), planted(), without=1)
     num_trials = study_of("lion").num_trials

@@ -151,7 +151,7 @@ def _stores(folder: Path) -> Iterator[Path]:
         raise ResultsError(
             f"'{folder}' cannot be read: {error.strerror}",
             why="studies are compared by their trials, one store per study",
-            fix=FIX,
+            fix=f"mutransfer studies compare, for the trials that ship; or {FIX}",
         ) from None
     if "store.json" in names:
         raise ResultsError(
