@@ -81,7 +81,7 @@ def summary(data: Data) -> str:
         study = f" ({row['study']})" if row["study"] else ""
         names.setdefault(row["outcome"], []).append(f"`{row['claim']}`{study}")
     return "\n".join(
-        f"{heading}: {', '.join(names[outcome])}."
+        f"- {heading}: {', '.join(names[outcome])}."
         for outcome, heading in CLAIM_HEADINGS.items()
         if outcome in names
     )
