@@ -264,6 +264,6 @@ def test_the_power_of_the_embeddings_rate_is_judged_by_the_loss(best: str, expec
     judgement = judge(published_claims()["power"], own)
     assert judgement.outcome == expected
     assert judgement.clauses[0].startswith(
-        "the best loss at width 192 with power 0 minus that with 0.5 is "
+        "the best loss of power 0 at width 192 minus that of power 0.5 is "
         f"{'+0.200' if best == 'sp+embd' else '+0.100'}"
     )

@@ -187,19 +187,28 @@ def _verdict(group: GroupReport) -> str:
 
 def _best_loss(evidence: Evidence) -> list[_Finding]:
     """Judge whether the losses at the best rates have the order that the embedding's rate gives."""
-    findings = []
-    for a, b in (("sp", "mup"), ("sp", "sp+embd"), ("mup-embd", "mup")):
-        comparison = evidence.comparisons.get((a, b))
-        if comparison is None:
-            findings.append(_Finding(None, f"{a} and {b} were not both run"))
-            continue
-        loss = comparison.difference
-        text = (
-            f"the best loss of {a} at width {comparison.width:g} minus that of {b} is "
-            f"{format_nats(loss)}{format_reason(loss)}"
-        )
-        findings.append(_Finding(_has_sign(loss, 1), text))
-    return findings
+    pairs = (("sp", "mup"), ("sp", "sp+embd"), ("mup-embd", "mup"))
+    return [_loses_to(evidence, a, b) for a, b in pairs]
+
+
+def _loses_to(evidence: Evidence, a: str, b: str, kind: str = "") -> _Finding:
+    """Judge whether the best loss of a group is above that of another one.
+
+    Args:
+        evidence: The analysis of a study.
+        a: The group.
+        b: The other group.
+        kind: What the names of the groups are, such as 'power '; nothing for hybrids.
+    """
+    comparison = evidence.comparisons.get((a, b))
+    if comparison is None:
+        return _Finding(None, f"{kind}{a} and {kind}{b} were not both run")
+    loss = comparison.difference
+    text = (
+        f"the best loss of {kind}{a} at width {comparison.width:g} minus that of {kind}{b} is "
+        f"{format_nats(loss)}{format_reason(loss)}"
+    )
+    return _Finding(_has_sign(loss, 1), text)
 
 
 def _loss_at_infinity(evidence: Evidence) -> list[_Finding]:
@@ -277,19 +286,7 @@ def _is_noise(group: GroupReport) -> bool:
 
 def _power(evidence: Evidence) -> list[_Finding]:
     """Judge whether a rate of the embedding that grows as the root of the width is the best."""
-    findings = []
-    for a, b in POWERS:
-        comparison = evidence.comparisons.get((a, b))
-        if comparison is None:
-            findings.append(_Finding(None, f"powers {a} and {b} were not both run"))
-            continue
-        loss = comparison.difference
-        text = (
-            f"the best loss at width {comparison.width:g} with power {a} minus that with {b} is "
-            f"{format_nats(loss)}{format_reason(loss)}"
-        )
-        findings.append(_Finding(_has_sign(loss, 1), text))
-    return findings
+    return [_loses_to(evidence, a, b, kind="power ") for a, b in POWERS]
 
 
 def _decay_fits(evidence: Evidence) -> list[_Finding]:

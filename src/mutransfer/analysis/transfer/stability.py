@@ -97,7 +97,7 @@ def _excess_loss(group: FittedGroup, index: int, multiple: float, axes: AxisName
 
 
 def _with_plateau(curve: CurveFit) -> CurveFit:
-    """Return a curve whose losses on a plateau count: they are known, although no fit uses them."""
+    """Return a curve whose losses on a plateau count: they were measured, if never fitted."""
     grid = curve.grid
     return replace(curve, grid=replace(grid, plateau=np.zeros_like(grid.plateau)))
 

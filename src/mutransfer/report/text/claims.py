@@ -1,4 +1,4 @@
-"""Terminal text of a paper's claims beside one's own trials: claim by claim, then the numbers."""
+"""Terminal text of a paper's claims and one's own trials: claim by claim, then the numbers."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _wrap(text: str, indent: str) -> str:
 LEGEND = "\n".join(
     _wrap(line, "  ")
     for line in (
-        "E: mean squared residual of the joint fit, in nats², beside that of noise alone. κ: "
+        "E: mean squared residual of the joint fit, in nats², and that of noise alone. κ: "
         "robustness, negative is robust. R(∞): loss at infinite width from the lower envelope, in "
         "nats. Intervals hold 90 %; ? is an end or a value that these trials do not determine.",
         "regret: of the smallest width's rate at the largest, as a share of the loss. It and the "
