@@ -166,7 +166,7 @@ def test_axe_finds_no_serious_fault_without_scripts(open_page: Any, report_file:
     still = open_page(report_file, 400, "light", scripts=False).content()
     tab = open_page(report_file, 400, "light")
     tab.evaluate("page => { document.body.innerHTML = page }", still)
-    assert tab.locator(".chart svg").count() == 5
+    assert tab.locator(".chart svg").count() == 6
     assert serious_violations(tab) == []
 
 
