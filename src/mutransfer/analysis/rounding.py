@@ -6,6 +6,7 @@ tokens per parameter, differ a little because layers and batches are whole.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -98,7 +99,8 @@ def _near_sets(cells: Sequence[Cell]) -> list[list[float]]:
     """Return the sets of distinct values, ascending, that are nearly equal."""
     numbers = {c for c in cells if isinstance(c, int | float) and not isinstance(c, bool)}
     is_number = [isinstance(c, int | float) and not isinstance(c, bool) for c in cells]
-    if not all(is_number) or not all(0 < number < np.inf for number in numbers):
+    is_positive = all(0 < number <= sys.float_info.max for number in numbers)
+    if not numbers or not all(is_number) or not is_positive:
         return []
     value_V = np.array(sorted(map(float, numbers)))
     gap_V = np.diff(np.log(value_V))
