@@ -69,7 +69,8 @@ def misses_largest_less(cells: Sequence[Cell], scales: Scales) -> Answer:
     errors = {}
     for rule in (constant, power):
         value = rule(fitted[:-1], fitted[-1].scales)[0]
-        assert value is not None and fitted[-1].log2_lr is not None
+        assert value is not None
+        assert fitted[-1].log2_lr is not None
         errors[rule] = abs(value - fitted[-1].log2_lr)
     return min(errors, key=lambda rule: errors[rule])(cells, scales)
 
@@ -83,7 +84,8 @@ def leave_each_out(cells: Sequence[Cell], scales: Scales) -> Answer:
     for k, cell in enumerate(fitted):
         for rule in errors:
             value = rule(fitted[:k] + fitted[k + 1 :], cell.scales)[0]
-            assert value is not None and cell.log2_lr is not None
+            assert value is not None
+            assert cell.log2_lr is not None
             errors[rule] += (value - cell.log2_lr) ** 2
     return min(errors, key=lambda rule: errors[rule])(cells, scales)
 
@@ -100,7 +102,8 @@ def akaike(cells: Sequence[Cell], scales: Scales) -> Answer:
     criterion = [len(y) * math.log(max(s, 1e-12) / len(y)) + 2 * k for k, s in enumerate(squares)]
     weight = 1 / (1 + math.exp(min(0.5 * (criterion[1] - criterion[0]), 700)))
     a, b = constant(cells, scales)[0], power(cells, scales)[0]
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     return (1 - weight) * a + weight * b, None, None
 
 
