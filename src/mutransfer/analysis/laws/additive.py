@@ -124,7 +124,8 @@ def _optimize(
         step = _damped_step(best_SP[active], rest_SC, slope_SCP, damping_S[active], low, high)
         new = np.clip(best_SP[active] + step, low, high)
         new_rest, new_slope = _residuals(new, y_SC[active], log_CK, root_C)
-        new_squares = (new_rest**2).sum(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # such a step is not taken
+            new_squares = (new_rest**2).sum(axis=1)
         gain = squares_S[active] - new_squares
         is_better = gain > 0  # false if it is NaN
         is_done = is_better & (gain <= TOLERANCE * squares_S[active] + 1e-28)

@@ -158,8 +158,7 @@ def _design(log2_size_CK: Floats, center_K: Floats) -> Floats:
 def _weighted_inverse(design_CP: Floats, weight_C: Floats) -> Floats:
     """Return the matrix that maps values to the parameters of weighted least squares."""
     root_C = np.sqrt(weight_C / weight_C.max())
-    inverse_PC: Floats = np.linalg.pinv(design_CP * root_C[:, None])
-    return inverse_PC * root_C
+    return np.asarray(np.linalg.pinv(design_CP * root_C[:, None]) * root_C)
 
 
 def _tobit(
@@ -183,11 +182,11 @@ def _tobit(
         mean_SB = parameter_SP @ bounded_BP.T
         z_SB = sign_B * (bounds.limit - mean_SB) / spread
         # The ratio of density and probability, in logarithms, since both vanish far from the limit.
-        ratio_SB = np.exp(-0.5 * z_SB**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(z_SB))
+        ratio_SB: Floats = np.exp(-0.5 * z_SB**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(z_SB))
         imputed_SB = mean_SB - sign_B * spread * ratio_SB
         new_SP: Floats = own_SP + imputed_SB @ solve[:, len(y_SC[0]) :].T
-        change = float(np.abs(new_SP - parameter_SP).max())
+        has_settled = float(np.abs(new_SP - parameter_SP).max()) < TOLERANCE
         parameter_SP = new_SP
-        if change < TOLERANCE:
+        if has_settled:
             break
-    return parameter_SP
+    return np.asarray(parameter_SP)

@@ -6,11 +6,12 @@ exponent of one from that of the other. What can be estimated is the exponent al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mutransfer.analysis.format import AxisNames, format_size
+from mutransfer.analysis.format import format_size
 from mutransfer.analysis.types.estimates import Bools, Floats
 
 # Shape legend: C cells, K scales.
@@ -94,9 +95,9 @@ def path_slopes(value_CK: Floats, path: ScaleSet) -> Floats:
     return np.asarray(first_C @ rest_CK / (first_C @ first_C))
 
 
-def dependence_reason(value_CK: Floats, scale_set: ScaleSet, axes: AxisNames) -> str:
+def dependence_reason(value_CK: Floats, scale_set: ScaleSet, scales: Sequence[str]) -> str:
     """Return why a set of scales has no separate exponents, and what to add."""
-    names = [axes.scales[k] for k in scale_set.members]
+    names = [scales[k] for k in scale_set.members]
     if not scale_set.basis:
         if len(names) == 1:
             size = format_size(float(np.median(value_CK[:, scale_set.members[0]])))
@@ -104,7 +105,7 @@ def dependence_reason(value_CK: Floats, scale_set: ScaleSet, axes: AxisNames) ->
         return f"{' and '.join(names)} hardly vary: run other values of each"
     alone = f"run cells in which one of {' and '.join(names)} varies alone"
     if scale_set.is_path:
-        base = axes.scales[scale_set.basis[0]]
+        base = scales[scale_set.basis[0]]
         powers = [
             f"{name} = {base}^{slope:.3g} up to a factor"
             for name, slope in zip(names, path_slopes(value_CK, scale_set).tolist(), strict=True)

@@ -81,13 +81,16 @@ class RateExponents:
 class LossExponents:
     """The law of the best loss, L* = loss_inf + Σ amplitude_k · s_k^-exponent_k.
 
+    It has no term for a scale along which the loss does not fall, as often along the batch size: it
+    is then fitted to the best cells over all values of that scale.
+
     Args:
         loss_inf: L∞, the loss where all scales are infinite; 90 % interval.
         amplitudes: Scale -> A, what it adds at a size of 1.
         exponents: Scale -> α, its exponent.
         paths: Exponents along paths, where scales cannot be separated.
         scatter: Standard deviation of the cells about the law beyond noise, a loss, or None.
-        num_cells: Cells with an optimum, which the law is fitted to.
+        num_cells: Cells that the law is fitted to.
     """
 
     loss_inf: Estimate
