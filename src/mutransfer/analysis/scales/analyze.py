@@ -30,7 +30,7 @@ from mutransfer.analysis.scales.verdicts import Criterion, scale_verdicts
 from mutransfer.analysis.types.estimates import LN2, Estimate
 from mutransfer.analysis.types.scales import CellOptimum, ScalesGroupReport, Side
 from mutransfer.analysis.types.scaling import is_skewed
-from mutransfer.errors import ResultsError, listed
+from mutransfer.errors import ResultsError
 
 SIDES: Mapping[str, Side] = {"low": "below", "high": "above"}
 
@@ -64,7 +64,7 @@ def _check_values(results: Results, fitted: Mapping[str, Cells], axes: AxisNames
     if others:
         fix += f": --scale {','.join(others)}"
     raise ResultsError(
-        f"{results.provenance.source}: there is one value of {listed(values, limit=12)} only",
+        f"{results.provenance.source}: there is one value of {' and '.join(values)} only",
         why="no exponent and no verdict follows from a single size",
         fix=fix,
     )

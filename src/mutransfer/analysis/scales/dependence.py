@@ -103,7 +103,6 @@ def dependence_reason(value_CK: Floats, scale_set: ScaleSet, scales: Sequence[st
             size = format_size(float(np.median(value_CK[:, scale_set.members[0]])))
             return f"only one value of {names[0]} ({size}) has an optimum: run others"
         return f"{' and '.join(names)} hardly vary: run other values of each"
-    alone = f"run cells in which one of {' and '.join(names)} varies alone"
     if scale_set.is_path:
         base = scales[scale_set.basis[0]]
         powers = [
@@ -111,5 +110,7 @@ def dependence_reason(value_CK: Floats, scale_set: ScaleSet, scales: Sequence[st
             for name, slope in zip(names, path_slopes(value_CK, scale_set).tolist(), strict=True)
             if name != base
         ]
-        return f"{' and '.join(names)} vary together ({', '.join(powers)}): {alone}"
-    return f"{', '.join(names)} determine one another: leave one of them out, or {alone}"
+        both = " and ".join(names)
+        alone = f"run cells in which one of {both} varies alone"
+        return f"{both} vary together ({', '.join(powers)}): {alone}"
+    return f"{', '.join(names)} determine one another: leave one of them out"
