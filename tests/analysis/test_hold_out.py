@@ -1,4 +1,4 @@
-"""Held-out checks: what would have been predicted without the largest size, against what was run."""
+"""Held-out checks: what would have been predicted without the largest size, and what was run."""
 
 import math
 
