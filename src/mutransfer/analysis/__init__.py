@@ -10,6 +10,7 @@ from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
 from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
 from mutransfer.analysis.types.report import Comparison, GroupReport, MetricDifferences, Report
+from mutransfer.analysis.types.scales import ScalesGroupReport, ScalesReport
 from mutransfer.analysis.types.scaling import (
     CarriedRegret,
     Prediction,
@@ -18,6 +19,6 @@ from mutransfer.analysis.types.scaling import (
 __all__ = [
     "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport",
     "HeldOutCell", "HoldOut", "MetricDifferences", "Optimum", "Prediction", "Report", "Results",
-    "analyze", "compare_groups", "compare_studies", "hold_out", "load_results", "predict",
-    "predict_groups",
+    "ScalesGroupReport", "ScalesReport", "analyze", "compare_groups", "compare_studies",
+    "hold_out", "load_results", "predict", "predict_groups",
 ]  # fmt: skip

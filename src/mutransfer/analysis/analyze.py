@@ -19,7 +19,7 @@ from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.types.report import Report
 from mutransfer.analysis.types.scales import ScalesReport
-from mutransfer.errors import ResultsError
+from mutransfer.errors import ResultsError, listed
 
 # With fewer, the ends of a 90 % interval vary from seed to seed. [derived: docs/numbers.md]
 MIN_DRAWS = 1000
@@ -114,6 +114,13 @@ def analyze(
         True
     """
     threshold = checked_threshold(results, threshold)
+    if scale is None and len(results.defaults.scales) > 1:
+        names = list(results.defaults.scales)
+        raise ResultsError(
+            f"the study {results.provenance.source} has {len(names)} scales: {listed(names)}",
+            why="a report over several scales is another object than that over one",
+            fix=f"name them: scale={names}, or one of them: scale={names[0]!r}",
+        )
     settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
     results = placed_runs(results, settings)
     if isinstance(scale, list | tuple):
@@ -230,6 +237,6 @@ def analysis_settings(
     if group_by is None:
         group_by = [name for name in study.group_by if name in results.axes]
     columns = (group_by,) if isinstance(group_by, str) else tuple(group_by)
-    first, *further = (scale,) if isinstance(scale, str) else scale or (study.scale,)
+    first, *further = (scale,) if isinstance(scale, str) else scale or study.scales
     axes = AxisNames(first, hyperparameter or study.hyperparameter, tuple(further))
     return Settings(axes, columns, window, draws, seed)

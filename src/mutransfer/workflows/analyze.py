@@ -13,12 +13,13 @@ from mutransfer.analysis import (
     Prediction,
     Report,
     Results,
+    ScalesReport,
     analyze,
     hold_out,
     load_results,
     predict_groups,
 )
-from mutransfer.errors import StoreError
+from mutransfer.errors import ResultsError, StoreError
 from mutransfer.report.text.snippet import snippet
 from mutransfer.rules import Plan
 
@@ -34,14 +35,14 @@ class AnalysisOptions:
 
     Args:
         columns: Our column name -> the name in the results.
-        scale: The column that grows.
+        scale: The column that grows, or several of them.
         hyperparameter: The column that is tuned.
         group_by: The columns that separate groups.
         window: Half-width in ln(rate) of the fit around the optimum.
     """
 
     columns: Mapping[str, str] | None = None
-    scale: str | None = None
+    scale: str | tuple[str, ...] | None = None
     hyperparameter: str | None = None
     group_by: Sequence[str] | None = None
     window: float = WINDOW
@@ -53,12 +54,23 @@ def analyze_path(
     *,
     threshold: float | None = None,
     reference: str | None = None,
-) -> tuple[Results, Report]:
-    """Load a store or a file, and analyze it."""
+) -> tuple[Results, Report | ScalesReport]:
+    """Load a store or a file, and analyze it; several scales have a report of their own."""
     results = load_results(path, columns=options.columns)
+    scale = options.scale or results.defaults.scale
+    if isinstance(scale, tuple):
+        check_no_reference(reference)
+        return results, analyze(
+            results,
+            scale=scale,
+            hyperparameter=options.hyperparameter,
+            group_by=options.group_by,
+            threshold=threshold,
+            window=options.window,
+        )
     report = analyze(
         results,
-        scale=options.scale,
+        scale=scale,
         hyperparameter=options.hyperparameter,
         group_by=options.group_by,
         threshold=threshold,
@@ -66,6 +78,16 @@ def analyze_path(
         window=options.window,
     )
     return results, report
+
+
+def check_no_reference(reference: str | None) -> None:
+    """Raise if a reference is given, which an analysis over several scales does not use."""
+    if reference is not None:
+        raise ResultsError(
+            f"the reference {reference!r} has no use with several scales",
+            why="R(∞) is a limit along one scale",
+            fix="leave out --reference (in Python: reference), or name one scale",
+        )
 
 
 def predict_path(
@@ -77,6 +99,12 @@ def predict_path(
 ) -> tuple[Results, list[Prediction]]:
     """Load a store or a file, and predict for one group or for all of them."""
     results = load_results(path, columns=options.columns)
+    if isinstance(options.scale, tuple):
+        raise ResultsError(
+            f"a prediction at one width has no use for {len(options.scale)} scales",
+            why="a target needs a value of every scale",
+            fix=f"name one of them: --scale {options.scale[0]} (in Python: scale)",
+        )
     predictions = predict_groups(
         results,
         width=width,
@@ -138,7 +166,7 @@ def write_page(
     output: str | Path,
     *,
     results: Results,
-    report: Report,
+    report: Report | ScalesReport,
     width: float | None = None,
     figures: str | Path | None = None,
     title: str = "",
@@ -158,6 +186,9 @@ def write_page(
         The path of the page, and those of the figures.
     """
     from mutransfer.report import write_figures, write_report
+
+    if isinstance(report, ScalesReport):
+        return _write_scales_page(path, output, results, report, width, figures, title)
     from mutransfer.workflows.comparison.claims import judge_store
 
     largest = max(curve.width for group in report.values() for curve in group.curves)
@@ -196,3 +227,32 @@ def write_page(
     if figures is None:
         return page, []
     return page, write_figures(figures, report, predictions=predictions)
+
+
+def _write_scales_page(
+    path: str | Path,
+    output: str | Path,
+    results: Results,
+    report: ScalesReport,
+    width: float | None,
+    figures: str | Path | None,
+    title: str,
+) -> tuple[Path, list[Path]]:
+    """Write the page of an analysis over several scales."""
+    from mutransfer.report import write_scale_figures, write_scales_report
+
+    if width is not None:
+        raise ResultsError(
+            f"the width {width:g} is no target where there are several scales",
+            why="a target needs a value of every scale",
+            fix="leave out --width (in Python: width)",
+        )
+    study = Path(path) / "study.json"
+    page = write_scales_report(
+        output,
+        results=results,
+        report=report,
+        study=study.read_text(errors="replace") if study.is_file() else "",
+        title=title,
+    )
+    return page, [] if figures is None else write_scale_figures(figures, report)
