@@ -7,7 +7,7 @@ from typing import Literal
 
 from mutransfer.analysis.types.estimates import Estimate
 
-LawName = Literal["constant", "power"]
+LawName = Literal["constant", "power", "saturating"]
 # Octaves of skew that matter: a third of the length of a usual interval. [assumed]
 MIN_SKEW = 0.05
 
