@@ -180,7 +180,7 @@ def estimate_regret(
 
 def _unbounded_reason(target: CurveFit, x: float, axes: AxisNames) -> str:
     """Return why the loss at a carried rate has no upper bound, and what to add."""
-    grid, log2_lr, where = target.grid, x / LN2, axes.at(target.grid.width)
+    grid, log2_lr, where = target.grid, x / LN2, axes.at(*target.grid.sizes)
     first, last = grid.log2_lr[0], grid.log2_lr[-1]
     if not first <= log2_lr <= last:
         return (
@@ -202,7 +202,7 @@ def grid_regret(source: CurveFit, target: CurveFit, axes: AxisNames) -> Estimate
         return Estimate(undetermined=missing.undetermined)
     grid, log2_lr = target.grid, source.grid.log2_lr[source.argmin]
     same = np.flatnonzero(np.abs(grid.log2_lr - log2_lr) < SAME_RATE)
-    where = axes.at(grid.width)
+    where = axes.at(*grid.sizes)
     if not len(same):
         return Estimate(undetermined=f"{format_rate(log2_lr)} was not tried {where}: add it")
     best = float(grid.mean[target.argmin])
@@ -219,7 +219,9 @@ def share_of_loss(regret: Estimate, target: CurveFit, axes: AxisNames) -> Estima
     best = target.lowest_loss  # on an edge of the grid the loss at that rate, an upper bound
     if best is not None and best > 0:
         return regret.times(1 / best)
-    text = f"the loss is not positive {axes.at(target.grid.width)}, so a share of it has no meaning"
+    text = (
+        f"the loss is not positive {axes.at(*target.grid.sizes)}, so a share of it has no meaning"
+    )
     return Estimate(
         undetermined=regret.undetermined or f"{text}: use a positive loss, such as 1 - accuracy"
     )
