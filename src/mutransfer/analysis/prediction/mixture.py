@@ -41,7 +41,7 @@ class Mixture:
         high = float(np.max(self.mean + REACH * self.sd))
         for _ in range(NUM_BISECTIONS):
             middle = 0.5 * (low + high)
-            below = float(self.weight @ _normal_cdf((middle - self.mean) / self.sd))
+            below = float(self.weight @ normal_cdf((middle - self.mean) / self.sd))
             low, high = (middle, high) if below < share else (low, middle)
         return 0.5 * (low + high)
 
@@ -64,6 +64,6 @@ class Mixture:
         return np.asarray(self.mean[component_D] + self.sd[component_D] * noise_D)
 
 
-def _normal_cdf(z_H: Floats) -> Floats:
+def normal_cdf(z_H: Floats) -> Floats:
     """Return the cumulative normal distribution; scipy's takes 0.3 s to import."""
     return np.array([0.5 * math.erfc(-z / math.sqrt(2)) for z in z_H.tolist()])

@@ -10,47 +10,54 @@ import numpy as np
 
 from mutransfer.analysis.analyze import analysis_settings, noise_notes, placed_runs
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import FittedGroup, fitted_groups
-from mutransfer.analysis.format import AxisNames, format_value
-from mutransfer.analysis.intervals import UPPER, estimate, widen_by_skew
-from mutransfer.analysis.laws.power_law import fit_floor_law, fit_power_law
+from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups
+from mutransfer.analysis.curves.skew import skew
+from mutransfer.analysis.intervals import estimate, skew_shifts
+from mutransfer.analysis.prediction.cells import OptimumCells, optimum_cells
+from mutransfer.analysis.prediction.cost import TargetCurve, target_curve
+from mutransfer.analysis.prediction.laws import average_laws
+from mutransfer.analysis.prediction.loss import extrapolated_loss, least_loss
+from mutransfer.analysis.prediction.rate import LAWS, held_out_error, predict_rate
+from mutransfer.analysis.prediction.target import target_values
+from mutransfer.analysis.prediction.warnings import warnings
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.transfer.optima import Optima, fit_optima
-from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
-from mutransfer.analysis.types.scaling import LawName, Prediction, RateLaw
+from mutransfer.analysis.types.estimates import Estimate, Floats
+from mutransfer.analysis.types.scaling import Band, Prediction, RateLaw
 from mutransfer.errors import ResultsError, listed, nearest
 
-# Shape legend: W widths, S samples (the data first, then the draws).
+# Shape legend: K scales, S samples (the data first, then the draws).
 
-# Ratios of target to largest width that the literature has tested. [derived: docs/numbers.md]
-STUDIED_EXTRAPOLATION = 4.0, 64.0
-RATE_LAWS: tuple[LawName, ...] = ("constant", "power")
-MIN_WIDTHS = 3  # a line through two leaves no scatter to estimate
+NUM_STEPS = 9  # points of the path to the target
+NO_LOSS_LAW = "with several scales the loss there is not extrapolated"
+NO_SHARE = Estimate(undetermined="the loss is not positive, so a share of it has no meaning")
 
 
 def predict(
     results: Results,
     *,
-    width: float,
+    width: float | None = None,
+    at: Mapping[str, float] | None = None,
     group: str | None = None,
-    scale: str | None = None,
+    scale: str | Sequence[str] | None = None,
     hyperparameter: str | None = None,
     group_by: str | Sequence[str] | None = None,
     window: float = WINDOW,
     draws: int = 1000,
     seed: int = 0,
 ) -> Prediction:
-    """Predict the best rate, the loss and the regret at a width that was not run.
+    """Predict the best rate, the loss and the regret at a target that was not run.
 
-    Two laws of the best rate are extrapolated: a constant, and a power of width. The value comes
-    from the law that, fitted without the largest width, misses its best rate less. The interval
-    is the union of both laws', and includes the scatter of the optima from width to width.
+    The rate is the median of an average over laws, constant, power and saturating, each with
+    smooth departures and scatter, weighted by how well they predict the optima. The interval is
+    that of the average. `docs/numbers.md` defines every number.
 
     Args:
         results: The trials.
-        width: The target's value of the scale.
+        width: The target's value of the scale, or of the first of several.
+        at: The target's values of several scales, by name.
         group: The group; required if there are several.
-        scale: As for `analyze`.
+        scale: As for `analyze`, one or several.
         hyperparameter: As for `analyze`.
         group_by: As for `analyze`.
         window: As for `analyze`.
@@ -61,8 +68,8 @@ def predict(
         Rate, loss and regret with intervals, and warnings.
 
     Raises:
-        ResultsError: As `analyze`; or the width is not a positive number, or there are several
-            groups and `group` does not name one of them.
+        ResultsError: As `analyze`; or the target lacks a scale or is not positive, or there are
+            several groups and `group` does not name one of them.
 
     Example:
         >>> trials = [
@@ -80,6 +87,7 @@ def predict(
     predictions = predict_groups(
         results,
         width=width,
+        at=at,
         group=group,
         scale=scale,
         hyperparameter=hyperparameter,
@@ -96,9 +104,10 @@ def predict(
 def predict_groups(
     results: Results,
     *,
-    width: float,
+    width: float | None = None,
+    at: Mapping[str, float] | None = None,
     group: str | None = None,
-    scale: str | None = None,
+    scale: str | Sequence[str] | None = None,
     hyperparameter: str | None = None,
     group_by: str | Sequence[str] | None = None,
     window: float = WINDOW,
@@ -107,18 +116,12 @@ def predict_groups(
 ) -> list[Prediction]:
     """Predict for every group, or for the named one; arguments as for `predict`."""
     settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
-    axes = settings.axes
-    if not 0 < width < math.inf:
-        raise ResultsError(
-            f"the target {axes.scale} is {width:g}",
-            why="optima are extrapolated on logarithmic axes",
-            fix=f"give a positive {axes.scale}, larger than those that were run: --width 8192",
-        )
+    target = target_values(settings.axes, width, at)
     results = placed_runs(results, settings)
     groups = fitted_groups(results, settings).values()
     notes = (*results.notes, *noise_notes(results, groups))
     predictions = [
-        replace(_prediction(fitted, width, axes, seed, results.loss_unit), notes=notes)
+        replace(predict_group(fitted, target, settings), notes=notes, loss_unit=results.loss_unit)
         for fitted in groups
     ]
     if group is None:
@@ -144,113 +147,86 @@ def _group_error(
     )
 
 
-def _prediction(
-    group: FittedGroup, width: float, axes: AxisNames, seed: int, loss_unit: str | None
+def predict_group(
+    group: FittedGroup, target: Mapping[str, float], settings: Settings
 ) -> Prediction:
-    """Predict for one group."""
-    optima = fit_optima(group, axes)
-    rng = np.random.default_rng([seed, *group.name.encode(errors="replace"), 1])
-    no_interval = _no_interval_reason(optima, axes)
-    extrapolation = width / float(optima.n[-1]) if len(optima.n) else math.nan
-    x = {law: _extrapolated_rate(optima, width, law, rng) for law in RATE_LAWS}
-    no_rate = Estimate(undetermined=optima.no_value)
-    laws = {
-        law: RateLaw(
-            law,
-            widen_by_skew(estimate(x_S / LN2, no_interval), optima.skew)
-            if len(optima.n)
-            else no_rate,
-            _held_out_error(optima, law, axes),
+    """Predict for one fitted group.
+
+    Args:
+        group: The group.
+        target: The target's value of every scale.
+        settings: The settings that the group was fitted with.
+    """
+    axes, cells = settings.axes, optimum_cells(group)
+    log2_target_K = np.log2(list(target.values()))
+    missing = next((c.undetermined for c in group.curves if c.quadratic is None), None)
+    skewness = skew(group, axes)
+    rate = predict_rate(cells.rate, log2_target_K, skewness, missing or "", axes)
+    # The seed contains the group's name, so that draws do not depend on the other groups.
+    rng = np.random.default_rng([settings.seed, *group.name.encode(errors="replace"), 1])
+    optima = None if axes.further else fit_optima(group, axes)
+    loss = Estimate(undetermined=NO_LOSS_LAW)
+    if optima is not None:
+        loss = extrapolated_loss(optima, target[axes.scale], rng)
+    curve = None
+    if rate.law is not None:
+        shifts = skew_shifts(skewness)
+        curve = target_curve(
+            group, cells, rate.law, log2_target_K, shifts, loss, rng, settings.draws
         )
-        for law, x_S in x.items()
-    }
-    best = min(RATE_LAWS, key=lambda law: laws[law].held_out.value or 0.0)
-    log2_lr = _union(laws[best].log2_lr, [law.log2_lr for law in laws.values()])
-    loss = _extrapolated_loss(optima, width, rng)
-    regret = _regret(optima, width, x, best, no_interval)
-    best_loss = loss.value
-    if best_loss is None and len(optima.n):
-        best_loss = float(optima.loss[0, -1])  # that of the largest width, an upper bound
-    share = Estimate(undetermined=no_interval)
-    if best_loss is not None and best_loss > 0:
-        share = regret.times(1 / best_loss)
+    regret, share = _regret(rate.average, curve, cells, loss, log2_target_K)
+    laws = [
+        RateLaw(
+            name,
+            rate.weights[name],
+            rate.by_law[name],
+            held_out_error(cells.rate, name, axes),
+            _regret(rate.by_law[name], curve, cells, loss, log2_target_K)[1],
+        )
+        for name in LAWS
+    ]
     return Prediction(
         group=group.name,
         scale=axes.scale,
         hyperparameter=axes.hyperparameter,
-        width=width,
-        extrapolation=extrapolation,
-        lr=_power_of_two(log2_lr),
-        log2_lr=log2_lr,
+        width=target[axes.scale],
+        at=dict(target),
+        extrapolation=_extrapolation(cells, log2_target_K),
+        lr=_power_of_two(rate.average),
+        log2_lr=rate.average,
         loss=loss,
         regret=regret,
         regret_share=share,
-        law=best,
-        laws=tuple(laws.values()),
-        warnings=tuple(_warnings(group, optima, width, axes)),
-        loss_unit=loss_unit,
+        law=max(laws, key=lambda law: law.weight).name,
+        laws=tuple(laws),
+        warnings=tuple(warnings(group, cells, target, axes)),
+        path=() if optima is None else _path(cells, optima, target[axes.scale]),
     )
 
 
-def _no_interval_reason(optima: Optima, axes: AxisNames) -> str | None:
-    """Return why there is no interval, or None."""
-    if optima.no_draws:
-        return optima.no_draws
-    if len(optima.n) >= MIN_WIDTHS:
-        return None
-    return axes.too_few("an interval", MIN_WIDTHS, len(optima.n))
+def _regret(
+    rate: Estimate,
+    curve: TargetCurve | None,
+    cells: OptimumCells,
+    loss: Estimate,
+    log2_target_K: Floats,
+) -> tuple[Estimate, Estimate]:
+    """Estimate what a rate costs at the target, and as a share of the loss there."""
+    if curve is None or rate.value is None:
+        missing = Estimate(undetermined=rate.undetermined)
+        return missing, missing
+    regret = curve.regret(rate.value)
+    divisor = loss.value if loss.value is not None else least_loss(cells, log2_target_K)
+    if divisor is None or divisor <= 0:
+        return regret, NO_SHARE
+    return regret, regret.times(1 / divisor)
 
 
-def _scatter(
-    values_SW: Floats, fitted_SW: Floats, freedom: int, rng: np.random.Generator
-) -> Floats:
-    """Draw the standard deviation between widths beyond that of noise; zero for the data itself."""
-    num_draws = len(values_SW) - 1
-    if not num_draws or freedom < 1:
-        return np.zeros(num_draws + 1)
-    # The mean square about the law estimates noise plus scatter. Its expectation is drawn by chi².
-    square = float(((values_SW[0] - fitted_SW[0]) ** 2).sum()) / freedom
-    noise = float(values_SW[1:].var(axis=0).mean())
-    scatter_D = square * freedom / rng.chisquare(freedom, num_draws) - noise
-    return np.concatenate([[0.0], np.sqrt(np.maximum(scatter_D, 0.0))])
-
-
-def _extrapolated_rate(
-    optima: Optima, width: float, law: LawName, rng: np.random.Generator
-) -> Floats:
-    """Extrapolate ln of the best rate by one law: the data, then draws with noise and scatter."""
-    if optima.rate_law is None:
-        return optima.x[:, 0] if len(optima.n) else np.full(1, np.nan)
-    line_SW = np.array([optima.rate_law.log_at(n) for n in optima.n]).T
-    scatter_S = _scatter(optima.x, line_SW, len(optima.n) - 2, rng)
-    x_SW = optima.x + scatter_S[:, None] * rng.standard_normal(optima.x.shape)
-    target_S = scatter_S * rng.standard_normal(len(scatter_S))
-    if law == "constant":
-        return np.asarray(x_SW.mean(axis=1) + target_S)
-    return fit_power_law(optima.n, x_SW).log_at(width) + target_S
-
-
-def _held_out_error(optima: Optima, law: LawName, axes: AxisNames) -> Estimate:
-    """Return by how many octaves the law of the smaller widths misses the largest one."""
-    if len(optima.n) < MIN_WIDTHS:
-        return Estimate(undetermined=axes.too_few("this error", MIN_WIDTHS, len(optima.n)))
-    x_W, observed = optima.x[0, :-1], optima.x[0, -1]
-    predicted = x_W.mean()
-    if law == "power":
-        predicted = fit_power_law(optima.n[:-1], x_W[None]).log_at(float(optima.n[-1]))[0]
-    return Estimate(abs(float(observed - predicted)) / LN2)
-
-
-def _union(best: Estimate, laws: Sequence[Estimate]) -> Estimate:
-    """Return the best law's value with the union of the intervals of all laws."""
-    # A law that the data contradict counts too: where the drift fades with width, as under µP, the
-    # union covered the truth on all of 200 surfaces, and the power law alone on none.
-    # [measured: docs/decisions.md]
-    lows = [law.low for law in laws if law.low is not None]
-    highs = [law.high for law in laws if law.high is not None]
-    if len(lows) < len(laws) or len(highs) < len(laws):
-        return Estimate(best.value, undetermined=best.undetermined)
-    return Estimate(best.value, min(lows), max(highs))
+def _extrapolation(cells: OptimumCells, log2_target_K: Floats) -> float:
+    """Return the ratio of the target to the largest value with an optimum, of all scales."""
+    if not len(cells.rate):
+        return math.nan
+    return float(2.0 ** np.max(log2_target_K - cells.log2_s.max(axis=0)))
 
 
 def _power_of_two(log2_lr: Estimate) -> Estimate:
@@ -262,64 +238,15 @@ def _power_of_two(log2_lr: Estimate) -> Estimate:
     return Estimate(value, low, high, log2_lr.undetermined)
 
 
-def _extrapolated_loss(optima: Optima, width: float, rng: np.random.Generator) -> Estimate:
-    """Extrapolate the best loss by its law, with the scatter between widths."""
-    if optima.loss_law is None:
-        return Estimate(undetermined=optima.no_value)
-    law, loss_SW = optima.loss_law, optima.loss
-    line_SW = np.array([law.at(n) for n in optima.n]).T
-    scatter_S = _scatter(loss_SW, line_SW, len(optima.n) - 3, rng)
-    if len(scatter_S) == 1 or optima.no_interval is not None:
-        return estimate(law.at(width), optima.no_interval, law.is_bound)
-    loss_SW = loss_SW + scatter_S[:, None] * rng.standard_normal(loss_SW.shape)
-    drawn = fit_floor_law(optima.n, loss_SW)
-    loss_S = drawn.at(width) + scatter_S * rng.standard_normal(len(scatter_S))
-    return estimate(loss_S, None, drawn.is_bound | law.is_bound[0])
-
-
-def _regret(
-    optima: Optima, width: float, x: Mapping[LawName, Floats], best: LawName, reason: str | None
-) -> Estimate:
-    """Estimate the excess loss of the predicted rate over that of the rates the laws draw."""
-    if reason is not None or optima.curvature_law is None:
-        return Estimate(undetermined=reason or optima.no_value)
-    with np.errstate(over="ignore"):
-        curvature_S = np.exp(optima.curvature_law.log_at(width))
-    distances = {law: x_S[1:] - x[best][0] for law, x_S in x.items()}
-    value = _finite(0.5 * curvature_S[1:] * distances[best] ** 2)
-    # Where curves are skewed, the best rate lies off the parabola's by up to these shifts.
-    costs = [
-        np.max([0.5 * curvature_S[1:] * (x_D + shift) ** 2 for shift in optima.shifts], axis=0)
-        for x_D in distances.values()
-    ]
-    all_costs = np.concatenate([_finite(cost_D) for cost_D in costs])
-    if not len(value):
-        return Estimate(undetermined="the noise hides a curvature: add seeds")
-    return Estimate(float(np.median(value)), 0.0, float(np.quantile(all_costs, UPPER)))
-
-
-def _finite(values: Floats) -> Floats:
-    """Return the finite ones."""
-    return np.asarray(values[np.isfinite(values)])
-
-
-def _warnings(group: FittedGroup, optima: Optima, width: float, axes: AxisNames) -> list[str]:
-    """Return reasons for caution."""
-    warnings = [note for curve in group.curves for note in curve.grid.notes]
-    if not len(optima.n):
-        return warnings
-    least, most = STUDIED_EXTRAPOLATION
-    ratio, target = width / float(optima.n[-1]), f"{axes.scale} {format_value(float(width))}"
-    largest = f"the largest with an optimum ({format_value(float(optima.n[-1]))})"
-    if ratio > most:
-        limit = f"laws were not tested beyond {most:g}x: add a larger proxy"
-        warnings.append(f"{target} is {ratio:.3g}x {largest}; {limit}")
-    elif width in [curve.grid.width for curve in group.curves]:
-        warnings.append(f"{target} was run: `mutransfer analyze` shows its own result")
-    elif ratio < least:
-        distance = f"only {ratio:.3g}x" if ratio > 1 else "not above"
-        advice = "tuning there directly may be cheap enough"
-        warnings.append(f"{target} is {distance} {largest}: {advice}")
-    if optima.no_draws:
-        warnings.append(f"no interval: {optima.no_draws}")
-    return warnings
+def _path(cells: OptimumCells, optima: Optima, width: float) -> tuple[Band, ...]:
+    """Return rate and loss from the largest width with an optimum to the target."""
+    if len(cells.rate) < 2:
+        return ()
+    widths = np.geomspace(float(optima.n[-1]), width, NUM_STEPS)
+    bands = []
+    for n, law in zip(widths, average_laws(cells.rate, np.log2(widths)[:, None]), strict=True):
+        loss = Estimate(undetermined=optima.no_value)
+        if optima.loss_law is not None:
+            loss = estimate(optima.loss_law.at(n), optima.no_draws, optima.loss_law.is_bound)
+        bands.append(Band(float(n), law.mixture.estimate(), loss))
+    return tuple(bands)
