@@ -145,10 +145,32 @@ def estimate_regret(
         return Estimate(undetermined=source.undetermined)
     if target.quadratic is None and target.edge is None:
         return Estimate(undetermined=target.undetermined)
+    drawn = None if draws is None else (draws[0].x, draws[1])
+    return regret_of_rate(target, source.quadratic.optimum, drawn, no_interval, axes, shifts=shifts)
+
+
+def regret_of_rate(
+    target: CurveFit,
+    x: float,
+    draws: tuple[Floats, CurveDraws] | None,
+    no_interval: str | None,
+    axes: AxisNames,
+    *,
+    shifts: Sequence[float] = (),
+) -> Estimate:
+    """Estimate the regret of one ln(rate) at `target`, with one-sided bounds.
+
+    Args:
+        target: The width at which the rate is used; it needs a fit, or a minimum on the edge.
+        x: ln(rate).
+        draws: Draws of ln(rate), all equal where it is no estimate, and of the target; or None.
+        no_interval: Why there are no draws.
+        axes: Names of the scale and of the hyperparameter.
+        shifts: As for `estimate_regret`.
+    """
     coefficients, best_x = None, float(target.grid.x[target.argmin or 0])
     if target.quadratic is not None:
         coefficients, best_x = target.quadratic.coefficients[None], target.quadratic.optimum
-    x = source.quadratic.optimum
     own = regret_bounds(target, np.array([x]), target.grid.mean[None], coefficients)
     reason = target.undetermined
     if reason is None and not np.isfinite(own.upper[0]):
@@ -157,7 +179,7 @@ def estimate_regret(
     if draws is None:
         reasons = "; ".join(text for text in (reason, no_interval) if text)
         return Estimate(value, undetermined=reasons)
-    x_D, mean_DR, coefficients_D3 = draws[0].x, draws[1].mean, draws[1].coefficients
+    x_D, mean_DR, coefficients_D3 = draws[0], draws[1].mean, draws[1].coefficients
     drawn = regret_bounds(target, x_D, mean_DR, coefficients_D3)
     # Noise alone causes a regret. Its size without drift is that of the same draws with the optimum
     # of the source moved onto that of the target; only a larger regret has a positive lower bound.
