@@ -15,17 +15,19 @@ the constant law wins where the data show no slope: this is the shrinkage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mutransfer.analysis.prediction.mixture import Mixture, normal_cdf
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 from mutransfer.analysis.types.scaling import LawName
 
-# Shape legend: C cells, E bounds, K scales, T targets,
+# Shape legend: C cells, E bounds, K scales, T targets, M points (targets, then bounds),
 # H components (trend, departure, scatter, share of noise).
 
 # Name, exponent δ, prior probability: half for a power, which public sweeps favor, a quarter each
@@ -45,7 +47,7 @@ LEVEL_SD = 10.0  # of the level, about the mean of the optima: no information [a
 # octaves, with the prior probability. [measured: benchmarks/prediction.md]
 DEPARTURES = ((0.0, 1.0, 0.7), (0.2, 2.0, 0.1), (0.2, 4.0, 0.1), (0.5, 2.0, 0.05), (0.5, 4.0, 0.05))
 SCATTERS = np.geomspace(0.005, 0.64, 8)  # octaves; equal probabilities
-MAX_CELLS = 160  # the cost grows with the third power
+MAX_CELLS, MAX_BOUNDS = 160, 24  # the cost grows with the third power
 # A single bound must not rule a law out: a curve may be wrong. [assumed]
 MIN_PROBABILITY = 1e-3
 
@@ -102,27 +104,45 @@ class ScaleCells:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """One combination of unknowns: a trend, a departure from it, and scatter.
+
+    Args:
+        trend: The trend.
+        departure: Standard deviation of the departure.
+        scatter: Standard deviation of the scatter from cell to cell.
+        log_prior: Logarithm of its prior probability.
+        covariance: Covariance of the values at all points, with the noise of the cells.
+    """
+
+    trend: LawName
+    departure: float
+    scatter: float
+    log_prior: float
+    covariance: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class AveragedLaw:
     """The distribution of a value at one target.
 
     Args:
         mixture: The distribution, one component for every combination of unknowns.
-        trends: The trend of every component.
+        components: These combinations.
     """
 
     mixture: Mixture
-    trends: tuple[LawName, ...]
+    components: Sequence[Component]
 
     def of_trend(self, name: LawName) -> Mixture:
-        """Return the distribution under one trend alone."""
-        return self.mixture.part(self._has_trend(name))
+        """Return the distribution under one trend alone, without departures from it."""
+        members = [c.trend == name and not c.departure for c in self.components]
+        return self.mixture.part(np.array(members))
 
     def weight(self, name: LawName) -> float:
         """Return the probability of a trend, given the values."""
-        return float(self.mixture.weight[self._has_trend(name)].sum())
-
-    def _has_trend(self, name: LawName) -> Bools:
-        return np.array([trend == name for trend in self.trends])
+        has_trend_H = np.array([component.trend == name for component in self.components])
+        return float(self.mixture.weight[has_trend_H].sum())
 
 
 def average_laws(cells: ScaleCells, targets: Floats) -> list[AveragedLaw]:
@@ -143,67 +163,68 @@ def average_laws(cells: ScaleCells, targets: Floats) -> list[AveragedLaw]:
         >>> round(law.mixture.quantile(0.5), 2), law.weight("power") > 0.9
         (-10.0, True)
     """
-    bounds = cells.bounds
-    cells, num_targets = _nearest(cells, targets.mean(axis=0)), len(targets)
-    if bounds is not None:
-        targets = np.concatenate([targets, bounds.log2_s])
+    near = targets.mean(axis=0)
+    cells, num_targets = _nearest(cells, near), len(targets)
+    if cells.bounds is not None:
+        targets = np.concatenate([targets, cells.bounds.log2_s])
     center = float(cells.value.mean())
-    covariances, log_prior_H, trends, scatter_H = _components(cells, targets)
-    mean_HT, variance_HT, log_likelihood_H = _condition(covariances, cells.value - center)
+    components = _components(cells, targets)
+    posterior = _condition(
+        np.array([component.covariance for component in components]), cells.value - center
+    )
+    scatter_H = np.array([component.scatter for component in components])
+    if cells.bounds is not None:
+        limits = replace(cells.bounds, limit=cells.bounds.limit - center)
+        posterior = _truncate(posterior, limits, num_targets, scatter_H)
+    log_weight_H = posterior.log_likelihood + [component.log_prior for component in components]
+    mean_HT = posterior.mean + center
     # A target scatters about the law as the cells do.
-    sd_HT = np.sqrt(np.maximum(variance_HT, 0.0) + scatter_H[:, None] ** 2)
-    mean_HT += center
-    log_weight_H = log_likelihood_H + log_prior_H
-    if bounds is not None:
-        beyond = slice(num_targets, None)
-        log_weight_H += _log_probability(bounds, mean_HT[:, beyond], sd_HT[:, beyond])
-    weight_H = np.exp(log_weight_H - log_weight_H.max())
-    weight_H /= weight_H.sum()
+    variance_HT = np.maximum(np.diagonal(posterior.covariance, axis1=1, axis2=2), 0.0)
+    sd_HT = np.sqrt(variance_HT + scatter_H[:, None] ** 2)
     return [
-        AveragedLaw(Mixture(mean_HT[:, t], sd_HT[:, t], weight_H), trends)
+        AveragedLaw(Mixture(mean_HT[:, t], sd_HT[:, t], log_weight_H), components)
         for t in range(num_targets)
     ]
 
 
-def _components(
-    cells: ScaleCells, targets: Floats
-) -> tuple[Floats, Floats, tuple[LawName, ...], Floats]:
-    """Return covariance, log prior, trend and scatter of every combination of unknowns."""
+def _components(cells: ScaleCells, targets: Floats) -> list[Component]:
+    """Return every combination of unknowns."""
     points, num_cells = np.concatenate([cells.log2_s, targets]), len(cells)
-    departures = [(_departure_covariance(points, sd, length), p) for sd, length, p in DEPARTURES]
-    diagonal = np.arange(num_cells)
-    covariances, log_priors, trends, scatters = [], [], [], []
+    departures = [
+        (sd, prior, _departure_covariance(points, sd, length)) for sd, length, prior in DEPARTURES
+    ]
+    diagonal, components = np.arange(num_cells), []
     for name, delta, trend_prior in TRENDS:
         trend = _trend_covariance(points, num_cells, name, delta)
-        for (departure, departure_prior), scatter, share in product(
+        for (sd, prior, departure), scatter, share in product(
             departures, SCATTERS, cells.noise_shares
         ):
             covariance = trend + departure
             covariance[diagonal, diagonal] += share * cells.variance + scatter**2
-            covariances.append(covariance)
-            log_priors.append(np.log(trend_prior * departure_prior))
-            trends.append(name)
-            scatters.append(scatter)
-    return np.array(covariances), np.array(log_priors), tuple(trends), np.array(scatters)
-
-
-def _log_probability(bounds: Bounds, mean_HE: Floats, sd_HE: Floats) -> Floats:
-    """Return the log-probability of the bounds under every component."""
-    z_HE = (bounds.limit - mean_HE) / sd_HE
-    z_HE = np.where(bounds.is_upper, z_HE, -z_HE)
-    inside_HE = normal_cdf(z_HE.ravel()).reshape(z_HE.shape)
-    return np.asarray(np.log(np.maximum(inside_HE, MIN_PROBABILITY)).sum(axis=1))
+            log_prior = math.log(trend_prior * prior)
+            components.append(Component(name, sd, float(scatter), log_prior, covariance))
+    return components
 
 
 def _nearest(cells: ScaleCells, target_K: Floats) -> ScaleCells:
-    """Return at most `MAX_CELLS` cells: most of those near a target, and a few far from it."""
-    if len(cells) <= MAX_CELLS:
-        return cells
-    order = np.argsort(((cells.log2_s - target_K) ** 2).sum(axis=1), kind="stable")
-    ranks = np.unique(np.geomspace(1, len(order), 4 * MAX_CELLS).astype(np.intp) - 1)
-    is_kept_C = np.zeros(len(order), dtype=np.bool_)
-    is_kept_C[order[ranks[np.linspace(0, len(ranks) - 1, MAX_CELLS).astype(np.intp)]]] = True
-    return cells.select(is_kept_C)
+    """Return at most `MAX_CELLS` cells, most of them near a target, and the nearest bounds."""
+    bounds = cells.bounds
+    if bounds is not None:
+        nearest = _by_distance(bounds.log2_s, target_K)[:MAX_BOUNDS]
+        bounds = Bounds(bounds.log2_s[nearest], bounds.limit[nearest], bounds.is_upper[nearest])
+    if len(cells) > MAX_CELLS:
+        order = _by_distance(cells.log2_s, target_K)
+        ranks = np.unique(np.geomspace(1, len(order), 4 * MAX_CELLS).astype(np.intp) - 1)
+        chosen = ranks[np.linspace(0, len(ranks) - 1, MAX_CELLS).astype(np.intp)]
+        is_kept_C = np.zeros(len(order), dtype=np.bool_)
+        is_kept_C[order[chosen]] = True
+        cells = cells.select(is_kept_C)
+    return replace(cells, bounds=bounds)
+
+
+def _by_distance(log2_s: Floats, target_K: Floats) -> NDArray[np.intp]:
+    """Return the indices of points, the nearest to a target first."""
+    return np.argsort(((log2_s - target_K) ** 2).sum(axis=1), kind="stable")
 
 
 def _departure_covariance(points: Floats, sd: float, length: float) -> Floats:
@@ -226,16 +247,58 @@ def _trend_covariance(points: Floats, num_cells: int, name: LawName, delta: floa
     return np.asarray(covariance + SLOPE_SD**2 * basis @ basis.T)
 
 
-def _condition(covariances: Floats, rest_C: Floats) -> tuple[Floats, Floats, Floats]:
-    """Condition the last variables on the first: means, variances, log-likelihood of the first."""
+@dataclass(frozen=True, slots=True)
+class _Posterior:
+    """Values at M points, given those of the cells, under every component.
+
+    Args:
+        mean: Their means, (H, M).
+        covariance: Their covariances without scatter, (H, M, M).
+        log_likelihood: Log-likelihood of the cells, (H,).
+    """
+
+    mean: Floats
+    covariance: Floats
+    log_likelihood: Floats
+
+
+def _condition(covariances: Floats, rest_C: Floats) -> _Posterior:
+    """Condition the last variables of normal distributions on the first."""
     num_cells = len(rest_C)
     lower = np.linalg.cholesky(covariances[:, :num_cells, :num_cells])
     rest = np.broadcast_to(rest_C[:, None], (len(lower), num_cells, 1))
     cross = covariances[:, :num_cells, num_cells:]
     whitened = np.linalg.solve(lower, np.concatenate([rest, cross], axis=-1))
-    rest_HC, cross_HCT = whitened[..., 0], whitened[..., 1:]
+    rest_HC, cross_HCM = whitened[..., 0], whitened[..., 1:]
     log_determinant_H = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
-    log_likelihood_H = -0.5 * (rest_HC**2).sum(axis=1) - log_determinant_H
-    own_HT = np.diagonal(covariances, axis1=1, axis2=2)[:, num_cells:]
-    mean_HT = np.einsum("hc,hct->ht", rest_HC, cross_HCT)
-    return mean_HT, own_HT - (cross_HCT**2).sum(axis=1), log_likelihood_H
+    explained = cross_HCM.transpose(0, 2, 1) @ cross_HCM
+    return _Posterior(
+        np.einsum("hc,hcm->hm", rest_HC, cross_HCM),
+        covariances[:, num_cells:, num_cells:] - explained,
+        -0.5 * (rest_HC**2).sum(axis=1) - log_determinant_H,
+    )
+
+
+def _truncate(
+    posterior: _Posterior, bounds: Bounds, num_targets: int, scatter_H: Floats
+) -> _Posterior:
+    """Condition on bounds, which the points after the targets stand for, one after another.
+
+    Every truncated distribution is replaced by the normal one with its mean and variance.
+    """
+    mean, covariance = posterior.mean.copy(), posterior.covariance.copy()
+    log_likelihood_H = posterior.log_likelihood.copy()
+    for e, (limit, is_upper) in enumerate(zip(bounds.limit, bounds.is_upper, strict=True)):
+        at, sign = num_targets + e, 1.0 if is_upper else -1.0
+        variance_H = np.maximum(covariance[:, at, at], 0.0) + scatter_H**2
+        sd_H = np.sqrt(variance_H)
+        z_H = sign * (limit - mean[:, at]) / sd_H
+        inside_H = np.maximum(normal_cdf(z_H), MIN_PROBABILITY)
+        log_likelihood_H += np.log(inside_H)
+        ratio_H = np.exp(-0.5 * z_H**2) / math.sqrt(2 * math.pi) / inside_H
+        shrink_H = np.clip(ratio_H * (ratio_H + z_H), 0.0, 1.0)  # of the variance
+        gain_HM = covariance[:, :, at] / variance_H[:, None]
+        mean -= sign * gain_HM * (ratio_H * sd_H)[:, None]
+        reduction = (shrink_H * variance_H)[:, None, None] * gain_HM[:, :, None]
+        covariance -= reduction * gain_HM[:, None, :]
+    return _Posterior(mean, covariance, log_likelihood_H)

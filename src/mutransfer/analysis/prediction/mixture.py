@@ -23,25 +23,32 @@ class Mixture:
     Args:
         mean: Mean of each component.
         sd: Standard deviation of each component.
-        weight: Weight of each component; they sum to one.
+        log_weight: Logarithm of the weight of each component, up to a common constant.
 
     Example:
-        >>> mixture = Mixture(np.array([0.0, 4.0]), np.array([1.0, 1.0]), np.array([0.5, 0.5]))
+        >>> mixture = Mixture(np.array([0.0, 4.0]), np.array([1.0, 1.0]), np.zeros(2))
         >>> round(mixture.quantile(0.5), 6), round(mixture.quantile(0.25), 2)
         (2.0, -0.0)
     """
 
     mean: Floats
     sd: Floats
-    weight: Floats
+    log_weight: Floats
+
+    @property
+    def weight(self) -> Floats:
+        """The weights; they sum to one."""
+        weight_H = np.exp(self.log_weight - self.log_weight.max())
+        return np.asarray(weight_H / weight_H.sum())
 
     def quantile(self, share: float) -> float:
         """Return the number that this share of the distribution lies below."""
         low = float(np.min(self.mean - REACH * self.sd))
         high = float(np.max(self.mean + REACH * self.sd))
+        weight_H = self.weight
         for _ in range(NUM_BISECTIONS):
             middle = 0.5 * (low + high)
-            below = float(self.weight @ normal_cdf((middle - self.mean) / self.sd))
+            below = float(weight_H @ normal_cdf((middle - self.mean) / self.sd))
             low, high = (middle, high) if below < share else (low, middle)
         return 0.5 * (low + high)
 
@@ -51,11 +58,8 @@ class Mixture:
 
     def part(self, is_member_H: Bools) -> Mixture:
         """Return the mixture of some components alone."""
-        weight_H = np.where(is_member_H, self.weight, 0.0)
-        total = weight_H.sum()
-        # Components that the data refute by all digits have no weights left to compare.
-        weight_H = weight_H / total if total > 0 else is_member_H / is_member_H.sum()
-        return Mixture(self.mean, self.sd, weight_H)
+        members = self.mean[is_member_H], self.sd[is_member_H], self.log_weight[is_member_H]
+        return Mixture(*members)
 
     def draw(self, rng: np.random.Generator, num_draws: int) -> Floats:
         """Draw from the mixture."""
