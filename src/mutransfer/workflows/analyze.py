@@ -41,7 +41,7 @@ class AnalysisOptions:
     """
 
     columns: Mapping[str, str] | None = None
-    scale: str | None = None
+    scale: str | Sequence[str] | None = None
     hyperparameter: str | None = None
     group_by: Sequence[str] | None = None
     window: float = WINDOW
@@ -70,9 +70,10 @@ def analyze_path(
 
 def predict_path(
     path: str | Path,
-    width: float,
+    width: float | None,
     options: AnalysisOptions = AnalysisOptions(),
     *,
+    at: Mapping[str, float] | None = None,
     group: str | None = None,
 ) -> tuple[Results, list[Prediction]]:
     """Load a store or a file, and predict for one group or for all of them."""
@@ -80,6 +81,7 @@ def predict_path(
     predictions = predict_groups(
         results,
         width=width,
+        at=at,
         group=group,
         scale=options.scale,
         hyperparameter=options.hyperparameter,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +106,7 @@ def analyze(
     help_epilogue=examples(
         "mutransfer predict runs/demo --width 1024 --group mup",
         "mutransfer predict losses.csv --width 8192 --plan plan.json",
+        "mutransfer predict losses.csv --at params=7e9,tokens=1.4e11,batch=512",
         "mutransfer predict losses.csv --hold-out",
     ),
 )
@@ -113,6 +115,7 @@ def predict(
     *,
     options: ReadOptions = DEFAULT_OPTIONS,
     width: float | None = None,
+    at: str | None = None,
     group: str | None = None,
     plan: Path | None = None,
     hold_out: Switch = False,
@@ -124,6 +127,7 @@ def predict(
         results: A trial store or a file, as for `mutransfer analyze`.
         options: How results are read.
         width: Width to predict at, or value of another scale.
+        at: Values of several scales to predict at: SCALE=VALUE,...
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
         hold_out: Leave out the largest size, predict it from the others, and compare.
@@ -133,16 +137,18 @@ def predict(
     from mutransfer.report.text.snippet import prediction_answer
     from mutransfer.workflows import hold_out_path, predict_path
 
-    path, parsed = _required(results), _parse_options(options)
-    if width is None and (plan is not None or not hold_out):
+    target = {} if at is None else _parse_target(at)
+    path, parsed = _required(results), _parse_options(options, target)
+    has_target = width is not None or bool(target)
+    if not has_target and (plan is not None or not hold_out):
         raise UsageError(
             "no target is given",
             why="a prediction extrapolates to one size that was not run",
             fix="--width 8192, or --hold-out alone for a check on the runs that there are",
         )
     answers = []
-    if width is not None:
-        losses, predictions = predict_path(path, width, parsed, group=group)
+    if has_target:
+        losses, predictions = predict_path(path, width, parsed, at=target, group=group)
         answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
     if hold_out:
         losses, checks = hold_out_path(path, parsed, group=group)
@@ -210,14 +216,15 @@ def _required(results: Path | None) -> Path:
     )
 
 
-def _parse_options(options: ReadOptions) -> AnalysisOptions:
-    """Parse the options that the commands share."""
+def _parse_options(options: ReadOptions, target: Iterable[str] = ()) -> AnalysisOptions:
+    """Parse the options that the commands share; a target of several scales names them."""
     from mutransfer.workflows import AnalysisOptions
 
+    scale = list(target) if options.scale is None else split_list(options.scale)
     window = {} if options.window is None else {"window": options.window}
     return AnalysisOptions(
         columns=None if options.columns is None else _parse_columns(options.columns),
-        scale=options.scale,
+        scale=scale or None,
         hyperparameter=options.hyperparameter,
         group_by=None if options.group_by is None else split_list(options.group_by),
         **window,
@@ -234,6 +241,22 @@ def _parse_columns(text: str) -> dict[str, str]:
             fix="--columns width=n_embd,lr=learning_rate,loss=val_loss",
         )
     return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _parse_target(text: str) -> dict[str, float]:
+    """Parse 'params=7e9,tokens=1.4e11'."""
+    pairs = [pair.partition("=") for pair in split_list(text)]
+    target: dict[str, float] = {}
+    for name, _, value in pairs:
+        try:
+            target[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(
+                f"--at has {f'{name}={value}' if value else name!r}, which is not SCALE=NUMBER",
+                why="a prediction is for one value of every scale",
+                fix="--at params=7e9,tokens=1.4e11,batch=512",
+            ) from None
+    return target
 
 
 def _status(report: Report) -> int:
