@@ -41,7 +41,7 @@ class AnalysisOptions:
     """
 
     columns: Mapping[str, str] | None = None
-    scale: str | Sequence[str] | None = None
+    scale: str | None = None
     hyperparameter: str | None = None
     group_by: Sequence[str] | None = None
     window: float = WINDOW
@@ -76,14 +76,17 @@ def predict_path(
     at: Mapping[str, float] | None = None,
     group: str | None = None,
 ) -> tuple[Results, list[Prediction]]:
-    """Load a store or a file, and predict for one group or for all of them."""
+    """Load a store or a file, and predict for one group or for all of them.
+
+    Without `options.scale` the scales are those that `at` names.
+    """
     results = load_results(path, columns=options.columns)
     predictions = predict_groups(
         results,
         width=width,
         at=at,
         group=group,
-        scale=options.scale,
+        scale=tuple(at) if at and options.scale is None else options.scale,
         hyperparameter=options.hyperparameter,
         group_by=options.group_by,
         window=options.window,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,7 +137,7 @@ def predict(
     from mutransfer.workflows import hold_out_path, predict_path
 
     target = {} if at is None else _parse_target(at)
-    path, parsed = _required(results), _parse_options(options, target)
+    path, parsed = _required(results), _parse_options(options)
     has_target = width is not None or bool(target)
     if not has_target and (plan is not None or not hold_out):
         raise UsageError(
@@ -216,15 +215,14 @@ def _required(results: Path | None) -> Path:
     )
 
 
-def _parse_options(options: ReadOptions, target: Iterable[str] = ()) -> AnalysisOptions:
-    """Parse the options that the commands share; a target of several scales names them."""
+def _parse_options(options: ReadOptions) -> AnalysisOptions:
+    """Parse the options that the commands share."""
     from mutransfer.workflows import AnalysisOptions
 
-    scale = list(target) if options.scale is None else split_list(options.scale)
     window = {} if options.window is None else {"window": options.window}
     return AnalysisOptions(
         columns=None if options.columns is None else _parse_columns(options.columns),
-        scale=scale or None,
+        scale=options.scale,
         hyperparameter=options.hyperparameter,
         group_by=None if options.group_by is None else split_list(options.group_by),
         **window,
