@@ -10,6 +10,7 @@ import numpy as np
 from mutransfer.analysis.curves.fit import CurveFit
 from mutransfer.analysis.curves.group import FittedGroup, optimum_samples
 from mutransfer.analysis.prediction.laws import Bounds, ScaleCells
+from mutransfer.analysis.scales.exponents import optimum_limit
 from mutransfer.analysis.types.estimates import LN2, Floats
 
 # Shape legend: C cells with an optimum, E cells with the best rate on an edge, K scales,
@@ -66,16 +67,9 @@ def _variance(value_SC: Floats) -> Floats:
 
 
 def _edge_bounds(curves: Sequence[CurveFit], num_scales: int) -> Bounds:
-    """Return the cells whose best rate lies beyond the rates tried, and the side.
-
-    A minimum at the lowest rate tried lies below the middle between it and the next rate.
-    """
+    """Return the cells whose best rate lies beyond the rates tried, and the side."""
     edges = [curve for curve in curves if curve.edge is not None]
+    limits = np.array([optimum_limit(curve) for curve in edges], dtype=np.float64)
     log2_s = np.log2([curve.grid.sizes for curve in edges]).reshape(-1, num_scales)
-    limits, is_upper = [], []
-    for curve in edges:
-        usable = curve.grid.log2_lr[curve.grid.usable]
-        pair = usable[:2] if curve.edge == "low" else usable[-2:]
-        limits.append(float(pair.mean()))
-        is_upper.append(curve.edge == "low")
-    return Bounds(log2_s, np.array(limits), np.array(is_upper, dtype=np.bool_))
+    is_upper = np.array([curve.edge == "low" for curve in edges], dtype=np.bool_)
+    return Bounds(log2_s, limits, is_upper)

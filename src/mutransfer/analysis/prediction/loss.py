@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from mutransfer.analysis.curves.group import FittedGroup, Settings
 from mutransfer.analysis.intervals import estimate
 from mutransfer.analysis.laws.power_law import fit_floor_law
 from mutransfer.analysis.prediction.cells import OptimumCells
+from mutransfer.analysis.scales.cells import Cells
+from mutransfer.analysis.scales.exponents import cell_optima
+from mutransfer.analysis.scales.loss_law import fit_loss_law
 from mutransfer.analysis.transfer.optima import Optima
 from mutransfer.analysis.types.estimates import Estimate, Floats
 
@@ -26,6 +30,16 @@ def extrapolated_loss(optima: Optima, width: float, rng: np.random.Generator) ->
     drawn = fit_floor_law(optima.n, loss_SW)
     loss_S = drawn.at(width) + scatter_S * rng.standard_normal(len(scatter_S))
     return estimate(loss_S, None, drawn.is_bound | law.is_bound[0])
+
+
+def loss_over_scales(
+    group: FittedGroup, target_K: Floats, settings: Settings, rng: np.random.Generator
+) -> Estimate:
+    """Extrapolate the best loss over several scales by an additive law."""
+    axes = settings.axes
+    values = np.array([curve.grid.sizes for curve in group.curves])
+    optima = cell_optima(Cells(group, axes.scales, values), settings.draws)
+    return fit_loss_law(optima, axes, rng).at(target_K, rng)
 
 
 def _scatter(

@@ -16,7 +16,7 @@ from mutransfer.analysis.intervals import estimate, skew_shifts
 from mutransfer.analysis.prediction.cells import OptimumCells, optimum_cells
 from mutransfer.analysis.prediction.cost import TargetCurve, target_curve
 from mutransfer.analysis.prediction.laws import average_laws
-from mutransfer.analysis.prediction.loss import extrapolated_loss, least_loss
+from mutransfer.analysis.prediction.loss import extrapolated_loss, least_loss, loss_over_scales
 from mutransfer.analysis.prediction.rate import LAWS, held_out_error, predict_rate
 from mutransfer.analysis.prediction.target import target_values
 from mutransfer.analysis.prediction.warnings import warnings
@@ -29,7 +29,6 @@ from mutransfer.errors import ResultsError, listed, nearest
 # Shape legend: K scales, S samples (the data first, then the draws).
 
 NUM_STEPS = 9  # points of the path to the target
-NO_LOSS_LAW = "with several scales the loss there is not extrapolated"
 NO_SHARE = Estimate(undetermined="the loss is not positive, so a share of it has no meaning")
 
 
@@ -165,9 +164,10 @@ def predict_group(
     # The seed contains the group's name, so that draws do not depend on the other groups.
     rng = np.random.default_rng([settings.seed, *group.name.encode(errors="replace"), 1])
     optima = None if axes.further else fit_optima(group, axes)
-    loss = Estimate(undetermined=NO_LOSS_LAW)
     if optima is not None:
         loss = extrapolated_loss(optima, target[axes.scale], rng)
+    else:
+        loss = loss_over_scales(group, np.exp2(log2_target_K), settings, rng)
     curve = None
     if rate.law is not None:
         shifts = skew_shifts(skewness)
