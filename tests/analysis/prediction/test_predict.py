@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from planted_cells import RATE_EXPONENTS, best_loss, log2_best_rate, planted
 from planted_surfaces import LN2, columns, together
 
 from mutransfer.analysis import Prediction, RateLaw, Results, predict
@@ -202,3 +203,20 @@ def test_predictions_do_not_depend_on_the_other_groups() -> None:
     sp = columns(surface(-0.5), WIDTHS, HALVES, 2, 0.004, group="sp")
     single, both = Results.from_columns(mup), together(sp, mup)
     assert predict(single, width=TARGET) == predict(both, width=TARGET, group="mup")
+
+
+def test_a_target_of_several_scales_has_rate_loss_and_regret() -> None:
+    """Planted exponents of the rate, and an additive law of the loss."""
+    results = planted(seeds=2, sd=0.003, rng=np.random.default_rng(0))
+    target = {"width": 4096.0, "tokens": 3.2e10, "batch": 256.0}
+    prediction = predict(results, scale=list(target), at=target)
+    assert prediction.at == target
+    truth = log2_best_rate(target, RATE_EXPONENTS)
+    assert prediction.log2_lr.value == pytest.approx(truth, abs=0.1)
+    assert prediction.log2_lr.low < truth < prediction.log2_lr.high
+    assert prediction.loss.low < best_loss(target) < prediction.loss.high
+    assert prediction.regret_share.high < 0.01
+    assert prediction.extrapolation == 4.0
+    assert prediction == predict(
+        results, scale=list(target), width=4096.0, at={"tokens": 3.2e10, "batch": 256.0}
+    )
