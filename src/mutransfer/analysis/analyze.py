@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import overload
 
 from mutransfer.analysis.comparison.compare import compare
 from mutransfer.analysis.curves.fit import WINDOW
@@ -15,13 +16,17 @@ from mutransfer.analysis.rounding import merge_near_values
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
 from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
+from mutransfer.analysis.tuning.analyze import analyze_points
+from mutransfer.analysis.tuning.columns import TuningColumns
+from mutransfer.analysis.tuning.types import TuningReport
 from mutransfer.analysis.types.report import Report
-from mutransfer.errors import ResultsError
+from mutransfer.errors import ResultsError, listed
 
 # With fewer, the ends of a 90 % interval vary from seed to seed. [derived: docs/numbers.md]
 MIN_DRAWS = 1000
 
 
+@overload
 def analyze(
     results: Results,
     *,
@@ -33,7 +38,34 @@ def analyze(
     window: float = WINDOW,
     draws: int = 1000,
     seed: int = 0,
-) -> Report:
+) -> Report: ...
+
+
+@overload
+def analyze(
+    results: Results,
+    *,
+    scale: str | None = None,
+    hyperparameter: list[str] | tuple[str, ...],
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Report | TuningReport: ...
+
+
+def analyze(
+    results: Results,
+    *,
+    scale: str | None = None,
+    hyperparameter: str | Sequence[str] | None = None,
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    reference: str | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Report | TuningReport:
     """Decide for every group whether the best rate transfers over widths.
 
     The optimum of a width is that of a quadratic fitted near the grid's best rate. Intervals
@@ -42,7 +74,8 @@ def analyze(
     Args:
         results: The trials.
         scale: The column of sizes; by default that of the study, else 'width'.
-        hyperparameter: The tuned column; by default that of the study, else 'lr'.
+        hyperparameter: The tuned column; by default that of the study, else 'lr'. With several
+            columns their best point is that of a local polynomial in all of them.
         group_by: The columns that make groups; by default those of the study, else
             'parametrization' if there is such a column.
         threshold: Regret that still counts as transfer, as a share of the best loss; by default
@@ -53,7 +86,8 @@ def analyze(
         seed: Seed of these draws.
 
     Returns:
-        A report that maps each group's name to its `GroupReport`.
+        A report that maps each group's name to its `GroupReport`; with several hyperparameters a
+        `TuningReport` of `TunedGroup`.
 
     Raises:
         ResultsError: A column is missing, a width or rate is not a positive number, two trials
@@ -86,7 +120,11 @@ def analyze(
             why="it is a share of the loss: 0.01 allows the carried rate to cost one percent",
             fix="--threshold 0.01 (in Python: threshold=0.01)",
         )
-    settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
+    names = hyperparameter_names(results, hyperparameter)
+    settings = analysis_settings(results, scale, names[0], group_by, window, draws, seed)
+    if len(names) > 1:
+        columns = TuningColumns(settings.axes.scale, names, settings.group_by)
+        return analyze_points(results, columns, threshold=threshold, draws=draws, seed=seed)
     axes = settings.axes
     results = placed_runs(results, settings)
     groups = fitted_groups(results, settings)
@@ -112,6 +150,30 @@ def analyze(
         seed=seed,
         loss_unit=unit,
     )
+
+
+def hyperparameter_names(
+    results: Results, hyperparameter: str | Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the tuned columns: those that are named, else those of the study."""
+    names = hyperparameter or results.defaults.hyperparameter
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def single_hyperparameter(results: Results, hyperparameter: str | None) -> str:
+    """Return the only tuned column.
+
+    Raises:
+        ResultsError: The study tunes several.
+    """
+    first, *others = hyperparameter_names(results, hyperparameter)
+    if others:
+        raise ResultsError(
+            f"{results.provenance.source} tunes {listed([first, *others])} together",
+            why="a curve of one of them would mix the values of the others",
+            fix=f'mutransfer analyze, or one of them (in Python: hyperparameter="{first}")',
+        )
+    return first
 
 
 def placed_runs(results: Results, settings: Settings) -> Results:
@@ -163,5 +225,5 @@ def analysis_settings(
         group_by = [name for name in study.group_by if name in results.axes]
     columns = (group_by,) if isinstance(group_by, str) else tuple(group_by)
     first, *further = (scale,) if isinstance(scale, str) else scale or (study.scale,)
-    axes = AxisNames(first, hyperparameter or study.hyperparameter, tuple(further))
+    axes = AxisNames(first, single_hyperparameter(results, hyperparameter), tuple(further))
     return Settings(axes, columns, window, draws, seed)

@@ -7,10 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from mutransfer.analysis.format import format_value
+from mutransfer.analysis.format import AxisNames, format_value
 from mutransfer.analysis.intervals import LOWER, UPPER, central_interval
 from mutransfer.analysis.results import Results
-from mutransfer.analysis.tuning.best_values import best_value, section_losses, section_points
+from mutransfer.analysis.tuning.best_values import (
+    best_value,
+    section_losses,
+    section_points,
+)
 from mutransfer.analysis.tuning.columns import TuningColumns
 from mutransfer.analysis.tuning.importance import Importances, importances
 from mutransfer.analysis.tuning.interactions import interactions
@@ -120,7 +124,8 @@ def _width(
         for row in range(len(table.points))
     )
     form: Form = "sample"
-    reason, note = _no_fit_reason(table, at), None
+    reason: str | None = _no_fit_reason(table, at)
+    note = None
     loss = Estimate(undetermined=reason)
     if fit is not None:
         form = "quadratic" if fit.terms.has_products else "diagonal"
@@ -233,8 +238,7 @@ def _regret(
     """Estimate the regret from the smallest width to the largest, its share, and the claim."""
     claim = ""
     if len(widths) < 2:
-        text = f"only one value of {scale} ({format_value(widths[0].width)}) has results: run larger ones"
-        missing = Estimate(undetermined=text)
+        missing = Estimate(undetermined=AxisNames(scale, "").only(widths[0].width))
         return missing, missing, claim
     ends = (widths[0], widths[-1])
     for width in ends:

@@ -48,12 +48,11 @@ def best_value(fit: Surface, draws: SurfaceDraws | None, h: int, scale: str) -> 
         if (on_low or touches_low) and (on_high or touches_high):
             return BestValue(Estimate(undetermined=_flat_reason(fit, h, cost, scale)), None, cost)
     edge: Literal["low", "high"] | None = "low" if on_low else "high" if on_high else None
-    ends = _interval(fit, draws, h)
+    low_end, high_end = _interval(fit, draws, h)
     if edge is not None:
-        reason = _edge_reason(fit, h, edge, scale)
-        known = ends[1] if edge == "low" else ends[0]
-        bound = (None, known) if edge == "low" else (known, None)
-        return BestValue(Estimate(None, *bound, undetermined=reason), edge, cost)
+        reason: str | None = _edge_reason(fit, h, edge, scale)
+        low_end, high_end = (None, high_end) if edge == "low" else (low_end, None)
+        return BestValue(Estimate(None, low_end, high_end, reason), edge, cost)
     value = _value(fit, h, z)
     if draws is None:
         return BestValue(Estimate(value, undetermined=NO_NOISE), None, cost)
@@ -61,7 +60,6 @@ def best_value(fit: Surface, draws: SurfaceDraws | None, h: int, scale: str) -> 
     for touches, side in ((touches_low, "low"), (touches_high, "high")):
         if touches:
             reason = f"an end of its interval is open: {_edge_reason(fit, h, side, scale)}"
-    low_end, high_end = ends
     return BestValue(
         Estimate(
             value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mutransfer.analysis.intervals import central_interval
+from mutransfer.analysis.tuning.best_values import NO_NOISE
 from mutransfer.analysis.tuning.importance import Importances
 from mutransfer.analysis.tuning.noise import SurfaceDraws
 from mutransfer.analysis.tuning.surface import Surface
@@ -29,7 +30,7 @@ def interactions(
         value = float(_correlation(own_HH, a, b)[0])
         estimate = Estimate(undetermined=UNDETERMINED)
         if np.isfinite(value):
-            estimate = Estimate(value, undetermined="too few samples for an interval: add samples")
+            estimate = Estimate(value, undetermined=NO_NOISE)
             if drawn_DHH is not None:
                 drawn_D = _correlation(drawn_DHH, a, b)
                 finite_D = drawn_D[np.isfinite(drawn_D)]
@@ -67,4 +68,7 @@ def _sentence(fit: Surface, hessian_HH: Floats, a: int, b: int, estimate: Estima
     else:
         effect = f"changes by {slope * step:+.2g}"
     verb = "trade off" if value < 0 else "move together"
-    return f"{first.name} and {second.name} {verb}: where {first.name} {change}, the best {second.name} {effect}"
+    return (
+        f"{first.name} and {second.name} {verb}: where {first.name} {change}, the best "
+        f"{second.name} {effect}"
+    )

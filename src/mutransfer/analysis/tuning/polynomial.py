@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mutransfer.analysis.types.estimates import Floats
 
@@ -32,8 +33,8 @@ class Terms:
         """Number of coefficients.
 
         Example:
-            >>> Terms(2, True, False).count, Terms(3, True, False).count, Terms(3, False, True).count
-            (6, 10, 10)
+            >>> Terms(2, True, False).count, Terms(3, True, False).count
+            (6, 10)
         """
         count = self.num_hyperparameters
         products = count * (count - 1) // 2 if self.has_products else 0
@@ -54,18 +55,15 @@ class Terms:
         """Arrange coefficients by their order."""
         count = self.num_hyperparameters
         constant_D, rest = coefficients_DK[:, 0], coefficients_DK[:, 1:]
-        slope_DH, square_DH, rest = (
-            rest[:, :count],
-            rest[:, count : 2 * count],
-            rest[:, 2 * count :],
-        )
-        cube_DH = rest[:, :count] if self.has_cubes else np.zeros_like(slope_DH)
-        products = rest[:, count:] if self.has_cubes else rest
+        slope_DH, square_DH = rest[:, :count], rest[:, count : 2 * count]
+        products_D, cube_DH = rest[:, 2 * count :], np.zeros_like(slope_DH)
+        if self.has_cubes:
+            cube_DH, products_D = products_D[:, :count], products_D[:, count:]
         hessian_DHH = np.zeros((len(coefficients_DK), count, count))
         diagonal = np.arange(count)
         hessian_DHH[:, diagonal, diagonal] = 2 * square_DH
         for k, (a, b) in enumerate(self.pairs):
-            hessian_DHH[:, a, b] = hessian_DHH[:, b, a] = products[:, k]
+            hessian_DHH[:, a, b] = hessian_DHH[:, b, a] = products_D[:, k]
         return Polynomials(constant_D, slope_DH, hessian_DHH, cube_DH)
 
 
@@ -107,11 +105,10 @@ class Polynomials:
         """Return the second derivatives of each polynomial at a point of its own."""
         return np.asarray(self.hessian + 6 * (self.cube * z_DH)[:, None] * np.eye(z_DH.shape[1]))
 
-    def select(self, rows: object) -> Polynomials:
+    def select(self, rows: NDArray[np.intp]) -> Polynomials:
         """Return some of the polynomials."""
-        return Polynomials(
-            self.constant[rows], self.slope[rows], self.hessian[rows], self.cube[rows]  # type: ignore[index]
-        )  # fmt: skip
+        parts = (self.constant, self.slope, self.hessian, self.cube)
+        return Polynomials(*(part[rows] for part in parts))
 
     def minimum(self, low_H: Floats, high_H: Floats, start_H: Floats) -> Floats:
         """Return the lowest point of each polynomial inside a box.
@@ -134,7 +131,7 @@ class Polynomials:
             # Far from the samples a cubic falls without end, so that the start among them counts.
             is_lower_D = (part(ends[0]) <= part(ends[1])) & ~part.cube.any(axis=1)
             best_DH[rest] = np.where(is_lower_D[:, None], *ends)
-        return best_DH
+        return np.asarray(best_DH)
 
     def _descend(self, z_DH: Floats, low_H: Floats, high_H: Floats) -> Floats:
         """Minimize along one coordinate after the other until nothing moves."""

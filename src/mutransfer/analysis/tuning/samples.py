@@ -114,9 +114,9 @@ def sample_tables(
         [without_rounding(numbers(results, h, zero=True)) for h in columns.hyperparameters]
     )
     columns.check_values(results, value_NH)
-    is_log_H = (value_NH > 0).all(axis=0).tolist()
-    coordinates = tuple(map(Coordinate, columns.hyperparameters, is_log_H))
-    position_NH = np.column_stack([c.position(v) for c, v in zip(coordinates, value_NH.T)])  # noqa: B905
+    values = dict(zip(columns.hyperparameters, value_NH.T, strict=True))
+    coordinates = tuple(Coordinate(name, bool((v > 0).all())) for name, v in values.items())
+    position_NH = np.column_stack([c.position(values[c.name]) for c in coordinates])
     name_N = group_names(results, columns.group_by)
     key = (name_N, width_N, *position_NH.T)
     seed_N = _seeds(results, key, columns)

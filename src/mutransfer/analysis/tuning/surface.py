@@ -60,7 +60,7 @@ class Surface:
     @property
     def num_seeds(self) -> int:
         """Number of seeds of this width."""
-        return max(self.table.losses.shape[1], 1)
+        return max(int(self.table.losses.shape[1]), 1)
 
     def unit(self, positions: Floats) -> Floats:
         """Convert positions to units of the range."""
@@ -105,7 +105,7 @@ class Surface:
     @cached_property
     def minimum(self) -> Floats:
         """The best point of the fit, in units of the range."""
-        return self.minima(self.polynomials)[0]
+        return np.asarray(self.minima(self.polynomials)[0])
 
     def minima(self, polynomials: Polynomials) -> Floats:
         """Return the lowest points of other fits to the same points."""
@@ -174,7 +174,7 @@ def cubic_shift(candidates: Sequence[Candidate], index: int) -> Floats | None:
     It is the difference between the best candidates with and without them. What terms of still
     higher order would change is of the same order or less.
     """
-    best = {}
+    best: dict[bool, Surface] = {}
     for candidate in candidates:
         surface = candidate.surfaces[index]
         if surface is not None:
@@ -227,7 +227,7 @@ def _fit(surface: Surface) -> Surface:
     """Fit the coefficients to the points of the region by least squares."""
     weight_M = np.sqrt(surface.table.count[surface.region])
     target_M = surface.table.mean[surface.region] * weight_M
-    coefficients_K = np.linalg.lstsq(surface.design, target_M, rcond=None)[0]
+    coefficients_K = np.asarray(np.linalg.lstsq(surface.design, target_M, rcond=None)[0], float)
     return Surface(surface.table, surface.terms, surface.center, surface.half, surface.region,
                    surface.outliers, coefficients_K)  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Transfer of a whole point over widths: drift of its coordinates, and the regret of carrying it."""
+"""Transfer of a whole point over widths: drifts of its coordinates, and its regret."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from mutransfer.analysis.format import format_loss, format_share, format_value
 from mutransfer.analysis.intervals import LOWER, UPPER, central_interval
+from mutransfer.analysis.tuning.best_values import NO_NOISE
 from mutransfer.analysis.tuning.noise import SurfaceDraws
 from mutransfer.analysis.tuning.polynomial import Polynomials
 from mutransfer.analysis.tuning.surface import Surface
@@ -49,7 +50,7 @@ def estimate_drift(widths: Sequence[FittedWidth], h: int, reason: str | None) ->
     value = float(weight_W @ best_W)
     draws = [w.draws for w in widths]
     if any(d is None for d in draws):
-        return Estimate(value, undetermined="too few samples for an interval: add samples")
+        return Estimate(value, undetermined=NO_NOISE)
     positions = [
         w.fit.center[h] + w.fit.half[h] * w.draws.moved[:, h] for w in widths if w.draws is not None
     ]
@@ -100,7 +101,7 @@ def estimate_regret(source: FittedWidth, target: FittedWidth, scale: str) -> Est
         )
     value = float(data.value[0]) if reason is None else None
     if source.draws is None or target.draws is None:
-        text = "too few samples for an interval: add samples"
+        text = NO_NOISE
         return Estimate(value, undetermined=f"{reason}; {text}" if reason else text)
     carried_DH = units(source.draws.moved)
     drawn = _carried_regret(fit, target.draws.polynomials, carried_DH)

@@ -45,7 +45,7 @@ def grid_trials(
     return trials
 
 
-def study_points(study: StudySpec) -> list[Mapping[str, AxisValue]]:
+def study_points(study: StudySpec) -> list[dict[str, AxisValue]]:
     """Return the values of every trial; random points are the same at every point of the grid."""
     if study.search.strategy == "grid":
         return list(study.points)
