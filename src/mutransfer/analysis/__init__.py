@@ -6,6 +6,7 @@ from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.loading.load import load_results
 from mutransfer.analysis.predict import predict, predict_groups
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.tuning.types import TunedGroup, TunedValue, TunedWidth, TuningReport
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
 from mutransfer.analysis.types.report import Comparison, GroupReport, MetricDifferences, Report
 from mutransfer.analysis.types.scaling import (
@@ -15,6 +16,7 @@ from mutransfer.analysis.types.scaling import (
 
 __all__ = [
     "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport",
-    "MetricDifferences", "Optimum", "Prediction", "Report", "Results", "analyze",
+    "MetricDifferences", "Optimum", "Prediction", "Report", "Results", "TunedGroup", "TunedValue",
+    "TunedWidth", "TuningReport", "analyze",
     "compare_groups", "compare_studies", "load_results", "predict", "predict_groups",
 ]  # fmt: skip

@@ -160,7 +160,7 @@ def hyperparameter_names(
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def single_hyperparameter(results: Results, hyperparameter: str | None) -> str:
+def single_hyperparameter(results: Results, hyperparameter: str | Sequence[str] | None) -> str:
     """Return the only tuned column.
 
     Raises:
