@@ -11,6 +11,8 @@ from mutransfer.analysis.format import AxisNames, format_value
 from mutransfer.analysis.intervals import LOWER, UPPER, central_interval
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.tuning.best_values import (
+    NO_NOISE,
+    ON_LIMIT,
     best_value,
     section_losses,
     section_points,
@@ -102,7 +104,9 @@ def _group(
 
 
 def _is_among_diverged(fit: Surface) -> bool:
-    """Return whether most of the samples nearest to the fitted optimum diverged."""
+    """Return whether most of the samples nearest to an optimum inside the range diverged."""
+    if (np.abs(fit.minimum) > 1 - ON_LIMIT).any():
+        return False  # it is reported as one on the edge
     distance_P = np.linalg.norm(fit.z - fit.minimum, axis=1)
     nearest = np.argsort(distance_P, kind="stable")[: 2 * len(fit.center) + 1]
     return bool(fit.table.diverged[nearest].mean() > 0.5)
@@ -131,9 +135,7 @@ def _width(
         form = "quadratic" if fit.terms.has_products else "diagonal"
         value = float(fit.polynomials(fit.minimum[None])[0])
         loss = (
-            central_interval(value, draws.loss)
-            if draws
-            else Estimate(value, undetermined="too few samples for an interval: add samples")
+            central_interval(value, draws.loss) if draws else Estimate(value, undetermined=NO_NOISE)
         )
         reason = None
         if not fit.terms.has_products:

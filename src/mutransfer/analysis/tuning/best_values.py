@@ -17,6 +17,7 @@ from mutransfer.analysis.types.estimates import Estimate, Floats
 
 NO_NOISE = "too few samples for an interval: add samples"
 ON_LIMIT = 1e-6  # in units of the range: a minimum that was clipped
+FLAT = 0.8  # of the range that an interval covers where it says nothing [assumed]
 NUM_SECTION = 33  # values at which a section is drawn
 
 
@@ -45,7 +46,9 @@ def best_value(fit: Surface, draws: SurfaceDraws | None, h: int, scale: str) -> 
         moved_D = draws.moved[:, h]
         touches_low = bool((moved_D <= low + ON_LIMIT).mean() > LOWER)
         touches_high = bool((moved_D >= high - ON_LIMIT).mean() > LOWER)
-        if (on_low or touches_low) and (on_high or touches_high):
+        length = float(np.subtract(*np.quantile(moved_D, [UPPER, LOWER])))
+        is_flat = length > FLAT * (high - low)
+        if is_flat or ((on_low or touches_low) and (on_high or touches_high)):
             return BestValue(Estimate(undetermined=_flat_reason(fit, h, cost, scale)), None, cost)
     edge: Literal["low", "high"] | None = "low" if on_low else "high" if on_high else None
     low_end, high_end = _interval(fit, draws, h)
@@ -59,7 +62,7 @@ def best_value(fit: Surface, draws: SurfaceDraws | None, h: int, scale: str) -> 
     reason = None
     for touches, side in ((touches_low, "low"), (touches_high, "high")):
         if touches:
-            reason = f"an end of its interval is open: {_edge_reason(fit, h, side, scale)}"
+            reason = _open_reason(fit, h, side, scale)
     return BestValue(
         Estimate(
             value,
@@ -111,6 +114,18 @@ def _edge_reason(fit: Surface, h: int, edge: str, scale: str) -> str:
             f"{coordinate.format(nearest)}"
         )
     return f"{where}: {side} {shown}; add samples there"
+
+
+def _open_reason(fit: Surface, h: int, edge: str, scale: str) -> str:
+    """Return that an interval reaches the end of what was tried, and what to add."""
+    coordinate, table = fit.table.coordinates[h], fit.table
+    limit = float(fit.limits[0 if edge == "low" else 1][h])
+    side, end = ("below", "lower") if edge == "low" else ("above", "upper")
+    return (
+        f"the {end} end of the interval of {coordinate.name} lies beyond the samples "
+        f"at {scale} {format_value(table.width)}: add samples {side} "
+        f"{coordinate.format(float(fit.center[h] + fit.half[h] * limit))}"
+    )
 
 
 def _flat_reason(fit: Surface, h: int, cost: float, scale: str) -> str:

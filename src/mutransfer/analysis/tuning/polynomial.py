@@ -128,8 +128,7 @@ class Polynomials:
             part = self.select(rest)
             starts = (best_DH[rest], np.broadcast_to(start_H, (len(rest), len(low_H))))
             ends = [part._descend(start_DH.copy(), low_H, high_H) for start_DH in starts]
-            # Far from the samples a cubic falls without end, so that the start among them counts.
-            is_lower_D = (part(ends[0]) <= part(ends[1])) & ~part.cube.any(axis=1)
+            is_lower_D = part(ends[0]) <= part(ends[1])
             best_DH[rest] = np.where(is_lower_D[:, None], *ends)
         return np.asarray(best_DH)
 
@@ -148,7 +147,7 @@ class Polynomials:
 
 
 def _lowest(slope_D: Floats, square_D: Floats, cube_D: Floats, low: float, high: float) -> Floats:
-    """Return the minimum of s·z + ½ a·z² + g·z³ inside an interval, else its lower end."""
+    """Return the lowest place of s·z + ½ a·z² + g·z³ in an interval."""
 
     def value(z: Floats | float) -> Floats:
         return np.asarray(slope_D * z + 0.5 * square_D * z**2 + cube_D * z**3)
@@ -160,4 +159,5 @@ def _lowest(slope_D: Floats, square_D: Floats, cube_D: Floats, low: float, high:
     has_root_D = (inside_D > 0) & (divisor_D > 0)
     root_D = -2 * slope_D / np.where(has_root_D, divisor_D, 1.0)
     is_inside_D = has_root_D & (root_D > low) & (root_D < high)
-    return np.where(is_inside_D, root_D, end_D)
+    is_lowest_D = is_inside_D & (value(root_D) <= value(end_D))
+    return np.where(is_lowest_D, root_D, end_D)

@@ -17,6 +17,8 @@ from mutransfer.analysis.types.estimates import Bools, Estimate, Floats, Verdict
 
 # Shape legend: W widths, D draws, H hyperparameters.
 
+BEYOND = 0.1  # how far beyond the samples a fit is read, as a share of half their range [assumed]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedWidth:
@@ -74,7 +76,7 @@ def _carried_regret(target: Surface, polynomials: Polynomials, z_DH: Floats) -> 
     """
     low_H, high_H = target.limits
     best_D = polynomials(target.minima(polynomials))
-    inner_DH = np.clip(z_DH, low_H, high_H)
+    inner_DH = np.clip(z_DH, low_H - BEYOND, high_H + BEYOND)
     excess_D = np.maximum(polynomials(inner_DH) - best_D, 0.0)
     fitted_M = target.polynomials.at_points(target.z[target.region])[0]
     highest = float(fitted_M.max() - target.polynomials(target.minimum[None])[0])

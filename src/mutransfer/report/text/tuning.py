@@ -81,6 +81,7 @@ def format_best(value: TunedValue) -> str:
     """Format a best value with its interval, or its bound, or what the samples prefer.
 
     Example:
+        >>> from mutransfer.analysis import Estimate
         >>> best = Estimate(None, 0.08, None, "the minimum lies at the edge")
         >>> none = Estimate()
         >>> format_best(TunedValue("a", "log", best, 0.1, 0.01, 0.1, "high", none, None, None))

@@ -99,7 +99,7 @@ def slice_numbers(group: TunedGroup, report: TuningReport, name: str) -> Slice:
         points += _points(width, report.hyperparameters.index(name), value, index, where, limits[1])
         sections += _sections(value, index)
         if value.section is not None:
-            best.append(_best(value, index, where))
+            best.append(_best(value, width.loss.value, index, where))
         ends += [axis_position(end, value.scale) for end in (value.lowest, value.highest)]
     room = MARGIN * (max(ends) - min(ends)) or 0.5
     return Slice(points, sections, best, (min(ends) - room, max(ends) + room))
@@ -136,11 +136,10 @@ def _sections(value: TunedValue, index: int) -> list[SectionPoint]:
     ]
 
 
-def _best(value: TunedValue, index: int, where: str) -> BestMark:
+def _best(value: TunedValue, loss: float | None, index: int, where: str) -> BestMark:
     """Return the best value of one width, where it is determined, else the one to use."""
-    assert value.section is not None
+    assert loss is not None
     x = axis_position(value.recommended, value.scale)
-    loss = min(value.section.loss)
     ends = [
         x if end is None else axis_position(end, value.scale)
         for end in (value.best.low, value.best.high)
