@@ -13,6 +13,7 @@ from mutransfer.analysis.curves.spread import spread_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.rounding import merge_near_values
+from mutransfer.analysis.scales.analyze import scales_groups
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
 from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
@@ -20,6 +21,7 @@ from mutransfer.analysis.tuning.analyze import analyze_points
 from mutransfer.analysis.tuning.columns import TuningColumns
 from mutransfer.analysis.tuning.types import TuningReport
 from mutransfer.analysis.types.report import Report
+from mutransfer.analysis.types.scales import ScalesReport
 from mutransfer.errors import ResultsError, listed
 
 # With fewer, the ends of a 90 % interval vary from seed to seed. [derived: docs/numbers.md]
@@ -45,6 +47,20 @@ def analyze(
 def analyze(
     results: Results,
     *,
+    scale: list[str] | tuple[str, ...],
+    hyperparameter: str | None = None,
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> ScalesReport: ...
+
+
+@overload
+def analyze(
+    results: Results,
+    *,
     scale: str | None = None,
     hyperparameter: list[str] | tuple[str, ...],
     group_by: str | Sequence[str] | None = None,
@@ -57,15 +73,15 @@ def analyze(
 def analyze(
     results: Results,
     *,
-    scale: str | None = None,
-    hyperparameter: str | Sequence[str] | None = None,
+    scale: str | list[str] | tuple[str, ...] | None = None,
+    hyperparameter: str | list[str] | tuple[str, ...] | None = None,
     group_by: str | Sequence[str] | None = None,
     threshold: float | None = None,
     reference: str | None = None,
     window: float = WINDOW,
     draws: int = 1000,
     seed: int = 0,
-) -> Report | TuningReport:
+) -> Report | ScalesReport | TuningReport:
     """Decide for every group whether the best rate transfers over widths.
 
     The optimum of a width is that of a quadratic fitted near the grid's best rate. Intervals
@@ -73,9 +89,11 @@ def analyze(
 
     Args:
         results: The trials.
-        scale: The column of sizes; by default that of the study, else 'width'.
-        hyperparameter: The tuned column; by default that of the study, else 'lr'. With several
-            columns their best point is that of a local polynomial in all of them.
+        scale: The column of sizes; by default that of the study, else 'width'. A list of several,
+            such as `["width", "tokens", "batch"]`, gives the exponents of rate and loss in each,
+            and a verdict along each with the others fixed.
+        hyperparameter: The tuned column; by default that of the study, else 'lr'. A list of
+            several, such as `["lr", "init_std"]`, gives the best point of all of them together.
         group_by: The columns that make groups; by default those of the study, else
             'parametrization' if there is such a column.
         threshold: Regret that still counts as transfer, as a share of the best loss; by default
@@ -86,8 +104,9 @@ def analyze(
         seed: Seed of these draws.
 
     Returns:
-        A report that maps each group's name to its `GroupReport`; with several hyperparameters a
-        `TuningReport` of `TunedGroup`.
+        A report that maps each group's name to its `GroupReport`; with a list of scales, a
+        `ScalesReport` that maps it to its `ScalesGroupReport`; with several hyperparameters, a
+        `TuningReport` that maps it to its `TunedGroup`.
 
     Raises:
         ResultsError: A column is missing, a width or rate is not a positive number, two trials
@@ -112,21 +131,37 @@ def analyze(
         >>> report["all"].paper_criterion
         True
     """
-    if threshold is None:
-        threshold = results.defaults.threshold
-    if not 0 < threshold < 1:
-        raise ResultsError(
-            f"the threshold is {threshold:g}",
-            why="it is a share of the loss: 0.01 allows the carried rate to cost one percent",
-            fix="--threshold 0.01 (in Python: threshold=0.01)",
-        )
+    threshold = checked_threshold(results, threshold)
     names = hyperparameter_names(results, hyperparameter)
     settings = analysis_settings(results, scale, names[0], group_by, window, draws, seed)
     if len(names) > 1:
+        _check_one_scale(settings, names)
         columns = TuningColumns(settings.axes.scale, names, settings.group_by)
         return analyze_points(results, columns, threshold=threshold, draws=draws, seed=seed)
-    axes = settings.axes
     results = placed_runs(results, settings)
+    if isinstance(scale, list | tuple):
+        return _scales_report(results, settings, threshold)
+    return _report(results, settings, threshold, reference)
+
+
+def checked_threshold(results: Results, threshold: float | None) -> float:
+    """Return the threshold, that of the study if it is None; raise for an invalid one."""
+    if threshold is None:
+        threshold = results.defaults.threshold
+    if 0 < threshold < 1:
+        return threshold
+    raise ResultsError(
+        f"the threshold is {threshold:g}",
+        why="it is a share of the loss: 0.01 allows the carried rate to cost one percent",
+        fix="--threshold 0.01 (in Python: threshold=0.01)",
+    )
+
+
+def _report(
+    results: Results, settings: Settings, threshold: float, reference: str | None
+) -> Report:
+    """Report every group over one scale."""
+    axes, draws, seed = settings.axes, settings.draws, settings.seed
     groups = fitted_groups(results, settings)
     optima = {name: fit_optima(group, axes) for name, group in groups.items()}
     reference_title, gaps = asymptotic_gaps(optima, reference, axes)
@@ -144,7 +179,7 @@ def analyze(
         group_by=settings.group_by,
         comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
         reference=reference_title,
-        window=window,
+        window=settings.window,
         notes=(*results.notes, *run_notes(groups, axes), *noise_notes(results, groups.values())),
         draws=draws,
         seed=seed,
@@ -158,6 +193,17 @@ def hyperparameter_names(
     """Return the tuned columns: those that are named, else those of the study."""
     names = hyperparameter or results.defaults.hyperparameter
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _check_one_scale(settings: Settings, names: Sequence[str]) -> None:
+    """Raise where several hyperparameters are to be analyzed over several scales."""
+    if settings.axes.further:
+        raise ResultsError(
+            f"{listed(settings.axes.scales)} are scales, and {listed(names)} are tuned",
+            why="a best point of several hyperparameters is followed along one scale",
+            fix=f"--scale {settings.axes.scale}, or --hyperparameter {names[0]} (in Python: "
+            f'scale="{settings.axes.scale}", or hyperparameter="{names[0]}")',
+        )
 
 
 def single_hyperparameter(results: Results, hyperparameter: str | Sequence[str] | None) -> str:
@@ -174,6 +220,24 @@ def single_hyperparameter(results: Results, hyperparameter: str | Sequence[str] 
             fix=f'mutransfer analyze, or one of them (in Python: hyperparameter="{first}")',
         )
     return first
+
+
+def _scales_report(results: Results, settings: Settings, threshold: float) -> ScalesReport:
+    """Report every group over several scales."""
+    axes = settings.axes
+    reports, groups = scales_groups(results, settings, threshold)
+    return ScalesReport(
+        groups=reports,
+        threshold=threshold,
+        scales=axes.scales,
+        hyperparameter=axes.hyperparameter,
+        group_by=settings.group_by,
+        window=settings.window,
+        notes=(*results.notes, *run_notes(groups, axes), *noise_notes(results, groups.values())),
+        draws=settings.draws,
+        seed=settings.seed,
+        loss_unit=results.loss_unit,
+    )
 
 
 def placed_runs(results: Results, settings: Settings) -> Results:

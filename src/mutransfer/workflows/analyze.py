@@ -9,11 +9,13 @@ from pathlib import Path
 
 from mutransfer.analysis import (
     WINDOW,
+    HoldOut,
     Prediction,
     Report,
     Results,
     TuningReport,
     analyze,
+    hold_out,
     load_results,
     predict_groups,
 )
@@ -24,6 +26,8 @@ from mutransfer.rules import Plan
 
 # The default target of a report's predictions is this many times the largest width [assumed].
 EXAMPLE_TARGET = 16
+# A page shows a held-out check only where this many sizes predict the largest one.
+MIN_KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,25 @@ def predict_path(
     return results, predictions
 
 
+def hold_out_path(
+    path: str | Path,
+    options: AnalysisOptions = AnalysisOptions(),
+    *,
+    group: str | None = None,
+) -> tuple[Results, list[HoldOut]]:
+    """Load a store or a file, and predict its largest sizes from the others."""
+    results = load_results(path, columns=options.columns)
+    checks = hold_out(
+        results,
+        group=group,
+        scale=options.scale,
+        hyperparameter=single_hyperparameter(results, options.hyperparameter),
+        group_by=options.group_by,
+        window=options.window,
+    )
+    return results, checks
+
+
 def stored_plans(path: str | Path) -> list[Plan]:
     """Return the plan of each parametrization at the largest width of a lab store.
 
@@ -184,6 +207,15 @@ def write_page(
         draws=report.draws,
         seed=report.seed,
     )
+    checks = hold_out(
+        results,
+        scale=report.scale,
+        hyperparameter=report.hyperparameter,
+        group_by=report.group_by,
+        window=report.window,
+        draws=report.draws,
+        seed=report.seed,
+    )
     page = write_report(
         output,
         results=results,
@@ -193,6 +225,7 @@ def write_page(
         title=title,
         predictions=predictions,
         snippets={prediction.group: snippet(prediction) for prediction in predictions},
+        hold_outs=[check for check in checks if len(check.kept) >= MIN_KEPT],
         claims=judge_store(path) if study.is_file() else None,
     )
     if figures is None:

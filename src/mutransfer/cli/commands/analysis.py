@@ -107,15 +107,17 @@ def analyze(
     help_epilogue=examples(
         "mutransfer predict runs/demo --width 1024 --group mup",
         "mutransfer predict losses.csv --width 8192 --plan plan.json",
+        "mutransfer predict losses.csv --hold-out",
     ),
 )
 def predict(
     results: Path | None = None,
     *,
     options: ReadOptions = DEFAULT_OPTIONS,
-    width: float,
+    width: float | None = None,
     group: str | None = None,
     plan: Path | None = None,
+    hold_out: Switch = False,
     json: Switch = False,
 ) -> CommandResult:
     """Predict the best rate, its loss and its regret at a larger width, with code to copy.
@@ -126,16 +128,31 @@ def predict(
         width: Width to predict at, or value of another scale.
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
+        hold_out: Leave out the largest size, predict it from the others, and compare.
         json: Print one JSON document and nothing else.
     """
+    from mutransfer.report.text.hold_out import hold_out_answer
     from mutransfer.report.text.snippet import prediction_answer
-    from mutransfer.workflows import predict_path
+    from mutransfer.workflows import hold_out_path, predict_path
 
-    losses, predictions = predict_path(
-        _required(results), width, _parse_options(options), group=group
-    )
-    unfinished = losses.provenance.unfinished
-    return CommandResult(*prediction_answer(predictions, plan, unfinished), SUCCESS, json)
+    path, parsed = _required(results), _parse_options(options)
+    if width is None and (plan is not None or not hold_out):
+        raise UsageError(
+            "no target is given",
+            why="a prediction extrapolates to one size that was not run",
+            fix="--width 8192, or --hold-out alone for a check on the runs that there are",
+        )
+    answers = []
+    if width is not None:
+        losses, predictions = predict_path(path, width, parsed, group=group)
+        answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
+    if hold_out:
+        losses, checks = hold_out_path(path, parsed, group=group)
+        unfinished = 0 if answers else losses.provenance.unfinished
+        answers.append(hold_out_answer(checks, () if answers else losses.notes, unfinished))
+    text = "\n\n".join(text for text, _ in answers)
+    data = {key: value for _, part in reversed(answers) for key, value in part.items()}
+    return CommandResult(text, data, SUCCESS, json)
 
 
 @app.command(

@@ -37,13 +37,14 @@ from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import asset, listed, section, text_box
 from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
+from mutransfer.report.page.sections.hold_out import hold_out_section
 from mutransfer.report.page.stability import stability_section, training_section
 from mutransfer.report.page.tuning.cards import tuning_headline
 from mutransfer.report.page.tuning.sections import tuning_sections
 from mutransfer.rules import Plan
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Prediction
+    from mutransfer.analysis import HoldOut, Prediction
     from mutransfer.analysis.results import Results
 
 UNNAMED = "columns"  # the source of results that were passed in memory
@@ -61,6 +62,7 @@ def write_report(
     figures: str | os.PathLike[str] | None = None,
     predictions: Sequence[Prediction] = (),
     snippets: Mapping[str, str] = NO_SNIPPETS,
+    hold_outs: Sequence[HoldOut] = (),
     check: Check | None = None,
     claims: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -79,6 +81,7 @@ def write_report(
         figures: A folder for the figures as PNG, SVG and PDF, or None.
         predictions: The results of `predict`, for cards and figures.
         snippets: Code to copy for a prediction, by group.
+        hold_outs: The results of `hold_out`, for the section on the largest size.
         check: The result of `coord_check`, or None.
         claims: A `paper`, and the judgement of each of its `claims`, or None.
 
@@ -115,6 +118,7 @@ def write_report(
         title=title,
         predictions=predictions,
         snippets=snippets,
+        hold_outs=hold_outs,
         check=check,
         claims=claims,
     )
@@ -143,6 +147,7 @@ def page(
     title: str = "",
     predictions: Sequence[Prediction] = (),
     snippets: Mapping[str, str] = NO_SNIPPETS,
+    hold_outs: Sequence[HoldOut] = (),
     check: Check | None = None,
     claims: Mapping[str, Any] | None = None,
 ) -> str:
@@ -156,7 +161,7 @@ def page(
         questions.append(tuning_question(report, study, results.provenance.source))
         num_widths = len(width_names(report))
     elif isinstance(report, Report) and results is not None:
-        verdict, *others = _analysis_sections(report, predictions, snippets, charts)
+        verdict, *others = _analysis_sections(report, predictions, snippets, hold_outs, charts)
         sections += [verdict, *([claims_section(claims)] if claims else []), *others]
         drawn = training_curves(results, report)
         sections += training_section(report, drawn, charts) + stability_section(report, charts)
@@ -241,6 +246,7 @@ def _analysis_sections(
     report: Report,
     predictions: Sequence[Prediction],
     snippets: Mapping[str, str],
+    hold_outs: Sequence[HoldOut],
     charts: Charts,
 ) -> list[str]:
     """Return the sections of an analysis in reading order."""
@@ -270,6 +276,7 @@ def _analysis_sections(
     if predictions:
         cards = prediction_section(report, predictions, snippets)
         sections.append(section("What to use at the target", ahead, cards))
+    sections += hold_out_section(report, hold_outs)
     chart = loss_section(report, charts) + asset("key.html")
     sections.append(section(f"Loss against {tuned}", losses, chart))
     title = f"The best rate, and the loss there, against {scale}"
