@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-import numpy as np
-
 from mutransfer.records.search import SearchTable
 
 BITS = 30  # of each coordinate; the digits of a value are fewer
@@ -28,7 +26,8 @@ def random_points(search: SearchTable) -> list[Mapping[str, float]]:
         >>> len(random_points(search)), sorted(random_points(search)[0])
         (2, ['lr'])
     """
-    from scipy.stats import qmc  # slow to import, and a grid does not need it
+    import numpy as np  # both are slow to import, and a grid needs neither
+    from scipy.stats import qmc
 
     names, num = list(search.ranges), search.num_samples
     sequence = qmc.Sobol(len(names), scramble=False, bits=BITS)
