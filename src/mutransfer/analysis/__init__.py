@@ -7,6 +7,7 @@ from mutransfer.analysis.loading.load import load_results
 from mutransfer.analysis.prediction.hold_out import hold_out
 from mutransfer.analysis.prediction.predict import predict, predict_groups
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.tuning.types import TunedGroup, TunedValue, TunedWidth, TuningReport
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
 from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
 from mutransfer.analysis.types.report import Comparison, GroupReport, MetricDifferences, Report
@@ -15,6 +16,6 @@ from mutransfer.analysis.types.scaling import CarriedRegret, Prediction, RateLaw
 __all__ = [
     "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport",
     "HeldOutCell", "HoldOut", "MetricDifferences", "Optimum", "Prediction", "RateLaw", "Report",
-    "Results", "analyze", "compare_groups", "compare_studies", "hold_out", "load_results",
-    "predict", "predict_groups",
+    "Results", "TunedGroup", "TunedValue", "TunedWidth", "TuningReport", "analyze",
+    "compare_groups", "compare_studies", "hold_out", "load_results", "predict", "predict_groups",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from mutransfer.cli.output import CommandResult, check_outputs, check_page
 from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Report
+    from mutransfer.analysis import Report, TuningReport
     from mutransfer.workflows import AnalysisOptions
 
 
@@ -27,7 +27,8 @@ class ReadOptions:
     Args:
         columns: Names of your columns, such as width=n_embd,lr=2^log2_lr,loss=val_loss.
         scale: The column that grows; width by default.
-        hyperparameter: The column that is tuned; lr by default.
+        hyperparameter: The column that is tuned, lr by default; or several that were sampled
+            together, such as lr,init_std.
         group_by: Comma-separated columns that define the groups; parametrization by default.
         window: Distance from the best rate, in ln(rate), within which losses are fitted; 1.1 by
             default.
@@ -48,6 +49,7 @@ DEFAULT_OPTIONS = ReadOptions()
     help_epilogue=examples(
         "mutransfer analyze runs/demo",
         "mutransfer analyze losses.csv --columns width=n_embd,lr=learning_rate,loss=val_loss",
+        "mutransfer analyze losses.csv --hyperparameter lr,init_std,weight_decay",
         "mutransfer analyze --published lingle2024",
     ),
 )
@@ -76,7 +78,7 @@ def analyze(
         json: Print one JSON document and nothing else.
     """
     from mutransfer.literature.text import published_report
-    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.report.text.tuning import analysis_text
     from mutransfer.workflows import analyze_path
 
     if published is not None:
@@ -96,7 +98,7 @@ def analyze(
     losses, report = analyze_path(
         _required(results), _parse_options(options), threshold=threshold, reference=reference
     )
-    text = verdict_text(report, losses.provenance.unfinished)
+    text = analysis_text(report, losses.provenance.unfinished)
     return CommandResult(text, report.to_json(), _status(report) if fail_on_no else SUCCESS, json)
 
 
@@ -223,10 +225,16 @@ def _parse_options(options: ReadOptions) -> AnalysisOptions:
     return AnalysisOptions(
         columns=None if options.columns is None else _parse_columns(options.columns),
         scale=options.scale,
-        hyperparameter=options.hyperparameter,
+        hyperparameter=_one_or_several(options.hyperparameter),
         group_by=None if options.group_by is None else split_list(options.group_by),
         **window,
     )
+
+
+def _one_or_several(text: str | None) -> str | tuple[str, ...] | None:
+    """Parse 'lr', or 'lr,init_std'."""
+    names = () if text is None else split_list(text)
+    return names[0] if len(names) == 1 else names or None
 
 
 def _parse_columns(text: str) -> dict[str, str]:
@@ -257,7 +265,7 @@ def _parse_target(text: str) -> dict[str, float]:
     return target
 
 
-def _status(report: Report) -> int:
+def _status(report: Report | TuningReport) -> int:
     """Return the exit status of `--fail-on-no`."""
     verdicts = {group.verdict for group in report.values()}
     if "does not transfer" in verdicts:
