@@ -17,6 +17,9 @@ from mutransfer.analysis.scales.analyze import scales_groups
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
 from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
+from mutransfer.analysis.tuning.analyze import analyze_points
+from mutransfer.analysis.tuning.columns import TuningColumns
+from mutransfer.analysis.tuning.types import TuningReport
 from mutransfer.analysis.types.report import Report
 from mutransfer.analysis.types.scales import ScalesReport
 from mutransfer.errors import ResultsError, listed
@@ -54,18 +57,31 @@ def analyze(
 ) -> ScalesReport: ...
 
 
+@overload
+def analyze(
+    results: Results,
+    *,
+    scale: str | None = None,
+    hyperparameter: list[str] | tuple[str, ...],
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Report | TuningReport: ...
+
+
 def analyze(
     results: Results,
     *,
     scale: str | list[str] | tuple[str, ...] | None = None,
-    hyperparameter: str | None = None,
+    hyperparameter: str | list[str] | tuple[str, ...] | None = None,
     group_by: str | Sequence[str] | None = None,
     threshold: float | None = None,
     reference: str | None = None,
     window: float = WINDOW,
     draws: int = 1000,
     seed: int = 0,
-) -> Report | ScalesReport:
+) -> Report | ScalesReport | TuningReport:
     """Decide for every group whether the best rate transfers over widths.
 
     The optimum of a width is that of a quadratic fitted near the grid's best rate. Intervals
@@ -76,7 +92,8 @@ def analyze(
         scale: The column of sizes; by default that of the study, else 'width'. A list of several,
             such as `["width", "tokens", "batch"]`, gives the exponents of rate and loss in each,
             and a verdict along each with the others fixed.
-        hyperparameter: The tuned column; by default that of the study, else 'lr'.
+        hyperparameter: The tuned column; by default that of the study, else 'lr'. A list of
+            several, such as `["lr", "init_std"]`, gives the best point of all of them together.
         group_by: The columns that make groups; by default those of the study, else
             'parametrization' if there is such a column.
         threshold: Regret that still counts as transfer, as a share of the best loss; by default
@@ -88,7 +105,8 @@ def analyze(
 
     Returns:
         A report that maps each group's name to its `GroupReport`; with a list of scales, a
-        `ScalesReport` that maps it to its `ScalesGroupReport`.
+        `ScalesReport` that maps it to its `ScalesGroupReport`; with several hyperparameters, a
+        `TuningReport` that maps it to its `TunedGroup`.
 
     Raises:
         ResultsError: A column is missing, a width or rate is not a positive number, two trials
@@ -115,17 +133,27 @@ def analyze(
     """
     threshold = checked_threshold(results, threshold)
     if scale is None and len(results.defaults.scales) > 1:
-        names = list(results.defaults.scales)
-        raise ResultsError(
-            f"the study {results.provenance.source} has {len(names)} scales: {listed(names)}",
-            why="a report over several scales is another object than that over one",
-            fix=f"name them: scale={names}, or one of them: scale={names[0]!r}",
-        )
-    settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
+        raise _several_scales(results)
+    names = hyperparameter_names(results, hyperparameter)
+    settings = analysis_settings(results, scale, names[0], group_by, window, draws, seed)
+    if len(names) > 1:
+        _check_one_scale(settings, names)
+        columns = TuningColumns(settings.axes.scale, names, settings.group_by)
+        return analyze_points(results, columns, threshold=threshold, draws=draws, seed=seed)
     results = placed_runs(results, settings)
     if isinstance(scale, list | tuple):
         return _scales_report(results, settings, threshold)
     return _report(results, settings, threshold, reference)
+
+
+def _several_scales(results: Results) -> ResultsError:
+    """Return the error for a study with several scales, where none is named."""
+    names = list(results.defaults.scales)
+    return ResultsError(
+        f"the study {results.provenance.source} has {len(names)} scales: {listed(names)}",
+        why="a report over several scales is another object than that over one",
+        fix=f"name them: scale={names}, or one of them: scale={names[0]!r}",
+    )
 
 
 def checked_threshold(results: Results, threshold: float | None) -> float:
@@ -169,6 +197,41 @@ def _report(
         seed=seed,
         loss_unit=unit,
     )
+
+
+def hyperparameter_names(
+    results: Results, hyperparameter: str | Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the tuned columns: those that are named, else those of the study."""
+    names = hyperparameter or results.defaults.hyperparameter
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _check_one_scale(settings: Settings, names: Sequence[str]) -> None:
+    """Raise where several hyperparameters are to be analyzed over several scales."""
+    if settings.axes.further:
+        raise ResultsError(
+            f"{listed(settings.axes.scales)} are scales, and {listed(names)} are tuned",
+            why="a best point of several hyperparameters is followed along one scale",
+            fix=f"--scale {settings.axes.scale}, or --hyperparameter {names[0]} (in Python: "
+            f'scale="{settings.axes.scale}", or hyperparameter="{names[0]}")',
+        )
+
+
+def single_hyperparameter(results: Results, hyperparameter: str | Sequence[str] | None) -> str:
+    """Return the only tuned column.
+
+    Raises:
+        ResultsError: The study tunes several.
+    """
+    first, *others = hyperparameter_names(results, hyperparameter)
+    if others:
+        raise ResultsError(
+            f"{results.provenance.source} tunes {listed([first, *others])} together",
+            why="a curve of one of them would mix the values of the others",
+            fix=f'mutransfer analyze, or one of them (in Python: hyperparameter="{first}")',
+        )
+    return first
 
 
 def _scales_report(results: Results, settings: Settings, threshold: float) -> ScalesReport:
@@ -238,5 +301,5 @@ def analysis_settings(
         group_by = [name for name in study.group_by if name in results.axes]
     columns = (group_by,) if isinstance(group_by, str) else tuple(group_by)
     first, *further = (scale,) if isinstance(scale, str) else scale or study.scales
-    axes = AxisNames(first, hyperparameter or study.hyperparameter, tuple(further))
+    axes = AxisNames(first, single_hyperparameter(results, hyperparameter), tuple(further))
     return Settings(axes, columns, window, draws, seed)

@@ -14,12 +14,14 @@ from mutransfer.analysis import (
     Report,
     Results,
     ScalesReport,
+    TuningReport,
     analyze,
     hold_out,
     load_results,
     predict_groups,
 )
-from mutransfer.errors import ResultsError, StoreError
+from mutransfer.analysis.analyze import hyperparameter_names, single_hyperparameter
+from mutransfer.errors import ResultsError, StoreError, listed
 from mutransfer.report.text.snippet import snippet
 from mutransfer.rules import Plan
 
@@ -36,14 +38,14 @@ class AnalysisOptions:
     Args:
         columns: Our column name -> the name in the results.
         scale: The column that grows, or several of them.
-        hyperparameter: The column that is tuned.
+        hyperparameter: The column that is tuned, or several that are tuned together.
         group_by: The columns that separate groups.
         window: Half-width in ln(rate) of the fit around the optimum.
     """
 
     columns: Mapping[str, str] | None = None
     scale: str | tuple[str, ...] | None = None
-    hyperparameter: str | None = None
+    hyperparameter: str | tuple[str, ...] | None = None
     group_by: Sequence[str] | None = None
     window: float = WINDOW
 
@@ -54,24 +56,39 @@ def analyze_path(
     *,
     threshold: float | None = None,
     reference: str | None = None,
-) -> tuple[Results, Report | ScalesReport]:
-    """Load a store or a file, and analyze it; several scales have a report of their own."""
+) -> tuple[Results, Report | ScalesReport | TuningReport]:
+    """Load a store or a file, and analyze it.
+
+    Raises:
+        ResultsError: The results cannot be read or analyzed, or an option has no effect.
+    """
     results = load_results(path, columns=options.columns)
     scale = options.scale or results.defaults.scale
+    names = hyperparameter_names(results, options.hyperparameter)
     if isinstance(scale, tuple):
-        check_no_reference(reference)
+        _check_no_reference(reference)
         return results, analyze(
             results,
             scale=scale,
-            hyperparameter=options.hyperparameter,
+            hyperparameter=single_hyperparameter(results, names),
             group_by=options.group_by,
             threshold=threshold,
             window=options.window,
         )
+    if len(names) > 1:
+        _check_options(options, reference)
+        tuned = analyze(
+            results,
+            scale=scale,
+            hyperparameter=names,
+            group_by=options.group_by,
+            threshold=threshold,
+        )
+        return results, tuned
     report = analyze(
         results,
         scale=scale,
-        hyperparameter=options.hyperparameter,
+        hyperparameter=names[0],
         group_by=options.group_by,
         threshold=threshold,
         reference=reference,
@@ -80,7 +97,7 @@ def analyze_path(
     return results, report
 
 
-def check_no_reference(reference: str | None) -> None:
+def _check_no_reference(reference: str | None) -> None:
     """Raise if a reference is given, which an analysis over several scales does not use."""
     if reference is not None:
         raise ResultsError(
@@ -90,27 +107,37 @@ def check_no_reference(reference: str | None) -> None:
         )
 
 
+def _check_options(options: AnalysisOptions, reference: str | None) -> None:
+    """Raise for options that an analysis of several hyperparameters does not have."""
+    given = {"--window": options.window != WINDOW, "--reference": reference is not None}
+    if unused := [name for name, is_given in given.items() if is_given]:
+        raise ResultsError(
+            f"{listed(unused)} has no effect on several hyperparameters",
+            why="the region of a fit is chosen by the data, and there are no laws over width",
+            fix=f"leave out {listed(unused)}",
+        )
+
+
 def predict_path(
     path: str | Path,
-    width: float,
+    width: float | None,
     options: AnalysisOptions = AnalysisOptions(),
     *,
+    at: Mapping[str, float] | None = None,
     group: str | None = None,
 ) -> tuple[Results, list[Prediction]]:
-    """Load a store or a file, and predict for one group or for all of them."""
+    """Load a store or a file, and predict for one group or for all of them.
+
+    Without `options.scale` the scales are those that `at` names.
+    """
     results = load_results(path, columns=options.columns)
-    if isinstance(options.scale, tuple):
-        raise ResultsError(
-            f"a prediction at one width has no use for {len(options.scale)} scales",
-            why="a target needs a value of every scale",
-            fix=f"name one of them: --scale {options.scale[0]} (in Python: scale)",
-        )
     predictions = predict_groups(
         results,
         width=width,
+        at=at,
         group=group,
-        scale=options.scale,
-        hyperparameter=options.hyperparameter,
+        scale=tuple(at) if at and options.scale is None else options.scale,
+        hyperparameter=single_hyperparameter(results, options.hyperparameter),
         group_by=options.group_by,
         window=options.window,
     )
@@ -129,7 +156,7 @@ def hold_out_path(
         results,
         group=group,
         scale=options.scale,
-        hyperparameter=options.hyperparameter,
+        hyperparameter=single_hyperparameter(results, options.hyperparameter),
         group_by=options.group_by,
         window=options.window,
     )
@@ -166,7 +193,7 @@ def write_page(
     output: str | Path,
     *,
     results: Results,
-    report: Report | ScalesReport,
+    report: Report | ScalesReport | TuningReport,
     width: float | None = None,
     figures: str | Path | None = None,
     title: str = "",
@@ -191,6 +218,14 @@ def write_page(
         return _write_scales_page(path, output, results, report, width, figures, title)
     from mutransfer.workflows.comparison.claims import judge_store
 
+    study = Path(path) / "study.json"
+    text = study.read_text(errors="replace") if study.is_file() else ""
+    plans = stored_plans(path)
+    if isinstance(report, TuningReport):
+        page = write_report(
+            output, results=results, report=report, plan=plans, study=text, title=title
+        )
+        return page, [] if figures is None else write_figures(figures, report)
     largest = max(curve.width for group in report.values() for curve in group.curves)
     predictions = predict_groups(
         results,
@@ -211,13 +246,12 @@ def write_page(
         draws=report.draws,
         seed=report.seed,
     )
-    study = Path(path) / "study.json"
     page = write_report(
         output,
         results=results,
         report=report,
-        plan=stored_plans(path),
-        study=study.read_text(errors="replace") if study.is_file() else "",
+        plan=plans,
+        study=text,
         title=title,
         predictions=predictions,
         snippets={prediction.group: snippet(prediction) for prediction in predictions},

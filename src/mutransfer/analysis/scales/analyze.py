@@ -15,7 +15,7 @@ from mutransfer.analysis.curves.group import (
 )
 from mutransfer.analysis.curves.skew import skew
 from mutransfer.analysis.format import AxisNames, format_size
-from mutransfer.analysis.intervals import estimate, widen_by_skew
+from mutransfer.analysis.intervals import estimate, skew_shifts, widen_by_skew
 from mutransfer.analysis.laws.plane import Plane
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.scales.cells import Cells, fitted_cells
@@ -25,7 +25,7 @@ from mutransfer.analysis.scales.exponents import (
     optimum_limit,
     rate_exponents,
 )
-from mutransfer.analysis.scales.loss_law import loss_exponents
+from mutransfer.analysis.scales.loss_law import fit_loss_law
 from mutransfer.analysis.scales.verdicts import Criterion, scale_verdicts
 from mutransfer.analysis.types.estimates import LN2, Estimate
 from mutransfer.analysis.types.scales import CellOptimum, ScalesGroupReport, Side
@@ -80,8 +80,9 @@ def _group_report(
     curve_skew = skew(group, axes)
     optima = cell_optima(cells, settings.draws)
     rate, plane = rate_exponents(cells, optima, curve_skew, axes, rng)
-    loss, _ = loss_exponents(optima, axes, rng)
-    criterion = Criterion(axes, _shifts(curve_skew), threshold, loss_unit)
+    loss = fit_loss_law(optima, axes, rng).exponents
+    shifts = skew_shifts(curve_skew) if is_skewed(curve_skew) else ()
+    criterion = Criterion(axes, shifts, threshold, loss_unit)
     return ScalesGroupReport(
         name=group.name,
         cells=tuple(
@@ -91,13 +92,6 @@ def _group_report(
         loss=loss,
         verdicts=scale_verdicts(cells, criterion),
     )
-
-
-def _shifts(curve_skew: Estimate) -> tuple[float, ...]:
-    """Return shifts of ln(best rate) that the skew allows; none if it is small."""
-    if not is_skewed(curve_skew) or curve_skew.low is None or curve_skew.high is None:
-        return ()
-    return min(curve_skew.low, 0.0) * LN2, 0.0, max(curve_skew.high, 0.0) * LN2
 
 
 def _cell(

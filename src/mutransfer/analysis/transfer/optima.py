@@ -9,9 +9,15 @@ import numpy as np
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason, optimum_samples
 from mutransfer.analysis.curves.skew import skew
 from mutransfer.analysis.format import AxisNames
-from mutransfer.analysis.intervals import ON_BOUND, estimate, no_interval_reason, no_value_reason
+from mutransfer.analysis.intervals import (
+    ON_BOUND,
+    estimate,
+    no_interval_reason,
+    no_value_reason,
+    skew_shifts,
+)
 from mutransfer.analysis.laws.power_law import FloorLaw, PowerLaw, fit_floor_law, fit_power_law
-from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
+from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
 from mutransfer.analysis.types.scaling import is_skewed
 
 # Shape legend: W widths with an optimum, S samples (the data first, then the draws).
@@ -65,9 +71,7 @@ class Optima:
     @property
     def shifts(self) -> tuple[float, ...]:
         """Shifts of ln(best rate) that the skew allows, from the lowest to the highest."""
-        if not is_skewed(self.skew) or self.skew.low is None or self.skew.high is None:
-            return (0.0,)
-        return min(self.skew.low, 0.0) * LN2, 0.0, max(self.skew.high, 0.0) * LN2
+        return skew_shifts(self.skew)
 
     def law_estimate(
         self, samples_S: Floats | None, is_bound_S: Bools | None = None, reason: str | None = None

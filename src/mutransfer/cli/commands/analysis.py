@@ -27,7 +27,8 @@ class ReadOptions:
     Args:
         columns: Names of your columns, such as width=n_embd,lr=2^log2_lr,loss=val_loss.
         scale: The column that grows, width by default; or several, such as params,tokens,batch.
-        hyperparameter: The column that is tuned; lr by default.
+        hyperparameter: The column that is tuned, lr by default; or several that were sampled
+            together, such as lr,init_std.
         group_by: Comma-separated columns that define the groups; parametrization by default.
         window: Distance from the best rate, in ln(rate), within which losses are fitted; 1.1 by
             default.
@@ -49,6 +50,7 @@ DEFAULT_OPTIONS = ReadOptions()
         "mutransfer analyze runs/demo",
         "mutransfer analyze losses.csv --columns width=n_embd,lr=learning_rate,loss=val_loss",
         "mutransfer analyze losses.csv --scale params,tokens,batch",
+        "mutransfer analyze losses.csv --hyperparameter lr,init_std,weight_decay",
         "mutransfer analyze --published lingle2024",
     ),
 )
@@ -78,8 +80,8 @@ def analyze(
     """
     from mutransfer.analysis import ScalesReport
     from mutransfer.literature.text import published_report
-    from mutransfer.report.text.analysis import verdict_text
     from mutransfer.report.text.scales import scales_text
+    from mutransfer.report.text.tuning import analysis_text
     from mutransfer.workflows import analyze_path
 
     if published is not None:
@@ -104,7 +106,7 @@ def analyze(
         text = scales_text(report, unfinished)
         verdicts = {scale.verdict for group in report.values() for scale in group.verdicts}
     else:
-        text = verdict_text(report, unfinished)
+        text = analysis_text(report, unfinished)
         verdicts = {group.verdict for group in report.values()}
     return CommandResult(text, report.to_json(), _status(verdicts) if fail_on_no else SUCCESS, json)
 
@@ -114,6 +116,7 @@ def analyze(
     help_epilogue=examples(
         "mutransfer predict runs/demo --width 1024 --group mup",
         "mutransfer predict losses.csv --width 8192 --plan plan.json",
+        "mutransfer predict losses.csv --at params=7e9,tokens=1.4e11,batch=512",
         "mutransfer predict losses.csv --hold-out",
     ),
 )
@@ -122,6 +125,7 @@ def predict(
     *,
     options: ReadOptions = DEFAULT_OPTIONS,
     width: float | None = None,
+    at: str | None = None,
     group: str | None = None,
     plan: Path | None = None,
     hold_out: Switch = False,
@@ -133,6 +137,7 @@ def predict(
         results: A trial store or a file, as for `mutransfer analyze`.
         options: How results are read.
         width: Width to predict at, or value of another scale.
+        at: Values of several scales to predict at: SCALE=VALUE,...
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
         hold_out: Leave out the largest size, predict it from the others, and compare.
@@ -142,16 +147,18 @@ def predict(
     from mutransfer.report.text.snippet import prediction_answer
     from mutransfer.workflows import hold_out_path, predict_path
 
+    target = {} if at is None else _parse_target(at)
     path, parsed = _required(results), _parse_options(options)
-    if width is None and (plan is not None or not hold_out):
+    has_target = width is not None or bool(target)
+    if not has_target and (plan is not None or not hold_out):
         raise UsageError(
             "no target is given",
             why="a prediction extrapolates to one size that was not run",
             fix="--width 8192, or --hold-out alone for a check on the runs that there are",
         )
     answers = []
-    if width is not None:
-        losses, predictions = predict_path(path, width, parsed, group=group)
+    if has_target:
+        losses, predictions = predict_path(path, width, parsed, at=target, group=group)
         answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
     if hold_out:
         losses, checks = hold_out_path(path, parsed, group=group)
@@ -226,17 +233,17 @@ def _parse_options(options: ReadOptions) -> AnalysisOptions:
     window = {} if options.window is None else {"window": options.window}
     return AnalysisOptions(
         columns=None if options.columns is None else _parse_columns(options.columns),
-        scale=None if options.scale is None else _parse_scales(options.scale),
-        hyperparameter=options.hyperparameter,
+        scale=_one_or_several(options.scale),
+        hyperparameter=_one_or_several(options.hyperparameter),
         group_by=None if options.group_by is None else split_list(options.group_by),
         **window,
     )
 
 
-def _parse_scales(text: str) -> str | tuple[str, ...]:
-    """Parse 'params,tokens,batch'; one name stays a name."""
-    scales = split_list(text)
-    return scales if len(scales) > 1 else text
+def _one_or_several(text: str | None) -> str | tuple[str, ...] | None:
+    """Parse 'lr', or 'lr,init_std'."""
+    names = () if text is None else split_list(text)
+    return names[0] if len(names) == 1 else names or None
 
 
 def _parse_columns(text: str) -> dict[str, str]:
@@ -249,6 +256,22 @@ def _parse_columns(text: str) -> dict[str, str]:
             fix="--columns width=n_embd,lr=learning_rate,loss=val_loss",
         )
     return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _parse_target(text: str) -> dict[str, float]:
+    """Parse 'params=7e9,tokens=1.4e11'."""
+    pairs = [pair.partition("=") for pair in split_list(text)]
+    target: dict[str, float] = {}
+    for name, _, value in pairs:
+        try:
+            target[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(
+                f"--at has {f'{name}={value}' if value else name!r}, which is not SCALE=NUMBER",
+                why="a prediction is for one value of every scale",
+                fix="--at params=7e9,tokens=1.4e11,batch=512",
+            ) from None
+    return target
 
 
 def _status(verdicts: Set[str]) -> int:
