@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.fit import CurveFit, LocalQuadratic
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import estimate
@@ -16,21 +19,54 @@ from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
 MIN_RATES = 5  # a cubic through four rates would follow their noise exactly
 
 
-def skew(group: FittedGroup, axes: AxisNames) -> Estimate:
-    """Estimate the shift from the parabola's minimum to a cubic's, in octaves; mean over widths.
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """The shift from the parabola's minimum to a cubic's.
+
+    Args:
+        shift: The shift in octaves, mean over widths.
+        variation: How far the shift at a single width may lie from the mean, as a share of it.
+    """
+
+    shift: Estimate
+    variation: float
+
+
+def skew(group: FittedGroup, axes: AxisNames) -> Skew:
+    """Estimate the shift from the parabola's minimum to a cubic's.
 
     Skew is reported and not corrected: a cubic would be unbiased, but with twice the standard
-    error. Curves of one group tend to be skewed alike, so the parabola errs by about as much at
-    every width, and drift and regret hardly change.
+    error. Curves of one group tend to be skewed alike, so on a fine grid the parabola errs by about
+    as much at every width, and the drift hardly changes. On a coarse grid the error depends on
+    where the optimum lies between two rates: with a drift of no whole number of steps it differs
+    from width to width, and the drift errs by its slope.
     """
+    variation = _variation([c.quadratic for c in group.curves if c.quadratic is not None])
     rates = [_rates_of_cubic(curve) for curve in group.curves]
     indices = [k for k, rates_K in enumerate(rates) if len(rates_K) >= MIN_RATES]
     if not indices:
         text = f"fewer than {MIN_RATES} {axes.rates} near every best one: add some in between"
-        return Estimate(undetermined=text)
+        return Skew(Estimate(undetermined=text), variation)
     reason = no_draws_reason(group, indices, axes)
     shift_WS = [_vertex_shift(group, k, rates[k], with_draws=reason is None) for k in indices]
-    return estimate(np.mean(shift_WS, axis=0) / LN2, reason)
+    return Skew(estimate(np.mean(shift_WS, axis=0) / LN2, reason), variation)
+
+
+def _variation(quadratics: Sequence[LocalQuadratic]) -> float:
+    """Return by which share the shift of a cubic differs between positions on the grid, at most.
+
+    A parabola fitted to z² + c·z³ at equal steps h around the center m of its window has its
+    minimum at -c/2 · (b - 3m²), where b is the sum of the fourth powers of the distances from the
+    center over that of their squares. The center lies within h/2 of the minimum, so that m² is
+    h²/12 on average. [derived: regression of z³ on 1, z and z²]
+    """
+    shares = []
+    for quadratic in quadratics:
+        z_K = quadratic.x - quadratic.x.mean()
+        square = float(np.median(np.diff(quadratic.x))) ** 2
+        mean = float((z_K**4).sum() / (z_K**2).sum()) - square / 4
+        shares.append(3 * square / 8 / mean)
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def _rates_of_cubic(curve: CurveFit) -> NDArray[np.intp]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -120,6 +120,21 @@ def _divergence_bound(grid: LossGrid) -> Floats:
     return np.where(np.isfinite(grid.lower_bound), grid.lower_bound, worst)
 
 
+@dataclass(frozen=True, slots=True)
+class RegretEstimate:
+    """The regret with its one-sided bounds, and what these would be with fewer causes of error.
+
+    Args:
+        regret: The regret.
+        of_noise: The bounds that noise alone leaves.
+        of_spacing: Those of noise and of the distance between rates, without skew.
+    """
+
+    regret: Estimate
+    of_noise: Estimate = field(default=Estimate())
+    of_spacing: Estimate = field(default=Estimate())
+
+
 def estimate_regret(
     source: CurveFit,
     target: CurveFit,
@@ -128,7 +143,8 @@ def estimate_regret(
     axes: AxisNames,
     *,
     shifts: Sequence[float] = (),
-) -> Estimate:
+    weight: float = 0.0,
+) -> RegretEstimate:
     """Estimate the regret at `target` of the best rate at `source`, with one-sided bounds.
 
     Args:
@@ -140,11 +156,12 @@ def estimate_regret(
         shifts: How far best rates may lie from the parabola's, in ln(rate), where curves are too
             skewed to rely on it alone: the interval then includes what interpolation between the
             tried rates gives.
+        weight: How much of that counts, from 0 to 1.
     """
     if source.quadratic is None:
-        return Estimate(undetermined=source.undetermined)
+        return RegretEstimate(Estimate(undetermined=source.undetermined))
     if target.quadratic is None and target.edge is None:
-        return Estimate(undetermined=target.undetermined)
+        return RegretEstimate(Estimate(undetermined=target.undetermined))
     coefficients, best_x = None, float(target.grid.x[target.argmin or 0])
     if target.quadratic is not None:
         coefficients, best_x = target.quadratic.coefficients[None], target.quadratic.optimum
@@ -156,26 +173,35 @@ def estimate_regret(
     value = float(own.value[0]) if reason is None else None
     if draws is None:
         reasons = "; ".join(text for text in (reason, no_interval) if text)
-        return Estimate(value, undetermined=reasons)
+        return RegretEstimate(Estimate(value, undetermined=reasons))
     x_D, mean_DR, coefficients_D3 = draws[0].x, draws[1].mean, draws[1].coefficients
     drawn = regret_bounds(target, x_D, mean_DR, coefficients_D3)
     # Noise alone causes a regret. Its size without drift is that of the same draws with the optimum
     # of the source moved onto that of the target; only a larger regret has a positive lower bound.
     no_drift = regret_bounds(target, x_D - x + best_x, mean_DR, coefficients_D3)
     exceeds_noise = own.lower[0] > np.quantile(no_drift.value, UPPER)
-    low = float(np.quantile(drawn.lower, LOWER)) if exceeds_noise else 0.0
-    high = float(np.quantile(drawn.upper, UPPER, method="higher"))
+    of_noise = _quantiles(drawn.value, drawn.value, exceeds_noise)
+    of_spacing = _quantiles(drawn.lower, drawn.upper, exceeds_noise)
+    low, high = of_spacing
     is_finite_D = np.isfinite(drawn.upper)
-    for shift in shifts:
-        interpolated = regret_bounds(
-            target, x_D + shift, mean_DR, coefficients_D3, interpolated=True
-        )
-        low = min(low, float(np.quantile(interpolated.lower, LOWER)))
-        high = max(high, float(np.quantile(interpolated.upper, UPPER, method="higher")))
-        is_finite_D &= np.isfinite(interpolated.upper)
+    for shift in shifts if weight else ():
+        skewed = regret_bounds(target, x_D + shift, mean_DR, coefficients_D3, interpolated=True)
+        end, other_end = _quantiles(skewed.lower, skewed.upper, exceeds_noise)
+        low = min(low, (1 - weight) * of_spacing[0] + weight * end)
+        # What may be skew and may be noise is no reason to lose a bound.
+        if weight == 1 or np.isfinite(other_end):
+            high = max(high, (1 - weight) * of_spacing[1] + weight * other_end)
+            is_finite_D &= np.isfinite(skewed.upper)
     if reason is None and not np.isfinite(high):
         reason = _unbounded_reason(target, float(np.median(x_D[~is_finite_D])), axes)
-    return Estimate(value, low, high if reason is None else None, reason)
+    regret = Estimate(value, low, high if reason is None else None, reason)
+    return RegretEstimate(regret, Estimate(value, *of_noise), Estimate(value, *of_spacing))
+
+
+def _quantiles(lower_D: Floats, upper_D: Floats, exceeds_noise: bool) -> tuple[float, float]:
+    """Return one-sided bounds of a regret from those of its draws."""
+    low = float(np.quantile(lower_D, LOWER)) if exceeds_noise else 0.0
+    return low, float(np.quantile(upper_D, UPPER, method="higher"))
 
 
 def _unbounded_reason(target: CurveFit, x: float, axes: AxisNames) -> str:
