@@ -17,6 +17,7 @@ from mutransfer.analysis.curves.group import (
 from mutransfer.analysis.curves.spread import spread_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.rounding import merge_near_values
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
 from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
@@ -93,7 +94,7 @@ def analyze(
         )
     settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
     axes = settings.axes
-    results = placed_runs(results, axes)
+    results = placed_runs(results, settings)
     groups = fitted_groups(results, settings)
     optima = {name: fit_optima(group, axes) for name, group in groups.items()}
     reference_title, gaps = asymptotic_gaps(optima, reference, axes)
@@ -119,11 +120,16 @@ def analyze(
     )
 
 
-def placed_runs(results: Results, axes: AxisNames) -> Results:
-    """Return the runs that have a place on a curve, with notes on the others."""
-    if {axes.scale, axes.hyperparameter} <= results.axes.keys():
-        return results.having(axes.scale, axes.hyperparameter)
-    return results  # the missing column becomes an error that proposes names
+def placed_runs(results: Results, settings: Settings) -> Results:
+    """Return the runs that have a place on a curve, with notes on the others.
+
+    Sizes that are nearly equal count as one, and so do such values of columns that make groups.
+    """
+    axes = settings.axes
+    if not {*axes.scales, axes.hyperparameter} <= results.axes.keys():
+        return results  # the missing column becomes an error that proposes names
+    results = results.having(*axes.scales, axes.hyperparameter)
+    return merge_near_values(results, dict.fromkeys((*axes.scales, *settings.group_by)))
 
 
 def noise_notes(results: Results, groups: Iterable[FittedGroup]) -> list[str]:
@@ -139,7 +145,7 @@ def noise_notes(results: Results, groups: Iterable[FittedGroup]) -> list[str]:
 
 def analysis_settings(
     results: Results,
-    scale: str | None,
+    scale: str | Sequence[str] | None,
     hyperparameter: str | None,
     group_by: str | Sequence[str] | None,
     window: float,
@@ -163,5 +169,6 @@ def analysis_settings(
     if group_by is None:
         group_by = [name for name in study.group_by if name in results.axes]
     columns = (group_by,) if isinstance(group_by, str) else tuple(group_by)
-    axes = AxisNames(scale or study.scale, hyperparameter or study.hyperparameter)
+    first, *further = (scale,) if isinstance(scale, str) else scale or (study.scale,)
+    axes = AxisNames(first, hyperparameter or study.hyperparameter, tuple(further))
     return Settings(axes, columns, window, draws, seed)

@@ -86,22 +86,52 @@ def without_rounding_error(value: float) -> float:
     return 0.0 if abs(value) < 1e-9 else value
 
 
+def format_size(value: float) -> str:
+    """Format a size among several, such as parameters and tokens: short, since they share a line.
+
+    Example:
+        >>> format_size(512.0), format_size(214663680.0), format_size(2e10)
+        ('512', '2.15e+08', '2e+10')
+    """
+    return format_value(value) if value < 1e5 and float(value).is_integer() else f"{value:.3g}"
+
+
 @dataclass(frozen=True, slots=True)
 class AxisNames:
-    """The columns of the scale and of the hyperparameter, as messages name them.
+    """The columns of the scales and of the hyperparameter, as messages name them.
+
+    Args:
+        scale: The scale, or the first of several.
+        hyperparameter: The tuned hyperparameter.
+        further: The other scales.
 
     Example:
         >>> axes = AxisNames("width", "lr")
         >>> f"add {axes.rates} below 2^-7 {axes.at(128.0)}"
         'add rates below 2^-7 at width 128'
+        >>> AxisNames("params", "lr", ("tokens", "batch")).at(4.3e8, 2e10, 512.0)
+        'at params 4.3e+08, tokens 2e+10, batch 512'
     """
 
     scale: str
     hyperparameter: str
+    further: tuple[str, ...] = ()
 
-    def at(self, width: float) -> str:
-        """Format a value of the scale."""
-        return f"at {self.scale} {format_value(width)}"
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """All scales."""
+        return (self.scale, *self.further)
+
+    def at(self, *sizes: float) -> str:
+        """Format one value of every scale."""
+        return f"at {self.cell(*sizes)}"
+
+    def cell(self, *sizes: float) -> str:
+        """Format one value of every scale, without a preposition."""
+        if not self.further:
+            return f"{self.scale} {format_value(sizes[0])}"
+        pairs = zip(self.scales, sizes, strict=True)
+        return ", ".join(f"{scale} {format_size(size)}" for scale, size in pairs)
 
     def only(self, width: float) -> str:
         """Return why one value of the scale shows no trend, and what to add."""

@@ -114,7 +114,7 @@ def predict_groups(
             why="optima are extrapolated on logarithmic axes",
             fix=f"give a positive {axes.scale}, larger than those that were run: --width 8192",
         )
-    results = placed_runs(results, axes)
+    results = placed_runs(results, settings)
     groups = fitted_groups(results, settings).values()
     notes = (*results.notes, *noise_notes(results, groups))
     predictions = [

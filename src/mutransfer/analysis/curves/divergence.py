@@ -248,13 +248,15 @@ def _plateau_note(grids: Sequence[LossGrid], axes: AxisNames) -> list[str]:
     for grid in grids:
         if grid.plateau.any():
             first = int(np.flatnonzero(grid.plateau.any(axis=1))[0])
-            widths.setdefault(float(grid.log2_lr[first]), []).append(format_value(grid.width))
+            name = axes.cell(*grid.sizes) if axes.further else format_value(grid.width)
+            widths.setdefault(float(grid.log2_lr[first]), []).append(name)
             losses.append(float(grid.losses[first][grid.plateau[first]].max()))
             best.append(float(np.nanmin(grid.mean)))
     if not widths:
         return []
+    scale, separator = ("", "; ") if axes.further else (f"{axes.scale} ", ", ")
     where = " and ".join(
-        f"{format_rate(rate)} at {axes.scale} {', '.join(names)}" for rate, names in widths.items()
+        f"{format_rate(rate)} at {scale}{separator.join(names)}" for rate, names in widths.items()
     )
     at_least, at_most = (" or more", " or less") if len(losses) > 1 else ("", "")
     return [
@@ -275,7 +277,7 @@ def _spike_note(grid: LossGrid, axes: AxisNames) -> list[str]:
     more = f"; and {len(spikes) - MAX_NAMED} more" if len(spikes) > MAX_NAMED else ""
     verb = "is an outlier and is" if len(spikes) == 1 else "are outliers and are"
     named = "; ".join(spikes[:MAX_NAMED])
-    return [f"{axes.at(grid.width)}, {named}{more} {verb} left out"]
+    return [f"{axes.at(*grid.sizes)}, {named}{more} {verb} left out"]
 
 
 def _spike_texts(grid: LossGrid, rate: int) -> list[str]:

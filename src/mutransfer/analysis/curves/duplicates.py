@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutransfer.analysis.curves.lengths import is_length, lengths_agree
-from mutransfer.analysis.format import AxisNames, format_group_by, format_value
+from mutransfer.analysis.format import AxisNames, format_group_by
 from mutransfer.analysis.loading.columns import format_mapping, seed_column
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.rounding import cells_without_rounding
@@ -80,14 +80,15 @@ def check_duplicates(results: Results, key: Key, axes: AxisNames, group_by: Sequ
     if not len(duplicated):
         return
     has_seeds = any(seed is not None for seed in results.axes.get(SEED, ()))
+    names_N, *size_KN, _, seed_N = key
     points = [
-        f"{key[0][row]}: {axes.scale} {format_value(float(key[1][row]))}, "
+        f"{names_N[row]}: {axes.cell(*(float(size_N[row]) for size_N in size_KN))}, "
         f"{axes.hyperparameter} {results.axes[axes.hyperparameter][row]:g}"
-        + (f", seed {key[3][row]}" if has_seeds else "")
+        + (f", seed {seed_N[row]}" if has_seeds else "")
         for row in first[duplicated[:3]].tolist()
     ]
     more = f" and {len(duplicated) - 3} more" if len(duplicated) > 3 else ""
-    used = (axes.scale, axes.hyperparameter, SEED, *group_by)
+    used = (*axes.scales, axes.hyperparameter, SEED, *group_by)
     columns = distinguishing_columns(results, point_N, used)
     steps = [name for name in columns if is_length(name)]
     seed = None if has_seeds else seed_column(columns)

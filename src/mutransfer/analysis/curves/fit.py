@@ -129,7 +129,7 @@ def _is_flat(mean_U: Floats) -> bool:
 def fit_curve(grid: LossGrid, axes: AxisNames, window: float = WINDOW) -> CurveFit:
     """Fit a quadratic to the rates within `window` of the best one, in ln(rate)."""
     best, last = grid.argmin, len(grid.log2_lr) - 1
-    where, log2_lr_R = axes.at(grid.width), grid.log2_lr
+    where, log2_lr_R = axes.at(*grid.sizes), grid.log2_lr
     edge: Literal["low", "high"] | None = None
     if best is None:
         reason = f"every rate diverged {where}: add {axes.rates} below {format_rate(log2_lr_R[0])}"
@@ -206,7 +206,7 @@ def _fit_problem(
     quadratic: LocalQuadratic, grid: LossGrid, best: int, axes: AxisNames
 ) -> str | None:
     """Return why the fit has no minimum between rates that were tried, and what to add, or None."""
-    where, best_rate = axes.at(grid.width), format_rate(grid.log2_lr[best])
+    where, best_rate = axes.at(*grid.sizes), format_rate(grid.log2_lr[best])
     c, b, a = quadratic.coefficients
     if a <= 1e-12 * abs(c):  # not a <= 0, since rounding may leave a straight line a curvature
         return (

@@ -1,4 +1,4 @@
-"""Grids of losses, one per group and width: rates by seeds."""
+"""Grids of losses, one per group and width, or combination of several scales: rates by seeds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LossGrid:
     """One width's losses, by rate and seed.
 
     Args:
-        width: The value of the scale.
+        width: The value of the scale, or of the first of several.
         log2_lr: Rates that were tried, ascending.
         seeds: Names of the seeds.
         losses: Losses; NaN where diverged or not run.
@@ -59,6 +59,7 @@ class LossGrid:
         screened: Sentences on the runs that `plateau` and `spiked` mark.
         spread: Spread of the runs behind each rate of a table of means, or None.
         measures: Measures of the training curves, NaN where a run has none.
+        further: The values of the other scales.
     """
 
     width: float
@@ -75,6 +76,12 @@ class LossGrid:
     screened: tuple[str, ...] = ()
     spread: Spread | None = None
     measures: Mapping[str, Floats] = field(default_factory=dict)
+    further: tuple[float, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """The value of every scale."""
+        return (self.width, *self.further)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -143,46 +150,62 @@ def loss_grids(
 ) -> Mapping[str, tuple[LossGrid, ...]]:
     """Arrange the trials of every group and width as a grid of rates and seeds.
 
-    A trial without width or rate is left out, and so is one that ended well before the longest of
-    its width. Without a column of seeds, trials at the same point are repeated runs, numbered in
-    the order of their rows.
+    With several scales there is one grid per combination of their values. A trial without width or
+    rate is left out, and so is one that ended well before the longest of its width. Without a
+    column of seeds, trials at the same point are repeated runs, numbered in the order of their
+    rows.
 
     Raises:
         ResultsError: A column is missing, a width or rate is not a positive number, or two trials
             share a point.
     """
     _check_columns(results, axes, group_by)
-    results = results.having(axes.scale, axes.hyperparameter)
-    width_N = without_rounding(_positive_column(results, axes.scale))
+    results = results.having(*axes.scales, axes.hyperparameter)
+    size_KN = [without_rounding(_positive_column(results, scale)) for scale in axes.scales]
     # Rates that differ by rounding are the same point of the grid, and so are their logarithms.
     lr_N = without_rounding(_positive_column(results, axes.hyperparameter))
     log2_lr_N: Floats = np.log2(lr_N).round(9)
     name_N = group_names(results, group_by)
-    seed_N = _seeds(results, (name_N, width_N, log2_lr_N))
-    check_duplicates(results, (name_N, width_N, log2_lr_N, seed_N), axes, group_by)
+    seed_N = _seeds(results, (name_N, *size_KN, log2_lr_N))
+    check_duplicates(results, (name_N, *size_KN, log2_lr_N, seed_N), axes, group_by)
     untrained_N = _untrained_losses(results)
     lengths, is_grouped = trial_lengths(results), any(map(is_length, group_by))
     spread = spread_of_means(results)
     names, group_N = np.unique(name_N, return_inverse=True)
+    sizes, cell_N = _cells(size_KN)
     grids: dict[str, tuple[LossGrid, ...]] = {}
     for group, name in enumerate(names.tolist()):
         grids[name] = ()
-        for width in np.unique(width_N[group_N == group]).tolist():
-            rows = np.flatnonzero((group_N == group) & (width_N == width))
+        for cell in np.unique(cell_N[group_N == group]).tolist():
+            rows = np.flatnonzero((group_N == group) & (cell_N == cell))
             short = short_runs(lengths, rows, log2_lr_N, results.diverged)
-            note = None if short is None else short.note(axes.at(width))
+            note = None if short is None else short.note(axes.at(*sizes[cell]))
             rows = rows if short is None else rows[~short.is_short]
-            grid = _grid(results, rows, width, log2_lr_N, seed_N, untrained_N)
+            grid = _grid(results, rows, sizes[cell], log2_lr_N, seed_N, untrained_N)
             longest = {} if is_grouped else longest_runs(lengths, rows, results.diverged)
             behind = _spread_by_rate(spread, grid, rows, log2_lr_N)
             grids[name] += (replace(grid, lengths=longest, short_runs=note, spread=behind),)
     return grids
 
 
+def _cells(size_KN: Sequence[Floats]) -> tuple[list[tuple[float, ...]], NDArray[np.intp]]:
+    """Return the combinations of sizes that were run, ascending, and that of each trial.
+
+    Draws follow this order, so it does not depend on the order in which the scales are named.
+    """
+    size_NK = np.stack(size_KN, axis=1)
+    size_CK, cell_N = np.unique(size_NK, axis=0, return_inverse=True)
+    by_content = sorted(size_CK.T, key=lambda size_C: (np.unique(size_C).tolist(), size_C.tolist()))
+    order_C = np.lexsort(by_content[::-1])
+    rank_C = np.empty(len(order_C), np.intp)
+    rank_C[order_C] = np.arange(len(order_C))
+    return [tuple(sizes) for sizes in size_CK[order_C].tolist()], rank_C[cell_N.reshape(-1)]
+
+
 def _grid(
     results: Results,
     rows: NDArray[np.intp],
-    width: float,
+    sizes: tuple[float, ...],
     log2_lr_N: Floats,
     seed_N: NDArray[np.str_],
     untrained_N: Floats,
@@ -201,7 +224,8 @@ def _grid(
     diverged_RS = none_RS.copy()
     diverged_RS[rate_index, seed_index] = results.diverged[rows]
     return LossGrid(
-        width=width,
+        width=sizes[0],
+        further=sizes[1:],
         log2_lr=log2_lr_R,
         seeds=tuple(str(seed) for seed in seeds),
         losses=arranged(results.loss),
@@ -235,17 +259,17 @@ def _spread_by_rate(
 
 def _check_columns(results: Results, axes: AxisNames, group_by: Sequence[str]) -> None:
     """Raise one error for all names that are not columns, or that have two uses."""
-    columns, pair = results.axes, (axes.scale, axes.hyperparameter)
-    missing = [name for name in (*pair, *group_by) if name not in columns]
+    columns, placed = results.axes, (*axes.scales, axes.hyperparameter)
+    missing = [name for name in (*placed, *group_by) if name not in columns]
     if missing:
         raise ResultsError(
             f"{results.provenance.source} has no column {listed(dict.fromkeys(missing))}",
             why="rates cannot be compared without the width and the rate of every run"
-            if {*pair} & {*missing}
+            if {*placed} & {*missing}
             else "runs that belong to different groups would be averaged",
             fix="; ".join(_column_fixes(columns, axes, group_by, missing)),
         )
-    used = [*pair, *group_by]
+    used = [*placed, *group_by]
     if repeated := sorted({name for name in used if used.count(name) > 1}):
         raise ResultsError(
             f"column {listed(repeated)} has two uses",
@@ -259,13 +283,14 @@ def _column_fixes(
     columns: Mapping[str, object], axes: AxisNames, group_by: Sequence[str], missing: Sequence[str]
 ) -> list[str]:
     """Return an argument to type for every missing column."""
-    pair = (axes.scale, axes.hyperparameter)
-    usual = [name for name in missing if name in pair and name in ("width", "lr")]
+    placed = (*axes.scales, axes.hyperparameter)
+    usual = [name for name in missing if name in placed and name in ("width", "lr")]
     fixes = [format_suggestion(usual, columns)] if usual else []
-    for key, name in zip(("scale", "hyperparameter"), pair, strict=True):
-        if name in missing and name not in usual:
-            close = closest_name(name, columns) or PLACEHOLDER
-            fixes.append(f"--{key} {shlex.quote(close)} (in Python: {key}={json.dumps(close)})")
+    for key, names in (("scale", axes.scales), ("hyperparameter", (axes.hyperparameter,))):
+        if any(name in missing and name not in usual for name in names):
+            close = [n if n in columns else closest_name(n, columns) or PLACEHOLDER for n in names]
+            python = json.dumps(close if len(close) > 1 else close[0])
+            fixes.append(f"--{key} {shlex.quote(','.join(close))} (in Python: {key}={python})")
     if any(name in missing for name in group_by):
         close_names = [n if n in columns else closest_name(n, columns) for n in group_by]
         fixes.append(format_group_by([name or PLACEHOLDER for name in close_names]))

@@ -158,14 +158,14 @@ def one_seed_notes(groups: Sequence[FittedGroup]) -> list[str]:
 
 def _unequal(a: FittedGroup, b: FittedGroup, axes: AxisNames) -> str | None:
     """Return a sentence on the largest width at which two groups trained for different lengths."""
-    others = {curve.grid.width: curve.grid.lengths for curve in b.curves}
+    others = {curve.grid.sizes: curve.grid.lengths for curve in b.curves}
     for grid in (curve.grid for curve in reversed(a.curves)):
-        other = others.get(grid.width, {})
+        other = others.get(grid.sizes, {})
         if column := differing_length(grid.lengths, other):
             ends = format_value(grid.lengths[column]), format_value(other[column])
             return (
                 f"{a.name} and {b.name} trained for different lengths, {column} {ends[0]} and "
-                f"{ends[1]} {axes.at(grid.width)}, so the difference of their losses is no "
+                f"{ends[1]} {axes.at(*grid.sizes)}, so the difference of their losses is no "
                 "effect of the group alone"
             )
     return None
@@ -185,7 +185,7 @@ def unstable_reason(curve: CurveFit, draws: CurveDraws, axes: AxisNames) -> str 
     if draws.unstable_share <= MAX_BAD_SHARE:
         return None
     return (
-        f"the noise hides the minimum {axes.at(curve.grid.width)} in "
+        f"the noise hides the minimum {axes.at(*curve.grid.sizes)} in "
         f"{format_share(draws.unstable_share)} of the draws: "
         f"add seeds, or {axes.rates} further from the best"
     )

@@ -43,7 +43,7 @@ def _sensitivity(
         return Estimate(undetermined=text)
     no_loss_R = is_common_R & ~grid.usable & ~np.isfinite(grid.lower_bound)
     if no_loss_R.any():
-        text = f"{format_power(grid.log2_lr[no_loss_R][0])} diverged {axes.at(grid.width)}"
+        text = f"{format_power(grid.log2_lr[no_loss_R][0])} diverged {axes.at(*grid.sizes)}"
         return Estimate(undetermined=f"{text}, and the untrained loss is not recorded")
     reason = no_draws_reason(group, [index], axes)
     mean_SR, best_S = grid.mean[None], np.array([quadratic.best_loss])

@@ -143,7 +143,7 @@ def estimate_regret(
     axes: AxisNames,
     *,
     shifts: Sequence[float] = (),
-    weight: float = 0.0,
+    weight: float = 1.0,
 ) -> RegretEstimate:
     """Estimate the regret at `target` of the best rate at `source`, with one-sided bounds.
 
@@ -162,10 +162,47 @@ def estimate_regret(
         return RegretEstimate(Estimate(undetermined=source.undetermined))
     if target.quadratic is None and target.edge is None:
         return RegretEstimate(Estimate(undetermined=target.undetermined))
+    drawn, x = None if draws is None else (draws[0].x, draws[1]), source.quadratic.optimum
+    return _estimate(target, x, drawn, no_interval, axes, shifts, weight)
+
+
+def regret_of_rate(
+    target: CurveFit,
+    x: float,
+    draws: tuple[Floats, CurveDraws] | None,
+    no_interval: str | None,
+    axes: AxisNames,
+    *,
+    shifts: Sequence[float] = (),
+    weight: float = 1.0,
+) -> Estimate:
+    """Estimate the regret of one ln(rate) at `target`, with one-sided bounds.
+
+    Args:
+        target: The width at which the rate is used; it needs a fit, or a minimum on the edge.
+        x: ln(rate).
+        draws: Draws of ln(rate), all equal where it is no estimate, and of the target; or None.
+        no_interval: Why there are no draws.
+        axes: Names of the scale and of the hyperparameter.
+        shifts: As for `estimate_regret`.
+        weight: As for `estimate_regret`.
+    """
+    return _estimate(target, x, draws, no_interval, axes, shifts, weight).regret
+
+
+def _estimate(
+    target: CurveFit,
+    x: float,
+    draws: tuple[Floats, CurveDraws] | None,
+    no_interval: str | None,
+    axes: AxisNames,
+    shifts: Sequence[float],
+    weight: float,
+) -> RegretEstimate:
+    """Estimate the regret of one ln(rate) at `target`."""
     coefficients, best_x = None, float(target.grid.x[target.argmin or 0])
     if target.quadratic is not None:
         coefficients, best_x = target.quadratic.coefficients[None], target.quadratic.optimum
-    x = source.quadratic.optimum
     own = regret_bounds(target, np.array([x]), target.grid.mean[None], coefficients)
     reason = target.undetermined
     if reason is None and not np.isfinite(own.upper[0]):
@@ -174,7 +211,7 @@ def estimate_regret(
     if draws is None:
         reasons = "; ".join(text for text in (reason, no_interval) if text)
         return RegretEstimate(Estimate(value, undetermined=reasons))
-    x_D, mean_DR, coefficients_D3 = draws[0].x, draws[1].mean, draws[1].coefficients
+    x_D, mean_DR, coefficients_D3 = draws[0], draws[1].mean, draws[1].coefficients
     drawn = regret_bounds(target, x_D, mean_DR, coefficients_D3)
     # Noise alone causes a regret. Its size without drift is that of the same draws with the optimum
     # of the source moved onto that of the target; only a larger regret has a positive lower bound.
@@ -206,7 +243,7 @@ def _quantiles(lower_D: Floats, upper_D: Floats, exceeds_noise: bool) -> tuple[f
 
 def _unbounded_reason(target: CurveFit, x: float, axes: AxisNames) -> str:
     """Return why the loss at a carried rate has no upper bound, and what to add."""
-    grid, log2_lr, where = target.grid, x / LN2, axes.at(target.grid.width)
+    grid, log2_lr, where = target.grid, x / LN2, axes.at(*target.grid.sizes)
     first, last = grid.log2_lr[0], grid.log2_lr[-1]
     if not first <= log2_lr <= last:
         return (
@@ -228,7 +265,7 @@ def grid_regret(source: CurveFit, target: CurveFit, axes: AxisNames) -> Estimate
         return Estimate(undetermined=missing.undetermined)
     grid, log2_lr = target.grid, source.grid.log2_lr[source.argmin]
     same = np.flatnonzero(np.abs(grid.log2_lr - log2_lr) < SAME_RATE)
-    where = axes.at(grid.width)
+    where = axes.at(*grid.sizes)
     if not len(same):
         return Estimate(undetermined=f"{format_rate(log2_lr)} was not tried {where}: add it")
     best = float(grid.mean[target.argmin])
@@ -245,7 +282,9 @@ def share_of_loss(regret: Estimate, target: CurveFit, axes: AxisNames) -> Estima
     best = target.lowest_loss  # on an edge of the grid the loss at that rate, an upper bound
     if best is not None and best > 0:
         return regret.times(1 / best)
-    text = f"the loss is not positive {axes.at(target.grid.width)}, so a share of it has no meaning"
+    text = (
+        f"the loss is not positive {axes.at(*target.grid.sizes)}, so a share of it has no meaning"
+    )
     return Estimate(
         undetermined=regret.undetermined or f"{text}: use a positive loss, such as 1 - accuracy"
     )

@@ -92,7 +92,7 @@ def _excess_loss(group: FittedGroup, index: int, multiple: float, axes: AxisName
     if math.isfinite(high):
         return Estimate(value, low, high)
     rate = format_rate(float(best[0]) / LN2 + math.log2(multiple))
-    near = f"{rate} is close to a rate that diverged or was not tried {axes.at(curve.grid.width)}"
+    near = f"{rate} is close to a rate that diverged or was not tried {axes.at(*curve.grid.sizes)}"
     return Estimate(value, low, None, missing or near)
 
 
@@ -202,7 +202,7 @@ def _missing_rate(grid: LossGrid, x: float, axes: AxisNames) -> str | None:
     """Return why there is no loss at an ln(rate), and what to add, or None."""
     if _surrounding_rates(grid, x) is not None:
         return None
-    rate, where = format_rate(x / LN2), axes.at(grid.width)
+    rate, where = format_rate(x / LN2), axes.at(*grid.sizes)
     if not grid.x[0] - SAME_RATE <= x <= grid.x[-1] + SAME_RATE:
         return f"not tried: {rate} lies outside the {axes.rates} tried {where}"
     diverged_R = grid.log2_lr[~grid.usable]
@@ -225,7 +225,7 @@ def _diverged(curve: CurveFit, axes: AxisNames) -> DivergedRuns:
     # The grid reaches far enough if its next rate would lie beyond.
     elif 2 * grid.x[-1] - grid.x[-2] <= end_x - SAME_RATE:
         reason = (
-            f"not tried: the {axes.rates} {axes.at(grid.width)} end less than {OCTAVES_ABOVE:g} "
+            f"not tried: the {axes.rates} {axes.at(*grid.sizes)} end less than {OCTAVES_ABOVE:g} "
             f"octaves above the best one: add {axes.rates} up to {format_rate(end_x / LN2)}"
         )
         share = Estimate(count / total if total else None, undetermined=reason)
