@@ -22,9 +22,11 @@ def surface(drift: float = 0.0, best: float = -6.2):
     return loss
 
 
-def results(drift: float = 0.0, widths=WIDTHS, seeds: int = 3, seed: int = 0) -> Results:
+def results(
+    drift: float = 0.0, widths=WIDTHS, seeds: int = 3, seed: int = 0, rates=HALVES
+) -> Results:
     noise = {"sd_within": 0.004, "sd_seed": 0.008, "rng": np.random.default_rng(seed)}
-    return Results.from_columns(columns(surface(drift), widths, HALVES, seeds, **noise))
+    return Results.from_columns(columns(surface(drift), widths, rates, seeds, **noise))
 
 
 @pytest.mark.parametrize(("drift", "law"), [(-0.4, "power"), (0.3, "power")])
@@ -125,10 +127,10 @@ def test_with_few_widths_the_reason_says_what_to_add() -> None:
     four = predict(results(widths=WIDTHS[:4]), width=TARGET)
     assert four.loss.value == pytest.approx(2.2 + 13 * TARGET**-0.5, abs=0.1)
     assert "an interval needs 5 values of width over 16x, and there are 4" in four.loss.undetermined
-    one_seed = predict(results(seeds=1), width=TARGET)
-    assert one_seed.lr.value is not None
-    assert "one seed" in one_seed.lr.undetermined
-    assert "no interval: one seed: add seeds to get an interval" in one_seed.warnings
+    few_rates = predict(results(seeds=1, rates=(-7.0, -6.0, -5.0)), width=TARGET)
+    assert few_rates.lr.value is not None
+    assert few_rates.lr.undetermined.startswith("one seed, and the rates near the best ones are")
+    assert f"no interval: {few_rates.lr.undetermined}" in few_rates.warnings
 
 
 def test_where_everything_diverged_nothing_is_predicted() -> None:

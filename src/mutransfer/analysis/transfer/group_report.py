@@ -70,7 +70,7 @@ def _regret_matrix(
         reason = no_draws_reason(group, [proxy, target], axes)
         draws = None if reason else (group.draws[proxy], group.draws[target])
         estimated = estimate_regret(
-            small, large, draws, reason, axes, shifts=optima.shifts, weight=optima.skew_weight
+            small, large, draws, reason, axes, shifts=optima.shifts, weight=optima.regret_weight
         )
         parts = (estimated.regret, estimated.of_noise, estimated.of_spacing)
         share, *shares = (share_of_loss(part, large, axes) for part in parts)

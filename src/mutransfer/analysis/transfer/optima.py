@@ -22,6 +22,10 @@ from mutransfer.analysis.types.scaling import is_skewed, skew_weight
 
 # Shape legend: W widths with an optimum, S samples (the data first, then the draws).
 
+# The bounds of a regret under skew are those of interpolation, which exceed the truth by more than
+# those of a rate do. So they count half where skew is as likely as not. [measured: docs/numbers.md]
+REGRET_WEIGHT = 1.25
+
 
 @dataclass(frozen=True, slots=True)
 class Optima:
@@ -77,8 +81,13 @@ class Optima:
 
     @property
     def skew_weight(self) -> float:
-        """How much skew counts, from 0 to 1."""
+        """How much skew counts for rates, from 0 to 1."""
         return skew_weight(self.skew)
+
+    @property
+    def regret_weight(self) -> float:
+        """How much skew counts for regrets, from 0 to 1."""
+        return skew_weight(self.skew, full_at=REGRET_WEIGHT)
 
     @property
     def skew_reason(self) -> str | None:

@@ -172,13 +172,16 @@ def is_skewed(skew: Estimate) -> bool:
     return abs(skew.value) > MIN_SKEW and not skew.low <= 0 <= skew.high
 
 
-def skew_weight(skew: Estimate) -> float:
-    """Return how much skew counts, from 0 to 1: half where `is_skewed` changes its answer.
+def skew_weight(skew: Estimate, *, full_at: float = 1.0) -> float:
+    """Return how much skew counts, from 0 to 1, so that no interval jumps where skew sets in.
 
-    A switch would make bounds jump from one seed of the draws to another.
+    Args:
+        skew: The skew.
+        full_at: Skew that counts in full, in multiples of that from which on `is_skewed` is true;
+            half a multiple less does not count. Skew that noise may explain may be real.
 
     Example:
-        >>> skew_weight(Estimate(0.18, 0.1, 0.25)), skew_weight(Estimate(0.18, 0.0, 0.36))
+        >>> skew_weight(Estimate(0.18, 0.1, 0.25)), skew_weight(Estimate(0.18, -0.06, 0.4))
         (1.0, 0.5)
         >>> skew_weight(Estimate(0.02, 0.01, 0.03)), skew_weight(Estimate(0.18))
         (0.0, 0.0)
@@ -188,7 +191,7 @@ def skew_weight(skew: Estimate) -> float:
     size = abs(skew.value)
     noise = skew.value - skew.low if skew.value > 0 else skew.high - skew.value
     ratios = size / MIN_SKEW, size / noise if noise > 0 else float(size > 0)
-    return min(max(2 * min(ratios) - 1.5, 0.0), 1.0)
+    return min(max(1.0 + 2 * (min(ratios) - full_at), 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
