@@ -156,7 +156,7 @@ def test_a_minimum_on_the_edge_is_flagged(report: Report) -> None:
 def test_the_report_shows_the_table_and_its_limits() -> None:
     text, data = published_report("lingle2024")
     assert text.startswith(TABLE)
-    assert "Our own verdict: undetermined. With one seed per cell there is no interval" in text
+    assert "Our own verdict: undetermined. With one seed per cell and rates four times" in text
     assert 'Cite: Lucas Lingle, "A Large-Scale Exploration of µ-Transfer", 2024, arXiv:2404' in text
     assert "DISAGREEMENT" not in text
     assert max(map(len, text.splitlines())) <= 100
