@@ -18,7 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 PUBLIC = {
     "MutransferError", "Plan", "Role", "analyze", "apply", "coord_check", "explain", "guard",
-    "load_results", "make_plan", "param_groups", "predict", "run_study", "write_report",
+    "hold_out", "load_results", "make_plan", "param_groups", "predict", "run_study", "write_report",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import analyze, load_results, predict
+    from mutransfer.analysis import analyze, hold_out, load_results, predict
     from mutransfer.coordcheck import coord_check
     from mutransfer.errors import MutransferError
     from mutransfer.parametrize import apply, guard, make_plan, param_groups
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MutransferError", "Plan", "Role", "analyze", "apply", "coord_check", "explain",
-    "guard", "load_results", "make_plan", "param_groups", "predict", "run_study",
+    "guard", "hold_out", "load_results", "make_plan", "param_groups", "predict", "run_study",
     "write_report",
 ]  # fmt: skip
 
@@ -32,6 +32,7 @@ _MODULES = {
     "coord_check": "coordcheck",
     "explain": "rules",
     "guard": "parametrize",
+    "hold_out": "analysis",
     "load_results": "analysis",
     "make_plan": "parametrize",
     "param_groups": "parametrize",

@@ -204,3 +204,46 @@ def test_a_table_of_one_diverged_run_is_answered_with_the_runs_to_add(run, tmp_p
     assert (status, err) == (0, "")
     assert "run larger ones" in out
     assert "every rate diverged at width 64: add rates below 2^-6.64" in out
+
+
+def test_hold_out_compares_the_prediction_of_the_largest_width_with_its_runs(run, files) -> None:
+    status, out, _ = run("predict good.csv --hold-out")
+    assert status == 0
+    assert out.startswith("all: had you not run width 1024: lr off by 0.")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1] == ["predicted", "from", "width", "64,", "128,", "256,", "512"]
+    assert [line[:2] for line in lines[2:4]] == [["lr", "predicted"], ["observed", lines[3][1]]]
+    assert lines[3][-3:] == ["inside", "the", "interval"]
+    assert [line[0] for line in lines[4:]] == ["loss", "observed", "regret"]
+
+
+def test_hold_out_and_a_target_are_answered_together(run, files) -> None:
+    _, alone, _ = run("predict good.csv --hold-out")
+    _, target, _ = run("predict good.csv --width 8192")
+    _, both, _ = run("predict good.csv --width 8192 --hold-out")
+    assert both == f"{target.rstrip()}\n\n{alone}"
+    data = json.loads(run("predict good.csv --width 8192 --hold-out --json")[1])
+    assert (data["schema"], len(data["predictions"])) == (1, 1)
+    (check,) = data["hold_out"]
+    assert check["summary"] in alone
+    assert check["cells"][0]["sizes"] == {"width": 1024}
+
+
+@pytest.mark.parametrize("flags", ["", " --hold-out --plan plan.json"])
+def test_a_prediction_needs_a_target(run, files, flags) -> None:
+    status, _, error = run(f"predict good.csv{flags}")
+    assert status == 2
+    assert error.splitlines() == [
+        "UsageError: no target is given",
+        "  why: a prediction extrapolates to one size that was not run",
+        "  fix: --width 8192, or --hold-out alone for a check on the runs that there are",
+    ]
+
+
+def test_a_report_has_the_check_from_four_widths_on(run, files) -> None:
+    (files / "three.csv").write_text(synthetic_losses(FIVE[:3]))
+    for name, is_shown in (("good", True), ("three", False)):
+        assert run(f"report {name}.csv -o {name}.html")[0] == 0
+        page = (files / f"{name}.html").read_text()
+        assert ("Had the largest not been run" in page) is is_shown
+    assert "Had you not run width 1024: lr off by 0." in (files / "good.html").read_text()

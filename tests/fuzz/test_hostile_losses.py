@@ -11,7 +11,7 @@ from sandbox import check_output, run_sandboxed, sandbox_folder
 from strategies import BYTES, TEXTS, as_json, choice, corrupted, fuzz, mutated, texts, values
 
 from mutransfer.errors import TrialError
-from mutransfer.records.loss_source import LossSource
+from mutransfer.records.program.loss_source import LossSource
 from mutransfer.sweep.runners.losses import any_line_matches, read_loss
 
 TABLES = [

@@ -4,7 +4,7 @@ import pytest
 
 from mutransfer.errors import StudyError
 from mutransfer.records import CommandRunner, CommandTable, StudySpec
-from mutransfer.records.templates import expand, placeholders, substitute
+from mutransfer.records.program.templates import expand, placeholders, substitute
 from mutransfer.sweep import grid_trials
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mutransfer.errors import TrialError
-from mutransfer.records.loss_source import LossSource
+from mutransfer.records.program.loss_source import LossSource
 from mutransfer.sweep.runners.losses import read_loss
 
 CSV = "iter,val_loss\n0,5.0\n5,\n10,2.5\n20,3.0\n"

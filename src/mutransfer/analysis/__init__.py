@@ -5,8 +5,11 @@ from mutransfer.analysis.comparison.compare import compare_groups, compare_studi
 from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.loading.load import load_results
 from mutransfer.analysis.predict import predict, predict_groups
+from mutransfer.analysis.prediction.hold_out import hold_out
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.tuning.types import TunedGroup, TunedValue, TunedWidth, TuningReport
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
+from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
 from mutransfer.analysis.types.report import Comparison, GroupReport, MetricDifferences, Report
 from mutransfer.analysis.types.scaling import (
     CarriedRegret,
@@ -15,6 +18,7 @@ from mutransfer.analysis.types.scaling import (
 
 __all__ = [
     "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport",
-    "MetricDifferences", "Optimum", "Prediction", "Report", "Results", "analyze",
-    "compare_groups", "compare_studies", "load_results", "predict", "predict_groups",
+    "HeldOutCell", "HoldOut", "MetricDifferences", "Optimum", "Prediction", "Report", "Results",
+    "TunedGroup", "TunedValue", "TunedWidth", "TuningReport", "analyze", "compare_groups",
+    "compare_studies", "hold_out", "load_results", "predict", "predict_groups",
 ]  # fmt: skip

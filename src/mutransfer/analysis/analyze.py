@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import overload
 
 from mutransfer.analysis.comparison.compare import compare
 from mutransfer.analysis.curves.fit import WINDOW
@@ -18,16 +19,22 @@ from mutransfer.analysis.curves.spread import spread_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.rounding import merge_near_values
+from mutransfer.analysis.scales.analyze import scales_groups
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
 from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
+from mutransfer.analysis.tuning.analyze import analyze_points
+from mutransfer.analysis.tuning.columns import TuningColumns
+from mutransfer.analysis.tuning.types import TuningReport
 from mutransfer.analysis.types.report import Report
-from mutransfer.errors import ResultsError
+from mutransfer.analysis.types.scales import ScalesReport
+from mutransfer.errors import ResultsError, listed
 
 # With fewer, the ends of a 90 % interval vary from seed to seed. [derived: docs/numbers.md]
 MIN_DRAWS = 1000
 
 
+@overload
 def analyze(
     results: Results,
     *,
@@ -39,7 +46,48 @@ def analyze(
     window: float = WINDOW,
     draws: int = 1000,
     seed: int = 0,
-) -> Report:
+) -> Report: ...
+
+
+@overload
+def analyze(
+    results: Results,
+    *,
+    scale: list[str] | tuple[str, ...],
+    hyperparameter: str | None = None,
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> ScalesReport: ...
+
+
+@overload
+def analyze(
+    results: Results,
+    *,
+    scale: str | None = None,
+    hyperparameter: list[str] | tuple[str, ...],
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Report | TuningReport: ...
+
+
+def analyze(
+    results: Results,
+    *,
+    scale: str | list[str] | tuple[str, ...] | None = None,
+    hyperparameter: str | list[str] | tuple[str, ...] | None = None,
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    reference: str | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Report | ScalesReport | TuningReport:
     """Decide for every group whether the best rate transfers over widths.
 
     The optimum of a width is that of a quadratic fitted near the grid's best rate. Intervals
@@ -47,8 +95,11 @@ def analyze(
 
     Args:
         results: The trials.
-        scale: The column of sizes; by default that of the study, else 'width'.
-        hyperparameter: The tuned column; by default that of the study, else 'lr'.
+        scale: The column of sizes; by default that of the study, else 'width'. A list of several,
+            such as `["width", "tokens", "batch"]`, gives the exponents of rate and loss in each,
+            and a verdict along each with the others fixed.
+        hyperparameter: The tuned column; by default that of the study, else 'lr'. A list of
+            several, such as `["lr", "init_std"]`, gives the best point of all of them together.
         group_by: The columns that make groups; by default those of the study, else
             'parametrization' if there is such a column.
         threshold: Regret that still counts as transfer, as a share of the best loss; by default
@@ -59,7 +110,9 @@ def analyze(
         seed: Seed of these draws.
 
     Returns:
-        A report that maps each group's name to its `GroupReport`.
+        A report that maps each group's name to its `GroupReport`; with a list of scales, a
+        `ScalesReport` that maps it to its `ScalesGroupReport`; with several hyperparameters, a
+        `TuningReport` that maps it to its `TunedGroup`.
 
     Raises:
         ResultsError: A column is missing, a width or rate is not a positive number, two trials
@@ -84,17 +137,37 @@ def analyze(
         >>> report["all"].paper_criterion
         True
     """
+    threshold = checked_threshold(results, threshold)
+    names = hyperparameter_names(results, hyperparameter)
+    settings = analysis_settings(results, scale, names[0], group_by, window, draws, seed)
+    if len(names) > 1:
+        _check_one_scale(settings, names)
+        columns = TuningColumns(settings.axes.scale, names, settings.group_by)
+        return analyze_points(results, columns, threshold=threshold, draws=draws, seed=seed)
+    results = placed_runs(results, settings)
+    if isinstance(scale, list | tuple):
+        return _scales_report(results, settings, threshold)
+    return _report(results, settings, threshold, reference)
+
+
+def checked_threshold(results: Results, threshold: float | None) -> float:
+    """Return the threshold, that of the study if it is None; raise for an invalid one."""
     if threshold is None:
         threshold = results.defaults.threshold
-    if not 0 < threshold < 1:
-        raise ResultsError(
-            f"the threshold is {threshold:g}",
-            why="it is a share of the loss: 0.01 allows the carried rate to cost one percent",
-            fix="--threshold 0.01 (in Python: threshold=0.01)",
-        )
-    settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
-    axes = settings.axes
-    results = placed_runs(results, settings)
+    if 0 < threshold < 1:
+        return threshold
+    raise ResultsError(
+        f"the threshold is {threshold:g}",
+        why="it is a share of the loss: 0.01 allows the carried rate to cost one percent",
+        fix="--threshold 0.01 (in Python: threshold=0.01)",
+    )
+
+
+def _report(
+    results: Results, settings: Settings, threshold: float, reference: str | None
+) -> Report:
+    """Report every group over one scale."""
+    axes, draws, seed = settings.axes, settings.draws, settings.seed
     groups = fitted_groups(results, settings)
     optima = {name: fit_optima(group, axes) for name, group in groups.items()}
     reference_title, gaps = asymptotic_gaps(optima, reference, axes)
@@ -112,11 +185,64 @@ def analyze(
         group_by=settings.group_by,
         comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
         reference=reference_title,
-        window=window,
+        window=settings.window,
         notes=(*results.notes, *run_notes(groups, axes), *noise_notes(results, groups.values())),
         draws=draws,
         seed=seed,
         loss_unit=unit,
+    )
+
+
+def hyperparameter_names(
+    results: Results, hyperparameter: str | Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the tuned columns: those that are named, else those of the study."""
+    names = hyperparameter or results.defaults.hyperparameter
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _check_one_scale(settings: Settings, names: Sequence[str]) -> None:
+    """Raise where several hyperparameters are to be analyzed over several scales."""
+    if settings.axes.further:
+        raise ResultsError(
+            f"{listed(settings.axes.scales)} are scales, and {listed(names)} are tuned",
+            why="a best point of several hyperparameters is followed along one scale",
+            fix=f"--scale {settings.axes.scale}, or --hyperparameter {names[0]} (in Python: "
+            f'scale="{settings.axes.scale}", or hyperparameter="{names[0]}")',
+        )
+
+
+def single_hyperparameter(results: Results, hyperparameter: str | Sequence[str] | None) -> str:
+    """Return the only tuned column.
+
+    Raises:
+        ResultsError: The study tunes several.
+    """
+    first, *others = hyperparameter_names(results, hyperparameter)
+    if others:
+        raise ResultsError(
+            f"{results.provenance.source} tunes {listed([first, *others])} together",
+            why="a curve of one of them would mix the values of the others",
+            fix=f'mutransfer analyze, or one of them (in Python: hyperparameter="{first}")',
+        )
+    return first
+
+
+def _scales_report(results: Results, settings: Settings, threshold: float) -> ScalesReport:
+    """Report every group over several scales."""
+    axes = settings.axes
+    reports, groups = scales_groups(results, settings, threshold)
+    return ScalesReport(
+        groups=reports,
+        threshold=threshold,
+        scales=axes.scales,
+        hyperparameter=axes.hyperparameter,
+        group_by=settings.group_by,
+        window=settings.window,
+        notes=(*results.notes, *run_notes(groups, axes), *noise_notes(results, groups.values())),
+        draws=settings.draws,
+        seed=settings.seed,
+        loss_unit=results.loss_unit,
     )
 
 
@@ -170,5 +296,5 @@ def analysis_settings(
         group_by = [name for name in study.group_by if name in results.axes]
     columns = (group_by,) if isinstance(group_by, str) else tuple(group_by)
     first, *further = (scale,) if isinstance(scale, str) else scale or (study.scale,)
-    axes = AxisNames(first, hyperparameter or study.hyperparameter, tuple(further))
+    axes = AxisNames(first, single_hyperparameter(results, hyperparameter), tuple(further))
     return Settings(axes, columns, window, draws, seed)

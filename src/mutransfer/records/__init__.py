@@ -1,8 +1,8 @@
 """Data models for studies, trials and results: frozen, strictly validated, stored as JSON."""
 
-from mutransfer.records.command import CommandTable
 from mutransfer.records.lab import DatasetTable, LabSettings
 from mutransfer.records.ladder import LadderSpec
+from mutransfer.records.program.command import CommandTable
 from mutransfer.records.study import AnalysisTable, LabTable, StudySpec
 from mutransfer.records.trial import (
     AxisValue,

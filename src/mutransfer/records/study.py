@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from mutransfer.errors import listed, nearest
 from mutransfer.records.axes import MAX_TRIALS, Axis, as_toml_number, as_written, is_point
 from mutransfer.records.base import InvalidValue, Problem, Record
-from mutransfer.records.command import CommandTable, PathText
 from mutransfer.records.expressions import names_in
 from mutransfer.records.lab import DatasetTable, LabSettings
+from mutransfer.records.program.command import CommandTable, PathText
+from mutransfer.records.search import SearchTable
 from mutransfer.records.trial import AxisValue
 
 
@@ -50,6 +53,33 @@ def _identifier(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+def _parse_names(value: Any) -> Any:  # noqa: ANN401 - any TOML value may stand here
+    """Convert a list of names to a tuple; a list of one name is that name."""
+    if not isinstance(value, list | tuple):
+        return value
+    if not value or any(not isinstance(name, str) for name in value):
+        raise InvalidValue(("a list of columns consists of names", 'write ["lr", "init_std"]'))
+    if len(set(value)) < len(value):
+        name = next(name for name in value if value.count(name) > 1)
+        raise InvalidValue((f"the column '{name}' is named twice", "leave one of the two out"))
+    return value[0] if len(value) == 1 else tuple(value)
+
+
+def _identifiers(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Validate one name or several."""
+    return _identifier(value) if isinstance(value, str) else tuple(map(_identifier, value))
+
+
+NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+Identifiers = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_parse_names),
+    AfterValidator(_identifiers),
+    WithJsonSchema(NAMES, mode="validation"),
+]
+"""The name of a column, or the names of several."""
 
 
 class StudyTable(Record):
@@ -105,17 +135,13 @@ class LabTable(Record):
         return self
 
 
-class SearchTable(Record):
-    """`[search]`: strategy that chooses the trials."""
-
-    strategy: Literal["grid"] = "grid"
-
-
 class AnalysisTable(Record):
     """`[analysis]`: the axis of scale, the tuned hyperparameter, and the threshold of transfer."""
 
     scale: Identifier = "width"
-    hyperparameter: Identifier = "lr"
+    hyperparameter: Identifiers = Field(
+        "lr", description="the tuned column, or a list of several that are tuned together"
+    )
     group_by: tuple[Identifier, ...] = ("parametrization",)
     threshold: float = Field(
         0.01, gt=0, lt=1, description="regret that still counts as transfer, as a share of the loss"
@@ -139,8 +165,15 @@ class StudySpec(Record):
 
     @property
     def num_trials(self) -> int:
-        """Number of points of the grid, or of its parts."""
-        return len(self.points) if self.only else math.prod(map(len, self.axes.values()))
+        """Number of points of the grid or of its parts, times the random points at each."""
+        grid = len(self.points) if self.only else math.prod(map(len, self.axes.values()))
+        return grid * self.search.num_samples
+
+    @property
+    def variables(self) -> Mapping[str, Sequence[AxisValue]]:
+        """The values of every axis; a name that is sampled from a range has its two ends."""
+        ranges = {name: (ends.low, ends.high) for name, ends in self.search.ranges.items()}
+        return {**self.axes, **ranges}
 
     @cached_property
     def points(self) -> tuple[dict[str, AxisValue], ...]:
@@ -174,8 +207,13 @@ class StudySpec(Record):
     @property
     def float_axes(self) -> frozenset[str]:
         """Axes with a number that is not whole: programs that take it get floats at every point."""
-        return frozenset(
-            name for name, values in self.axes.items() if any(type(v) is float for v in values)
+        return (
+            frozenset(
+                name
+                for name, values in self.axes.items()
+                if any(type(value) is float for value in values)
+            )
+            | self.search.ranges.keys()
         )
 
     @model_validator(mode="after")
@@ -185,19 +223,21 @@ class StudySpec(Record):
         if self.runner is not None and self.lab is not None:
             what = "a study has either [runner] or [lab], not both"
             problems.append(Problem(what, "remove one of the two tables"))
-        if (size := math.prod(map(len, self.axes.values()))) > MAX_TRIALS:
+        size = math.prod(map(len, self.axes.values())) * self.search.num_samples
+        if size > MAX_TRIALS:
             longest = max(self.axes, key=lambda name: len(self.axes[name]))
             what = f"the grid has {size} trials, more than {MAX_TRIALS}"
             problems.append(Problem(what, f"shorten an axis, such as '{longest}'"))
-        if shared := sorted(set(self.axes) & set(self.derived)):
+        if shared := sorted(self.variables.keys() & set(self.derived)):
             what = f"'{shared[0]}' is both an axis and a derived value"
             problems.append(Problem(what, f"rename '{shared[0]}' in [derived]"))
+        problems += self._search_problems()
         problems += self._part_problems()
         problems += self._analysis_problems()
         problems += self._derived_problems()
         if self.runner is not None and not problems:
             uses = {name: names_in(text) for name, text in self.derived.items()}
-            problems += self.runner.problems(self.axes, uses)
+            problems += self.runner.problems(self.variables, uses)
         if self.lab is not None:
             problems += self._lab_problems(self.lab)
         if problems:
@@ -228,19 +268,20 @@ class StudySpec(Record):
     def _analysis_problems(self) -> list[Problem]:
         """Return names that are no axes, and values of which the analysis has no logarithm."""
         problems = []
-        for key in ("scale", "hyperparameter"):
-            name = getattr(self.analysis, key)
-            if name not in self.axes:
+        for key, name in (("scale", self.analysis.scale), *self._tuned()):
+            if name not in self.variables:
                 what = f"analysis.{key} is '{name}', which is not an axis"
                 fix = f'name an axis, as in [analysis] {key} = "{self._numeric_axis()}"'
                 problems.append(Problem(what, fix))
                 continue
-            values = self.axes[name]
+            values = self.axes.get(name, ())
             for value in values:
                 what = f"'axes.{name}' has {value!r}, but its logarithm is analyzed"
                 if isinstance(value, str):
                     numbers = ", ".join(as_toml_number(str(value)) for value in values)
                     fix = f"write numbers without quotes: {name} = [{numbers}]"
+                elif value == 0 and len(self._tuned()) > 1 and not isinstance(value, bool):
+                    continue  # with several hyperparameters, one with a zero has a linear scale
                 elif isinstance(value, bool) or value <= 0:
                     fix = f"write positive numbers, or another [analysis] {key}"
                 else:
@@ -253,9 +294,34 @@ class StudySpec(Record):
                 problems.append(Problem(what, nearest(name, self.axes)))
         return problems
 
+    def _tuned(self) -> list[tuple[str, str]]:
+        """Return each tuned hyperparameter, with the key that names it."""
+        tuned = self.analysis.hyperparameter
+        names = (tuned,) if isinstance(tuned, str) else tuned
+        return [("hyperparameter", name) for name in names]
+
+    def _search_problems(self) -> list[Problem]:
+        """Return ranges that are axes as well, or that the analysis would ignore."""
+        problems = []
+        ranges = self.search.ranges
+        for name in sorted(self.axes.keys() & ranges.keys()):
+            what = f"'{name}' is both an axis and a range of the search"
+            problems.append(Problem(what, f"remove '{name}' from [axes] or from [search.ranges]"))
+        for name in ranges:
+            with suppress(InvalidValue):
+                _identifier(name)
+                continue
+            problems.append(Problem(f"search.ranges: '{name}' is not a valid name", "rename it"))
+        tuned = [name for _, name in self._tuned()]
+        if ignored := [name for name in ranges if name not in tuned]:
+            what = f"the search varies {listed(ignored)}, which the analysis does not tune"
+            names = json.dumps(list(ranges) if len(ranges) > 1 else ignored[0])
+            problems.append(Problem(what, f"write [analysis] hyperparameter = {names}"))
+        return problems
+
     def _numeric_axis(self) -> str:
         """Guess which axis is meant: the first numeric one that has no other use."""
-        used = (self.analysis.scale, self.analysis.hyperparameter, "seed")
+        used = (self.analysis.scale, *(name for _, name in self._tuned()), "seed")
         for name, values in self.axes.items():
             if name not in used and all(isinstance(value, int | float) for value in values):
                 return name
@@ -263,7 +329,7 @@ class StudySpec(Record):
 
     def _derived_problems(self) -> list[Problem]:
         """Return derived values that are not arithmetic over axes and earlier derived values."""
-        problems, available = [], set(self.axes)
+        problems, available = [], set(self.variables)
         for name, expression in self.derived.items():
             try:
                 missing = sorted(names_in(expression) - available)
@@ -290,12 +356,12 @@ class StudySpec(Record):
     def _lab_problems(self, lab: LabTable) -> list[Problem]:
         """Return axes and derived values that are no settings of the lab, or set twice."""
         problems = []
-        names = {*self.axes, *self.derived, *lab.settings}
+        names = {*self.variables, *self.derived, *lab.settings}
         if {"steps", "tokens_per_parameter"} <= names:
             what = "both 'steps' and 'tokens_per_parameter' are set, but a trial has one length"
             problems.append(Problem(what, "remove one of them"))
         arguments = self._names_in_derived()
-        for name in (*self.axes, *self.derived):
+        for name in (*self.variables, *self.derived):
             if name not in LabSettings.model_fields:
                 if name in arguments:
                     continue
@@ -304,7 +370,7 @@ class StudySpec(Record):
             elif name in lab.settings:
                 what = f"'{name}' is set in [lab] and is also an axis or derived value"
                 problems.append(Problem(what, f"remove '{name}' from [lab]"))
-        chosen = {*lab.settings, *self.axes, *self.derived}
+        chosen = {*lab.settings, *self.variables, *self.derived}
         if lab.tokens is not None and "tokenizer" in chosen:
             what = "'tokens' are ids already, so 'tokenizer' would have no effect"
             problems.append(Problem(what, "remove 'tokenizer', and write its size as vocabulary"))

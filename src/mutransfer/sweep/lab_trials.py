@@ -51,7 +51,7 @@ def lab_trials(study: StudySpec, runner: LabRunner) -> list[TrialSpec]:
     """
     trials = grid_trials(study, runner)
     assert study.lab is not None
-    if "attention_scale" in {*study.axes, *study.derived, *study.lab.settings}:
+    if "attention_scale" in {*study.variables, *study.derived, *study.lab.settings}:
         return trials
     changed = {"settings": {**runner.settings, "attention_scale": "1/sqrt(d)"}}
     with_root = runner.model_copy(update=changed)

@@ -6,7 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mutransfer.workflows.analyze import AnalysisOptions, analyze_path, predict_path, write_page
+    from mutransfer.workflows.analyze import (
+        AnalysisOptions,
+        analyze_path,
+        hold_out_path,
+        predict_path,
+        write_page,
+    )
     from mutransfer.workflows.check import run_check
     from mutransfer.workflows.comparison.claims import judge_store
     from mutransfer.workflows.comparison.compare import compare_store, compare_with_paper
@@ -26,14 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnalysisOptions", "PreparedStudy", "analyze_path", "compare_store", "compare_with_paper",
-    "describe", "expand", "judge_store", "load_build", "load_inputs", "named_cost", "named_studies",
-    "named_study", "predict_path", "prepare_study", "run_check", "run_ladder", "run_named_study",
-    "run_study", "study_cost", "study_names", "study_text", "sweep_study", "write_page",
+    "describe", "expand", "hold_out_path", "judge_store", "load_build", "load_inputs",
+    "named_cost", "named_studies", "named_study", "predict_path", "prepare_study", "run_check",
+    "run_ladder", "run_named_study", "run_study", "study_cost", "study_names", "study_text",
+    "sweep_study", "write_page",
 ]  # fmt: skip
 
 # Resolved on first use, so that analyzing a small file loads neither torch nor the sweep driver.
 _NAMES_BY_MODULE = {
-    "analyze": ("AnalysisOptions", "analyze_path", "predict_path", "write_page"),
+    "analyze": ("AnalysisOptions", "analyze_path", "hold_out_path", "predict_path", "write_page"),
     "check": ("run_check",),
     "comparison.claims": ("judge_store",),
     "comparison.compare": ("compare_store", "compare_with_paper"),

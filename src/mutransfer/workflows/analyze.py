@@ -9,19 +9,25 @@ from pathlib import Path
 
 from mutransfer.analysis import (
     WINDOW,
+    HoldOut,
     Prediction,
     Report,
     Results,
+    TuningReport,
     analyze,
+    hold_out,
     load_results,
     predict_groups,
 )
-from mutransfer.errors import StoreError
+from mutransfer.analysis.analyze import hyperparameter_names, single_hyperparameter
+from mutransfer.errors import ResultsError, StoreError, listed
 from mutransfer.report.text.snippet import snippet
 from mutransfer.rules import Plan
 
 # The default target of a report's predictions is this many times the largest width [assumed].
 EXAMPLE_TARGET = 16
+# A page shows a held-out check only where this many sizes predict the largest one.
+MIN_KEPT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +37,14 @@ class AnalysisOptions:
     Args:
         columns: Our column name -> the name in the results.
         scale: The column that grows.
-        hyperparameter: The column that is tuned.
+        hyperparameter: The column that is tuned, or several that are tuned together.
         group_by: The columns that separate groups.
         window: Half-width in ln(rate) of the fit around the optimum.
     """
 
     columns: Mapping[str, str] | None = None
     scale: str | None = None
-    hyperparameter: str | None = None
+    hyperparameter: str | tuple[str, ...] | None = None
     group_by: Sequence[str] | None = None
     window: float = WINDOW
 
@@ -49,19 +55,45 @@ def analyze_path(
     *,
     threshold: float | None = None,
     reference: str | None = None,
-) -> tuple[Results, Report]:
-    """Load a store or a file, and analyze it."""
+) -> tuple[Results, Report | TuningReport]:
+    """Load a store or a file, and analyze it.
+
+    Raises:
+        ResultsError: The results cannot be read or analyzed, or an option has no effect.
+    """
     results = load_results(path, columns=options.columns)
+    names = hyperparameter_names(results, options.hyperparameter)
+    if len(names) > 1:
+        _check_options(options, reference)
+        report = analyze(
+            results,
+            scale=options.scale,
+            hyperparameter=names,
+            group_by=options.group_by,
+            threshold=threshold,
+        )
+        return results, report
     report = analyze(
         results,
         scale=options.scale,
-        hyperparameter=options.hyperparameter,
+        hyperparameter=names[0],
         group_by=options.group_by,
         threshold=threshold,
         reference=reference,
         window=options.window,
     )
     return results, report
+
+
+def _check_options(options: AnalysisOptions, reference: str | None) -> None:
+    """Raise for options that an analysis of several hyperparameters does not have."""
+    given = {"--window": options.window != WINDOW, "--reference": reference is not None}
+    if unused := [name for name, is_given in given.items() if is_given]:
+        raise ResultsError(
+            f"{listed(unused)} has no effect on several hyperparameters",
+            why="the region of a fit is chosen by the data, and there are no laws over width",
+            fix=f"leave out {listed(unused)}",
+        )
 
 
 def predict_path(
@@ -78,11 +110,30 @@ def predict_path(
         width=width,
         group=group,
         scale=options.scale,
-        hyperparameter=options.hyperparameter,
+        hyperparameter=single_hyperparameter(results, options.hyperparameter),
         group_by=options.group_by,
         window=options.window,
     )
     return results, predictions
+
+
+def hold_out_path(
+    path: str | Path,
+    options: AnalysisOptions = AnalysisOptions(),
+    *,
+    group: str | None = None,
+) -> tuple[Results, list[HoldOut]]:
+    """Load a store or a file, and predict its largest sizes from the others."""
+    results = load_results(path, columns=options.columns)
+    checks = hold_out(
+        results,
+        group=group,
+        scale=options.scale,
+        hyperparameter=single_hyperparameter(results, options.hyperparameter),
+        group_by=options.group_by,
+        window=options.window,
+    )
+    return results, checks
 
 
 def stored_plans(path: str | Path) -> list[Plan]:
@@ -115,7 +166,7 @@ def write_page(
     output: str | Path,
     *,
     results: Results,
-    report: Report,
+    report: Report | TuningReport,
     width: float | None = None,
     figures: str | Path | None = None,
     title: str = "",
@@ -137,6 +188,14 @@ def write_page(
     from mutransfer.report import write_figures, write_report
     from mutransfer.workflows.comparison.claims import judge_store
 
+    study = Path(path) / "study.json"
+    text = study.read_text(errors="replace") if study.is_file() else ""
+    plans = stored_plans(path)
+    if isinstance(report, TuningReport):
+        page = write_report(
+            output, results=results, report=report, plan=plans, study=text, title=title
+        )
+        return page, [] if figures is None else write_figures(figures, report)
     largest = max(curve.width for group in report.values() for curve in group.curves)
     predictions = predict_groups(
         results,
@@ -148,16 +207,25 @@ def write_page(
         draws=report.draws,
         seed=report.seed,
     )
-    study = Path(path) / "study.json"
+    checks = hold_out(
+        results,
+        scale=report.scale,
+        hyperparameter=report.hyperparameter,
+        group_by=report.group_by,
+        window=report.window,
+        draws=report.draws,
+        seed=report.seed,
+    )
     page = write_report(
         output,
         results=results,
         report=report,
-        plan=stored_plans(path),
-        study=study.read_text(errors="replace") if study.is_file() else "",
+        plan=plans,
+        study=text,
         title=title,
         predictions=predictions,
         snippets={prediction.group: snippet(prediction) for prediction in predictions},
+        hold_outs=[check for check in checks if len(check.kept) >= MIN_KEPT],
         claims=judge_store(path) if study.is_file() else None,
     )
     if figures is None:

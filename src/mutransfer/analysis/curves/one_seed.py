@@ -79,6 +79,11 @@ def with_seed_shift(
     Returns:
         The noise, and why it lacks that shift, or None.
     """
+    if axes.further:
+        return noise, (
+            "one seed: how much it shifts a whole curve is known for several scales together only, "
+            "from the scatter of best losses about their law: add seeds"
+        )
     fits = [(c.grid.width, c.quadratic) for c in curves if c.quadratic is not None]
     freedom = len(fits) - NUM_FLOOR_LAW
     if len(fits) < WIDTHS_FOR_INTERVAL:

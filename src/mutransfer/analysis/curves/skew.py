@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mutransfer.analysis.curves.fit import CurveFit, LocalQuadratic
+from mutransfer.analysis.curves.fit import CurveFit
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import estimate
 from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
+from mutransfer.analysis.types.scaling import skew_weight
 
 # Shape legend: W widths, S samples (the data first, then the draws), K rates in the window.
 
 MIN_RATES = 5  # a cubic through four rates would follow their noise exactly
 
 
-@dataclass(frozen=True, slots=True)
-class Skew:
-    """The shift from the parabola's minimum to a cubic's.
-
-    Args:
-        shift: The shift in octaves, mean over widths.
-        variation: How far the shift at a single width may lie from the mean, as a share of it.
-    """
-
-    shift: Estimate
-    variation: float
-
-
-def skew(group: FittedGroup, axes: AxisNames) -> Skew:
-    """Estimate the shift from the parabola's minimum to a cubic's.
+def skew(group: FittedGroup, axes: AxisNames) -> Estimate:
+    """Estimate the shift from the parabola's minimum to a cubic's, in octaves; mean over widths.
 
     Skew is reported and not corrected: a cubic would be unbiased, but with twice the standard
     error. Curves of one group tend to be skewed alike, so on a fine grid the parabola errs by about
@@ -41,19 +26,36 @@ def skew(group: FittedGroup, axes: AxisNames) -> Skew:
     where the optimum lies between two rates: with a drift of no whole number of steps it differs
     from width to width, and the drift errs by its slope.
     """
-    variation = _variation([c.quadratic for c in group.curves if c.quadratic is not None])
     rates = [_rates_of_cubic(curve) for curve in group.curves]
     indices = [k for k, rates_K in enumerate(rates) if len(rates_K) >= MIN_RATES]
     if not indices:
         text = f"fewer than {MIN_RATES} {axes.rates} near every best one: add some in between"
-        return Skew(Estimate(undetermined=text), variation)
+        return Estimate(undetermined=text)
     reason = no_draws_reason(group, indices, axes)
     shift_WS = [_vertex_shift(group, k, rates[k], with_draws=reason is None) for k in indices]
-    return Skew(estimate(np.mean(shift_WS, axis=0) / LN2, reason), variation)
+    return estimate(np.mean(shift_WS, axis=0) / LN2, reason)
 
 
-def _variation(quadratics: Sequence[LocalQuadratic]) -> float:
-    """Return by which share the shift of a cubic differs between positions on the grid, at most.
+def skew_shifts(curve_skew: Estimate) -> tuple[float, ...]:
+    """Return shifts of ln(best rate) that the skew allows, from the lowest to the highest."""
+    weight = skew_weight(curve_skew)
+    if not weight or curve_skew.low is None or curve_skew.high is None:
+        return (0.0,)
+    low, high = min(curve_skew.low, 0.0), max(curve_skew.high, 0.0)
+    return weight * low * LN2, 0.0, weight * high * LN2
+
+
+def regret_weight(curve_skew: Estimate) -> float:
+    """Return how much skew counts for the bounds of a regret, from 0 to 1.
+
+    These are bounds of interpolation, which exceed the truth by more than those of a rate do. So
+    they count by half where skew counts in full for rates. [measured: docs/numbers.md]
+    """
+    return skew_weight(curve_skew, full_at=1.25)
+
+
+def skew_variation(group: FittedGroup) -> float:
+    """Return how far the shift at a single width may lie from the mean, as a share of the mean.
 
     A parabola fitted to z² + c·z³ at equal steps h around the center m of its window has its
     minimum at -c/2 · (b - 3m²), where b is the sum of the fourth powers of the distances from the
@@ -61,7 +63,7 @@ def _variation(quadratics: Sequence[LocalQuadratic]) -> float:
     h²/12 on average. [derived: regression of z³ on 1, z and z²]
     """
     shares = []
-    for quadratic in quadratics:
+    for quadratic in (c.quadratic for c in group.curves if c.quadratic is not None):
         z_K = quadratic.x - quadratic.x.mean()
         square = float(np.median(np.diff(quadratic.x))) ** 2
         mean = float((z_K**4).sum() / (z_K**2).sum()) - square / 4

@@ -39,7 +39,9 @@ def group_report(
         (pair for pair in matrix if (pair.proxy, pair.target) == ends),
         CarriedRegret(*ends, missing, missing, missing),
     )
-    verdict, reason = decide(largest, group, threshold, axes, loss_unit)
+    verdict, reason = decide(
+        largest, group.curves, threshold, axes, loss_unit, is_of_one_seed=group.is_of_one_seed
+    )
     return GroupReport(
         name=group.name,
         verdict=verdict,

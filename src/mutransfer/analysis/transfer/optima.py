@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason, optimum_samples
-from mutransfer.analysis.curves.skew import skew
+from mutransfer.analysis.curves.skew import (
+    regret_weight,
+    skew,
+    skew_shifts,
+    skew_variation,
+)
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import (
     ON_BOUND,
@@ -17,14 +22,10 @@ from mutransfer.analysis.intervals import (
     widen,
 )
 from mutransfer.analysis.laws.power_law import FloorLaw, PowerLaw, fit_floor_law, fit_power_law
-from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
+from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
 from mutransfer.analysis.types.scaling import is_skewed, skew_weight
 
 # Shape legend: W widths with an optimum, S samples (the data first, then the draws).
-
-# The bounds of a regret under skew are those of interpolation, which exceed the truth by more than
-# those of a rate do. So they count half where skew is as likely as not. [measured: docs/numbers.md]
-REGRET_WEIGHT = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Optima:
     @property
     def regret_weight(self) -> float:
         """How much skew counts for regrets, from 0 to 1."""
-        return skew_weight(self.skew, full_at=REGRET_WEIGHT)
+        return regret_weight(self.skew)
 
     @property
     def skew_reason(self) -> str | None:
@@ -102,11 +103,7 @@ class Optima:
     @property
     def shifts(self) -> tuple[float, ...]:
         """Shifts of ln(best rate) that the skew allows, from the lowest to the highest."""
-        weight = self.skew_weight
-        if not weight or self.skew.low is None or self.skew.high is None:
-            return (0.0,)
-        low, high = min(self.skew.low, 0.0), max(self.skew.high, 0.0)
-        return weight * low * LN2, 0.0, weight * high * LN2
+        return skew_shifts(self.skew)
 
     def law_estimate(
         self, samples_S: Floats | None, is_bound_S: Bools | None = None, reason: str | None = None
@@ -146,7 +143,7 @@ def fit_optima(group: FittedGroup, axes: AxisNames) -> Optima:
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         log_curvature_SW = np.where(curvature_SW > 0, np.log(curvature_SW), np.nan)
-    has_line, skewed = len(fitted) > 1, skew(group, axes)
+    has_line = len(fitted) > 1
     no_value = no_value_reason(len(fitted), len(group.curves), missing, axes)
     return Optima(
         n=n_W,
@@ -159,6 +156,6 @@ def fit_optima(group: FittedGroup, axes: AxisNames) -> Optima:
         no_interval=no_value or no_interval_reason(n_W, no_draws, axes) or group.no_loss_interval,
         no_draws=no_draws,
         no_loss_interval=no_draws or group.no_loss_interval,
-        skew=skewed.shift,
-        skew_variation=skewed.variation,
+        skew=skew(group, axes),
+        skew_variation=skew_variation(group),
     )

@@ -135,6 +135,14 @@ class RegretEstimate:
     of_spacing: Estimate = field(default=Estimate())
 
 
+@dataclass(frozen=True, slots=True)
+class _Skewed:
+    """Shifts of ln(rate) that skew allows, and how much they count."""
+
+    shifts: Sequence[float]
+    weight: float
+
+
 def estimate_regret(
     source: CurveFit,
     target: CurveFit,
@@ -144,6 +152,7 @@ def estimate_regret(
     *,
     shifts: Sequence[float] = (),
     weight: float = 1.0,
+    tail: float = LOWER,
 ) -> RegretEstimate:
     """Estimate the regret at `target` of the best rate at `source`, with one-sided bounds.
 
@@ -157,13 +166,14 @@ def estimate_regret(
             skewed to rely on it alone: the interval then includes what interpolation between the
             tried rates gives.
         weight: How much of that counts, from 0 to 1.
+        tail: Probability that the lower bound fails; smaller where it is the largest of several.
     """
     if source.quadratic is None:
         return RegretEstimate(Estimate(undetermined=source.undetermined))
     if target.quadratic is None and target.edge is None:
         return RegretEstimate(Estimate(undetermined=target.undetermined))
     drawn, x = None if draws is None else (draws[0].x, draws[1]), source.quadratic.optimum
-    return _estimate(target, x, drawn, no_interval, axes, shifts, weight)
+    return _estimate(target, x, drawn, no_interval, axes, _Skewed(shifts, weight), tail)
 
 
 def regret_of_rate(
@@ -175,6 +185,7 @@ def regret_of_rate(
     *,
     shifts: Sequence[float] = (),
     weight: float = 1.0,
+    tail: float = LOWER,
 ) -> Estimate:
     """Estimate the regret of one ln(rate) at `target`, with one-sided bounds.
 
@@ -186,8 +197,9 @@ def regret_of_rate(
         axes: Names of the scale and of the hyperparameter.
         shifts: As for `estimate_regret`.
         weight: As for `estimate_regret`.
+        tail: As for `estimate_regret`.
     """
-    return _estimate(target, x, draws, no_interval, axes, shifts, weight).regret
+    return _estimate(target, x, draws, no_interval, axes, _Skewed(shifts, weight), tail).regret
 
 
 def _estimate(
@@ -196,8 +208,8 @@ def _estimate(
     draws: tuple[Floats, CurveDraws] | None,
     no_interval: str | None,
     axes: AxisNames,
-    shifts: Sequence[float],
-    weight: float,
+    skewed: _Skewed,
+    tail: float,
 ) -> RegretEstimate:
     """Estimate the regret of one ln(rate) at `target`."""
     coefficients, best_x = None, float(target.grid.x[target.argmin or 0])
@@ -216,28 +228,29 @@ def _estimate(
     # Noise alone causes a regret. Its size without drift is that of the same draws with the optimum
     # of the source moved onto that of the target; only a larger regret has a positive lower bound.
     no_drift = regret_bounds(target, x_D - x + best_x, mean_DR, coefficients_D3)
-    exceeds_noise = own.lower[0] > np.quantile(no_drift.value, UPPER)
-    of_noise = _quantiles(drawn.value, drawn.value, exceeds_noise)
-    of_spacing = _quantiles(drawn.lower, drawn.upper, exceeds_noise)
-    low, high = of_spacing
+    exceeds_noise = own.lower[0] > np.quantile(no_drift.value, 1 - tail)
+    lower_tail = tail if exceeds_noise else None
+    of_noise = _quantiles(drawn.value, drawn.value, lower_tail)
+    of_spacing = _quantiles(drawn.lower, drawn.upper, lower_tail)
+    (low, high), weight = of_spacing, skewed.weight
     is_finite_D = np.isfinite(drawn.upper)
-    for shift in shifts if weight else ():
-        skewed = regret_bounds(target, x_D + shift, mean_DR, coefficients_D3, interpolated=True)
-        end, other_end = _quantiles(skewed.lower, skewed.upper, exceeds_noise)
-        low = min(low, (1 - weight) * of_spacing[0] + weight * end)
+    for shift in skewed.shifts if weight else ():
+        shifted = regret_bounds(target, x_D + shift, mean_DR, coefficients_D3, interpolated=True)
+        lower, upper = _quantiles(shifted.lower, shifted.upper, lower_tail)
+        low = min(low, (1 - weight) * of_spacing[0] + weight * lower)
         # What may be skew and may be noise is no reason to lose a bound.
-        if weight == 1 or np.isfinite(other_end):
-            high = max(high, (1 - weight) * of_spacing[1] + weight * other_end)
-            is_finite_D &= np.isfinite(skewed.upper)
+        if weight == 1 or np.isfinite(upper):
+            high = max(high, (1 - weight) * of_spacing[1] + weight * upper)
+            is_finite_D &= np.isfinite(shifted.upper)
     if reason is None and not np.isfinite(high):
         reason = _unbounded_reason(target, float(np.median(x_D[~is_finite_D])), axes)
     regret = Estimate(value, low, high if reason is None else None, reason)
     return RegretEstimate(regret, Estimate(value, *of_noise), Estimate(value, *of_spacing))
 
 
-def _quantiles(lower_D: Floats, upper_D: Floats, exceeds_noise: bool) -> tuple[float, float]:
-    """Return one-sided bounds of a regret from those of its draws."""
-    low = float(np.quantile(lower_D, LOWER)) if exceeds_noise else 0.0
+def _quantiles(lower_D: Floats, upper_D: Floats, tail: float | None) -> tuple[float, float]:
+    """Return one-sided bounds of a regret from those of its draws; without a tail from zero on."""
+    low = 0.0 if tail is None else float(np.quantile(lower_D, tail))
     return low, float(np.quantile(upper_D, UPPER, method="higher"))
 
 

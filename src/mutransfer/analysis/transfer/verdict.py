@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mutransfer.analysis.curves.group import FittedGroup
+from collections.abc import Sequence
+
+from mutransfer.analysis.curves.fit import CurveFit
 from mutransfer.analysis.curves.one_seed import ONE_SEED
 from mutransfer.analysis.format import (
     AxisNames,
@@ -17,17 +19,19 @@ from mutransfer.analysis.types.scaling import CarriedRegret
 
 def decide(
     carried: CarriedRegret,
-    group: FittedGroup,
+    curves: Sequence[CurveFit],
     threshold: float,
     axes: AxisNames,
     loss_unit: str | None,
+    *,
+    is_of_one_seed: bool = False,
 ) -> tuple[Verdict, str]:
     """Compare the bounds of the regret with the threshold; return the verdict and the reason."""
     share, regret = carried.share, carried.regret
-    quadratic = group.curves[0].quadratic
+    quadratic = curves[0].quadratic
     if quadratic is None or (share.low is None and share.high is None):
         return "undetermined", str(share.undetermined)
-    end = f"; {ONE_SEED}" if group.is_of_one_seed else ""
+    end = f"; {ONE_SEED}" if is_of_one_seed else ""
     ends = f"{axes.scale} {format_value(carried.proxy)} to {format_value(carried.target)}"
     claim = f"carrying {format_rate(quadratic.optimum / LN2)} from {ends} raises the loss by"
     limit = f"the threshold of {format_share(threshold)}"

@@ -15,7 +15,7 @@ from mutransfer.cli.output import CommandResult, check_outputs, check_page
 from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Report
+    from mutransfer.analysis import Report, TuningReport
     from mutransfer.workflows import AnalysisOptions
 
 
@@ -27,7 +27,8 @@ class ReadOptions:
     Args:
         columns: Names of your columns, such as width=n_embd,lr=2^log2_lr,loss=val_loss.
         scale: The column that grows; width by default.
-        hyperparameter: The column that is tuned; lr by default.
+        hyperparameter: The column that is tuned, lr by default; or several that were sampled
+            together, such as lr,init_std.
         group_by: Comma-separated columns that define the groups; parametrization by default.
         window: Distance from the best rate, in ln(rate), within which losses are fitted; 1.1 by
             default.
@@ -48,6 +49,7 @@ DEFAULT_OPTIONS = ReadOptions()
     help_epilogue=examples(
         "mutransfer analyze runs/demo",
         "mutransfer analyze losses.csv --columns width=n_embd,lr=learning_rate,loss=val_loss",
+        "mutransfer analyze losses.csv --hyperparameter lr,init_std,weight_decay",
         "mutransfer analyze --published lingle2024",
     ),
 )
@@ -76,7 +78,7 @@ def analyze(
         json: Print one JSON document and nothing else.
     """
     from mutransfer.literature.text import published_report
-    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.report.text.tuning import analysis_text
     from mutransfer.workflows import analyze_path
 
     if published is not None:
@@ -96,7 +98,7 @@ def analyze(
     losses, report = analyze_path(
         _required(results), _parse_options(options), threshold=threshold, reference=reference
     )
-    text = verdict_text(report, losses.provenance.unfinished)
+    text = analysis_text(report, losses.provenance.unfinished)
     return CommandResult(text, report.to_json(), _status(report) if fail_on_no else SUCCESS, json)
 
 
@@ -105,15 +107,17 @@ def analyze(
     help_epilogue=examples(
         "mutransfer predict runs/demo --width 1024 --group mup",
         "mutransfer predict losses.csv --width 8192 --plan plan.json",
+        "mutransfer predict losses.csv --hold-out",
     ),
 )
 def predict(
     results: Path | None = None,
     *,
     options: ReadOptions = DEFAULT_OPTIONS,
-    width: float,
+    width: float | None = None,
     group: str | None = None,
     plan: Path | None = None,
+    hold_out: Switch = False,
     json: Switch = False,
 ) -> CommandResult:
     """Predict the best rate, its loss and its regret at a larger width, with code to copy.
@@ -124,16 +128,31 @@ def predict(
         width: Width to predict at, or value of another scale.
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
+        hold_out: Leave out the largest size, predict it from the others, and compare.
         json: Print one JSON document and nothing else.
     """
+    from mutransfer.report.text.hold_out import hold_out_answer
     from mutransfer.report.text.snippet import prediction_answer
-    from mutransfer.workflows import predict_path
+    from mutransfer.workflows import hold_out_path, predict_path
 
-    losses, predictions = predict_path(
-        _required(results), width, _parse_options(options), group=group
-    )
-    unfinished = losses.provenance.unfinished
-    return CommandResult(*prediction_answer(predictions, plan, unfinished), SUCCESS, json)
+    path, parsed = _required(results), _parse_options(options)
+    if width is None and (plan is not None or not hold_out):
+        raise UsageError(
+            "no target is given",
+            why="a prediction extrapolates to one size that was not run",
+            fix="--width 8192, or --hold-out alone for a check on the runs that there are",
+        )
+    answers = []
+    if width is not None:
+        losses, predictions = predict_path(path, width, parsed, group=group)
+        answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
+    if hold_out:
+        losses, checks = hold_out_path(path, parsed, group=group)
+        unfinished = 0 if answers else losses.provenance.unfinished
+        answers.append(hold_out_answer(checks, () if answers else losses.notes, unfinished))
+    text = "\n\n".join(text for text, _ in answers)
+    data = {key: value for _, part in reversed(answers) for key, value in part.items()}
+    return CommandResult(text, data, SUCCESS, json)
 
 
 @app.command(
@@ -201,10 +220,16 @@ def _parse_options(options: ReadOptions) -> AnalysisOptions:
     return AnalysisOptions(
         columns=None if options.columns is None else _parse_columns(options.columns),
         scale=options.scale,
-        hyperparameter=options.hyperparameter,
+        hyperparameter=_one_or_several(options.hyperparameter),
         group_by=None if options.group_by is None else split_list(options.group_by),
         **window,
     )
+
+
+def _one_or_several(text: str | None) -> str | tuple[str, ...] | None:
+    """Parse 'lr', or 'lr,init_std'."""
+    names = () if text is None else split_list(text)
+    return names[0] if len(names) == 1 else names or None
 
 
 def _parse_columns(text: str) -> dict[str, str]:
@@ -219,7 +244,7 @@ def _parse_columns(text: str) -> dict[str, str]:
     return {name.strip(): column.strip() for name, _, column in pairs}
 
 
-def _status(report: Report) -> int:
+def _status(report: Report | TuningReport) -> int:
     """Return the exit status of `--fail-on-no`."""
     verdicts = {group.verdict for group in report.values()}
     if "does not transfer" in verdicts:

@@ -142,7 +142,7 @@ def run_sweep_study(
 ) -> CommandResult:
     """Run a named sweep with a progress display, and return its verdicts or its failures."""
     from mutransfer.cli.progress import sweep_progress
-    from mutransfer.report.text.analysis import verdict_text
+    from mutransfer.report.text.tuning import analysis_text
     from mutransfer.workflows import describe, run_named_study
 
     with stop_on_signals() as stop, sweep_progress(intro) as progress:
@@ -166,7 +166,7 @@ def run_sweep_study(
     if study.has_scales:
         paper, rows = _beside_the_paper(study, named.run.store)
         data |= {"paper": study.expected, "experiment": study.experiment, **rows}
-    printed = f"{verdict_text(named.report)}{paper}\n\nreport: {named.page}\n"
+    printed = f"{analysis_text(named.report)}{paper}\n\nreport: {named.page}\n"
     return replace(result, text=f"{printed}store:  {named.run.store}", data=data)
 
 

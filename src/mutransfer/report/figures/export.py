@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mutransfer.analysis.tuning.types import TuningReport
 from mutransfer.report.figures.drawing.specs import Spec, fill_template, join_panels
 from mutransfer.report.figures.numbers.exponents import Check, check_panels
 from mutransfer.report.figures.numbers.loss import all_widths
@@ -27,6 +28,7 @@ from mutransfer.report.figures.panels import (
     training_panels,
     trend_panels,
 )
+from mutransfer.report.figures.slice_panels import slice_panels, width_names
 from mutransfer.report.files import make_folder, write_file
 from mutransfer.report.format import format_width, hyperparameter_title, shorten
 from mutransfer.report.theme import Theme, paper_theme
@@ -43,7 +45,7 @@ STUDIES = (460, 0)  # every study has a line
 
 def write_figures(
     folder: str | os.PathLike[str],
-    report: Report | None = None,
+    report: Report | TuningReport | None = None,
     predictions: Sequence[Prediction] = (),
     check: Check | None = None,
     results: Results | None = None,
@@ -85,12 +87,14 @@ def write_figures(
 
 
 def figure_specs(
-    report: Report | None = None,
+    report: Report | TuningReport | None = None,
     predictions: Sequence[Prediction] = (),
     check: Check | None = None,
     results: Results | None = None,
 ) -> dict[str, Spec]:
     """Return the Vega-Lite specification of each figure by its name."""
+    if isinstance(report, TuningReport):
+        return _slice_specs(report)
     figures = {} if report is None else _report_specs(report, predictions)
     if report is not None and results is not None:
         figures |= _training_specs(results, report)
@@ -129,6 +133,16 @@ def _report_specs(report: Report, predictions: Sequence[Prediction]) -> dict[str
     if measures := measure_panels(report, theme, PANEL):
         figures["stability"] = _figure("Stability", measures, theme, legend=groups)
     return figures
+
+
+def _slice_specs(report: TuningReport) -> dict[str, Spec]:
+    """Return the figure of an analysis of several hyperparameters."""
+    from mutransfer.report.figures.drawing.charts import legend_chart
+
+    names = width_names(report)
+    theme = paper_theme(len(names))
+    panels, legend = slice_panels(report, theme, PANEL), legend_chart(names, theme.ramp, theme)
+    return {"slices": _figure("Slices through the best point", panels, theme, legend=legend)}
 
 
 def _training_specs(results: Results, report: Report) -> dict[str, Spec]:

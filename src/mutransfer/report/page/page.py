@@ -11,12 +11,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from mutransfer.analysis.tuning.types import TuningReport
+from mutransfer.analysis.types.report import Report
 from mutransfer.errors import ResultsError
 from mutransfer.report.figures.export import write_figures
 from mutransfer.report.figures.numbers.exponents import Check
 from mutransfer.report.figures.numbers.loss import all_widths
 from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
 from mutransfer.report.figures.numbers.stability import DRAWN, training_curves
+from mutransfer.report.figures.slice_panels import width_names
 from mutransfer.report.files import make_parent, write_file
 from mutransfer.report.format import (
     as_sentence,
@@ -31,14 +34,17 @@ from mutransfer.report.page.cards import headline, verdicts
 from mutransfer.report.page.charts import Charts, loss_section, plane_section, trend_section
 from mutransfer.report.page.claims import claims_section
 from mutransfer.report.page.document import document
-from mutransfer.report.page.elements import asset, section, text_box
+from mutransfer.report.page.elements import asset, listed, section, text_box
 from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
+from mutransfer.report.page.sections.hold_out import hold_out_section
 from mutransfer.report.page.stability import stability_section, training_section
+from mutransfer.report.page.tuning.cards import tuning_headline
+from mutransfer.report.page.tuning.sections import tuning_sections
 from mutransfer.rules import Plan
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Prediction, Report
+    from mutransfer.analysis import HoldOut, Prediction
     from mutransfer.analysis.results import Results
 
 UNNAMED = "columns"  # the source of results that were passed in memory
@@ -49,13 +55,14 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     results: Results | None = None,
-    report: Report | None = None,
+    report: Report | TuningReport | None = None,
     plan: Plan | Sequence[Plan] = (),
     study: str = "",
     title: str = "",
     figures: str | os.PathLike[str] | None = None,
     predictions: Sequence[Prediction] = (),
     snippets: Mapping[str, str] = NO_SNIPPETS,
+    hold_outs: Sequence[HoldOut] = (),
     check: Check | None = None,
     claims: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -74,6 +81,7 @@ def write_report(
         figures: A folder for the figures as PNG, SVG and PDF, or None.
         predictions: The results of `predict`, for cards and figures.
         snippets: Code to copy for a prediction, by group.
+        hold_outs: The results of `hold_out`, for the section on the largest size.
         check: The result of `coord_check`, or None.
         claims: A `paper`, and the judgement of each of its `claims`, or None.
 
@@ -110,6 +118,7 @@ def write_report(
         title=title,
         predictions=predictions,
         snippets=snippets,
+        hold_outs=hold_outs,
         check=check,
         claims=claims,
     )
@@ -131,13 +140,14 @@ def _missing_results(*, has_analysis: bool) -> ResultsError:
 
 def page(
     results: Results | None,
-    report: Report | None,
+    report: Report | TuningReport | None,
     *,
     plans: Sequence[Plan] = (),
     study: str = "",
     title: str = "",
     predictions: Sequence[Prediction] = (),
     snippets: Mapping[str, str] = NO_SNIPPETS,
+    hold_outs: Sequence[HoldOut] = (),
     check: Check | None = None,
     claims: Mapping[str, Any] | None = None,
 ) -> str:
@@ -145,8 +155,13 @@ def page(
     charts = Charts()
     sections, headlines, questions = [], [], []
     num_widths, steps = 1, 0
-    if results is not None and report is not None:
-        verdict, *others = _analysis_sections(report, predictions, snippets, charts)
+    if isinstance(report, TuningReport) and results is not None:
+        sections += tuning_sections(report, charts)
+        headlines.append(tuning_headline(report))
+        questions.append(tuning_question(report, study, results.provenance.source))
+        num_widths = len(width_names(report))
+    elif isinstance(report, Report) and results is not None:
+        verdict, *others = _analysis_sections(report, predictions, snippets, hold_outs, charts)
         sections += [verdict, *([claims_section(claims)] if claims else []), *others]
         drawn = training_curves(results, report)
         sections += training_section(report, drawn, charts) + stability_section(report, charts)
@@ -182,8 +197,21 @@ def question(report: Report, study: str = "", source: str = "") -> str:
         'demo: does the best learning rate transfer over width?'
     """
     text = f"oes the best {hyperparameter_title(report)} transfer over {report.scale}?"
+    return with_name(f"D{text}", study, source)
+
+
+def tuning_question(report: TuningReport, study: str, source: str) -> str:
+    """Return the question of a page about several hyperparameters."""
+    names = listed(report.hyperparameters, 5)
+    text = f"What is the best point of {names}, and does it transfer over {report.scale}?"
+    return with_name(text, study, source)
+
+
+def with_name(question: str, study: str, source: str) -> str:
+    """Return a question with the name of the study, or of the file, before it."""
     name = shorten(study_name(study) or tables.source_name(source).rpartition("/")[2])
-    return f"{name}: d{text}" if name and name != UNNAMED else f"D{text}"
+    is_named = name and name != UNNAMED
+    return f"{name}: {question[0].lower()}{question[1:]}" if is_named else question
 
 
 def study_name(text: str) -> str:
@@ -205,7 +233,7 @@ def study_name(text: str) -> str:
     return ""
 
 
-def _first_note(report: Report) -> str:
+def _first_note(report: Report | TuningReport) -> str:
     """Return the first note about the data, for the place under the headline."""
     if not report.notes:
         return ""
@@ -218,6 +246,7 @@ def _analysis_sections(
     report: Report,
     predictions: Sequence[Prediction],
     snippets: Mapping[str, str],
+    hold_outs: Sequence[HoldOut],
     charts: Charts,
 ) -> list[str]:
     """Return the sections of an analysis in reading order."""
@@ -247,6 +276,7 @@ def _analysis_sections(
     if predictions:
         cards = prediction_section(report, predictions, snippets)
         sections.append(section("What to use at the target", ahead, cards))
+    sections += hold_out_section(report, hold_outs)
     chart = loss_section(report, charts) + asset("key.html")
     sections.append(section(f"Loss against {tuned}", losses, chart))
     title = f"The best rate, and the loss there, against {scale}"
@@ -260,13 +290,13 @@ def _analysis_sections(
 
 
 def _source_sections(
-    results: Results | None, report: Report | None, plans: Sequence[Plan], study: str
+    results: Results | None, report: Report | TuningReport | None, plans: Sequence[Plan], study: str
 ) -> list[str]:
     """Return the sections with everything that the answers rest on."""
     sections = []
-    if report and (compared := tables.comparisons(report)):
-        sections.append(section("Which is better at its own best rate", "", compared))
-    if report is not None:
+    if report is not None and not isinstance(report, TuningReport):
+        if compared := tables.comparisons(report):
+            sections.append(section("Which is better at its own best rate", "", compared))
         sections.append(section("Optima in numbers", "", tables.optima(report)))
     if plans:
         note = "The factors of each kind of parameter; layers with equal factors share a row."
@@ -276,5 +306,6 @@ def _source_sections(
     if results is not None and report is not None:
         origin = tables.provenance(results.provenance, report)
         sections.append(section("Where these numbers are from", "", origin))
-        sections.append(section("How to read this page", "", asset("glossary.html")))
+        if not isinstance(report, TuningReport):
+            sections.append(section("How to read this page", "", asset("glossary.html")))
     return sections

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from mutransfer.errors import StudyError, TrialError, listed
 from mutransfer.records import CommandRunner, CommandTable, TrialResult, TrialSpec
-from mutransfer.records.command import parse_duration
-from mutransfer.records.templates import expand, substitute
+from mutransfer.records.program.command import parse_duration
+from mutransfer.records.program.templates import expand, substitute
 from mutransfer.sweep.devices import device
 from mutransfer.sweep.files import read_no_follow
 from mutransfer.sweep.processes import Interrupted, start_program, was_interrupted

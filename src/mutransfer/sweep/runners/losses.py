@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from mutransfer.errors import TrialError, counted, listed
-from mutransfer.records.loss_source import LossSource, MeanOfLast
+from mutransfer.records.program.loss_source import LossSource, MeanOfLast
 
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
 OWN_FILES = (STDOUT, STDERR, "ended.json", "error.txt", "process.json", ".reserve")  # of the sweep

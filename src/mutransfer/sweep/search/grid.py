@@ -1,4 +1,4 @@
-"""Grid search: one trial per combination of the axes' values."""
+"""The trials of a study: one per point of its grid, or per point and random sample."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from mutransfer.records import (
     TrialSpec,
 )
 from mutransfer.records.axes import spellings
+from mutransfer.records.trial import AxisValue
+from mutransfer.sweep.search.random import random_points
 
 
 def grid_trials(
     study: StudySpec, runner: LabRunner | CommandRunner | CallableRunner
 ) -> list[TrialSpec]:
-    """Return the trials of a study, one per point of its grid.
+    """Return the trials of a study, one per point of its grid, or per point and random sample.
 
     Example:
         >>> study = StudySpec.model_validate_json(
@@ -27,7 +29,7 @@ def grid_trials(
         >>> [trial.axes for trial in grid_trials(study, CallableRunner(name="f"))][:2]
         [{'width': 8, 'lr': 1}, {'width': 8, 'lr': 2}]
     """
-    points = study.points
+    points = study_points(study)
     if study.runner is None or not isinstance(runner, CommandRunner):
         return [TrialSpec(runner=runner, axes=point) for point in points]
     # Trials with the same texts share a runner, whose part of the identity is computed once.
@@ -41,6 +43,14 @@ def grid_trials(
         )
         trials.append(TrialSpec(runner=own, axes=point))
     return trials
+
+
+def study_points(study: StudySpec) -> list[dict[str, AxisValue]]:
+    """Return the values of every trial; random points are the same at every point of the grid."""
+    if study.search.strategy == "grid":
+        return list(study.points)
+    samples = random_points(study.search)
+    return [{**point, **sample} for point in study.points for sample in samples]
 
 
 def select_trials(
@@ -58,6 +68,12 @@ def select_trials(
     """
     selection = {}
     for name, choice in only.items():
+        if name in study.search.ranges:
+            raise StudyError(
+                f"'{name}' is drawn from a range, so its trials cannot be selected by value",
+                why="a random point has a value of its own",
+                fix=f"leave it out, or lower 'samples': it is {study.search.samples}",
+            )
         if name not in study.axes:
             raise StudyError(
                 f"there is no axis '{name}'",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mutransfer.analysis import Report
+from mutransfer.analysis import Report, TuningReport
 from mutransfer.errors import DataError, UsageError
 from mutransfer.records import LadderSpec, StudySpec, TrialResult, TrialSpec
 from mutransfer.sweep import Outcome, TrialStore
@@ -31,7 +31,7 @@ class NamedStudyRun:
     """
 
     run: StudyRun
-    report: Report | None
+    report: Report | TuningReport | None
     page: Path | None
 
 

@@ -60,7 +60,9 @@ def read_store(store: Path, mapping: Mapping[str, str] | None = None) -> Results
         )
     # The order of folders depends on the file system; results must not.
     trials.sort(key=lambda trial: str(trial["id"]))
-    table = rename_columns(_as_table(trials, store, defaults.hyperparameter), mapping)
+    tuned = defaults.hyperparameter
+    first = tuned if isinstance(tuned, str) else tuned[0]  # only its name is used
+    table = rename_columns(_as_table(trials, store, first), mapping)
     results = Results.from_columns(
         table.columns,
         source=table.source,

@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from mutransfer.errors import listed, nearest
 from mutransfer.records.axes import spellings
 from mutransfer.records.base import InvalidValue, Problem, Record
-from mutransfer.records.loss_source import Diverged, LossSource, Variable
-from mutransfer.records.templates import ArgumentsText, CommandLine, Template, placeholders
+from mutransfer.records.program.loss_source import Diverged, LossSource, Variable
+from mutransfer.records.program.templates import ArgumentsText, CommandLine, Template, placeholders
 from mutransfer.records.trial import AxisValue
 
 BUILT_IN = ("device", "python", "trial_dir")

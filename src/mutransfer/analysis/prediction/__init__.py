@@ -1,0 +1,1 @@
+"""Prediction of the best rate, its loss and its regret at a target that was not run."""

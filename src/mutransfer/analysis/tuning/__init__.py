@@ -1,0 +1,1 @@
+"""Joint tuning of several hyperparameters: best points, importances, transfer over widths."""

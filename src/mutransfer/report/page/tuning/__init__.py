@@ -1,0 +1,1 @@
+"""The page of an analysis of several hyperparameters that are tuned together."""
