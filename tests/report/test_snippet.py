@@ -25,6 +25,7 @@ def prediction(group: str = "mup", width: float = 256, lr: float | None = 0.01) 
         "width",
         "lr",
         width,
+        {"width": width},
         4.0,
         rate,
         log2_lr,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mutransfer.analysis.format import AxisNames
-from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
+from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
 from mutransfer.analysis.types.scaling import skew_weight
 
 # Shape legend: S samples (the data first, then the D draws).
@@ -149,3 +149,16 @@ def no_interval_reason(widths_W: Floats, reason: str | None, axes: AxisNames) ->
         f"an interval needs {WIDTHS_FOR_INTERVAL} values of {axes.scale} over "
         f"{SPAN_FOR_INTERVAL:g}x, and there are {len(widths_W)} over {span:g}x"
     )
+
+
+def skew_shifts(skew: Estimate) -> tuple[float, ...]:
+    """Return the shifts of ln(best rate) that skewed curves allow, from the lowest to the highest.
+
+    Example:
+        >>> skew_shifts(Estimate(0.1, -0.3, 0.5))
+        (0.0,)
+    """
+    weight = skew_weight(skew)
+    if not weight or skew.low is None or skew.high is None:
+        return (0.0,)
+    return weight * min(skew.low, 0.0) * LN2, 0.0, weight * max(skew.high, 0.0) * LN2

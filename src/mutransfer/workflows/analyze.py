@@ -98,18 +98,23 @@ def _check_options(options: AnalysisOptions, reference: str | None) -> None:
 
 def predict_path(
     path: str | Path,
-    width: float,
+    width: float | None,
     options: AnalysisOptions = AnalysisOptions(),
     *,
+    at: Mapping[str, float] | None = None,
     group: str | None = None,
 ) -> tuple[Results, list[Prediction]]:
-    """Load a store or a file, and predict for one group or for all of them."""
+    """Load a store or a file, and predict for one group or for all of them.
+
+    Without `options.scale` the scales are those that `at` names.
+    """
     results = load_results(path, columns=options.columns)
     predictions = predict_groups(
         results,
         width=width,
+        at=at,
         group=group,
-        scale=options.scale,
+        scale=tuple(at) if at and options.scale is None else options.scale,
         hyperparameter=single_hyperparameter(results, options.hyperparameter),
         group_by=options.group_by,
         window=options.window,

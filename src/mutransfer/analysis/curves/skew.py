@@ -36,15 +36,6 @@ def skew(group: FittedGroup, axes: AxisNames) -> Estimate:
     return estimate(np.mean(shift_WS, axis=0) / LN2, reason)
 
 
-def skew_shifts(curve_skew: Estimate) -> tuple[float, ...]:
-    """Return shifts of ln(best rate) that the skew allows, from the lowest to the highest."""
-    weight = skew_weight(curve_skew)
-    if not weight or curve_skew.low is None or curve_skew.high is None:
-        return (0.0,)
-    low, high = min(curve_skew.low, 0.0), max(curve_skew.high, 0.0)
-    return weight * low * LN2, 0.0, weight * high * LN2
-
-
 def regret_weight(curve_skew: Estimate) -> float:
     """Return how much skew counts for the bounds of a regret, from 0 to 1.
 

@@ -9,15 +9,20 @@ import numpy as np
 
 from mutransfer.analysis.analyze import analysis_settings, placed_runs
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import Settings, no_draws_reason, optimum_samples
+from mutransfer.analysis.curves.group import (
+    Settings,
+    fitted_groups,
+    no_draws_reason,
+    optimum_samples,
+)
 from mutransfer.analysis.curves.skew import regret_weight, skew
 from mutransfer.analysis.format import AxisNames, format_rate
 from mutransfer.analysis.intervals import estimate, widen_by_skew
-from mutransfer.analysis.predict import predict_groups
+from mutransfer.analysis.prediction.predict import predict_group
 from mutransfer.analysis.results import Results, as_floats
 from mutransfer.analysis.scales.cells import Cells, fitted_cells
 from mutransfer.analysis.transfer.regret import regret_of_rate, share_of_loss
-from mutransfer.analysis.types.estimates import LN2, Bools, Estimate
+from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
 from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
 from mutransfer.analysis.types.scaling import Prediction
 from mutransfer.errors import ResultsError, nearest
@@ -102,15 +107,12 @@ def _along(
                 problems[name] = problem
         if all(name in problems for name in names):
             continue
-        kept = _without(results, scale, value)
-        targets = {
-            tuple(sizes.tolist())
-            for name in names
-            for sizes in groups[name].values[groups[name].values[:, column] == value]
-        }
-        for sizes in sorted(targets):
-            for prediction in _predictions(kept, sizes, settings):
-                predictions[prediction.group, sizes] = prediction
+        kept = fitted_groups(_without(results, scale, value), settings)
+        for name in names:
+            if name not in problems:
+                for sizes in map(tuple, _sizes_at(groups[name], column, value).tolist()):
+                    target = dict(zip(settings.axes.scales, sizes, strict=True))
+                    predictions[name, sizes] = predict_group(kept[name], target, settings)
     checks = []
     for name, cells in groups.items():
         value = largest[name]
@@ -135,6 +137,11 @@ def _along(
     return checks
 
 
+def _sizes_at(cells: Cells, column: int, value: float) -> Floats:
+    """Return the cells that have one value of a scale, one row each."""
+    return np.asarray(cells.values[cells.values[:, column] == value])
+
+
 def _kept(cells: Cells, column: int, value: float) -> tuple[float, ...]:
     """Return the smaller values of a scale that have an optimum, ascending."""
     sizes_C = cells.values[:, column]
@@ -156,20 +163,6 @@ def _without(results: Results, scale: str, value: float) -> Results:
     """Return the results without the runs at one value of a scale."""
     is_held_out: Bools = np.isclose(as_floats(results.axes[scale]), value, rtol=1e-5, atol=0)
     return replace(results.without(is_held_out, "the held-out size"), notes=results.notes)
-
-
-def _predictions(kept: Results, sizes: Sequence[float], settings: Settings) -> list[Prediction]:
-    """Predict one combination of scales for every group, from the runs that were kept."""
-    return predict_groups(
-        kept,
-        width=sizes[0],
-        scale=settings.axes.scale,
-        hyperparameter=settings.axes.hyperparameter,
-        group_by=settings.group_by,
-        window=settings.window,
-        draws=settings.draws,
-        seed=settings.seed,
-    )
 
 
 def _compare(cells: Cells, index: int, prediction: Prediction, axes: AxisNames) -> HeldOutCell:

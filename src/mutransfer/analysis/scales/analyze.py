@@ -13,9 +13,9 @@ from mutransfer.analysis.curves.group import (
     no_draws_reason,
     optimum_samples,
 )
-from mutransfer.analysis.curves.skew import regret_weight, skew, skew_shifts
+from mutransfer.analysis.curves.skew import regret_weight, skew
 from mutransfer.analysis.format import AxisNames, format_size
-from mutransfer.analysis.intervals import estimate, widen_by_skew
+from mutransfer.analysis.intervals import estimate, skew_shifts, widen_by_skew
 from mutransfer.analysis.laws.plane import Plane
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.scales.cells import Cells, fitted_cells
@@ -25,7 +25,7 @@ from mutransfer.analysis.scales.exponents import (
     optimum_limit,
     rate_exponents,
 )
-from mutransfer.analysis.scales.loss_law import loss_exponents
+from mutransfer.analysis.scales.loss_law import fit_loss_law
 from mutransfer.analysis.scales.verdicts import Criterion, scale_verdicts
 from mutransfer.analysis.types.estimates import LN2, Estimate
 from mutransfer.analysis.types.scales import CellOptimum, ScalesGroupReport, Side
@@ -79,7 +79,7 @@ def _group_report(
     curve_skew = skew(group, axes)
     optima = cell_optima(cells, settings.draws)
     rate, plane = rate_exponents(cells, optima, curve_skew, axes, rng)
-    loss, _ = loss_exponents(optima, axes, rng)
+    loss = fit_loss_law(optima, axes, rng).exponents
     criterion = Criterion(
         axes, skew_shifts(curve_skew), regret_weight(curve_skew), threshold, loss_unit
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,35 @@ from mutransfer.analysis.types.scales import LossExponents
 # Shape legend: C cells, K scales of the law, S samples (the data first, then the draws).
 
 
-def loss_exponents(
-    optima: CellOptima, axes: AxisNames, rng: np.random.Generator
-) -> tuple[LossExponents, AdditiveLaw | None]:
-    """Fit the law of the best loss; return its exponents, and the law where there is one.
+@dataclass(frozen=True, slots=True)
+class LossFit:
+    """The fitted law of the best loss.
+
+    Args:
+        exponents: The report of the law.
+        law: The law of the data and of the draws, or None.
+        terms: Indices of the scales that have a term of their own in it.
+        no_interval: Why it has no interval, or None.
+    """
+
+    exponents: LossExponents
+    law: AdditiveLaw | None = None
+    terms: tuple[int, ...] = ()
+    no_interval: str | None = None
+
+    def at(self, target_K: Floats, rng: np.random.Generator) -> Estimate:
+        """Estimate the best loss at one size of every scale, with the scatter between cells."""
+        if self.law is None:
+            return Estimate(undetermined=self.exponents.loss_inf.undetermined)
+        loss_S = self.law.at(target_K[None, list(self.terms)])[:, 0]
+        is_bound_S = np.asarray(self.law.is_bound.any(axis=1))
+        noise_S = (self.exponents.scatter or 0.0) * rng.standard_normal(len(loss_S))
+        noise_S[0] = 0.0
+        return estimate(loss_S + noise_S, self.no_interval, is_bound_S)
+
+
+def fit_loss_law(optima: CellOptima, axes: AxisNames, rng: np.random.Generator) -> LossFit:
+    """Fit the law of the best loss over the scales along which it falls.
 
     Along some scales, such as the batch size, the loss has a minimum instead of a power law. The
     law is then that of the best cells over all values of these scales, and has no term for them.
@@ -48,9 +73,15 @@ def loss_exponents(
     if reason:
         none = Estimate(undetermined=reason)
         every = dict.fromkeys(axes.scales, none)
-        return LossExponents(none, every, every, (), None, len(cells)), None
+        return LossFit(LossExponents(none, every, every, (), None, len(cells)))
     law, spread = _fitted_law(optima, rng)
-    return _loss_report(optima, law, spread, names, axes), law
+    needed = 1 + 2 * len(basis) + MIN_FREEDOM
+    return LossFit(
+        _loss_report(optima, law, spread, names, axes),
+        law,
+        tuple(scales[k] for k in basis),
+        too_few_cells(len(cells), needed, names, "an interval"),
+    )
 
 
 def falling_scales(

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason, optimum_samples
-from mutransfer.analysis.curves.skew import (
-    regret_weight,
-    skew,
-    skew_shifts,
-    skew_variation,
-)
+from mutransfer.analysis.curves.skew import regret_weight, skew, skew_variation
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import (
     ON_BOUND,
     estimate,
     no_interval_reason,
     no_value_reason,
+    skew_shifts,
     widen,
 )
 from mutransfer.analysis.laws.power_law import FloorLaw, PowerLaw, fit_floor_law, fit_power_law

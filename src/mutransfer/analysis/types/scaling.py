@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mutransfer.analysis.types.estimates import Estimate
 
-LawName = Literal["constant", "power"]
+LawName = Literal["constant", "power", "saturating"]
 # Octaves of skew that matter: a third of the length of a usual interval. [assumed]
 MIN_SKEW = 0.05
 
@@ -199,14 +200,20 @@ class RateLaw:
     """One law of the best rate, extrapolated to a target.
 
     Args:
-        name: 'constant' (the best rate stays) or 'power' (it moves as a power of the scale).
-        log2_lr: log2 of the rate at the target; 90 % interval with the scatter between widths.
-        held_out: Error of the law of the smaller widths at the largest width, in octaves.
+        name: 'constant' (the best rate stays), 'power' (it moves as a power of the scales) or
+            'saturating' (it moves less and less, and settles).
+        weight: Probability of the law, given the optima; the weights sum to one.
+        log2_lr: log2 of the rate at the target by this law alone; 90 % interval.
+        held_out: Error of the law of the smaller cells at the largest, in octaves.
+        regret_share: Excess loss there with this law's rate, as a share of the loss; `high` is a
+            one-sided 95 % bound over all laws.
     """
 
     name: LawName
+    weight: float
     log2_lr: Estimate
     held_out: Estimate
+    regret_share: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +222,21 @@ class Prediction:
 
     Args:
         group: The group.
-        scale: Name of the scale.
+        scale: Name of the scale, or of the first of several.
         hyperparameter: Name of the hyperparameter.
-        width: The target's value of the scale.
-        extrapolation: Ratio of the target to the largest width that has an optimum.
-        lr: The rate to use; its 90 % interval is the union of those of both laws.
-        log2_lr: log2 of this rate.
+        width: The target's value of that scale.
+        at: The target's value of every scale.
+        extrapolation: Ratio of the target to the largest value that has an optimum; of several
+            scales the largest ratio.
+        lr: The rate to use; 90 % interval.
+        log2_lr: log2 of this rate: the median of the average over the laws.
         loss: The loss at the best rate there; 90 % interval.
         regret: Expected excess loss with this rate; `high` is a one-sided 95 % bound.
         regret_share: The regret as a share of the loss.
-        law: The law behind the rate: the one that misses the largest width less.
-        laws: Both laws.
+        law: The law with the largest weight.
+        laws: All laws.
+        path: Rate and loss from the largest width with an optimum to the target, for figures;
+            empty with several scales.
         warnings: Reasons for caution, in sentences.
         loss_unit: Unit of the losses, 'nats', or None where it is undetermined.
         notes: Sentences on the runs, rows and columns of the source that were left out.
@@ -235,6 +246,7 @@ class Prediction:
     scale: str
     hyperparameter: str
     width: float
+    at: Mapping[str, float]
     extrapolation: float
     lr: Estimate
     log2_lr: Estimate
@@ -244,6 +256,7 @@ class Prediction:
     law: LawName
     laws: tuple[RateLaw, ...]
     warnings: tuple[str, ...]
+    path: tuple[Band, ...] = field(default=(), metadata={"json": False})
     loss_unit: str | None = field(default=None, metadata={"json": False})
-    # The JSON has them once, beside all predictions.
+    # The JSON has them once, above all predictions.
     notes: tuple[str, ...] = field(default=(), metadata={"json": False})

@@ -107,6 +107,7 @@ def analyze(
     help_epilogue=examples(
         "mutransfer predict runs/demo --width 1024 --group mup",
         "mutransfer predict losses.csv --width 8192 --plan plan.json",
+        "mutransfer predict losses.csv --at params=7e9,tokens=1.4e11,batch=512",
         "mutransfer predict losses.csv --hold-out",
     ),
 )
@@ -115,6 +116,7 @@ def predict(
     *,
     options: ReadOptions = DEFAULT_OPTIONS,
     width: float | None = None,
+    at: str | None = None,
     group: str | None = None,
     plan: Path | None = None,
     hold_out: Switch = False,
@@ -126,6 +128,7 @@ def predict(
         results: A trial store or a file, as for `mutransfer analyze`.
         options: How results are read.
         width: Width to predict at, or value of another scale.
+        at: Values of several scales to predict at: SCALE=VALUE,...
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
         hold_out: Leave out the largest size, predict it from the others, and compare.
@@ -135,16 +138,18 @@ def predict(
     from mutransfer.report.text.snippet import prediction_answer
     from mutransfer.workflows import hold_out_path, predict_path
 
+    target = {} if at is None else _parse_target(at)
     path, parsed = _required(results), _parse_options(options)
-    if width is None and (plan is not None or not hold_out):
+    has_target = width is not None or bool(target)
+    if not has_target and (plan is not None or not hold_out):
         raise UsageError(
             "no target is given",
             why="a prediction extrapolates to one size that was not run",
             fix="--width 8192, or --hold-out alone for a check on the runs that there are",
         )
     answers = []
-    if width is not None:
-        losses, predictions = predict_path(path, width, parsed, group=group)
+    if has_target:
+        losses, predictions = predict_path(path, width, parsed, at=target, group=group)
         answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
     if hold_out:
         losses, checks = hold_out_path(path, parsed, group=group)
@@ -242,6 +247,22 @@ def _parse_columns(text: str) -> dict[str, str]:
             fix="--columns width=n_embd,lr=learning_rate,loss=val_loss",
         )
     return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _parse_target(text: str) -> dict[str, float]:
+    """Parse 'params=7e9,tokens=1.4e11'."""
+    pairs = [pair.partition("=") for pair in split_list(text)]
+    target: dict[str, float] = {}
+    for name, _, value in pairs:
+        try:
+            target[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(
+                f"--at has {f'{name}={value}' if value else name!r}, which is not SCALE=NUMBER",
+                why="a prediction is for one value of every scale",
+                fix="--at params=7e9,tokens=1.4e11,batch=512",
+            ) from None
+    return target
 
 
 def _status(report: Report | TuningReport) -> int:

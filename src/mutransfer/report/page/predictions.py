@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from mutransfer.analysis import Prediction, Report
 
 MOST_CARDS = 6  # more predictions become a table
-LAWS = {"constant": "Constant law: the best rate stays", "power": "Power law: the best rate moves"}
+LAWS = {
+    "constant": "the best rate stays",
+    "power": "it moves as a power of the scale",
+    "saturating": "it moves and settles",
+}
 
 
 def prediction_section(
@@ -57,14 +61,13 @@ def _card(report: Report, prediction: Prediction, snippet: str) -> str:
             _regret(prediction, notes),
             "The excess loss from using this rate there, with its bound.",
         ),
-        fact("Law", escape(LAWS[prediction.law]), _law_errors(prediction)),
     ]
-    title = f"{format_group(report, prediction.group)} at {prediction.scale} "
-    title = escape(title + format_width(prediction.width))
+    target = ", ".join(f"{name} {format_width(value)}" for name, value in prediction.at.items())
+    title = escape(f"{format_group(report, prediction.group)} at {target}")
     return (
         f'<article class="card plain"><h3>{title}</h3>'
         f'<p class="rate">{escape(hyperparameter_title(report))} {rate}</p>'
-        f"<dl>{''.join(facts)}</dl>{notes.to_html()}"
+        f"<dl>{''.join(facts)}</dl>{notes.to_html()}{_laws(report, prediction)}"
         f"{bullets([escape(warning) for warning in prediction.warnings], 'warnings')}"
         f"{_snippet(snippet, title)}</article>"
     )
@@ -91,17 +94,23 @@ def _regret(prediction: Prediction, notes: Footnotes) -> str:
     return escape(text) + notes.mark(share.undetermined)
 
 
-def _law_errors(prediction: Prediction) -> str:
-    """Return by how much each law misses the largest width when it is fitted without it."""
-    errors = [
-        f"{law.name} law {format_number(law.held_out.value, 2)} octaves"
+def _laws(report: Report, prediction: Prediction) -> str:
+    """Return a table of the laws: weight, rate, cost, error at the largest width."""
+    if prediction.log2_lr.low is None:
+        return ""
+    heads = ["Law", "Weight", hyperparameter_title(report), "Costs at most", "Missed the largest"]
+    rows = [
+        [
+            f"{law.name.capitalize()}: {LAWS[law.name]}",
+            format_percent(law.weight),
+            "–" if law.log2_lr.value is None else format_power(law.log2_lr.value),
+            "–" if law.regret_share.high is None else format_percent(law.regret_share.high),
+            "–" if missed is None else f"by {format_number(missed, 2)} octaves",
+        ]
         for law in prediction.laws
-        if law.held_out.value is not None
+        for missed in [law.held_out.value]
     ]
-    if not errors:
-        return "No law could be checked: fewer than three optima."
-    text = f"Error at the largest {prediction.scale}, fitted without it: {', '.join(errors)}."
-    return escape(text)
+    return table(heads, rows, "laws")
 
 
 def _snippet(text: str, what: str) -> str:
@@ -124,7 +133,7 @@ def _table(report: Report, predictions: Sequence[Prediction]) -> str:
             _rate(prediction, notes),
             notes.estimate(prediction.loss, format_loss),
             _regret(prediction, notes),
-            escape("; ".join([LAWS[prediction.law], *prediction.warnings])),
+            escape("; ".join([f"most likely {LAWS[prediction.law]}", *prediction.warnings])),
         ]
         for prediction in predictions
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mutransfer.analysis import Comparison, Estimate, GroupReport, Prediction, Report
+from mutransfer.analysis import Comparison, Estimate, GroupReport, Prediction, RateLaw, Report
 from mutransfer.analysis.format import format_rate, format_share, without_rounding_error
 from mutransfer.analysis.types.stability import RateStability
 from mutransfer.errors import counted
@@ -168,22 +168,31 @@ def prediction_text(prediction: Prediction) -> str:
     lines = _Lines()
     tuned = prediction.hyperparameter
     lines.estimate(tuned, prediction.log2_lr, formatter=format_rate)
-    for law in prediction.laws if prediction.lr.value is not None else ():
-        error = law.held_out.value
-        missed = "" if error is None else f", misses the largest by {_number(error)} octaves"
-        chosen = "chosen: " if law.name == prediction.law else ""
-        rate = format_estimate(law.log2_lr, format_rate) or "?"
-        lines.add(f"  {law.name} law", f"{chosen}{rate}{missed}")
+    for law in prediction.laws if prediction.lr.low is not None else ():
+        lines.add(f"  {law.name} law", _law_text(law))
     lines.estimate("loss there", prediction.loss, unit_suffix(prediction))
     lines.estimate("regret there", prediction.regret, unit_suffix(prediction))
     lines.estimate("  of the loss", prediction.regret_share, formatter=format_share)
     lines.lines += [f"  warning: {warning}" for warning in prediction.warnings]
-    head = f"{prediction.group}: {tuned} at {prediction.scale} {prediction.width:g}, " + (
-        f"{prediction.extrapolation:.3g}x the largest with an optimum"
+    target = ", ".join(f"{name} {value:g}" for name, value in prediction.at.items())
+    largest = "the largest with an optimum" if len(prediction.at) == 1 else "the largest measured"
+    head = f"{prediction.group}: {tuned} at {target}, " + (
+        f"{prediction.extrapolation:.3g}x {largest}"
         if math.isfinite(prediction.extrapolation)
         else "without any measured optimum"
     )
     return "\n".join([head, *lines.with_reasons()])
+
+
+def _law_text(law: RateLaw) -> str:
+    """Format one law: its weight, its rate, what that costs, and how well it predicted."""
+    error, cost = law.held_out.value, law.regret_share.high
+    return (
+        f"weight {format_share(round(law.weight, 3))}, "
+        f"{format_estimate(law.log2_lr, format_rate, brief=True) or '?'}"
+        + ("" if cost is None else f", costs at most {format_share(cost)}")
+        + ("" if error is None else f", misses the largest by {_number(error)} octaves")
+    )
 
 
 def format_estimate(estimate: Estimate, formatter: Formatter, *, brief: bool = False) -> str:

@@ -120,9 +120,12 @@ def trend_template(
         "datum.kind == 'low'", alt.value("triangle-down"), alt.value("triangle-up")
     )
     layers = [
-        laws.mark_area(clip=True)
-        .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=fade(0.16, 0.03))
-        .transform_filter("isNumber(datum.low) && isNumber(datum.high)"),
+        *(
+            series.mark_area(clip=True)
+            .encode(y=alt.Y("low:Q"), y2="high:Q", opacity=fade(0.16, 0.03))
+            .transform_filter("isNumber(datum.low) && isNumber(datum.high)")
+            for series in (laws, beyond)
+        ),
         laws.mark_line(clip=True, strokeWidth=2).encode(opacity=fade(1.0)),
         beyond.mark_line(clip=True, strokeWidth=1.5, strokeDash=[5, 4]).encode(opacity=fade(1.0)),
         marks.mark_line(strokeWidth=2, clip=True)

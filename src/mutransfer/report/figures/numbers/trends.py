@@ -11,7 +11,7 @@ from mutransfer.report.figures.numbers.loss import all_widths, rate_with_interva
 from mutransfer.report.format import format_loss, format_width
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Estimate, GroupReport, Optimum, Prediction, Report
+    from mutransfer.analysis import Estimate, Optimum, Prediction, Report
 
 What = Literal["rate", "loss"]
 Kind = Literal["fitted", "low", "high"]
@@ -178,32 +178,13 @@ def _target_marks(
 
 
 def _beyond(report: Report, predictions: Sequence[Prediction], what: What) -> Iterator[LawPoint]:
-    """Yield the chosen law of each prediction, from the largest width to the target."""
+    """Yield the path of each prediction, from the largest width to the target, with its band."""
     for k, prediction in _targets(report, predictions):
-        group = report[prediction.group]
-        if not group.scaling.bands:
-            continue
-        last = group.scaling.bands[-1].width
-        for step in range(NUM_STEPS):
-            share = step / (NUM_STEPS - 1)
-            width = last ** (1 - share) * prediction.width**share
-            value = _law_at(group, prediction, width, what)
-            if value is not None:
-                yield LawPoint(k, math.log2(width) + group_offset(report, k), value)
-
-
-def _law_at(group: GroupReport, prediction: Prediction, width: float, what: What) -> float | None:
-    """Evaluate the law that a prediction chose."""
-    laws = group.laws
-    if what == "rate" and prediction.law == "constant":
-        return prediction.log2_lr.value
-    if what == "rate":
-        start, slope = laws.log2_lr.value, laws.beta.value
-        return None if start is None or slope is None else start - slope * math.log2(width)
-    floor, amplitude, alpha = laws.loss_inf.value, laws.amplitude.value, laws.alpha.value
-    if floor is None or amplitude is None or alpha is None:
-        return None
-    return floor + amplitude * math.exp(-alpha * math.log(width))
+        for step in prediction.path:
+            law = step.log2_lr if what == "rate" else step.loss
+            if law.value is not None:
+                at = math.log2(step.width) + group_offset(report, k)
+                yield LawPoint(k, at, law.value, law.low, law.high)
 
 
 def _targets(report: Report, predictions: Sequence[Prediction]) -> Iterator[tuple[int, Prediction]]:

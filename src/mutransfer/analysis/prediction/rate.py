@@ -1,0 +1,80 @@
+"""The best rate at a target: the average over the laws, and each law alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mutransfer.analysis.format import AxisNames
+from mutransfer.analysis.intervals import widen_by_skew
+from mutransfer.analysis.prediction.laws import AveragedLaw, ScaleCells, average_laws
+from mutransfer.analysis.types.estimates import Estimate, Floats
+from mutransfer.analysis.types.scaling import LawName
+
+# Shape legend: K scales.
+
+LAWS: tuple[LawName, ...] = ("constant", "power", "saturating")
+# One optimum has no trend. Two give an interval that rests on the prior distributions.
+MIN_OPTIMA, USUAL_OPTIMA = 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedRate:
+    """log2 of the best rate at a target.
+
+    Args:
+        average: The average over the laws.
+        by_law: Each law alone.
+        weights: The probability of each law.
+        law: The distribution behind the average; None with fewer than two optima.
+    """
+
+    average: Estimate
+    by_law: Mapping[LawName, Estimate]
+    weights: Mapping[LawName, float]
+    law: AveragedLaw | None
+
+
+def predict_rate(
+    cells: ScaleCells, log2_target_K: Floats, skew: Estimate, no_value: str, axes: AxisNames
+) -> PredictedRate:
+    """Average over the laws of the best rate at a target.
+
+    Args:
+        cells: log2 of the best rates.
+        log2_target_K: log2 of the target's scales.
+        skew: Error of the best rates where curves are not parabolas, in octaves.
+        no_value: Why there is no optimum, if there is none.
+        axes: Names of the scales and of the hyperparameter.
+    """
+    if len(cells) < MIN_OPTIMA:
+        only = Estimate(undetermined=no_value)
+        if len(cells):
+            reason = axes.too_few("an interval", USUAL_OPTIMA, len(cells))
+            only = Estimate(float(cells.value[0]), undetermined=reason)
+        return PredictedRate(only, dict.fromkeys(LAWS, only), dict.fromkeys(LAWS, 1 / 3), None)
+    [law] = average_laws(cells, log2_target_K[None])
+    return PredictedRate(
+        widen_by_skew(law.mixture.estimate(), skew),
+        {name: widen_by_skew(law.of_trend(name).estimate(), skew) for name in LAWS},
+        {name: law.weight(name) for name in LAWS},
+        law,
+    )
+
+
+def held_out_error(cells: ScaleCells, name: LawName, axes: AxisNames) -> Estimate:
+    """Return by how many octaves the law of the smaller cells misses the largest, RMS of several.
+
+    The largest cells are those with the largest value of the first scale.
+    """
+    sizes_C = cells.log2_s[:, 0] if len(cells) else np.empty(0)
+    is_largest_C = sizes_C == (sizes_C.max() if len(sizes_C) else 0.0)
+    num_smaller = int((~is_largest_C).sum())
+    if num_smaller < MIN_OPTIMA:
+        num = len(np.unique(sizes_C))
+        return Estimate(undetermined=axes.too_few("this error", MIN_OPTIMA + 1, num))
+    laws = average_laws(cells.select(~is_largest_C), cells.log2_s[is_largest_C])
+    predicted = np.array([law.of_trend(name).quantile(0.5) for law in laws])
+    return Estimate(float(np.sqrt(np.mean((predicted - cells.value[is_largest_C]) ** 2))))
