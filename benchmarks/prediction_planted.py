@@ -1,6 +1,6 @@
 """Predictions on planted surfaces whose best rate moves in known and in unknown ways.
 
-    python benchmarks/prediction_planted.py [--surfaces 100] [--kind "a power, 1/2"] [--design plain]
+    python benchmarks/prediction_planted.py [--surfaces 100] [--kind KIND] [--design DESIGN]
 
 A kind says how log2 of the best rate moves with width; a design says which runs there are. Some
 kinds are none of the laws that predictions average over. The target is eight times the largest
@@ -95,6 +95,7 @@ def row(case: Case, kind: str, surfaces: int) -> str:
     if not has_interval.any():
         return "– | – | – | – | –"
     share = 100 * covered[has_interval].mean()
+    missing = 100 * (1 - has_interval.mean())
     shown = f"{share:.0f}" if share >= 85 else f"**{share:.0f}**"
     return " | ".join(
         [
