@@ -99,8 +99,7 @@ def row(case: Case, kind: str, surfaces: int) -> str:
     shown = f"{share:.0f}" if share >= 85 else f"**{share:.0f}**"
     return " | ".join(
         [
-            shown
-            + ("" if has_interval.all() else f" ({100 * (1 - has_interval.mean()):.0f} none)"),
+            shown + ("" if has_interval.all() else f" ({missing:.0f} none)"),
             f"{np.median(lengths[has_interval]):.2f}",
             f"{np.median(errors[has_interval]):.2f}",
             f"{100 * holds[has_interval].mean():.0f}",
