@@ -213,7 +213,7 @@ def test_hold_out_compares_the_prediction_of_the_largest_width_with_its_runs(run
     lines = [line.split() for line in out.splitlines()]
     assert lines[1] == ["predicted", "from", "width", "64,", "128,", "256,", "512"]
     assert [line[:2] for line in lines[2:4]] == [["lr", "predicted"], ["observed", lines[3][1]]]
-    assert lines[3][-3:] == ["inside", "the", "interval"]
+    assert lines[3][-3:] == ["error", "of", "both"]
     assert [line[0] for line in lines[4:]] == ["loss", "observed", "regret"]
 
 

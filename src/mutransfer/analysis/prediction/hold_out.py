@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -182,13 +183,14 @@ def _compare(cells: Cells, index: int, prediction: Prediction, axes: AxisNames) 
         text = f"the best rate lies at or {side} {last}, the last that was tried"
         observed_rate = Estimate(undetermined=f"{text}; {curve.undetermined}")
     regret = _regret(cells, index, prediction, reason, axes, observed_skew)
+    rate_error = _difference(prediction.log2_lr, observed_rate)
     return HeldOutCell(
         sizes=dict(zip(cells.scales, cells.values[index].tolist(), strict=True)),
         prediction=prediction,
         log2_lr=observed_rate,
         loss=observed_loss,
-        rate_error=_difference(prediction.log2_lr, observed_rate),
-        is_covered=_is_covered(prediction.log2_lr, observed_rate),
+        rate_error=rate_error,
+        is_covered=_is_covered(rate_error),
         regret=regret,
         regret_share=share_of_loss(regret, curve, axes),
         loss_error=_relative(prediction.loss, observed_loss),
@@ -220,10 +222,17 @@ def _regret(
 
 
 def _difference(predicted: Estimate, observed: Estimate) -> Estimate:
-    """Return predicted minus observed value."""
+    """Return predicted minus observed value, with the interval of two independent errors."""
     if predicted.value is None or observed.value is None:
         return Estimate(undetermined=observed.undetermined or predicted.undetermined)
-    return Estimate(predicted.value - observed.value)
+    difference = predicted.value - observed.value
+    if predicted.low is None or predicted.high is None:
+        return Estimate(difference, undetermined=predicted.undetermined)
+    below, above = predicted.value - predicted.low, predicted.high - predicted.value
+    if observed.low is not None and observed.high is not None:
+        below = math.hypot(below, observed.high - observed.value)
+        above = math.hypot(above, observed.value - observed.low)
+    return Estimate(difference, difference - below, difference + above)
 
 
 def _relative(predicted: Estimate, observed: Estimate) -> Estimate:
@@ -233,11 +242,11 @@ def _relative(predicted: Estimate, observed: Estimate) -> Estimate:
         return error
     if observed.value <= 0:
         return Estimate(undetermined="the loss is not positive, so a share of it has no meaning")
-    return Estimate(error.value / observed.value)
+    return Estimate(error.value / observed.value)  # the losses have intervals of their own
 
 
-def _is_covered(predicted: Estimate, observed: Estimate) -> bool | None:
-    """Return whether the predicted interval contains the observed value; None without either."""
-    if predicted.low is None or predicted.high is None or observed.value is None:
+def _is_covered(error: Estimate) -> bool | None:
+    """Return whether the prediction agrees with the observation; None without an interval."""
+    if error.low is None or error.high is None:
         return None
-    return predicted.low <= observed.value <= predicted.high
+    return error.low <= 0 <= error.high
