@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from mutransfer.analysis.curves.group import (
     no_draws_reason,
     optimum_samples,
 )
-from mutransfer.analysis.curves.skew import skew
+from mutransfer.analysis.curves.skew import regret_weight, skew
 from mutransfer.analysis.format import AxisNames, format_rate
 from mutransfer.analysis.intervals import estimate, widen_by_skew
 from mutransfer.analysis.prediction.predict import predict_group
@@ -24,7 +25,7 @@ from mutransfer.analysis.scales.cells import Cells, fitted_cells
 from mutransfer.analysis.transfer.regret import regret_of_rate, share_of_loss
 from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
 from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
-from mutransfer.analysis.types.scaling import Prediction, is_skewed
+from mutransfer.analysis.types.scaling import Prediction
 from mutransfer.errors import ResultsError, nearest
 
 MIN_KEPT = 2  # values of the scale with an optimum: one shows no trend
@@ -175,20 +176,21 @@ def _compare(cells: Cells, index: int, prediction: Prediction, axes: AxisNames) 
     if curve.quadratic is not None:
         x_S, loss_S, _ = optimum_samples(group, index)
         observed_rate = widen_by_skew(estimate(x_S / LN2, reason), observed_skew)
-        observed_loss = estimate(loss_S, reason)
+        observed_loss = estimate(loss_S, reason or group.no_loss_interval)
     elif curve.edge is not None:
         side = "below" if curve.edge == "low" else "above"
         last = format_rate(float(curve.grid.log2_lr[curve.argmin or 0]))
         text = f"the best rate lies at or {side} {last}, the last that was tried"
         observed_rate = Estimate(undetermined=f"{text}; {curve.undetermined}")
     regret = _regret(cells, index, prediction, reason, axes, observed_skew)
+    rate_error = _difference(prediction.log2_lr, observed_rate)
     return HeldOutCell(
         sizes=dict(zip(cells.scales, cells.values[index].tolist(), strict=True)),
         prediction=prediction,
         log2_lr=observed_rate,
         loss=observed_loss,
-        rate_error=_difference(prediction.log2_lr, observed_rate),
-        is_covered=_is_covered(prediction.log2_lr, observed_rate),
+        rate_error=rate_error,
+        is_covered=_is_covered(rate_error),
         regret=regret,
         regret_share=share_of_loss(regret, curve, axes),
         loss_error=_relative(prediction.loss, observed_loss),
@@ -215,15 +217,22 @@ def _regret(
         target = cells.group.draws[index]
         drawn = (np.full(len(target.mean), x), target)
     # The rate is fixed, so a skew moves only the optimum that it is compared with.
-    shifts = (0.0,) if is_skewed(observed_skew) else ()
-    return regret_of_rate(curve, x, drawn, reason, axes, shifts=shifts)
+    weight = regret_weight(observed_skew)
+    return regret_of_rate(curve, x, drawn, reason, axes, shifts=(0.0,), weight=weight)
 
 
 def _difference(predicted: Estimate, observed: Estimate) -> Estimate:
-    """Return predicted minus observed value."""
+    """Return predicted minus observed value, with the interval of two independent errors."""
     if predicted.value is None or observed.value is None:
         return Estimate(undetermined=observed.undetermined or predicted.undetermined)
-    return Estimate(predicted.value - observed.value)
+    difference = predicted.value - observed.value
+    if predicted.low is None or predicted.high is None:
+        return Estimate(difference, undetermined=predicted.undetermined)
+    below, above = predicted.value - predicted.low, predicted.high - predicted.value
+    if observed.low is not None and observed.high is not None:
+        below = math.hypot(below, observed.high - observed.value)
+        above = math.hypot(above, observed.value - observed.low)
+    return Estimate(difference, difference - below, difference + above)
 
 
 def _relative(predicted: Estimate, observed: Estimate) -> Estimate:
@@ -233,11 +242,11 @@ def _relative(predicted: Estimate, observed: Estimate) -> Estimate:
         return error
     if observed.value <= 0:
         return Estimate(undetermined="the loss is not positive, so a share of it has no meaning")
-    return Estimate(error.value / observed.value)
+    return Estimate(error.value / observed.value)  # the losses have intervals of their own
 
 
-def _is_covered(predicted: Estimate, observed: Estimate) -> bool | None:
-    """Return whether the predicted interval contains the observed value; None without either."""
-    if predicted.low is None or predicted.high is None or observed.value is None:
+def _is_covered(error: Estimate) -> bool | None:
+    """Return whether the prediction agrees with the observation; None without an interval."""
+    if error.low is None or error.high is None:
         return None
-    return predicted.low <= observed.value <= predicted.high
+    return error.low <= 0 <= error.high

@@ -45,7 +45,7 @@ SLOPE_SD = 1.0
 LEVEL_SD = 10.0  # of the level, about the mean of the optima: no information [assumed]
 # Smooth departures from a trend: standard deviation, and distance over which they change, both in
 # octaves, with the prior probability. [measured: benchmarks/prediction.md]
-DEPARTURES = ((0.0, 1.0, 0.7), (0.2, 2.0, 0.1), (0.2, 4.0, 0.1), (0.5, 2.0, 0.05), (0.5, 4.0, 0.05))
+DEPARTURES = ((0.0, 1.0, 0.7), (0.2, 2.0, 0.1), (0.2, 4.0, 0.1), (0.5, 2.0, 0.05), (1.0, 4.0, 0.05))
 SCATTERS = np.geomspace(0.005, 0.64, 8)  # octaves; equal probabilities
 MAX_CELLS, MAX_BOUNDS = 160, 24  # the cost grows with the third power
 # A single bound must not rule a law out: a curve may be wrong. [assumed]

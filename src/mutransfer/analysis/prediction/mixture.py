@@ -13,6 +13,7 @@ from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
 # Shape legend: H components.
 
 NUM_BISECTIONS = 44  # each halves the bracket: twelve digits
+MIN_WEIGHT = 1e-9  # smaller ones move no quantile that is in use
 REACH = 10.0  # standard deviations that hold every quantile in use
 
 
@@ -46,9 +47,11 @@ class Mixture:
         low = float(np.min(self.mean - REACH * self.sd))
         high = float(np.max(self.mean + REACH * self.sd))
         weight_H = self.weight
+        counts_H = weight_H > MIN_WEIGHT
+        weight_H, mean_H, sd_H = weight_H[counts_H], self.mean[counts_H], self.sd[counts_H]
         for _ in range(NUM_BISECTIONS):
             middle = 0.5 * (low + high)
-            below = float(weight_H @ normal_cdf((middle - self.mean) / self.sd))
+            below = float(weight_H @ normal_cdf((middle - mean_H) / sd_H))
             low, high = (middle, high) if below < share else (low, middle)
         return 0.5 * (low + high)
 

@@ -17,7 +17,7 @@ from mutransfer.analysis.prediction.cells import OptimumCells, optimum_cells
 from mutransfer.analysis.prediction.cost import TargetCurve, target_curve
 from mutransfer.analysis.prediction.laws import average_laws
 from mutransfer.analysis.prediction.loss import extrapolated_loss, least_loss, loss_over_scales
-from mutransfer.analysis.prediction.rate import LAWS, held_out_error, predict_rate
+from mutransfer.analysis.prediction.rate import LAWS, held_out_errors, predict_rate
 from mutransfer.analysis.prediction.target import target_values
 from mutransfer.analysis.prediction.warnings import warnings
 from mutransfer.analysis.results import Results
@@ -175,12 +175,13 @@ def predict_group(
             group, cells, rate.law, log2_target_K, shifts, loss, rng, settings.draws
         )
     regret, share = _regret(rate.average, curve, cells, loss, log2_target_K)
+    held_out = held_out_errors(cells.rate, axes)
     laws = [
         RateLaw(
             name,
             rate.weights[name],
             rate.by_law[name],
-            held_out_error(cells.rate, name, axes),
+            held_out[name],
             _regret(rate.by_law[name], curve, cells, loss, log2_target_K)[1],
         )
         for name in LAWS
@@ -247,6 +248,8 @@ def _path(cells: OptimumCells, optima: Optima, width: float) -> tuple[Band, ...]
     for n, law in zip(widths, average_laws(cells.rate, np.log2(widths)[:, None]), strict=True):
         loss = Estimate(undetermined=optima.no_value)
         if optima.loss_law is not None:
-            loss = estimate(optima.loss_law.at(n), optima.no_draws, optima.loss_law.is_bound)
+            loss = estimate(
+                optima.loss_law.at(n), optima.no_loss_interval, optima.loss_law.is_bound
+            )
         bands.append(Band(float(n), law.mixture.estimate(), loss))
     return tuple(bands)

@@ -64,17 +64,21 @@ def predict_rate(
     )
 
 
-def held_out_error(cells: ScaleCells, name: LawName, axes: AxisNames) -> Estimate:
-    """Return by how many octaves the law of the smaller cells misses the largest, RMS of several.
+def held_out_errors(cells: ScaleCells, axes: AxisNames) -> dict[LawName, Estimate]:
+    """Return by how many octaves each law of the smaller cells misses the largest, RMS of several.
 
     The largest cells are those with the largest value of the first scale.
     """
     sizes_C = cells.log2_s[:, 0] if len(cells) else np.empty(0)
     is_largest_C = sizes_C == (sizes_C.max() if len(sizes_C) else 0.0)
-    num_smaller = int((~is_largest_C).sum())
-    if num_smaller < MIN_OPTIMA:
+    if int((~is_largest_C).sum()) < MIN_OPTIMA:
         num = len(np.unique(sizes_C))
-        return Estimate(undetermined=axes.too_few("this error", MIN_OPTIMA + 1, num))
+        reason = axes.too_few("this error", MIN_OPTIMA + 1, num)
+        return dict.fromkeys(LAWS, Estimate(undetermined=reason))
     laws = average_laws(cells.select(~is_largest_C), cells.log2_s[is_largest_C])
-    predicted = np.array([law.of_trend(name).quantile(0.5) for law in laws])
-    return Estimate(float(np.sqrt(np.mean((predicted - cells.value[is_largest_C]) ** 2))))
+    errors: dict[LawName, Estimate] = {}
+    for name in LAWS:
+        predicted_C = np.array([law.of_trend(name).quantile(0.5) for law in laws])
+        square_C = (predicted_C - cells.value[is_largest_C]) ** 2
+        errors[name] = Estimate(float(np.sqrt(square_C.mean())))
+    return errors

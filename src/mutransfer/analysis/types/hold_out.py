@@ -20,9 +20,9 @@ class HeldOutCell:
         prediction: The prediction from the runs that were kept.
         log2_lr: log2 of the observed best rate; 90 % interval.
         loss: The observed loss there; 90 % interval.
-        rate_error: Octaves by which the predicted rate lies above the observed one.
-        is_covered: Whether the 90 % interval of the prediction contains the observed best rate;
-            None without an interval or an optimum.
+        rate_error: Octaves by which the predicted rate lies above the observed one; the 90 %
+            interval is that of both errors.
+        is_covered: Whether this interval contains zero; None without an interval or an optimum.
         regret: Excess loss of the predicted rate on the observed curve; one-sided 95 % bounds.
         regret_share: The regret as a share of the observed best loss.
         loss_error: Predicted minus observed best loss, as a share of the observed one.

@@ -17,7 +17,7 @@ from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
 from mutransfer.report.format import Formatter
 from mutransfer.report.text.analysis import format_estimate, source_notes
 
-INSIDE = {True: "inside the interval", False: "outside the interval", None: "no interval"}
+INSIDE = {True: "within the error of both", False: "more than their errors", None: "no interval"}
 MOST_CELLS = 20  # of one check; the JSON has all
 
 
