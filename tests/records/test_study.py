@@ -203,6 +203,12 @@ CASES = {
         "  why: nothing that is written is ignored, and what cannot run is refused first\n"
         '  fix: name an axis, as in [analysis] scale = "width"',
     ),
+    "analysis of several scales, one of them nothing": (
+        GOOD + '[analysis]\nscale = ["width", "lrs"]',
+        "/study.toml: analysis.scale names 'lrs', which is not an axis\n"
+        "  why: nothing that is written is ignored, and what cannot run is refused first\n"
+        "  fix: did you mean 'lr'?",
+    ),
     "derived from nothing": (
         GOOD + '[derived]\nwarmup = "stesp // 2"',
         "/study.toml: derived.warmup uses 'stesp', which is no axis and not derived before\n"

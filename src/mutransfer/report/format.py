@@ -163,14 +163,14 @@ def format_interval(estimate: Estimate, formatter: Formatter = format_number) ->
     return f"[{low}, {high}]"
 
 
-def format_group(report: Report, name: str) -> str:
+def format_group(report: Report | ScalesReport, name: str) -> str:
     """Return the usual symbol of a parametrization, and the name of any other group."""
     if is_ungrouped(report):
         return "all trials"
     return SYMBOLS.get(name, name) if report.group_by == ("parametrization",) else name
 
 
-def is_ungrouped(report: Report) -> bool:
+def is_ungrouped(report: Report | ScalesReport) -> bool:
     """Return whether all trials form one group, which has no name of its own."""
     return not report.group_by and list(report) == ["all"]
 

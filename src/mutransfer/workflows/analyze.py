@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mutransfer.analysis import (
@@ -29,6 +29,8 @@ from mutransfer.rules import Plan
 EXAMPLE_TARGET = 16
 # A page shows a held-out check only where this many sizes predict the largest one.
 MIN_KEPT = 3
+# With several scales, every combination with a largest size is predicted, in about a second.
+MOST_HELD_OUT = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +215,6 @@ def write_page(
         The path of the page, and those of the figures.
     """
     from mutransfer.report import write_figures, write_report
-
-    if isinstance(report, ScalesReport):
-        return _write_scales_page(path, output, results, report, width, figures, title)
     from mutransfer.workflows.comparison.claims import judge_store
 
     study = Path(path) / "study.json"
@@ -226,19 +225,31 @@ def write_page(
             output, results=results, report=report, plan=plans, study=text, title=title
         )
         return page, [] if figures is None else write_figures(figures, report)
+    if isinstance(report, ScalesReport):
+        _check_no_width(width)
+        checks: list[HoldOut] = []
+        if (num := _num_held_out(report)) <= MOST_HELD_OUT:
+            checks = _page_checks(results, report)
+        else:
+            note = (
+                f"the page does not predict the largest sizes from the others, {num} cells: "
+                f"mutransfer predict FILE --scale {','.join(report.scales)} --hold-out"
+            )
+            report = replace(report, notes=(*report.notes, note))
+        page = write_report(
+            output,
+            results=results,
+            report=report,
+            plan=plans,
+            study=text,
+            title=title,
+            hold_outs=checks,
+        )
+        return page, [] if figures is None else write_figures(figures, report)
     largest = max(curve.width for group in report.values() for curve in group.curves)
     predictions = predict_groups(
         results,
         width=width or EXAMPLE_TARGET * largest,
-        scale=report.scale,
-        hyperparameter=report.hyperparameter,
-        group_by=report.group_by,
-        window=report.window,
-        draws=report.draws,
-        seed=report.seed,
-    )
-    checks = hold_out(
-        results,
         scale=report.scale,
         hyperparameter=report.hyperparameter,
         group_by=report.group_by,
@@ -255,7 +266,7 @@ def write_page(
         title=title,
         predictions=predictions,
         snippets={prediction.group: snippet(prediction) for prediction in predictions},
-        hold_outs=[check for check in checks if len(check.kept) >= MIN_KEPT],
+        hold_outs=_page_checks(results, report),
         claims=judge_store(path) if study.is_file() else None,
     )
     if figures is None:
@@ -263,30 +274,36 @@ def write_page(
     return page, write_figures(figures, report, predictions=predictions)
 
 
-def _write_scales_page(
-    path: str | Path,
-    output: str | Path,
-    results: Results,
-    report: ScalesReport,
-    width: float | None,
-    figures: str | Path | None,
-    title: str,
-) -> tuple[Path, list[Path]]:
-    """Write the page of an analysis over several scales."""
-    from mutransfer.report import write_scale_figures, write_scales_report
+def _page_checks(results: Results, report: Report | ScalesReport) -> list[HoldOut]:
+    """Return the held-out checks that a page shows."""
+    checks = hold_out(
+        results,
+        scale=report.scales if isinstance(report, ScalesReport) else report.scale,
+        hyperparameter=report.hyperparameter,
+        group_by=report.group_by,
+        window=report.window,
+        draws=report.draws,
+        seed=report.seed,
+    )
+    return [check for check in checks if len(check.kept) >= MIN_KEPT]
 
+
+def _num_held_out(report: ScalesReport) -> int:
+    """Return how many cells with an optimum have the largest size of a scale, for every scale."""
+    num = 0
+    for group in report.values():
+        cells = [cell.sizes for cell in group.cells if cell.log2_lr.value is not None]
+        for scale in report.scales:
+            sizes = [cell[scale] for cell in cells]
+            num += sizes.count(max(sizes, default=0.0))
+    return num
+
+
+def _check_no_width(width: float | None) -> None:
+    """Raise if a target is given for a page over several scales."""
     if width is not None:
         raise ResultsError(
             f"the width {width:g} is no target where there are several scales",
             why="a target needs a value of every scale",
-            fix="leave out --width (in Python: width)",
+            fix="leave out --width; mutransfer predict FILE --at params=7e9,tokens=1.4e11",
         )
-    study = Path(path) / "study.json"
-    page = write_scales_report(
-        output,
-        results=results,
-        report=report,
-        study=study.read_text(errors="replace") if study.is_file() else "",
-        title=title,
-    )
-    return page, [] if figures is None else write_scale_figures(figures, report)

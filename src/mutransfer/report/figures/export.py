@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mutransfer.analysis.tuning.types import TuningReport
+from mutransfer.analysis.types.scales import ScalesReport
 from mutransfer.report.figures.drawing.specs import Spec, fill_template, join_panels
 from mutransfer.report.figures.numbers.exponents import Check, check_panels
 from mutransfer.report.figures.numbers.loss import all_widths
@@ -36,7 +37,7 @@ from mutransfer.report.format import format_width, hyperparameter_title, shorten
 from mutransfer.report.theme import Theme, paper_theme
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Prediction, Report, ScalesReport
+    from mutransfer.analysis import Prediction, Report
     from mutransfer.analysis.results import Results
 
 COLUMNS = 3
@@ -47,7 +48,7 @@ STUDIES = (460, 0)  # every study has a line
 
 def write_figures(
     folder: str | os.PathLike[str],
-    report: Report | TuningReport | None = None,
+    report: Report | ScalesReport | TuningReport | None = None,
     predictions: Sequence[Prediction] = (),
     check: Check | None = None,
     results: Results | None = None,
@@ -74,22 +75,39 @@ def write_figures(
     Raises:
         ResultsError: The folder cannot be made or written.
     """
-    return _write_specs(folder, figure_specs(report, predictions, check, results))
+    import vl_convert
+
+    parent = Path(folder)
+    make_folder(parent)
+    files = []
+    for name, spec in figure_specs(report, predictions, check, results).items():
+        svg = vl_convert.vegalite_to_svg(spec)
+        png = vl_convert.vegalite_to_png(spec, scale=2)
+        pdf = vl_convert.vegalite_to_pdf(spec)
+        for suffix, content in ((".svg", svg.encode()), (".png", png), (".pdf", pdf)):
+            files.append(write_file(parent / (name + suffix), content))
+    return files
 
 
-def write_scale_figures(folder: str | os.PathLike[str], report: ScalesReport) -> list[Path]:
-    """Write the figures of an analysis over several scales: `best-rate-1` for the first scale.
+def figure_specs(
+    report: Report | ScalesReport | TuningReport | None = None,
+    predictions: Sequence[Prediction] = (),
+    check: Check | None = None,
+    results: Results | None = None,
+) -> dict[str, Spec]:
+    """Return the Vega-Lite specification of each figure by its name."""
+    if isinstance(report, TuningReport):
+        return _slice_specs(report)
+    if isinstance(report, ScalesReport):
+        return _scale_specs(report)
+    figures = {} if report is None else _report_specs(report, predictions)
+    if report is not None and results is not None:
+        figures |= _training_specs(results, report)
+    return figures if check is None else figures | _check_specs(check)
 
-    Args:
-        folder: Where to write; made if it does not exist.
-        report: The result of `analyze` with a list of scales.
 
-    Returns:
-        The files that were written.
-
-    Raises:
-        ResultsError: The folder cannot be made or written.
-    """
+def _scale_specs(report: ScalesReport) -> dict[str, Spec]:
+    """Return the figures of an analysis over several scales: `best-rate-1` for the first."""
     from mutransfer.report.figures.drawing.charts import legend_chart
 
     specs = {}
@@ -100,38 +118,7 @@ def write_scale_figures(folder: str | os.PathLike[str], report: ScalesReport) ->
         legend = legend_chart(names, theme.ramp, theme) if names else None
         title = f"Best {hyperparameter_title(report)} against {scale}"
         specs[f"best-rate-{number}"] = _figure(title, panels, theme, legend=legend)
-    return _write_specs(folder, specs)
-
-
-def _write_specs(folder: str | os.PathLike[str], specs: Mapping[str, Spec]) -> list[Path]:
-    """Write figures in three formats."""
-    import vl_convert
-
-    parent = Path(folder)
-    make_folder(parent)
-    files = []
-    for name, spec in specs.items():
-        svg = vl_convert.vegalite_to_svg(spec)
-        png = vl_convert.vegalite_to_png(spec, scale=2)
-        pdf = vl_convert.vegalite_to_pdf(spec)
-        for suffix, content in ((".svg", svg.encode()), (".png", png), (".pdf", pdf)):
-            files.append(write_file(parent / (name + suffix), content))
-    return files
-
-
-def figure_specs(
-    report: Report | TuningReport | None = None,
-    predictions: Sequence[Prediction] = (),
-    check: Check | None = None,
-    results: Results | None = None,
-) -> dict[str, Spec]:
-    """Return the Vega-Lite specification of each figure by its name."""
-    if isinstance(report, TuningReport):
-        return _slice_specs(report)
-    figures = {} if report is None else _report_specs(report, predictions)
-    if report is not None and results is not None:
-        figures |= _training_specs(results, report)
-    return figures if check is None else figures | _check_specs(check)
+    return specs
 
 
 def _report_specs(report: Report, predictions: Sequence[Prediction]) -> dict[str, Spec]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mutransfer.analysis.tuning.types import TuningReport
 from mutransfer.analysis.types.report import Report
+from mutransfer.analysis.types.scales import ScalesReport
 from mutransfer.errors import ResultsError
 from mutransfer.report.figures.export import write_figures
 from mutransfer.report.figures.numbers.exponents import Check
@@ -36,6 +37,7 @@ from mutransfer.report.page.claims import claims_section
 from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import asset, listed, section, text_box
 from mutransfer.report.page.predictions import prediction_section
+from mutransfer.report.page.scales import scales_headline, scales_question, scales_sections
 from mutransfer.report.page.scaling import planes_note, scaling_table
 from mutransfer.report.page.sections.hold_out import hold_out_section
 from mutransfer.report.page.stability import stability_section, training_section
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from mutransfer.analysis import HoldOut, Prediction
     from mutransfer.analysis.results import Results
 
+LONGEST_NOTE = 300  # characters under the headline; the list of notes has all
 UNNAMED = "columns"  # the source of results that were passed in memory
 NO_SNIPPETS: Mapping[str, str] = MappingProxyType({})
 
@@ -55,7 +58,7 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     results: Results | None = None,
-    report: Report | TuningReport | None = None,
+    report: Report | ScalesReport | TuningReport | None = None,
     plan: Plan | Sequence[Plan] = (),
     study: str = "",
     title: str = "",
@@ -140,7 +143,7 @@ def _missing_results(*, has_analysis: bool) -> ResultsError:
 
 def page(
     results: Results | None,
-    report: Report | TuningReport | None,
+    report: Report | ScalesReport | TuningReport | None,
     *,
     plans: Sequence[Plan] = (),
     study: str = "",
@@ -160,6 +163,11 @@ def page(
         headlines.append(tuning_headline(report))
         questions.append(tuning_question(report, study, results.provenance.source))
         num_widths = len(width_names(report))
+    elif isinstance(report, ScalesReport) and results is not None:
+        sections, num_widths = scales_sections(report, hold_outs, charts)
+        headlines.append(scales_headline(report))
+        source = results.provenance.source
+        questions.append(with_name(scales_question(report), study, source))
     elif isinstance(report, Report) and results is not None:
         verdict, *others = _analysis_sections(report, predictions, snippets, hold_outs, charts)
         sections += [verdict, *([claims_section(claims)] if claims else []), *others]
@@ -233,13 +241,14 @@ def study_name(text: str) -> str:
     return ""
 
 
-def _first_note(report: Report | TuningReport) -> str:
+def _first_note(report: Report | ScalesReport | TuningReport) -> str:
     """Return the first note about the data, for the place under the headline."""
     if not report.notes:
         return ""
     num = len(report.notes) - 1
     more = f" {num} more below." if num else ""
-    return f'<p class="note">About the data: {escape(as_sentence(report.notes[0]))}{more}</p>'
+    text = escape(shorten(as_sentence(report.notes[0]), LONGEST_NOTE))
+    return f'<p class="note">About the data: {text}{more}</p>'
 
 
 def _analysis_sections(
@@ -290,11 +299,14 @@ def _analysis_sections(
 
 
 def _source_sections(
-    results: Results | None, report: Report | TuningReport | None, plans: Sequence[Plan], study: str
+    results: Results | None,
+    report: Report | ScalesReport | TuningReport | None,
+    plans: Sequence[Plan],
+    study: str,
 ) -> list[str]:
     """Return the sections with everything that the answers rest on."""
     sections = []
-    if report is not None and not isinstance(report, TuningReport):
+    if isinstance(report, Report):
         if compared := tables.comparisons(report):
             sections.append(section("Which is better at its own best rate", "", compared))
         sections.append(section("Optima in numbers", "", tables.optima(report)))
@@ -306,6 +318,6 @@ def _source_sections(
     if results is not None and report is not None:
         origin = tables.provenance(results.provenance, report)
         sections.append(section("Where these numbers are from", "", origin))
-        if not isinstance(report, TuningReport):
+        if isinstance(report, Report):
             sections.append(section("How to read this page", "", asset("glossary.html")))
     return sections

@@ -18,7 +18,7 @@ from mutransfer.report.format import (
 from mutransfer.report.page.elements import Footnotes, bullets, interval, section, table
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Estimate, Report
+    from mutransfer.analysis import Estimate, Report, ScalesReport
     from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
 
 NOTE = (
@@ -29,7 +29,7 @@ NOTE = (
 INSIDE = {True: "inside", False: "outside", None: "no interval"}
 
 
-def hold_out_section(report: Report, checks: Sequence[HoldOut]) -> list[str]:
+def hold_out_section(report: Report | ScalesReport, checks: Sequence[HoldOut]) -> list[str]:
     """Return the section, or nothing where no check was possible."""
     possible = [check for check in checks if check.cells]
     if not possible:
@@ -48,7 +48,7 @@ def hold_out_section(report: Report, checks: Sequence[HoldOut]) -> list[str]:
     return [section("Had the largest not been run", NOTE, body)]
 
 
-def _summary(report: Report, check: HoldOut) -> str:
+def _summary(report: Report | ScalesReport, check: HoldOut) -> str:
     """Return the summary of a check as a sentence, with its group if there are several."""
     if len(report) < 2:
         return as_sentence(check.summary)
