@@ -82,6 +82,10 @@ class Case:
 CASES = {
     "plain": Case(),
     "two seeds": Case(seeds=2),
+    "one seed": Case(seeds=1, beta=0.1),
+    "one seed, octaves": Case(seeds=1, step=1.0, beta=0.1),
+    "one seed, many widths": Case(seeds=1, beta=0.1, widths=tuple(2.0**k for k in range(6, 13))),
+    "one seed, skewed": Case(seeds=1, beta=0.1, skew=1.0),
     "octaves": Case(step=1.0),
     "drifting": Case(beta=0.4),
     "noisy": Case(within=0.01, between=0.03, beta=0.1),

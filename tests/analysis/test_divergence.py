@@ -220,7 +220,8 @@ def test_an_outlier_of_a_single_seed_is_named_by_its_rate() -> None:
         return own + 0.3 if (width, log2_lr) == (512.0, -6.0) else own
 
     table = changed(planted(0.5, seeds=1), spike)
-    (note,) = notes_of(table)
+    note, source = notes_of(table)
+    assert source.startswith("one seed: ")
     assert note.startswith("at width 512, the loss of 3.0")
     assert "at 2^-6 (0.01562) (neighboring rates: 2.7" in note
     optimum = group_of(table).optimum[-1].log2_lr.value

@@ -185,7 +185,8 @@ def test_repetitions_without_seeds_are_runs_if_they_have_names() -> None:
     table["trial_id"] = [f"a1b2_{k:05}" for k in range(size)]
     report = analyze(Results.from_columns(table))
     assert [len(curve.seeds) for curve in report["all"].curves] == [1] * 4
-    assert len(report.notes) == 4
+    assert len(report.notes) == 5
+    assert report.notes[4].startswith("one seed: ")
     # An offset of logging does not make runs differ.
     table["training_iteration"] = [100 - k % 2 for k in range(size)]
     del table["trial_id"]

@@ -8,11 +8,13 @@ import pytest
 HEAD = "width,lr,seed,loss\n"
 
 
-def synthetic_losses(widths, drift: float = 0.0, noise: float = 0.002, seeds: int = 3) -> str:
+def synthetic_losses(
+    widths, drift: float = 0.0, noise: float = 0.002, seeds: int = 3, rates=range(-10, -1)
+) -> str:
     """Format parabolas whose best rate drifts, with the same noise at every call."""
     lines = []
     for w, width in enumerate(widths):
-        for k in range(-10, -1):
+        for k in rates:
             for seed in range(seeds):
                 offset = noise * ((7 * w + 5 * k + 3 * seed) % 11 - 5) / 5
                 best = -6 + drift * w
@@ -28,7 +30,7 @@ FIVE = (64, 128, 256, 512, 1024)
 def files(tmp_path) -> Path:
     (tmp_path / "good.csv").write_text(synthetic_losses(FIVE))
     (tmp_path / "bad.csv").write_text(synthetic_losses(FIVE, drift=-0.6))
-    (tmp_path / "few.csv").write_text(synthetic_losses(FIVE, seeds=1))
+    (tmp_path / "few.csv").write_text(synthetic_losses(FIVE, seeds=1, rates=(-7, -6, -5)))
     return tmp_path
 
 
@@ -49,7 +51,7 @@ def test_analyze_prints_the_verdict_and_the_estimates(run, files) -> None:
 
 def test_a_reason_is_printed_once(run, files) -> None:
     _, out, _ = run("analyze few.csv")
-    assert out.count("one seed: add seeds to get an interval") == 1
+    assert out.count("one seed, and the rates near the best ones are too few") == 1
     assert "no interval: regret" in out
     assert "(for the reason above)" in out
 

@@ -196,7 +196,10 @@ def test_both_facts_are_shown_where_the_transferring_one_is_worse() -> None:
             planted_results(widths=(64,)),
             "Only one value of width (64) has results: run larger ones",
         ),
-        (planted_results(seeds=1), "One seed: add seeds to get an interval."),
+        (
+            planted_results(("mup",), seeds=1, rates=(-5, -4, -3)),
+            "One seed, and the rates near the best ones are too few to estimate the noise",
+        ),
         (
             planted_results(diverges_above=-99.0),
             "Every rate diverged at width 32: add rates below 2^-9 (0.001953).",

@@ -52,8 +52,8 @@ def test_a_unit_is_shown_only_where_it_is_known() -> None:
 
 
 def test_a_reason_of_several_numbers_is_printed_once() -> None:
-    text = verdict_text(report_of(planted_results(("mup",), seeds=1)))
-    assert text.count("one seed: add seeds to get an interval") == 1
+    text = verdict_text(report_of(planted_results(("mup",), seeds=1, rates=(-5, -4, -3))))
+    assert text.count("one seed, and the rates near the best ones are too few") == 1
     assert "undetermined: loss at infinity L∞, loss exponent α, " in text
 
 

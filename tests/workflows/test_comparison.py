@@ -1,6 +1,7 @@
 """Studies beside the paper: planted losses, a transfer, a drift, and what is undetermined."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -113,12 +114,16 @@ def test_losses_are_not_compared_without_a_baseline_or_after_other_lengths() -> 
 def test_one_seed_leaves_everything_undetermined() -> None:
     """Control: without an estimate of the noise nothing is confirmed or refuted."""
     (finished,) = planted_studies({"baseline": planted()})
-    rows = tuple(row for row in finished.table.rows if row["seed"] == 0)
+    rows = tuple(
+        row
+        for row in finished.table.rows
+        if row["seed"] == 0 and abs(math.log2(float(str(row["lr"]))) + 5) < 0.6
+    )
     table = type(finished.table)(finished.table.axes, rows)
     results = table.results("one seed", study_of("baseline"))
     compared, _ = compare_finished([type(finished)(finished.study, "mini", table, results)])
     assert compared[0].agreement.outcome == "undetermined here"
-    assert compared[0].agreement.why == "one seed: add seeds to get an interval"
+    assert compared[0].agreement.why.startswith("one seed, and the rates near the best ones are")
 
 
 def test_the_json_is_one_finite_document(comparison: StudyComparison) -> None:

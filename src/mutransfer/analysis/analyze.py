@@ -8,7 +8,13 @@ from typing import overload
 
 from mutransfer.analysis.comparison.compare import compare
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups, run_notes
+from mutransfer.analysis.curves.group import (
+    FittedGroup,
+    Settings,
+    fitted_groups,
+    one_seed_notes,
+    run_notes,
+)
 from mutransfer.analysis.curves.spread import spread_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
@@ -253,13 +259,14 @@ def placed_runs(results: Results, settings: Settings) -> Results:
 
 
 def noise_notes(results: Results, groups: Iterable[FittedGroup]) -> list[str]:
-    """Return sentences on the standard errors of a table of means."""
+    """Return sentences on noise that is not that of repeated seeds."""
     fitted = list(groups)
-    return spread_notes(
+    spread = spread_notes(
         results,
         is_used=any(group.is_of_means for group in fitted),
-        has_noise=all(group.noise is not None for group in fitted),
+        has_noise=all(g.noise is not None and not g.is_of_one_seed for g in fitted),
     )
+    return [*spread, *one_seed_notes(fitted)]
 
 
 def analysis_settings(

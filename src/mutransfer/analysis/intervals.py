@@ -8,7 +8,7 @@ import numpy as np
 
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
-from mutransfer.analysis.types.scaling import is_skewed
+from mutransfer.analysis.types.scaling import skew_weight
 
 # Shape legend: S samples (the data first, then the D draws).
 
@@ -103,12 +103,22 @@ def t_quantile(freedom: int) -> float:
 
 def widen_by_skew(log2_lr: Estimate, skew: Estimate) -> Estimate:
     """Return log2 of a rate with its interval extended by the shift that skewed curves cause."""
-    if not is_skewed(skew) or log2_lr.low is None or log2_lr.high is None:
-        return log2_lr
-    assert skew.low is not None
-    assert skew.high is not None
-    low, high = log2_lr.low + min(skew.low, 0.0), log2_lr.high + max(skew.high, 0.0)
-    return Estimate(log2_lr.value, low, high, log2_lr.undetermined)
+    return widen(log2_lr, skew, skew_weight(skew))
+
+
+def widen(estimate: Estimate, error: Estimate, weight: float) -> Estimate:
+    """Return an estimate with its interval extended by that of an error, times a weight."""
+    if None in (estimate.low, estimate.high, error.low, error.high) or not weight:
+        return estimate
+    assert estimate.low is not None
+    assert estimate.high is not None
+    low, high = min(error.low or 0.0, 0.0), max(error.high or 0.0, 0.0)
+    return Estimate(
+        estimate.value,
+        estimate.low + weight * low,
+        estimate.high + weight * high,
+        estimate.undetermined,
+    )
 
 
 def no_value_reason(
@@ -145,9 +155,10 @@ def skew_shifts(skew: Estimate) -> tuple[float, ...]:
     """Return the shifts of ln(best rate) that skewed curves allow, from the lowest to the highest.
 
     Example:
-        >>> skew_shifts(Estimate(0.18, -0.1, 0.4))
+        >>> skew_shifts(Estimate(0.1, -0.3, 0.5))
         (0.0,)
     """
-    if not is_skewed(skew) or skew.low is None or skew.high is None:
+    weight = skew_weight(skew)
+    if not weight or skew.low is None or skew.high is None:
         return (0.0,)
-    return min(skew.low, 0.0) * LN2, 0.0, max(skew.high, 0.0) * LN2
+    return weight * min(skew.low, 0.0) * LN2, 0.0, weight * max(skew.high, 0.0) * LN2

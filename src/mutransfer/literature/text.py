@@ -93,9 +93,10 @@ def format_transfer(checks: Sequence[TransferCheck]) -> str:
                 " The regret is the loss at the smallest width's best rate minus the best loss."
             ),
             _wrap(
-                f"Our own verdict: {', '.join(verdicts)}. With one seed per cell there is no "
-                "interval, so this table cannot show whether a regret of a few thousandths exceeds "
-                "the noise between seeds, or where the optimum lies between rates four times apart."
+                f"Our own verdict: {', '.join(verdicts)}. With one seed per cell and rates four "
+                "times apart, noise cannot be distinguished from the shape of the curves, so this "
+                "table cannot show whether a regret of a few thousandths exceeds the noise between "
+                "seeds, or where the optimum lies between two rates."
             ),
         ]
     )

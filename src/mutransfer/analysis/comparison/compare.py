@@ -185,7 +185,7 @@ def _loss_difference(
     own, best = (curve.quadratic.best_loss for curve in curves if curve.quadratic is not None)
     if has_same_trials(*curves):
         return Estimate(0.0, 0.0, 0.0)
-    if reason := pair.groups[0].no_interval or pair.groups[1].no_interval:
+    if reason := pair.groups[0].no_loss_interval or pair.groups[1].no_loss_interval:
         return Estimate(own - best, undetermined=reason)
     drawn = [group.draws[index] for group in pair.groups]
     for curve, curve_draws in zip(curves, drawn, strict=True):

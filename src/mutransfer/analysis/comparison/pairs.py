@@ -37,7 +37,8 @@ def draw_pair(a: FittedGroup, b: FittedGroup, rng: np.random.Generator, num_draw
     scatter_22, freedom = _scatter_of_seeds(a, b)
     if a.noise is None or b.noise is None:
         reason = a.no_interval or b.no_interval
-        return Pair((replace(a, no_interval=reason), replace(b, no_interval=reason)), freedom > 0)
+        a, b = (replace(g, no_interval=reason, no_loss_interval=reason) for g in (a, b))
+        return Pair((a, b), freedom > 0)
     within_aD, seed_aD = a.noise.draw_deviations(rng, num_draws)
     within_bD, seed_bD = b.noise.draw_deviations(rng, num_draws)
     if freedom:

@@ -19,10 +19,17 @@ from mutransfer.analysis.curves.noise import (
     estimate_noise,
     noise_of_means,
 )
+from mutransfer.analysis.curves.one_seed import (
+    ONE_SEED,
+    few_rates_reason,
+    noise_of_curves,
+    with_seed_shift,
+)
 from mutransfer.analysis.format import AxisNames, format_share, format_value
 from mutransfer.analysis.intervals import MAX_BAD_SHARE
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.types.estimates import Floats
+from mutransfer.errors import listed
 
 FINISH = ", or finish the runs that ended early"
 
@@ -48,7 +55,8 @@ class FittedGroup:
         noise: The estimated noise, or None.
         draws: One set of draws per width; empty without an estimate of the noise.
         no_interval: Why the noise could not be estimated, or None.
-        is_of_means: Whether the noise is that of a table's standard errors.
+        no_loss_interval: Why the noise of best losses could not be estimated although that of best
+            rates could, or None.
     """
 
     name: str
@@ -56,7 +64,17 @@ class FittedGroup:
     noise: Noise | None
     draws: tuple[CurveDraws, ...]
     no_interval: str | None
-    is_of_means: bool = False
+    no_loss_interval: str | None = None
+
+    @property
+    def is_of_means(self) -> bool:
+        """Whether the noise is that of a table's standard errors."""
+        return self.noise is not None and self.noise.source == "means"
+
+    @property
+    def is_of_one_seed(self) -> bool:
+        """Whether the noise is what parabolas leave of the curves, since no seed was repeated."""
+        return self.noise is not None and self.noise.source == "curves"
 
 
 def fitted_groups(results: Results, settings: Settings) -> Mapping[str, FittedGroup]:
@@ -77,15 +95,12 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
         curves = tuple(replace(curve, undetermined=reason) for curve in curves)
     is_incomplete = any(grid.short_runs for grid in grids)
     curves = tuple(_with_short_runs(curve) if curve.grid.short_runs else curve for curve in curves)
-    repeated = estimate_noise(curves)
-    noise = repeated or noise_of_means(curves)
+    noise, no_loss_interval = _noise(curves, settings.axes)
     if noise is None:
-        is_one_seed = max(grid.finite.sum(axis=1).max() for grid in grids) < 2
-        cause = "one seed" if is_one_seed else "no two seeds ran the same rates near an optimum"
-        reason = f"{cause}: add seeds to get an interval{FINISH if is_incomplete else ''}"
+        reason = f"{_no_noise_reason(curves)}{FINISH if is_incomplete else ''}"
         if all(curve.quadratic is None for curve in curves):
             reason = curves[0].undetermined or reason
-        return FittedGroup(name, curves, None, (), reason)
+        return FittedGroup(name, curves, None, (), reason, reason)
     # The seed contains the group's name. So draws do not depend on which other groups there are,
     # and the noise of two groups does not cancel in their difference, R(∞).
     rng = np.random.default_rng([settings.seed, *name.encode(errors="replace")])
@@ -94,7 +109,23 @@ def _fit_group(name: str, grids: Sequence[LossGrid], settings: Settings) -> Fitt
     for curve in curves:
         shift_DS = seed_D[:, None] * rng.standard_normal((len(seed_D), len(curve.grid.seeds)))
         draws.append(draw_curve(curve, rng, within_D, shift_DS))
-    return FittedGroup(name, curves, noise, tuple(draws), None, is_of_means=repeated is None)
+    return FittedGroup(name, curves, noise, tuple(draws), None, no_loss_interval)
+
+
+def _noise(curves: Sequence[CurveFit], axes: AxisNames) -> tuple[Noise | None, str | None]:
+    """Return the noise, and why it is not that of the best losses, or None."""
+    noise = estimate_noise(curves) or noise_of_means(curves)
+    if noise is not None:
+        return noise, None
+    noise = noise_of_curves(curves)
+    return (None, None) if noise is None else with_seed_shift(noise, curves, axes)
+
+
+def _no_noise_reason(curves: Sequence[CurveFit]) -> str:
+    """Return why the noise could not be estimated, and what to add."""
+    is_one_seed = max(curve.grid.finite.sum(axis=1).max() for curve in curves) < 2
+    cause = "one seed" if is_one_seed else "no two seeds ran the same rates near an optimum"
+    return f"{cause}, and {few_rates_reason(curves)}"
 
 
 def _with_short_runs(curve: CurveFit) -> CurveFit:
@@ -112,6 +143,17 @@ def run_notes(groups: Mapping[str, FittedGroup], axes: AxisNames) -> list[str]:
         for note in curve.grid.notes
     ]
     return notes + [text for pair in pairwise(groups.values()) if (text := _unequal(*pair, axes))]
+
+
+def one_seed_notes(groups: Sequence[FittedGroup]) -> list[str]:
+    """Return a sentence on the groups whose noise is not that of repeated seeds."""
+    names = [group.name for group in groups if group.is_of_one_seed]
+    if not names:
+        return []
+    has_losses = all(group.no_loss_interval is None for group in groups if group.is_of_one_seed)
+    losses = "" if has_losses else ", and best losses have none"
+    prefix = "" if len(names) == len(groups) else f"{listed(names)}: "
+    return [f"{prefix}{ONE_SEED}, which makes intervals longer{losses}: add seeds"]
 
 
 def _unequal(a: FittedGroup, b: FittedGroup, axes: AxisNames) -> str | None:

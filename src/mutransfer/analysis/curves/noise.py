@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from mutransfer.analysis.curves.fit import NUM_COEFFICIENTS, CurveFit
 from mutransfer.analysis.types.estimates import Floats
 
 # Shape legend: R rates, K rates in the window, S seeds, D draws.
+
+NoiseSource = Literal["seeds", "means", "curves"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Noise:
         between: Variance, between the seeds of a width, of the mean loss over the window.
         df_between: Degrees of freedom of `between`.
         inverse_rates: Mean of 1/(rates in the window), the share of `within` in `between`.
+        source: What it was estimated from: repeated seeds, the standard errors of a table of
+            means, or with one seed what parabolas leave of the curves.
     """
 
     within: float
@@ -30,6 +35,7 @@ class Noise:
     between: float
     df_between: int
     inverse_rates: float
+    source: NoiseSource = "seeds"
 
     def draw_deviations(self, rng: np.random.Generator, num_draws: int) -> tuple[Floats, Floats]:
         """Draw the standard deviations of runs and of seeds.
@@ -128,7 +134,7 @@ def noise_of_means(curves: Sequence[CurveFit]) -> Noise | None:
     if not df_between:
         return None
     variance = square / df_within
-    return Noise(variance, df_within, variance, df_between, inverse / df_between)
+    return Noise(variance, df_within, variance, df_between, inverse / df_between, "means")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from mutransfer.analysis.curves.group import (
     no_draws_reason,
     optimum_samples,
 )
-from mutransfer.analysis.curves.skew import skew
+from mutransfer.analysis.curves.skew import regret_weight, skew
 from mutransfer.analysis.format import AxisNames, format_rate
 from mutransfer.analysis.intervals import estimate, widen_by_skew
 from mutransfer.analysis.prediction.predict import predict_group
@@ -25,7 +25,7 @@ from mutransfer.analysis.scales.cells import Cells, fitted_cells
 from mutransfer.analysis.transfer.regret import regret_of_rate, share_of_loss
 from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
 from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
-from mutransfer.analysis.types.scaling import Prediction, is_skewed
+from mutransfer.analysis.types.scaling import Prediction
 from mutransfer.errors import ResultsError, nearest
 
 MIN_KEPT = 2  # values of the scale with an optimum: one shows no trend
@@ -176,7 +176,7 @@ def _compare(cells: Cells, index: int, prediction: Prediction, axes: AxisNames) 
     if curve.quadratic is not None:
         x_S, loss_S, _ = optimum_samples(group, index)
         observed_rate = widen_by_skew(estimate(x_S / LN2, reason), observed_skew)
-        observed_loss = estimate(loss_S, reason)
+        observed_loss = estimate(loss_S, reason or group.no_loss_interval)
     elif curve.edge is not None:
         side = "below" if curve.edge == "low" else "above"
         last = format_rate(float(curve.grid.log2_lr[curve.argmin or 0]))
@@ -217,8 +217,8 @@ def _regret(
         target = cells.group.draws[index]
         drawn = (np.full(len(target.mean), x), target)
     # The rate is fixed, so a skew moves only the optimum that it is compared with.
-    shifts = (0.0,) if is_skewed(observed_skew) else ()
-    return regret_of_rate(curve, x, drawn, reason, axes, shifts=shifts)
+    weight = regret_weight(observed_skew)
+    return regret_of_rate(curve, x, drawn, reason, axes, shifts=(0.0,), weight=weight)
 
 
 def _difference(predicted: Estimate, observed: Estimate) -> Estimate:

@@ -248,6 +248,8 @@ def _path(cells: OptimumCells, optima: Optima, width: float) -> tuple[Band, ...]
     for n, law in zip(widths, average_laws(cells.rate, np.log2(widths)[:, None]), strict=True):
         loss = Estimate(undetermined=optima.no_value)
         if optima.loss_law is not None:
-            loss = estimate(optima.loss_law.at(n), optima.no_draws, optima.loss_law.is_bound)
+            loss = estimate(
+                optima.loss_law.at(n), optima.no_loss_interval, optima.loss_law.is_bound
+            )
         bands.append(Band(float(n), law.mixture.estimate(), loss))
     return tuple(bands)

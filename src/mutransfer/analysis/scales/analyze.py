@@ -13,7 +13,7 @@ from mutransfer.analysis.curves.group import (
     no_draws_reason,
     optimum_samples,
 )
-from mutransfer.analysis.curves.skew import skew
+from mutransfer.analysis.curves.skew import regret_weight, skew
 from mutransfer.analysis.format import AxisNames, format_size
 from mutransfer.analysis.intervals import estimate, skew_shifts, widen_by_skew
 from mutransfer.analysis.laws.plane import Plane
@@ -29,7 +29,6 @@ from mutransfer.analysis.scales.loss_law import fit_loss_law
 from mutransfer.analysis.scales.verdicts import Criterion, scale_verdicts
 from mutransfer.analysis.types.estimates import LN2, Estimate
 from mutransfer.analysis.types.scales import CellOptimum, ScalesGroupReport, Side
-from mutransfer.analysis.types.scaling import is_skewed
 from mutransfer.errors import ResultsError
 
 SIDES: Mapping[str, Side] = {"low": "below", "high": "above"}
@@ -81,8 +80,9 @@ def _group_report(
     optima = cell_optima(cells, settings.draws)
     rate, plane = rate_exponents(cells, optima, curve_skew, axes, rng)
     loss = fit_loss_law(optima, axes, rng).exponents
-    shifts = skew_shifts(curve_skew) if is_skewed(curve_skew) else ()
-    criterion = Criterion(axes, shifts, threshold, loss_unit)
+    criterion = Criterion(
+        axes, skew_shifts(curve_skew), regret_weight(curve_skew), threshold, loss_unit
+    )
     return ScalesGroupReport(
         name=group.name,
         cells=tuple(
@@ -110,7 +110,7 @@ def _cell(
         x_S, loss_S, _ = optimum_samples(group, index)
         reason = no_draws_reason(group, [index], axes)
         log2_lr = widen_by_skew(estimate(x_S / LN2, reason), curve_skew)
-        loss = estimate(loss_S, reason)
+        loss = estimate(loss_S, reason or group.no_loss_interval)
         if plane is not None:
             law = plane.at(np.log2(cells.values[index : index + 1, optima.basis]))[0, 0]
             residual = float(x_S[0] / LN2 - law)

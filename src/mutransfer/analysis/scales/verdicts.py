@@ -36,13 +36,15 @@ class Criterion:
 
     Args:
         axes: Names of the scales and of the hyperparameter.
-        shifts: How far skewed curves move best rates, in ln(rate); empty if they are not skewed.
+        shifts: How far skewed curves move best rates, in ln(rate).
+        weight: How much skew counts, from 0 to 1.
         threshold: Regret that still counts as transfer, as a share of the best loss.
         loss_unit: Unit of the losses, or None.
     """
 
     axes: AxisNames
     shifts: tuple[float, ...]
+    weight: float
     threshold: float
     loss_unit: str | None
 
@@ -85,19 +87,35 @@ def _judged_line(
     small, large = group.curves[first], group.curves[last]
     reason = no_draws_reason(group, [first, last], axes)
     draws = None if reason else (group.draws[first], group.draws[last])
-    regret = estimate_regret(
-        small, large, draws, reason, axes, shifts=criterion.shifts, tail=LOWER / num_lines
+    estimated = estimate_regret(
+        small,
+        large,
+        draws,
+        reason,
+        axes,
+        shifts=criterion.shifts,
+        weight=criterion.weight,
+        tail=LOWER / num_lines,
     )
+    parts = (estimated.regret, estimated.of_noise, estimated.of_spacing)
+    share, of_noise, of_spacing = (share_of_loss(part, large, axes) for part in parts)
     carried = CarriedRegret(
         proxy=float(cells.values[first, scale]),
         target=float(cells.values[last, scale]),
-        regret=regret,
-        share=share_of_loss(regret, large, axes),
+        regret=estimated.regret,
+        share=share,
         grid=grid_regret(small, large, axes),
+        of_noise=of_noise,
+        of_spacing=of_spacing,
     )
     own_axes = AxisNames(cells.scales[scale], axes.hyperparameter)
     verdict, text = decide(
-        carried, (small, large), criterion.threshold, own_axes, criterion.loss_unit
+        carried,
+        (small, large),
+        criterion.threshold,
+        own_axes,
+        criterion.loss_unit,
+        is_of_one_seed=group.is_of_one_seed,
     )
     drift = _drift(group, line.cells, cells.values[:, scale].tolist(), axes)
     return Line(line.fixed, len(line.cells), verdict, text, drift, carried)

@@ -9,7 +9,6 @@ import numpy as np
 from mutransfer.analysis.curves.fit import CurveFit
 from mutransfer.analysis.curves.group import FittedGroup
 from mutransfer.analysis.format import AxisNames
-from mutransfer.analysis.intervals import estimate
 from mutransfer.analysis.laws.power_law import fit_power_law
 from mutransfer.analysis.transfer.optima import Optima
 from mutransfer.analysis.types.estimates import Estimate
@@ -22,10 +21,10 @@ def drift(group: FittedGroup, optima: Optima, axes: AxisNames) -> Estimate:
         return Estimate(undetermined=axes.only(group.curves[0].grid.width))
     if optima.rate_law is None:
         return Estimate(undetermined=missing[0])
-    reason = optima.no_draws
     if missing:
         reason = f"{missing[0]}; the value is from the other {len(optima.n)}"
-    return estimate(optima.rate_law.slope, reason)
+        return Estimate(float(optima.rate_law.slope[0]), undetermined=reason)
+    return optima.drift
 
 
 def drift_sensitivity(optima: Optima, axes: AxisNames) -> Estimate:

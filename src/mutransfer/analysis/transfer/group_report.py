@@ -19,7 +19,7 @@ from mutransfer.analysis.transfer.stability import stability
 from mutransfer.analysis.transfer.verdict import decide
 from mutransfer.analysis.types.estimates import LN2, Curve, Estimate, Optimum, Quadratic
 from mutransfer.analysis.types.report import GroupReport
-from mutransfer.analysis.types.scaling import CarriedRegret, is_skewed
+from mutransfer.analysis.types.scaling import CarriedRegret
 
 
 def group_report(
@@ -39,7 +39,9 @@ def group_report(
         (pair for pair in matrix if (pair.proxy, pair.target) == ends),
         CarriedRegret(*ends, missing, missing, missing),
     )
-    verdict, reason = decide(largest, group.curves, threshold, axes, loss_unit)
+    verdict, reason = decide(
+        largest, group.curves, threshold, axes, loss_unit, is_of_one_seed=group.is_of_one_seed
+    )
     return GroupReport(
         name=group.name,
         verdict=verdict,
@@ -69,11 +71,13 @@ def _regret_matrix(
         small, large = group.curves[proxy], group.curves[target]
         reason = no_draws_reason(group, [proxy, target], axes)
         draws = None if reason else (group.draws[proxy], group.draws[target])
-        shifts = optima.shifts if is_skewed(optima.skew) else ()
-        regret = estimate_regret(small, large, draws, reason, axes, shifts=shifts)
-        share, grid = share_of_loss(regret, large, axes), grid_regret(small, large, axes)
-        widths = small.grid.width, large.grid.width
-        matrix.append(CarriedRegret(*widths, regret, share, grid))
+        estimated = estimate_regret(
+            small, large, draws, reason, axes, shifts=optima.shifts, weight=optima.regret_weight
+        )
+        parts = (estimated.regret, estimated.of_noise, estimated.of_spacing)
+        share, *shares = (share_of_loss(part, large, axes) for part in parts)
+        widths, grid = (small.grid.width, large.grid.width), grid_regret(small, large, axes)
+        matrix.append(CarriedRegret(*widths, estimated.regret, share, grid, *shares))
     return tuple(matrix)
 
 
@@ -86,7 +90,7 @@ def _optimum(group: FittedGroup, index: int, optima: Optima, axes: AxisNames) ->
         x_S, loss_S, curvature_S = optimum_samples(group, index)
         reason = no_draws_reason(group, [index], axes)
         log2_lr = widen_by_skew(estimate(x_S / LN2, reason), optima.skew)
-        loss = estimate(loss_S, reason)
+        loss = estimate(loss_S, reason or group.no_loss_interval)
         curvature = estimate(curvature_S, reason or optima.skew_reason)
     return Optimum(
         width=grid.width,

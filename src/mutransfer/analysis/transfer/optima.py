@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mutransfer.analysis.curves.group import FittedGroup, no_draws_reason, optimum_samples
-from mutransfer.analysis.curves.skew import skew
+from mutransfer.analysis.curves.skew import regret_weight, skew, skew_variation
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import (
     ON_BOUND,
@@ -15,10 +15,11 @@ from mutransfer.analysis.intervals import (
     no_interval_reason,
     no_value_reason,
     skew_shifts,
+    widen,
 )
 from mutransfer.analysis.laws.power_law import FloorLaw, PowerLaw, fit_floor_law, fit_power_law
 from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
-from mutransfer.analysis.types.scaling import is_skewed
+from mutransfer.analysis.types.scaling import is_skewed, skew_weight
 
 # Shape legend: W widths with an optimum, S samples (the data first, then the draws).
 
@@ -37,7 +38,9 @@ class Optima:
         no_value: Why a law with a floor has no value, or None.
         no_interval: Why a law with a floor has no interval, or None.
         no_draws: Why a straight line has no interval, or None.
+        no_loss_interval: Why best losses have no interval, or None.
         skew: Error of the best rates where curves are not parabolas, in octaves.
+        skew_variation: How far this error at one width may lie from the mean, as a share of it.
     """
 
     n: Floats
@@ -49,7 +52,9 @@ class Optima:
     no_value: str | None
     no_interval: str | None
     no_draws: str | None
+    no_loss_interval: str | None
     skew: Estimate
+    skew_variation: float
 
     @property
     def kappa(self) -> Floats | None:
@@ -57,6 +62,29 @@ class Optima:
         if self.loss_law is None or self.curvature_law is None:
             return None
         return self.loss_law.exponent + self.curvature_law.slope
+
+    @property
+    def drift(self) -> Estimate:
+        """The slope of log2(best rate) against log2(width); two widths are needed."""
+        assert self.rate_law is not None
+        slope = estimate(self.rate_law.slope, self.no_draws)
+        if self.skew.low is None or self.skew.high is None:
+            return slope
+        # The errors of the widths may have the signs that move the slope most.
+        octaves_W = np.log2(self.n) - np.log2(self.n).mean()
+        leverage = float(np.abs(octaves_W).sum() / (octaves_W**2).sum())
+        error = self.skew_variation * max(-self.skew.low, self.skew.high) * leverage
+        return widen(slope, Estimate(0.0, -error, error), self.skew_weight)
+
+    @property
+    def skew_weight(self) -> float:
+        """How much skew counts for rates, from 0 to 1."""
+        return skew_weight(self.skew)
+
+    @property
+    def regret_weight(self) -> float:
+        """How much skew counts for regrets, from 0 to 1."""
+        return regret_weight(self.skew)
 
     @property
     def skew_reason(self) -> str | None:
@@ -121,7 +149,9 @@ def fit_optima(group: FittedGroup, axes: AxisNames) -> Optima:
         curvature_law=fit_power_law(n_W, log_curvature_SW) if has_line else None,
         loss_law=None if no_value else fit_floor_law(n_W, loss_SW),
         no_value=no_value,
-        no_interval=no_value or no_interval_reason(n_W, no_draws, axes),
+        no_interval=no_value or no_interval_reason(n_W, no_draws, axes) or group.no_loss_interval,
         no_draws=no_draws,
+        no_loss_interval=no_draws or group.no_loss_interval,
         skew=skew(group, axes),
+        skew_variation=skew_variation(group),
     )

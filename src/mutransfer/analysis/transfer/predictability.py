@@ -15,6 +15,8 @@ from mutransfer.analysis.types.scaling import FitErrors
 
 # Shape legend: W widths with an optimum, S samples (the data first, then D draws), P points.
 
+NO_NOISE_FLOOR = "one seed: noise cannot be distinguished from a misfit of the laws: add seeds"
+
 
 @dataclass(frozen=True, slots=True)
 class MeanSquares:
@@ -56,8 +58,9 @@ def loss_errors(
         return missing, FitErrors(missing, missing, missing, missing, missing, missing)
     points, errors = points_in_windows(group), mean_squares(group, optima, joint)
     residual_P, squares_S = joint.residuals(points), errors.squares
-    noise_floor = Estimate(undetermined=optima.no_draws)
-    if errors.noise is not None:
+    noise_floor = Estimate(undetermined=optima.no_draws or NO_NOISE_FLOOR)
+    # The shift of a single seed is estimated from deviations from the law, and explains them all.
+    if errors.noise is not None and not group.is_of_one_seed:
         noise_floor = Estimate(float(errors.noise.mean()))
     log_n_W = np.log(optima.n)
     line = np.polynomial.Polynomial.fit(log_n_W, optima.x[0], 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -120,6 +120,29 @@ def _divergence_bound(grid: LossGrid) -> Floats:
     return np.where(np.isfinite(grid.lower_bound), grid.lower_bound, worst)
 
 
+@dataclass(frozen=True, slots=True)
+class RegretEstimate:
+    """The regret with its one-sided bounds, and what these would be with fewer causes of error.
+
+    Args:
+        regret: The regret.
+        of_noise: The bounds that noise alone leaves.
+        of_spacing: Those of noise and of the distance between rates, without skew.
+    """
+
+    regret: Estimate
+    of_noise: Estimate = field(default=Estimate())
+    of_spacing: Estimate = field(default=Estimate())
+
+
+@dataclass(frozen=True, slots=True)
+class _Skewed:
+    """Shifts of ln(rate) that skew allows, and how much they count."""
+
+    shifts: Sequence[float]
+    weight: float
+
+
 def estimate_regret(
     source: CurveFit,
     target: CurveFit,
@@ -128,8 +151,9 @@ def estimate_regret(
     axes: AxisNames,
     *,
     shifts: Sequence[float] = (),
+    weight: float = 1.0,
     tail: float = LOWER,
-) -> Estimate:
+) -> RegretEstimate:
     """Estimate the regret at `target` of the best rate at `source`, with one-sided bounds.
 
     Args:
@@ -141,15 +165,15 @@ def estimate_regret(
         shifts: How far best rates may lie from the parabola's, in ln(rate), where curves are too
             skewed to rely on it alone: the interval then includes what interpolation between the
             tried rates gives.
+        weight: How much of that counts, from 0 to 1.
         tail: Probability that the lower bound fails; smaller where it is the largest of several.
     """
     if source.quadratic is None:
-        return Estimate(undetermined=source.undetermined)
+        return RegretEstimate(Estimate(undetermined=source.undetermined))
     if target.quadratic is None and target.edge is None:
-        return Estimate(undetermined=target.undetermined)
-    drawn = None if draws is None else (draws[0].x, draws[1])
-    x = source.quadratic.optimum
-    return regret_of_rate(target, x, drawn, no_interval, axes, shifts=shifts, tail=tail)
+        return RegretEstimate(Estimate(undetermined=target.undetermined))
+    drawn, x = None if draws is None else (draws[0].x, draws[1]), source.quadratic.optimum
+    return _estimate(target, x, drawn, no_interval, axes, _Skewed(shifts, weight), tail)
 
 
 def regret_of_rate(
@@ -160,6 +184,7 @@ def regret_of_rate(
     axes: AxisNames,
     *,
     shifts: Sequence[float] = (),
+    weight: float = 1.0,
     tail: float = LOWER,
 ) -> Estimate:
     """Estimate the regret of one ln(rate) at `target`, with one-sided bounds.
@@ -171,8 +196,22 @@ def regret_of_rate(
         no_interval: Why there are no draws.
         axes: Names of the scale and of the hyperparameter.
         shifts: As for `estimate_regret`.
+        weight: As for `estimate_regret`.
         tail: As for `estimate_regret`.
     """
+    return _estimate(target, x, draws, no_interval, axes, _Skewed(shifts, weight), tail).regret
+
+
+def _estimate(
+    target: CurveFit,
+    x: float,
+    draws: tuple[Floats, CurveDraws] | None,
+    no_interval: str | None,
+    axes: AxisNames,
+    skewed: _Skewed,
+    tail: float,
+) -> RegretEstimate:
+    """Estimate the regret of one ln(rate) at `target`."""
     coefficients, best_x = None, float(target.grid.x[target.argmin or 0])
     if target.quadratic is not None:
         coefficients, best_x = target.quadratic.coefficients[None], target.quadratic.optimum
@@ -183,26 +222,36 @@ def regret_of_rate(
     value = float(own.value[0]) if reason is None else None
     if draws is None:
         reasons = "; ".join(text for text in (reason, no_interval) if text)
-        return Estimate(value, undetermined=reasons)
+        return RegretEstimate(Estimate(value, undetermined=reasons))
     x_D, mean_DR, coefficients_D3 = draws[0], draws[1].mean, draws[1].coefficients
     drawn = regret_bounds(target, x_D, mean_DR, coefficients_D3)
     # Noise alone causes a regret. Its size without drift is that of the same draws with the optimum
     # of the source moved onto that of the target; only a larger regret has a positive lower bound.
     no_drift = regret_bounds(target, x_D - x + best_x, mean_DR, coefficients_D3)
     exceeds_noise = own.lower[0] > np.quantile(no_drift.value, 1 - tail)
-    low = float(np.quantile(drawn.lower, tail)) if exceeds_noise else 0.0
-    high = float(np.quantile(drawn.upper, UPPER, method="higher"))
+    lower_tail = tail if exceeds_noise else None
+    of_noise = _quantiles(drawn.value, drawn.value, lower_tail)
+    of_spacing = _quantiles(drawn.lower, drawn.upper, lower_tail)
+    (low, high), weight = of_spacing, skewed.weight
     is_finite_D = np.isfinite(drawn.upper)
-    for shift in shifts:
-        interpolated = regret_bounds(
-            target, x_D + shift, mean_DR, coefficients_D3, interpolated=True
-        )
-        low = min(low, float(np.quantile(interpolated.lower, tail)))
-        high = max(high, float(np.quantile(interpolated.upper, UPPER, method="higher")))
-        is_finite_D &= np.isfinite(interpolated.upper)
+    for shift in skewed.shifts if weight else ():
+        shifted = regret_bounds(target, x_D + shift, mean_DR, coefficients_D3, interpolated=True)
+        lower, upper = _quantiles(shifted.lower, shifted.upper, lower_tail)
+        low = min(low, (1 - weight) * of_spacing[0] + weight * lower)
+        # What may be skew and may be noise is no reason to lose a bound.
+        if weight == 1 or np.isfinite(upper):
+            high = max(high, (1 - weight) * of_spacing[1] + weight * upper)
+            is_finite_D &= np.isfinite(shifted.upper)
     if reason is None and not np.isfinite(high):
         reason = _unbounded_reason(target, float(np.median(x_D[~is_finite_D])), axes)
-    return Estimate(value, low, high if reason is None else None, reason)
+    regret = Estimate(value, low, high if reason is None else None, reason)
+    return RegretEstimate(regret, Estimate(value, *of_noise), Estimate(value, *of_spacing))
+
+
+def _quantiles(lower_D: Floats, upper_D: Floats, tail: float | None) -> tuple[float, float]:
+    """Return one-sided bounds of a regret from those of its draws; without a tail from zero on."""
+    low = 0.0 if tail is None else float(np.quantile(lower_D, tail))
+    return low, float(np.quantile(upper_D, UPPER, method="higher"))
 
 
 def _unbounded_reason(target: CurveFit, x: float, axes: AxisNames) -> str:

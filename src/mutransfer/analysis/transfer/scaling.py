@@ -64,7 +64,7 @@ def _laws(optima: Optima, axes: AxisNames) -> Laws:
         amplitude=amplitude,
         alpha=alpha,
         log2_lr=widen_by_skew(log2_lr, optima.skew),
-        beta=optima.line_estimate(-rate.slope, axes),
+        beta=optima.drift.negated,
         curvature=optima.line_estimate(np.exp(curvature.log_at(1.0)), axes, reason),
         gamma_log=optima.line_estimate(curvature.slope, axes, reason),
         gamma=optima.line_estimate(curvature.slope - 2 * rate.slope, axes, reason),
@@ -103,6 +103,6 @@ def _bands(optima: Optima) -> tuple[Band, ...]:
         rate = estimate(optima.rate_law.log_at(n) / LN2, optima.no_draws)
         loss = Estimate(undetermined=optima.no_value)
         if optima.loss_law is not None:
-            loss = estimate(optima.loss_law.at(n), optima.no_draws)
+            loss = estimate(optima.loss_law.at(n), optima.no_loss_interval)
         bands.append(Band(float(n), rate, loss))
     return tuple(bands)

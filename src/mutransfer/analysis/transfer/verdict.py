@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mutransfer.analysis.curves.fit import CurveFit
+from mutransfer.analysis.curves.one_seed import ONE_SEED
 from mutransfer.analysis.format import (
     AxisNames,
     format_loss,
@@ -12,7 +13,7 @@ from mutransfer.analysis.format import (
     format_share,
     format_value,
 )
-from mutransfer.analysis.types.estimates import LN2, Verdict
+from mutransfer.analysis.types.estimates import LN2, Estimate, Verdict
 from mutransfer.analysis.types.scaling import CarriedRegret
 
 
@@ -22,28 +23,51 @@ def decide(
     threshold: float,
     axes: AxisNames,
     loss_unit: str | None,
+    *,
+    is_of_one_seed: bool = False,
 ) -> tuple[Verdict, str]:
     """Compare the bounds of the regret with the threshold; return the verdict and the reason."""
     share, regret = carried.share, carried.regret
     quadratic = curves[0].quadratic
     if quadratic is None or (share.low is None and share.high is None):
         return "undetermined", str(share.undetermined)
+    end = f"; {ONE_SEED}" if is_of_one_seed else ""
     ends = f"{axes.scale} {format_value(carried.proxy)} to {format_value(carried.target)}"
     claim = f"carrying {format_rate(quadratic.optimum / LN2)} from {ends} raises the loss by"
     limit = f"the threshold of {format_share(threshold)}"
     if share.low is not None and share.low > threshold:
         assert regret.low is not None
         cost = f"{format_loss(regret.low, loss_unit)} ({format_share(share.low)})"
-        return "does not transfer", f"{claim} at least {cost}, more than {limit}"
+        return "does not transfer", f"{claim} at least {cost}, more than {limit}{end}"
     if share.high is not None and share.high <= threshold:
         assert regret.high is not None
         cost = f"at most {format_loss(regret.high, loss_unit)} ({format_share(share.high)})"
         if share.high < 1e-5:  # rounding error
             cost = "less than 0.001 %"
-        return "transfers", f"{claim} {cost}, no more than {limit}"
+        return "transfers", f"{claim} {cost}, no more than {limit}{end}"
     if share.undetermined is not None:
         return "undetermined", share.undetermined
     assert share.low is not None
     assert share.high is not None
     bounds = f"{format_share(share.low)} to {format_share(share.high)}"
-    return "undetermined", f"{claim} {bounds}, on both sides of {limit}: add seeds"
+    advice = _advice(carried, threshold, axes, quadratic.optimum / LN2)
+    return "undetermined", f"{claim} {bounds}, on both sides of {limit}: {advice}{end}"
+
+
+def _advice(carried: CarriedRegret, threshold: float, axes: AxisNames, log2_lr: float) -> str:
+    """Return what would narrow bounds on both sides of the threshold: it depends on their cause."""
+    target = axes.at(carried.target)
+    if _decides(carried.of_spacing, threshold):
+        return f"the curves are skewed, so add {axes.rates} in between, and use a smaller window"
+    if _decides(carried.of_noise, threshold):
+        return (
+            f"the {axes.rates} are too far apart, so add some near {format_rate(log2_lr)} {target}"
+        )
+    return "add seeds"
+
+
+def _decides(share: Estimate, threshold: float) -> bool:
+    """Whether the bounds of a regret lie on one side of the threshold."""
+    if share.low is None or share.high is None:
+        return False
+    return share.high <= threshold or share.low > threshold

@@ -62,6 +62,17 @@ class Estimate:
         )
         return Estimate(value, low, high, self.undetermined)
 
+    @property
+    def negated(self) -> Estimate:
+        """The estimate times -1.
+
+        Example:
+            >>> Estimate(1.0, 0.5, None).negated
+            Estimate(value=-1.0, low=None, high=-0.5, undetermined=None)
+        """
+        value, low, high = (None if x is None else -x for x in (self.value, self.high, self.low))
+        return Estimate(value, low, high, self.undetermined)
+
 
 @dataclass(frozen=True, slots=True)
 class Quadratic:

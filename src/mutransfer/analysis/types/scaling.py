@@ -25,6 +25,10 @@ class CarriedRegret:
         regret: The excess loss there; `low` and `high` are one-sided 95 % bounds.
         share: The regret as a share of the best loss at the target.
         grid: The regret between rates that were tried, without an interval.
+        of_noise: The share with the bounds that noise alone leaves: as if losses between the rates
+            tried were exact and curves were parabolas. It says what would narrow the bounds.
+        of_spacing: The share with the bounds of noise and of the distance between rates, without
+            those of skew.
     """
 
     proxy: float
@@ -32,6 +36,8 @@ class CarriedRegret:
     regret: Estimate
     share: Estimate
     grid: Estimate
+    of_noise: Estimate = field(default=Estimate(), metadata={"json": False})
+    of_spacing: Estimate = field(default=Estimate(), metadata={"json": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,28 @@ def is_skewed(skew: Estimate) -> bool:
     if skew.value is None or skew.low is None or skew.high is None:
         return False
     return abs(skew.value) > MIN_SKEW and not skew.low <= 0 <= skew.high
+
+
+def skew_weight(skew: Estimate, *, full_at: float = 1.0) -> float:
+    """Return how much skew counts, from 0 to 1, so that no interval jumps where skew sets in.
+
+    Args:
+        skew: The skew.
+        full_at: Skew that counts in full, in multiples of that from which on `is_skewed` is true;
+            half a multiple less does not count. Skew that noise may explain may be real.
+
+    Example:
+        >>> skew_weight(Estimate(0.18, 0.1, 0.25)), skew_weight(Estimate(0.18, -0.06, 0.4))
+        (1.0, 0.5)
+        >>> skew_weight(Estimate(0.02, 0.01, 0.03)), skew_weight(Estimate(0.18))
+        (0.0, 0.0)
+    """
+    if skew.value is None or skew.low is None or skew.high is None:
+        return 0.0
+    size = abs(skew.value)
+    noise = skew.value - skew.low if skew.value > 0 else skew.high - skew.value
+    ratios = size / MIN_SKEW, size / noise if noise > 0 else float(size > 0)
+    return min(max(1.0 + 2 * (min(ratios) - full_at), 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def analyze(
         if fail_on_no:
             raise UsageError(
                 "--published has no verdict for --fail-on-no",
-                why="a published table has one seed per cell, or no losses at all",
+                why="a published table has one seed and few rates, or no losses at all",
                 fix="leave one of them out",
             )
         if results is not None:
