@@ -11,11 +11,13 @@ from mutransfer.analysis.tuning.types import TunedGroup, TunedValue, TunedWidth,
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
 from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
 from mutransfer.analysis.types.report import Comparison, GroupReport, MetricDifferences, Report
+from mutransfer.analysis.types.scales import ScalesGroupReport, ScalesReport
 from mutransfer.analysis.types.scaling import CarriedRegret, Prediction, RateLaw
 
 __all__ = [
     "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport",
     "HeldOutCell", "HoldOut", "MetricDifferences", "Optimum", "Prediction", "RateLaw", "Report",
-    "Results", "TunedGroup", "TunedValue", "TunedWidth", "TuningReport", "analyze",
-    "compare_groups", "compare_studies", "hold_out", "load_results", "predict", "predict_groups",
+    "Results", "ScalesGroupReport", "ScalesReport", "TunedGroup", "TunedValue", "TunedWidth",
+    "TuningReport", "analyze", "compare_groups", "compare_studies", "hold_out", "load_results",
+    "predict", "predict_groups",
 ]  # fmt: skip

@@ -138,7 +138,9 @@ class LabTable(Record):
 class AnalysisTable(Record):
     """`[analysis]`: the axis of scale, the tuned hyperparameter, and the threshold of transfer."""
 
-    scale: Identifier = "width"
+    scale: Identifier | Annotated[tuple[Identifier, ...], Field(min_length=1)] = Field(
+        "width", description="the axis of sizes, or a list of several"
+    )
     hyperparameter: Identifiers = Field(
         "lr", description="the tuned column, or a list of several that are tuned together"
     )
@@ -146,6 +148,16 @@ class AnalysisTable(Record):
     threshold: float = Field(
         0.01, gt=0, lt=1, description="regret that still counts as transfer, as a share of the loss"
     )
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """The axes of sizes, one or several.
+
+        Example:
+            >>> AnalysisTable().scales, AnalysisTable(scale=["width", "steps"]).scales
+            (('width',), ('width', 'steps'))
+        """
+        return (self.scale,) if isinstance(self.scale, str) else self.scale
 
 
 class StudySpec(Record):
@@ -268,11 +280,19 @@ class StudySpec(Record):
     def _analysis_problems(self) -> list[Problem]:
         """Return names that are no axes, and values of which the analysis has no logarithm."""
         problems = []
-        for key, name in (("scale", self.analysis.scale), *self._tuned()):
+        scales = self.analysis.scales
+        for name in sorted({name for name in scales if scales.count(name) > 1}):
+            what = f"analysis.scale names '{name}' twice"
+            problems.append(Problem(what, f"name each axis once: {list(dict.fromkeys(scales))}"))
+        names = [("scale", name) for name in dict.fromkeys(scales)]
+        for key, name in (*names, *self._tuned()):
             if name not in self.variables:
-                what = f"analysis.{key} is '{name}', which is not an axis"
+                is_one = key != "scale" or len(scales) == 1
+                what = (
+                    f"analysis.{key} {'is' if is_one else 'names'} '{name}', which is not an axis"
+                )
                 fix = f'name an axis, as in [analysis] {key} = "{self._numeric_axis()}"'
-                problems.append(Problem(what, fix))
+                problems.append(Problem(what, fix if is_one else nearest(name, self.axes)))
                 continue
             values = self.axes.get(name, ())
             for value in values:
@@ -321,7 +341,7 @@ class StudySpec(Record):
 
     def _numeric_axis(self) -> str:
         """Guess which axis is meant: the first numeric one that has no other use."""
-        used = (self.analysis.scale, *(name for _, name in self._tuned()), "seed")
+        used = (*self.analysis.scales, *(name for _, name in self._tuned()), "seed")
         for name, values in self.axes.items():
             if name not in used and all(isinstance(value, int | float) for value in values):
                 return name

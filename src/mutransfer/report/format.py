@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mutransfer.rules.registry import PARAMETRIZATIONS
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Estimate, Prediction, Report
+    from mutransfer.analysis import Estimate, Prediction, Report, ScalesReport
 
 SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 SYMBOLS = {"mup": "µP", "sp": "SP", "umup": "u-µP", "completep": "CompleteP"}
@@ -180,7 +180,7 @@ def loss_title(report: Report) -> str:
     return f"loss ({report.loss_unit})" if report.loss_unit else "loss"
 
 
-def hyperparameter_title(report: Report) -> str:
+def hyperparameter_title(report: Report | ScalesReport) -> str:
     """Return the name of the tuned hyperparameter, as a sentence needs it."""
     return "learning rate" if report.hyperparameter == "lr" else report.hyperparameter
 

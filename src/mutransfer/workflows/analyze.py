@@ -13,13 +13,18 @@ from mutransfer.analysis import (
     Prediction,
     Report,
     Results,
+    ScalesReport,
     TuningReport,
     analyze,
     hold_out,
     load_results,
     predict_groups,
 )
-from mutransfer.analysis.analyze import hyperparameter_names, single_hyperparameter
+from mutransfer.analysis.analyze import (
+    check_one_scale,
+    hyperparameter_names,
+    single_hyperparameter,
+)
 from mutransfer.errors import ResultsError, StoreError, listed
 from mutransfer.report.text.snippet import snippet
 from mutransfer.rules import Plan
@@ -36,14 +41,14 @@ class AnalysisOptions:
 
     Args:
         columns: Our column name -> the name in the results.
-        scale: The column that grows.
+        scale: The column that grows, or several of them.
         hyperparameter: The column that is tuned, or several that are tuned together.
         group_by: The columns that separate groups.
         window: Half-width in ln(rate) of the fit around the optimum.
     """
 
     columns: Mapping[str, str] | None = None
-    scale: str | None = None
+    scale: str | tuple[str, ...] | None = None
     hyperparameter: str | tuple[str, ...] | None = None
     group_by: Sequence[str] | None = None
     window: float = WINDOW
@@ -55,27 +60,37 @@ def analyze_path(
     *,
     threshold: float | None = None,
     reference: str | None = None,
-) -> tuple[Results, Report | TuningReport]:
-    """Load a store or a file, and analyze it.
+) -> tuple[Results, Report | ScalesReport | TuningReport]:
+    """Load a store or a file, and analyze it; several scales have a report of their own.
 
     Raises:
         ResultsError: The results cannot be read or analyzed, or an option has no effect.
     """
     results = load_results(path, columns=options.columns)
     names = hyperparameter_names(results, options.hyperparameter)
+    scale = options.scale or results.defaults.scale
     if len(names) > 1:
         _check_options(options, reference)
-        report = analyze(
+        return results, analyze(
             results,
-            scale=options.scale,
+            scale=check_one_scale((scale,) if isinstance(scale, str) else scale, names),
             hyperparameter=names,
             group_by=options.group_by,
             threshold=threshold,
         )
-        return results, report
+    if isinstance(scale, tuple):
+        check_no_reference(reference)
+        return results, analyze(
+            results,
+            scale=scale,
+            hyperparameter=names[0],
+            group_by=options.group_by,
+            threshold=threshold,
+            window=options.window,
+        )
     report = analyze(
         results,
-        scale=options.scale,
+        scale=scale,
         hyperparameter=names[0],
         group_by=options.group_by,
         threshold=threshold,
@@ -93,6 +108,16 @@ def _check_options(options: AnalysisOptions, reference: str | None) -> None:
             f"{listed(unused)} has no effect on several hyperparameters",
             why="the region of a fit is chosen by the data, and there are no laws over width",
             fix=f"leave out {listed(unused)}",
+        )
+
+
+def check_no_reference(reference: str | None) -> None:
+    """Raise if a reference is given, which an analysis over several scales does not use."""
+    if reference is not None:
+        raise ResultsError(
+            f"the reference {reference!r} has no use with several scales",
+            why="R(∞) is a limit along one scale",
+            fix="leave out --reference (in Python: reference), or name one scale",
         )
 
 
@@ -171,7 +196,7 @@ def write_page(
     output: str | Path,
     *,
     results: Results,
-    report: Report | TuningReport,
+    report: Report | ScalesReport | TuningReport,
     width: float | None = None,
     figures: str | Path | None = None,
     title: str = "",
@@ -191,6 +216,9 @@ def write_page(
         The path of the page, and those of the figures.
     """
     from mutransfer.report import write_figures, write_report
+
+    if isinstance(report, ScalesReport):
+        return _write_scales_page(path, output, results, report, width, figures, title)
     from mutransfer.workflows.comparison.claims import judge_store
 
     study = Path(path) / "study.json"
@@ -236,3 +264,32 @@ def write_page(
     if figures is None:
         return page, []
     return page, write_figures(figures, report, predictions=predictions)
+
+
+def _write_scales_page(
+    path: str | Path,
+    output: str | Path,
+    results: Results,
+    report: ScalesReport,
+    width: float | None,
+    figures: str | Path | None,
+    title: str,
+) -> tuple[Path, list[Path]]:
+    """Write the page of an analysis over several scales."""
+    from mutransfer.report import write_scale_figures, write_scales_report
+
+    if width is not None:
+        raise ResultsError(
+            f"the width {width:g} is no target where there are several scales",
+            why="a target needs a value of every scale",
+            fix="leave out --width (in Python: width)",
+        )
+    study = Path(path) / "study.json"
+    page = write_scales_report(
+        output,
+        results=results,
+        report=report,
+        study=study.read_text(errors="replace") if study.is_file() else "",
+        title=title,
+    )
+    return page, [] if figures is None else write_scale_figures(figures, report)

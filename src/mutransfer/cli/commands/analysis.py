@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ from mutransfer.cli.output import CommandResult, check_outputs, check_page
 from mutransfer.errors import UsageError
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Report, TuningReport
     from mutransfer.workflows import AnalysisOptions
 
 
@@ -26,7 +26,7 @@ class ReadOptions:
 
     Args:
         columns: Names of your columns, such as width=n_embd,lr=2^log2_lr,loss=val_loss.
-        scale: The column that grows; width by default.
+        scale: The column that grows, width by default; or several, such as params,tokens,batch.
         hyperparameter: The column that is tuned, lr by default; or several that were sampled
             together, such as lr,init_std.
         group_by: Comma-separated columns that define the groups; parametrization by default.
@@ -50,6 +50,7 @@ DEFAULT_OPTIONS = ReadOptions()
         "mutransfer analyze runs/demo",
         "mutransfer analyze losses.csv --columns width=n_embd,lr=learning_rate,loss=val_loss",
         "mutransfer analyze losses.csv --hyperparameter lr,init_std,weight_decay",
+        "mutransfer analyze losses.csv --scale params,tokens,batch",
         "mutransfer analyze --published lingle2024",
     ),
 )
@@ -77,7 +78,9 @@ def analyze(
         fail_on_no: Exit with status 1 if a group does not transfer, 3 if one is undetermined.
         json: Print one JSON document and nothing else.
     """
+    from mutransfer.analysis import ScalesReport
     from mutransfer.literature.text import published_report
+    from mutransfer.report.text.scales import scales_text
     from mutransfer.report.text.tuning import analysis_text
     from mutransfer.workflows import analyze_path
 
@@ -98,8 +101,14 @@ def analyze(
     losses, report = analyze_path(
         _required(results), _parse_options(options), threshold=threshold, reference=reference
     )
-    text = analysis_text(report, losses.provenance.unfinished)
-    return CommandResult(text, report.to_json(), _status(report) if fail_on_no else SUCCESS, json)
+    unfinished = losses.provenance.unfinished
+    if isinstance(report, ScalesReport):
+        text = scales_text(report, unfinished)
+        verdicts = {scale.verdict for group in report.values() for scale in group.verdicts}
+    else:
+        text = analysis_text(report, unfinished)
+        verdicts = {group.verdict for group in report.values()}
+    return CommandResult(text, report.to_json(), _status(verdicts) if fail_on_no else SUCCESS, json)
 
 
 @app.command(
@@ -224,7 +233,7 @@ def _parse_options(options: ReadOptions) -> AnalysisOptions:
     window = {} if options.window is None else {"window": options.window}
     return AnalysisOptions(
         columns=None if options.columns is None else _parse_columns(options.columns),
-        scale=options.scale,
+        scale=_one_or_several(options.scale),
         hyperparameter=_one_or_several(options.hyperparameter),
         group_by=None if options.group_by is None else split_list(options.group_by),
         **window,
@@ -265,9 +274,8 @@ def _parse_target(text: str) -> dict[str, float]:
     return target
 
 
-def _status(report: Report | TuningReport) -> int:
+def _status(verdicts: Set[str]) -> int:
     """Return the exit status of `--fail-on-no`."""
-    verdicts = {group.verdict for group in report.values()}
     if "does not transfer" in verdicts:
         return NEGATIVE
     return UNDETERMINED if "undetermined" in verdicts else SUCCESS

@@ -12,6 +12,7 @@ from mutransfer.analysis.tuning.types import TuningReport
 from mutransfer.report.figures.drawing.specs import Spec, fill_template, join_panels
 from mutransfer.report.figures.numbers.exponents import Check, check_panels
 from mutransfer.report.figures.numbers.loss import all_widths
+from mutransfer.report.figures.numbers.scales import colour_names, num_colours
 from mutransfer.report.figures.numbers.sizes import num_steps, size_panels
 from mutransfer.report.figures.numbers.stability import DRAWN, training_curves
 from mutransfer.report.figures.numbers.studies import STATES, Quantity
@@ -23,6 +24,7 @@ from mutransfer.report.figures.panels import (
     matrix_panels,
     measure_panels,
     plane_panels,
+    scale_panels,
     sizes_panels,
     studies_panel,
     training_panels,
@@ -34,7 +36,7 @@ from mutransfer.report.format import format_width, hyperparameter_title, shorten
 from mutransfer.report.theme import Theme, paper_theme
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Prediction, Report
+    from mutransfer.analysis import Prediction, Report, ScalesReport
     from mutransfer.analysis.results import Results
 
 COLUMNS = 3
@@ -72,12 +74,43 @@ def write_figures(
     Raises:
         ResultsError: The folder cannot be made or written.
     """
+    return _write_specs(folder, figure_specs(report, predictions, check, results))
+
+
+def write_scale_figures(folder: str | os.PathLike[str], report: ScalesReport) -> list[Path]:
+    """Write the figures of an analysis over several scales: `best-rate-1` for the first scale.
+
+    Args:
+        folder: Where to write; made if it does not exist.
+        report: The result of `analyze` with a list of scales.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ResultsError: The folder cannot be made or written.
+    """
+    from mutransfer.report.figures.drawing.charts import legend_chart
+
+    specs = {}
+    for number, scale in enumerate(report.scales, 1):
+        frame, panels = scale_panels(report, scale, paper_theme, PANEL)
+        names = [shorten(name) for name in colour_names(frame)]
+        theme = paper_theme(num_colours(frame))
+        legend = legend_chart(names, theme.ramp, theme) if names else None
+        title = f"Best {hyperparameter_title(report)} against {scale}"
+        specs[f"best-rate-{number}"] = _figure(title, panels, theme, legend=legend)
+    return _write_specs(folder, specs)
+
+
+def _write_specs(folder: str | os.PathLike[str], specs: Mapping[str, Spec]) -> list[Path]:
+    """Write figures in three formats."""
     import vl_convert
 
     parent = Path(folder)
     make_folder(parent)
     files = []
-    for name, spec in figure_specs(report, predictions, check, results).items():
+    for name, spec in specs.items():
         svg = vl_convert.vegalite_to_svg(spec)
         png = vl_convert.vegalite_to_png(spec, scale=2)
         pdf = vl_convert.vegalite_to_pdf(spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,12 @@ from mutransfer.report.figures.numbers.planes import (
     planes_with_points,
 )
 from mutransfer.report.figures.numbers.regret_matrix import matrix_cells
+from mutransfer.report.figures.numbers.scales import (
+    ScaleFrame,
+    num_colours,
+    scale_frame,
+    scale_rows,
+)
 from mutransfer.report.figures.numbers.sizes import SizePanel, num_steps, size_domain, size_rows
 from mutransfer.report.figures.numbers.stability import (
     MEASURES,
@@ -46,7 +52,7 @@ from mutransfer.report.format import (
 from mutransfer.report.theme import Theme
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import GroupReport, Prediction, Report
+    from mutransfer.analysis import GroupReport, Prediction, Report, ScalesReport
 
 LONGEST_NAME = 24  # characters of a study beside a figure
 MOST_PANELS = 24  # in one figure or section; a table has the rest
@@ -259,3 +265,16 @@ def studies_panel(data: Mapping[str, Any], quantity: Quantity, theme: Theme, siz
 def group_names(report: Report) -> list[str]:
     """Return the titles of the groups that are drawn."""
     return [format_group(report, name) for name in list(report)[:MOST_PANELS]]
+
+
+def scale_panels(
+    report: ScalesReport, scale: str, make_theme: Callable[[int], Theme], size: Size
+) -> tuple[ScaleFrame, list[Panel]]:
+    """Return the best rate against one of several scales, one panel per group."""
+    from mutransfer.report.figures.drawing.scales import scale_template
+
+    frame = scale_frame(report.values(), scale)
+    title = f"best {'rate' if report.hyperparameter == 'lr' else report.hyperparameter}"
+    template = scale_template(frame, make_theme(num_colours(frame)), title=title, size=size)
+    groups = list(report.items())[:MOST_PANELS]
+    return frame, [Panel(name, "", template, scale_rows(group, frame)) for name, group in groups]

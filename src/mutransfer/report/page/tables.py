@@ -32,7 +32,15 @@ from mutransfer.report.page.elements import (
 )
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Comparison, Curve, Estimate, Optimum, Report, TuningReport
+    from mutransfer.analysis import (
+        Comparison,
+        Curve,
+        Estimate,
+        Optimum,
+        Report,
+        ScalesReport,
+        TuningReport,
+    )
     from mutransfer.analysis.results import Provenance
     from mutransfer.rules import Plan
 
@@ -182,7 +190,7 @@ def plan_tables(plans: Sequence[Plan]) -> str:
     return "".join(blocks)
 
 
-def provenance(origin: Provenance, report: Report | TuningReport) -> str:
+def provenance(origin: Provenance, report: Report | ScalesReport | TuningReport) -> str:
     """Return the source of the numbers and how they were made, as HTML."""
     counts = f"{origin.trials:,} finished"
     for count, what in (

@@ -15,7 +15,7 @@ LABEL = 24  # characters of the column of names
 SPIKE = 10.0  # rise over roughness: 200 losses of pure noise span 5.5 ± 0.8 [derived: normal range]
 
 
-class _Lines:
+class Lines:
     """Lines of named estimates; a reason that several estimates share is printed once."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def verdict_text(report: Report, unfinished: int = 0) -> str:
 def _metric_lines(comparison: Comparison, report: Report) -> list[str]:
     """Format the differences of the metrics between two groups; none without their laws."""
     metrics = comparison.metrics
-    lines = _Lines()
+    lines = Lines()
     for name, estimate, suffix in (
         ("log10 E, difference", metrics.log10_E, ""),
         ("κ, difference", metrics.kappa, ""),
@@ -86,7 +86,7 @@ def source_notes(notes: Sequence[str], unfinished: int) -> list[str]:
 
 def _group_text(group: GroupReport, report: Report) -> str:
     """Format one group's verdict and numbers."""
-    lines = _Lines()
+    lines = Lines()
     _add_transfer(lines, group, report)
     _add_scaling(lines, group, report)
     if diverged := sum(sum(curve.num_diverged) for curve in group.curves):
@@ -96,7 +96,7 @@ def _group_text(group: GroupReport, report: Report) -> str:
     return "\n".join([*head, *lines.with_reasons(group.reason)])
 
 
-def _add_transfer(lines: _Lines, group: GroupReport, report: Report) -> None:
+def _add_transfer(lines: Lines, group: GroupReport, report: Report) -> None:
     """Append the numbers that the verdict rests on."""
     tuned, scale, unit = report.hyperparameter, report.scale, unit_suffix(report)
     lines.estimate("regret", group.regret, unit)
@@ -114,7 +114,7 @@ def _add_transfer(lines: _Lines, group: GroupReport, report: Report) -> None:
     lines.add("same on the grid", same)
 
 
-def _add_scaling(lines: _Lines, group: GroupReport, report: Report) -> None:
+def _add_scaling(lines: Lines, group: GroupReport, report: Report) -> None:
     """Append how the group scales."""
     scaling, laws, unit = group.scaling, group.laws, unit_suffix(report)
     lines.estimate("loss at infinity L∞", laws.loss_inf, unit)
@@ -142,7 +142,7 @@ def _add_scaling(lines: _Lines, group: GroupReport, report: Report) -> None:
         )
 
 
-def _add_stability(lines: _Lines, group: GroupReport, report: Report) -> None:
+def _add_stability(lines: Lines, group: GroupReport, report: Report) -> None:
     """Append the runs that diverged near the best rate, and spikes beyond the batches' noise."""
     counts = [f"{w.width:g}: {w.diverged.count} of {w.diverged.total}"
               for w in group.stability if w.diverged.count]  # fmt: skip
@@ -165,7 +165,7 @@ def _spike(rate: RateStability) -> float | None:
 
 def prediction_text(prediction: Prediction) -> str:
     """Format the predicted rate, loss and regret at a target."""
-    lines = _Lines()
+    lines = Lines()
     tuned = prediction.hyperparameter
     lines.estimate(tuned, prediction.log2_lr, formatter=format_rate)
     for law in prediction.laws if prediction.lr.low is not None else ():
