@@ -22,8 +22,8 @@ from mutransfer.report.format import format_number, format_slope
 from mutransfer.report.page.cards import headline, verdicts
 from mutransfer.report.page.elements import Footnotes
 from mutransfer.report.page.page import page, question
-from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
+from mutransfer.report.page.sections.predictions import prediction_section
 
 
 @pytest.fixture(scope="module")
