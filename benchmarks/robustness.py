@@ -94,6 +94,13 @@ CASES = {
     "drift that settles": replace(OCTAVES, settles=True),
     "skewed, octaves": replace(OCTAVES, skew=0.87),
     "skewed, half octaves": replace(HALVES, skew=0.87),
+    "one seed, octaves": replace(OCTAVES, seeds=1),
+    "one seed, half octaves": replace(HALVES, seeds=1),
+    "one seed, five half octaves": replace(HALVES, seeds=1, rates=5),
+    "one seed, five times the noise": replace(HALVES, seeds=1, within=0.02, between=0.05),
+    "one seed, skewed, octaves": replace(OCTAVES, seeds=1, skew=0.87),
+    "one seed, skewed, half octaves": replace(HALVES, seeds=1, skew=0.87),
+    "one seed, a cliff": replace(HALVES, seeds=1, cliff=1.2, plateau=7.5),
     "a ripple, octaves": replace(OCTAVES, ripple=0.008),
     "a ripple, half octaves": replace(HALVES, ripple=0.008),
 }

@@ -22,8 +22,8 @@ from mutransfer.report.format import format_number, format_slope
 from mutransfer.report.page.cards import headline, verdicts
 from mutransfer.report.page.elements import Footnotes
 from mutransfer.report.page.page import page, question
-from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
+from mutransfer.report.page.sections.predictions import prediction_section
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_without_groups_the_headline_names_none() -> None:
     report = analyze(planted_results(("mup",)), group_by=(), draws=1000)
     assert list(report) == ["all"]
     assert headline(report) == "The best learning rate <b>transfers</b>."
-    undecided = analyze(planted_results(("mup",), seeds=1), group_by=(), draws=1000)
+    undecided = analyze(planted_results(("mup",), widths=(64,)), group_by=(), draws=1000)
     assert headline(undecided) == "Whether the best learning rate transfers is <b>undetermined</b>."
 
 

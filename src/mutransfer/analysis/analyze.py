@@ -138,28 +138,23 @@ def analyze(
         True
     """
     threshold = checked_threshold(results, threshold)
-    if scale is None and len(results.defaults.scales) > 1:
-        raise _several_scales(results)
     names = hyperparameter_names(results, hyperparameter)
+    if scale is None and len(results.defaults.scales) > 1:
+        scales = list(results.defaults.scales)
+        raise ResultsError(
+            f"the study {results.provenance.source} has {len(scales)} scales: {listed(scales)}",
+            why="a report over several scales is another object than that over one",
+            fix=f"name them: scale={scales}, or one of them: scale={scales[0]!r}",
+        )
     settings = analysis_settings(results, scale, names[0], group_by, window, draws, seed)
     if len(names) > 1:
-        _check_one_scale(settings, names)
+        check_one_scale(settings.axes.scales, names)
         columns = TuningColumns(settings.axes.scale, names, settings.group_by)
         return analyze_points(results, columns, threshold=threshold, draws=draws, seed=seed)
     results = placed_runs(results, settings)
     if isinstance(scale, list | tuple):
         return _scales_report(results, settings, threshold)
     return _report(results, settings, threshold, reference)
-
-
-def _several_scales(results: Results) -> ResultsError:
-    """Return the error for a study with several scales, where none is named."""
-    names = list(results.defaults.scales)
-    return ResultsError(
-        f"the study {results.provenance.source} has {len(names)} scales: {listed(names)}",
-        why="a report over several scales is another object than that over one",
-        fix=f"name them: scale={names}, or one of them: scale={names[0]!r}",
-    )
 
 
 def checked_threshold(results: Results, threshold: float | None) -> float:
@@ -213,15 +208,16 @@ def hyperparameter_names(
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _check_one_scale(settings: Settings, names: Sequence[str]) -> None:
-    """Raise where several hyperparameters are to be analyzed over several scales."""
-    if settings.axes.further:
-        raise ResultsError(
-            f"{listed(settings.axes.scales)} are scales, and {listed(names)} are tuned",
-            why="a best point of several hyperparameters is followed along one scale",
-            fix=f"--scale {settings.axes.scale}, or --hyperparameter {names[0]} (in Python: "
-            f'scale="{settings.axes.scale}", or hyperparameter="{names[0]}")',
-        )
+def check_one_scale(scales: Sequence[str], names: Sequence[str]) -> str:
+    """Return the only scale; raise where several hyperparameters have several scales."""
+    if len(scales) == 1:
+        return scales[0]
+    raise ResultsError(
+        f"{listed(scales)} are scales, and {listed(names)} are tuned",
+        why="a best point of several hyperparameters is followed along one scale",
+        fix=f"--scale {scales[0]}, or --hyperparameter {names[0]} (in Python: "
+        f'scale="{scales[0]}", or hyperparameter="{names[0]}")',
+    )
 
 
 def single_hyperparameter(results: Results, hyperparameter: str | Sequence[str] | None) -> str:

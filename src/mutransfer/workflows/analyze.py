@@ -20,7 +20,11 @@ from mutransfer.analysis import (
     load_results,
     predict_groups,
 )
-from mutransfer.analysis.analyze import hyperparameter_names, single_hyperparameter
+from mutransfer.analysis.analyze import (
+    check_one_scale,
+    hyperparameter_names,
+    single_hyperparameter,
+)
 from mutransfer.errors import ResultsError, StoreError, listed
 from mutransfer.report.text.snippet import snippet
 from mutransfer.rules import Plan
@@ -59,34 +63,33 @@ def analyze_path(
     threshold: float | None = None,
     reference: str | None = None,
 ) -> tuple[Results, Report | ScalesReport | TuningReport]:
-    """Load a store or a file, and analyze it.
+    """Load a store or a file, and analyze it; several scales have a report of their own.
 
     Raises:
         ResultsError: The results cannot be read or analyzed, or an option has no effect.
     """
     results = load_results(path, columns=options.columns)
-    scale = options.scale or results.defaults.scale
     names = hyperparameter_names(results, options.hyperparameter)
-    if isinstance(scale, tuple):
-        _check_no_reference(reference)
-        return results, analyze(
-            results,
-            scale=scale,
-            hyperparameter=single_hyperparameter(results, names),
-            group_by=options.group_by,
-            threshold=threshold,
-            window=options.window,
-        )
+    scale = options.scale or results.defaults.scale
     if len(names) > 1:
         _check_options(options, reference)
-        tuned = analyze(
+        return results, analyze(
             results,
-            scale=scale,
+            scale=check_one_scale((scale,) if isinstance(scale, str) else scale, names),
             hyperparameter=names,
             group_by=options.group_by,
             threshold=threshold,
         )
-        return results, tuned
+    if isinstance(scale, tuple):
+        check_no_reference(reference)
+        return results, analyze(
+            results,
+            scale=scale,
+            hyperparameter=names[0],
+            group_by=options.group_by,
+            threshold=threshold,
+            window=options.window,
+        )
     report = analyze(
         results,
         scale=scale,
@@ -99,16 +102,6 @@ def analyze_path(
     return results, report
 
 
-def _check_no_reference(reference: str | None) -> None:
-    """Raise if a reference is given, which an analysis over several scales does not use."""
-    if reference is not None:
-        raise ResultsError(
-            f"the reference {reference!r} has no use with several scales",
-            why="R(∞) is a limit along one scale",
-            fix="leave out --reference (in Python: reference), or name one scale",
-        )
-
-
 def _check_options(options: AnalysisOptions, reference: str | None) -> None:
     """Raise for options that an analysis of several hyperparameters does not have."""
     given = {"--window": options.window != WINDOW, "--reference": reference is not None}
@@ -117,6 +110,16 @@ def _check_options(options: AnalysisOptions, reference: str | None) -> None:
             f"{listed(unused)} has no effect on several hyperparameters",
             why="the region of a fit is chosen by the data, and there are no laws over width",
             fix=f"leave out {listed(unused)}",
+        )
+
+
+def check_no_reference(reference: str | None) -> None:
+    """Raise if a reference is given, which an analysis over several scales does not use."""
+    if reference is not None:
+        raise ResultsError(
+            f"the reference {reference!r} has no use with several scales",
+            why="R(∞) is a limit along one scale",
+            fix="leave out --reference (in Python: reference), or name one scale",
         )
 
 

@@ -48,7 +48,7 @@ def optimum_cells(group: FittedGroup) -> OptimumCells:
         nothing = ScaleCells(log2_s, np.empty(0), np.empty(0))
         return OptimumCells(log2_s, nothing, nothing, np.empty((1, 0)))
     x_SC, loss_SC, curvature_SC = (np.array(column).T for column in zip(*samples, strict=True))
-    shares = ONE_SEED_SHARES if getattr(group, "is_of_one_seed", False) else (1.0,)
+    shares = ONE_SEED_SHARES if group.is_of_one_seed else (1.0,)
     with np.errstate(invalid="ignore", divide="ignore"):
         log2_curvature_SC = np.where(curvature_SC > 0, np.log2(curvature_SC), np.nan)
     rate, curvature = (

@@ -49,8 +49,8 @@ DEFAULT_OPTIONS = ReadOptions()
     help_epilogue=examples(
         "mutransfer analyze runs/demo",
         "mutransfer analyze losses.csv --columns width=n_embd,lr=learning_rate,loss=val_loss",
-        "mutransfer analyze losses.csv --scale params,tokens,batch",
         "mutransfer analyze losses.csv --hyperparameter lr,init_std,weight_decay",
+        "mutransfer analyze losses.csv --scale params,tokens,batch",
         "mutransfer analyze --published lingle2024",
     ),
 )

@@ -36,9 +36,9 @@ from mutransfer.report.page.charts import Charts, loss_section, plane_section, t
 from mutransfer.report.page.claims import claims_section
 from mutransfer.report.page.document import document
 from mutransfer.report.page.elements import asset, listed, section, text_box
-from mutransfer.report.page.predictions import prediction_section
 from mutransfer.report.page.scaling import planes_note, scaling_table
 from mutransfer.report.page.sections.hold_out import hold_out_section
+from mutransfer.report.page.sections.predictions import prediction_section
 from mutransfer.report.page.sections.scales import scales_headline, scales_question, scales_sections
 from mutransfer.report.page.stability import stability_section, training_section
 from mutransfer.report.page.tuning.cards import tuning_headline
