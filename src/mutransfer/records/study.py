@@ -138,9 +138,7 @@ class LabTable(Record):
 class AnalysisTable(Record):
     """`[analysis]`: the axis of scale, the tuned hyperparameter, and the threshold of transfer."""
 
-    scale: Identifier | Annotated[tuple[Identifier, ...], Field(min_length=1)] = Field(
-        "width", description="the axis of sizes, or a list of several"
-    )
+    scale: Identifiers = Field("width", description="the axis of sizes, or a list of several")
     hyperparameter: Identifiers = Field(
         "lr", description="the tuned column, or a list of several that are tuned together"
     )
@@ -281,16 +279,12 @@ class StudySpec(Record):
         """Return names that are no axes, and values of which the analysis has no logarithm."""
         problems = []
         scales = self.analysis.scales
-        for name in sorted({name for name in scales if scales.count(name) > 1}):
-            what = f"analysis.scale names '{name}' twice"
-            problems.append(Problem(what, f"name each axis once: {list(dict.fromkeys(scales))}"))
-        names = [("scale", name) for name in dict.fromkeys(scales)]
+        names = [("scale", name) for name in scales]
         for key, name in (*names, *self._tuned()):
             if name not in self.variables:
                 is_one = key != "scale" or len(scales) == 1
-                what = (
-                    f"analysis.{key} {'is' if is_one else 'names'} '{name}', which is not an axis"
-                )
+                verb = "is" if is_one else "names"
+                what = f"analysis.{key} {verb} '{name}', which is not an axis"
                 fix = f'name an axis, as in [analysis] {key} = "{self._numeric_axis()}"'
                 problems.append(Problem(what, fix if is_one else nearest(name, self.axes)))
                 continue
