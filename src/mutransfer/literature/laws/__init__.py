@@ -1,0 +1,6 @@
+"""Published laws of the best learning rate, for comparison with a prediction; none enters it."""
+
+from mutransfer.literature.laws.compare import Anchor, ComparedLaw, compare_laws
+from mutransfer.literature.laws.rate_laws import PublishedLaw, published_laws
+
+__all__ = ["Anchor", "ComparedLaw", "PublishedLaw", "compare_laws", "published_laws"]
