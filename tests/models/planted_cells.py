@@ -27,7 +27,7 @@ def log2_best_rate(cell: Mapping[str, float], exponents: Mapping[str, float]) ->
 
 def best_loss(cell: Mapping[str, float]) -> float:
     """Return the planted best loss, an additive law."""
-    terms = ((cell[n] / SIZES[n][0], *LOSS_TERMS[n]) for n in cell)
+    terms = ((cell[n] / SIZES[n][0], *LOSS_TERMS[n]) for n in cell if n in LOSS_TERMS)
     return 2.0 + sum(a * ratio**-alpha for ratio, a, alpha in terms)
 
 

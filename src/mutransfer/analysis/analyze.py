@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import overload
 
 from mutransfer.analysis.comparison.compare import compare
 from mutransfer.analysis.curves.fit import WINDOW
@@ -12,16 +13,19 @@ from mutransfer.analysis.curves.spread import spread_notes
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.rounding import merge_near_values
+from mutransfer.analysis.scales.analyze import scales_groups
 from mutransfer.analysis.transfer.asymptotic_gap import asymptotic_gaps
 from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.types.report import Report
+from mutransfer.analysis.types.scales import ScalesReport
 from mutransfer.errors import ResultsError
 
 # With fewer, the ends of a 90 % interval vary from seed to seed. [derived: docs/numbers.md]
 MIN_DRAWS = 1000
 
 
+@overload
 def analyze(
     results: Results,
     *,
@@ -33,7 +37,35 @@ def analyze(
     window: float = WINDOW,
     draws: int = 1000,
     seed: int = 0,
-) -> Report:
+) -> Report: ...
+
+
+@overload
+def analyze(
+    results: Results,
+    *,
+    scale: list[str] | tuple[str, ...],
+    hyperparameter: str | None = None,
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> ScalesReport: ...
+
+
+def analyze(
+    results: Results,
+    *,
+    scale: str | list[str] | tuple[str, ...] | None = None,
+    hyperparameter: str | None = None,
+    group_by: str | Sequence[str] | None = None,
+    threshold: float | None = None,
+    reference: str | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Report | ScalesReport:
     """Decide for every group whether the best rate transfers over widths.
 
     The optimum of a width is that of a quadratic fitted near the grid's best rate. Intervals
@@ -41,7 +73,9 @@ def analyze(
 
     Args:
         results: The trials.
-        scale: The column of sizes; by default that of the study, else 'width'.
+        scale: The column of sizes; by default that of the study, else 'width'. A list of several,
+            such as `["width", "tokens", "batch"]`, gives the exponents of rate and loss in each,
+            and a verdict along each with the others fixed.
         hyperparameter: The tuned column; by default that of the study, else 'lr'.
         group_by: The columns that make groups; by default those of the study, else
             'parametrization' if there is such a column.
@@ -53,7 +87,8 @@ def analyze(
         seed: Seed of these draws.
 
     Returns:
-        A report that maps each group's name to its `GroupReport`.
+        A report that maps each group's name to its `GroupReport`; with a list of scales, a
+        `ScalesReport` that maps it to its `ScalesGroupReport`.
 
     Raises:
         ResultsError: A column is missing, a width or rate is not a positive number, two trials
@@ -78,17 +113,32 @@ def analyze(
         >>> report["all"].paper_criterion
         True
     """
+    threshold = checked_threshold(results, threshold)
+    settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
+    results = placed_runs(results, settings)
+    if isinstance(scale, list | tuple):
+        return _scales_report(results, settings, threshold)
+    return _report(results, settings, threshold, reference)
+
+
+def checked_threshold(results: Results, threshold: float | None) -> float:
+    """Return the threshold, that of the study if it is None; raise for an invalid one."""
     if threshold is None:
         threshold = results.defaults.threshold
-    if not 0 < threshold < 1:
-        raise ResultsError(
-            f"the threshold is {threshold:g}",
-            why="it is a share of the loss: 0.01 allows the carried rate to cost one percent",
-            fix="--threshold 0.01 (in Python: threshold=0.01)",
-        )
-    settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
-    axes = settings.axes
-    results = placed_runs(results, settings)
+    if 0 < threshold < 1:
+        return threshold
+    raise ResultsError(
+        f"the threshold is {threshold:g}",
+        why="it is a share of the loss: 0.01 allows the carried rate to cost one percent",
+        fix="--threshold 0.01 (in Python: threshold=0.01)",
+    )
+
+
+def _report(
+    results: Results, settings: Settings, threshold: float, reference: str | None
+) -> Report:
+    """Report every group over one scale."""
+    axes, draws, seed = settings.axes, settings.draws, settings.seed
     groups = fitted_groups(results, settings)
     optima = {name: fit_optima(group, axes) for name, group in groups.items()}
     reference_title, gaps = asymptotic_gaps(optima, reference, axes)
@@ -106,11 +156,29 @@ def analyze(
         group_by=settings.group_by,
         comparisons=compare(groups, axes=axes, draws=draws, seed=seed),
         reference=reference_title,
-        window=window,
+        window=settings.window,
         notes=(*results.notes, *run_notes(groups, axes), *noise_notes(results, groups.values())),
         draws=draws,
         seed=seed,
         loss_unit=unit,
+    )
+
+
+def _scales_report(results: Results, settings: Settings, threshold: float) -> ScalesReport:
+    """Report every group over several scales."""
+    axes = settings.axes
+    reports, groups = scales_groups(results, settings, threshold)
+    return ScalesReport(
+        groups=reports,
+        threshold=threshold,
+        scales=axes.scales,
+        hyperparameter=axes.hyperparameter,
+        group_by=settings.group_by,
+        window=settings.window,
+        notes=(*results.notes, *run_notes(groups, axes), *noise_notes(results, groups.values())),
+        draws=settings.draws,
+        seed=settings.seed,
+        loss_unit=results.loss_unit,
     )
 
 

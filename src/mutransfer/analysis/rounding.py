@@ -87,26 +87,34 @@ def merge_near_values(results: Results, columns: Iterable[str]) -> Results:
     axes, notes = dict(results.axes), []
     for name in columns:
         cells = axes.get(name, ())
-        sets = _near_sets(cells)
+        sets = near_sets(_distinct_numbers(cells))
         if sets:
-            merged = {value: middle for near in sets for value, middle in _merged(near)}
+            merged = {value: middle_value(near) for near in sets for value in near}
             axes[name] = [merged.get(c, c) if isinstance(c, int | float) else c for c in cells]
             notes.append(_near_note(name, sets))
     return replace(results, axes=axes, notes=(*results.notes, *notes)) if notes else results
 
 
-def _near_sets(cells: Sequence[Cell]) -> list[list[float]]:
-    """Return the sets of distinct values, ascending, that are nearly equal."""
-    numbers = {c for c in cells if isinstance(c, int | float) and not isinstance(c, bool)}
-    is_number = [isinstance(c, int | float) and not isinstance(c, bool) for c in cells]
+def _distinct_numbers(cells: Sequence[Cell]) -> list[float]:
+    """Return the distinct numbers of a column, ascending; none if it holds anything else."""
+    distinct = {*cells}
+    numbers = [c for c in distinct if isinstance(c, int | float) and not isinstance(c, bool)]
     is_positive = all(0 < number <= sys.float_info.max for number in numbers)
-    if not numbers or not all(is_number) or not is_positive:
-        return []
-    value_V = np.array(sorted(map(float, numbers)))
+    return sorted(map(float, numbers)) if is_positive and len(numbers) == len(distinct) else []
+
+
+def near_sets(values: Sequence[float]) -> list[list[float]]:
+    """Return the sets of nearly equal values among distinct ascending ones.
+
+    Example:
+        >>> near_sets([18.6, 18.7, 53.0]), near_sets([0.95, 0.99, 0.999])
+        ([[18.6, 18.7]], [])
+    """
+    value_V = np.array(values)
     gap_V = np.diff(np.log(value_V))
     ends = [0, *(np.flatnonzero(gap_V > np.log1p(NEAR)) + 1).tolist(), len(value_V)]
     sets = []
-    for start, end in pairwise(ends):
+    for start, end in pairwise(ends if values else []):
         spread = float(np.log(value_V[end - 1] / value_V[start]))
         gaps = [*gap_V[max(start - 1, 0) : start], *gap_V[end - 1 : end]]
         # Within `ROUNDING` they are one value anyway, which needs no note.
@@ -116,15 +124,15 @@ def _near_sets(cells: Sequence[Cell]) -> list[list[float]]:
     return sets
 
 
-def _merged(near: Sequence[float]) -> list[tuple[float, float]]:
-    """Pair every value of a set with its middle one."""
-    return [(value, near[len(near) // 2 - (len(near) % 2 == 0)]) for value in near]
+def middle_value(near: Sequence[float]) -> float:
+    """Return the value that stands for a set of nearly equal ones, ascending."""
+    return near[(len(near) - 1) // 2]
 
 
 def _near_note(name: str, sets: Sequence[Sequence[float]]) -> str:
     """Return a sentence on the values of a column that count as one."""
     spread = max(near[-1] / near[0] - 1 for near in sets)
-    listed = [f"{_merged(near)[0][1]:.5g} ({near[0]:.5g} to {near[-1]:.5g})" for near in sets]
+    listed = [f"{middle_value(near):.5g} ({near[0]:.5g} to {near[-1]:.5g})" for near in sets]
     more = f" and {len(sets) - MAX_SETS} more" if len(sets) > MAX_SETS else ""
     shown = ", ".join(listed[:MAX_SETS])
     return f"values of {name} within {format_share(spread)} count as one: {shown}{more}"

@@ -40,6 +40,7 @@ MIN_SPIKE = 1e-3  # as a share of the loss: a tenth of the verdict's usual thres
 MAX_SPIKE_SHARE = 0.2  # if there are more, they are the noise [assumed]
 NUM_CONTRASTS = 3  # sets of four rates per width that the noise of single seeds is estimated from
 MAX_NAMED = 3  # spikes that notes name one by one
+MAX_PLACES = 8  # widths or rates that a note lists in full
 
 
 def screen_runs(grids: Sequence[LossGrid], axes: AxisNames, window: float) -> list[LossGrid]:
@@ -255,14 +256,23 @@ def _plateau_note(grids: Sequence[LossGrid], axes: AxisNames) -> list[str]:
     if not widths:
         return []
     scale, separator = ("", "; ") if axes.further else (f"{axes.scale} ", ", ")
-    where = " and ".join(
-        f"{format_rate(rate)} at {scale}{separator.join(names)}" for rate, names in widths.items()
-    )
+    places = [
+        f"{format_rate(rate)} at {scale}{separator.join(_few(names))}"
+        for rate, names in widths.items()
+    ]
+    where = " and ".join(_few(places))
     at_least, at_most = (" or more", " or less") if len(losses) > 1 else ("", "")
     return [
         f"the loss jumps to {min(losses):.4g}{at_least} at {where}, while the best is "
         f"{max(best):.4g}{at_most}: runs from there on are treated as diverged"
     ]
+
+
+def _few(names: Sequence[str]) -> list[str]:
+    """Return the first names and the number of the others: several scales have many cells."""
+    if len(names) <= MAX_PLACES:
+        return list(names)
+    return [*names[:MAX_NAMED], f"{len(names) - MAX_NAMED} more"]
 
 
 def _spike_note(grid: LossGrid, axes: AxisNames) -> list[str]:

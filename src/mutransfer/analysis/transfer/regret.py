@@ -128,6 +128,7 @@ def estimate_regret(
     axes: AxisNames,
     *,
     shifts: Sequence[float] = (),
+    tail: float = LOWER,
 ) -> Estimate:
     """Estimate the regret at `target` of the best rate at `source`, with one-sided bounds.
 
@@ -140,13 +141,15 @@ def estimate_regret(
         shifts: How far best rates may lie from the parabola's, in ln(rate), where curves are too
             skewed to rely on it alone: the interval then includes what interpolation between the
             tried rates gives.
+        tail: Probability that the lower bound fails; smaller where it is the largest of several.
     """
     if source.quadratic is None:
         return Estimate(undetermined=source.undetermined)
     if target.quadratic is None and target.edge is None:
         return Estimate(undetermined=target.undetermined)
     drawn = None if draws is None else (draws[0].x, draws[1])
-    return regret_of_rate(target, source.quadratic.optimum, drawn, no_interval, axes, shifts=shifts)
+    x = source.quadratic.optimum
+    return regret_of_rate(target, x, drawn, no_interval, axes, shifts=shifts, tail=tail)
 
 
 def regret_of_rate(
@@ -157,6 +160,7 @@ def regret_of_rate(
     axes: AxisNames,
     *,
     shifts: Sequence[float] = (),
+    tail: float = LOWER,
 ) -> Estimate:
     """Estimate the regret of one ln(rate) at `target`, with one-sided bounds.
 
@@ -167,6 +171,7 @@ def regret_of_rate(
         no_interval: Why there are no draws.
         axes: Names of the scale and of the hyperparameter.
         shifts: As for `estimate_regret`.
+        tail: As for `estimate_regret`.
     """
     coefficients, best_x = None, float(target.grid.x[target.argmin or 0])
     if target.quadratic is not None:
@@ -184,15 +189,15 @@ def regret_of_rate(
     # Noise alone causes a regret. Its size without drift is that of the same draws with the optimum
     # of the source moved onto that of the target; only a larger regret has a positive lower bound.
     no_drift = regret_bounds(target, x_D - x + best_x, mean_DR, coefficients_D3)
-    exceeds_noise = own.lower[0] > np.quantile(no_drift.value, UPPER)
-    low = float(np.quantile(drawn.lower, LOWER)) if exceeds_noise else 0.0
+    exceeds_noise = own.lower[0] > np.quantile(no_drift.value, 1 - tail)
+    low = float(np.quantile(drawn.lower, tail)) if exceeds_noise else 0.0
     high = float(np.quantile(drawn.upper, UPPER, method="higher"))
     is_finite_D = np.isfinite(drawn.upper)
     for shift in shifts:
         interpolated = regret_bounds(
             target, x_D + shift, mean_DR, coefficients_D3, interpolated=True
         )
-        low = min(low, float(np.quantile(interpolated.lower, LOWER)))
+        low = min(low, float(np.quantile(interpolated.lower, tail)))
         high = max(high, float(np.quantile(interpolated.upper, UPPER, method="higher")))
         is_finite_D &= np.isfinite(interpolated.upper)
     if reason is None and not np.isfinite(high):
