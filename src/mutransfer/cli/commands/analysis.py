@@ -116,6 +116,7 @@ def predict(
     group: str | None = None,
     plan: Path | None = None,
     hold_out: Switch = False,
+    compare: Switch = False,
     json: Switch = False,
 ) -> CommandResult:
     """Predict the best rate, its loss and its regret at a larger width, with code to copy.
@@ -127,14 +128,15 @@ def predict(
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
         hold_out: Leave out the largest size, predict it from the others, and compare.
+        compare: Show the rates of published laws for this target beside the prediction.
         json: Print one JSON document and nothing else.
     """
     from mutransfer.report.text.hold_out import hold_out_answer
     from mutransfer.report.text.snippet import prediction_answer
-    from mutransfer.workflows import hold_out_path, predict_path
+    from mutransfer.workflows import hold_out_path, predict_path, published_laws_beside
 
     path, parsed = _required(results), _parse_options(options)
-    if width is None and (plan is not None or not hold_out):
+    if width is None and (plan is not None or compare or not hold_out):
         raise UsageError(
             "no target is given",
             why="a prediction extrapolates to one size that was not run",
@@ -144,6 +146,10 @@ def predict(
     if width is not None:
         losses, predictions = predict_path(path, width, parsed, group=group)
         answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
+        if compare:
+            target = {predictions[0].scale: width}
+            text, rows = published_laws_beside(losses, predictions, target, parsed)
+            answers.append((text, {"published_laws": rows}))
     if hold_out:
         losses, checks = hold_out_path(path, parsed, group=group)
         unfinished = 0 if answers else losses.provenance.unfinished

@@ -67,7 +67,7 @@ class PublishedLaw:
 
         Example:
             >>> round(2 ** published_laws()["step-law"].log2_lr({"params": 1e9, "tokens": 1e11}), 6)
-            0.001636
+            0.001632
         """
         assert self.coefficient is not None
         return math.log2(self.coefficient) + _log2_product(self.exponents, sizes)
@@ -87,7 +87,8 @@ class PublishedLaw:
         available = with_flops(sizes)
         if self.batch_coefficient is None or not self.batch_exponents.keys() <= available.keys():
             return None
-        return self.batch_coefficient * 2.0 ** _log2_product(self.batch_exponents, sizes)
+        log2_factor = _log2_product(self.batch_exponents, sizes)
+        return self.batch_coefficient * math.exp2(log2_factor)
 
 
 def with_flops(sizes: Mapping[str, float]) -> dict[str, float]:

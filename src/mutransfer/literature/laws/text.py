@@ -10,7 +10,7 @@ from mutransfer.analysis.format import format_rate, format_size
 from mutransfer.analysis.types.estimates import json_data
 from mutransfer.literature.laws.compare import ComparedLaw, format_anchor
 
-TITLE = 30  # characters of the column of names
+OURS = "this prediction"
 
 
 def laws_text(
@@ -20,10 +20,10 @@ def laws_text(
     sizes = ", ".join(f"{name} {format_size(size)}" for name, size in target.items())
     head = f"{group}: laws of others at {sizes} (none of them is part of the prediction)"
     value = "undetermined" if ours.value is None else format_rate(ours.value)
-    lines = [head, f"  {'this prediction':<{TITLE}} {value}"]
+    width = max(len(title) for title in (OURS, *(law.title for law in laws)))
+    lines = [head, f"  {OURS:<{width}}  {value}"]
     for law in laws:
-        title = f"{law.title} ({law.source.removeprefix('arXiv:')})"
-        lines.append(f"  {title:<{TITLE}} {_answer(law, ours)}")
+        lines.append(f"  {law.title:<{width}}  {_answer(law, ours)} ({law.source})")
         lines += [f"    {warning}" for warning in law.warnings]
     return "\n".join(lines)
 
