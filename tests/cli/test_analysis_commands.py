@@ -1,6 +1,7 @@
 """`analyze`, `predict` and `report`: their text, their exit statuses and their errors."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -247,3 +248,29 @@ def test_a_report_has_the_check_from_four_widths_on(run, files) -> None:
         page = (files / f"{name}.html").read_text()
         assert ("Had the largest not been run" in page) is is_shown
     assert "Had you not run width 1024: lr off by 0." in (files / "good.html").read_text()
+
+
+def test_published_laws_stand_beside_a_prediction(run, tmp_path) -> None:
+    lines = [
+        f"{tokens},64,5e8,{2.0**k},{3 + (k + 8 + w) ** 2 / 20 + 1 / (w + 1)}"
+        for w, tokens in enumerate((1e9, 2e9, 4e9))
+        for k in range(-14, -3)
+    ]
+    (tmp_path / "t.csv").write_text("tokens,batch,params,lr,loss\n" + "\n".join(lines))
+    status, out, _ = run("predict t.csv --scale tokens --width 1.6e10 --compare")
+    assert status == 0
+    text = out.partition("all: laws of others at ")[2]
+    assert text.startswith("params 5e+08, batch 64, tokens 1.6e+10 (none of them is part of the")
+    step_law = 1.79 * 5e8**-0.713 * 1.6e10**0.307
+    assert (
+        f"  Step Law                      2^{math.log2(step_law):.2f} ({step_law:.4g}), +" in text
+    )
+    assert "  Complete(d)P                  2^-11 (0.0004883), +" in text  # 2^-10 at a quarter
+    data = json.loads(run("predict t.csv --scale tokens --width 1.6e10 --compare --json")[1])
+    laws = {row["name"]: row["log2_lr"] for row in data["published_laws"]}
+    assert laws["completed-p"] == pytest.approx(-11.0)
+    assert len(data["predictions"]) == 1
+
+
+def test_a_comparison_needs_a_target(run, files) -> None:
+    assert run("predict good.csv --hold-out --compare")[0] == 2

@@ -19,7 +19,7 @@ FLAGS = {
     "demo": "scale output workers json",
     "plan": "build base target probe parametrization optimizer form roles "
     "example_inputs parameter output json",
-    "predict": "results options width at group plan hold_out json",
+    "predict": "results options width at group plan hold_out compare json",
     "report": "results options output figures width threshold reference json",
     "rules": "name optimizer json",
     "studies": "action name scale text dry_run output workers report json",

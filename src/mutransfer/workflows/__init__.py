@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         analyze_path,
         hold_out_path,
         predict_path,
+        published_laws_beside,
         write_page,
     )
     from mutransfer.workflows.check import run_check
@@ -33,14 +34,21 @@ if TYPE_CHECKING:
 __all__ = [
     "AnalysisOptions", "PreparedStudy", "analyze_path", "compare_store", "compare_with_paper",
     "describe", "expand", "hold_out_path", "judge_store", "load_build", "load_inputs",
-    "named_cost", "named_studies", "named_study", "predict_path", "prepare_study", "run_check",
-    "run_ladder", "run_named_study", "run_study", "study_cost", "study_names", "study_text",
-    "sweep_study", "write_page",
+    "named_cost", "named_studies", "named_study", "predict_path", "prepare_study",
+    "published_laws_beside", "run_check", "run_ladder", "run_named_study", "run_study",
+    "study_cost", "study_names", "study_text", "sweep_study", "write_page",
 ]  # fmt: skip
 
 # Resolved on first use, so that analyzing a small file loads neither torch nor the sweep driver.
 _NAMES_BY_MODULE = {
-    "analyze": ("AnalysisOptions", "analyze_path", "hold_out_path", "predict_path", "write_page"),
+    "analyze": (
+        "AnalysisOptions",
+        "analyze_path",
+        "hold_out_path",
+        "predict_path",
+        "published_laws_beside",
+        "write_page",
+    ),
     "check": ("run_check",),
     "comparison.claims": ("judge_store",),
     "comparison.compare": ("compare_store", "compare_with_paper"),

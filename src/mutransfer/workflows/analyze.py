@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mutransfer.analysis import (
     WINDOW,
@@ -166,6 +167,41 @@ def hold_out_path(
         window=options.window,
     )
     return results, checks
+
+
+def published_laws_beside(
+    results: Results,
+    predictions: Sequence[Prediction],
+    target: Mapping[str, float],
+    options: AnalysisOptions = AnalysisOptions(),
+) -> tuple[str, list[dict[str, Any]]]:
+    """Return published laws of the rate beside predictions, as text and as data for JSON.
+
+    Args:
+        results: The results that the predictions are from.
+        predictions: The predictions.
+        target: The target's sizes, of the scales and any others that laws depend on. Sizes that
+            are the same in all runs need not be named.
+        options: How the results were read.
+    """
+    from mutransfer.literature.laws import common_sizes, compare_laws, named_sizes, sweep_anchors
+    from mutransfer.literature.laws.text import laws_data, laws_text
+
+    anchors = sweep_anchors(
+        results,
+        target,
+        scale=tuple(target) if len(target) > 1 else options.scale,
+        hyperparameter=single_hyperparameter(results, options.hyperparameter),
+        group_by=options.group_by,
+        window=options.window,
+    )
+    sizes = {**common_sizes(results), **named_sizes(target)}
+    texts, rows = [], []
+    for prediction in predictions:
+        laws = compare_laws(sizes, anchors[prediction.group])
+        texts.append(laws_text(laws, sizes, prediction.log2_lr, prediction.group))
+        rows += laws_data(laws, prediction.group)
+    return "\n\n".join(texts), rows
 
 
 def stored_plans(path: str | Path) -> list[Plan]:

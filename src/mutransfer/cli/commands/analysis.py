@@ -129,6 +129,7 @@ def predict(
     group: str | None = None,
     plan: Path | None = None,
     hold_out: Switch = False,
+    compare: Switch = False,
     json: Switch = False,
 ) -> CommandResult:
     """Predict the best rate, its loss and its regret at a larger width, with code to copy.
@@ -141,16 +142,17 @@ def predict(
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
         hold_out: Leave out the largest size, predict it from the others, and compare.
+        compare: Show the rates of published laws for this target beside the prediction.
         json: Print one JSON document and nothing else.
     """
     from mutransfer.report.text.hold_out import hold_out_answer
     from mutransfer.report.text.snippet import prediction_answer
-    from mutransfer.workflows import hold_out_path, predict_path
+    from mutransfer.workflows import hold_out_path, predict_path, published_laws_beside
 
     target = {} if at is None else _parse_target(at)
     path, parsed = _required(results), _parse_options(options)
     has_target = width is not None or bool(target)
-    if not has_target and (plan is not None or not hold_out):
+    if not has_target and (plan is not None or compare or not hold_out):
         raise UsageError(
             "no target is given",
             why="a prediction extrapolates to one size that was not run",
@@ -160,6 +162,10 @@ def predict(
     if has_target:
         losses, predictions = predict_path(path, width, parsed, at=target, group=group)
         answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
+        if compare:
+            target = dict(predictions[0].at)
+            text, rows = published_laws_beside(losses, predictions, target, parsed)
+            answers.append((text, {"published_laws": rows}))
     if hold_out:
         losses, checks = hold_out_path(path, parsed, group=group)
         unfinished = 0 if answers else losses.provenance.unfinished
