@@ -274,3 +274,27 @@ def test_published_laws_stand_beside_a_prediction(run, tmp_path) -> None:
 
 def test_a_comparison_needs_a_target(run, files) -> None:
     assert run("predict good.csv --hold-out --compare")[0] == 2
+
+
+def test_a_target_of_several_scales_names_them(run) -> None:
+    """`--width` with `--at` is the same target as `--at` alone."""
+    cells = [(n, d) for n in (64, 128, 256) for d in (1e6, 2e6, 4e6, 8e6)]
+    lines = ["width,tokens,lr,loss"]
+    for n, d in cells:
+        for k in range(-11, -2):
+            excess = 0.05 * (k + 6 + 0.5 * math.log2(d / 1e6)) ** 2
+            lines.append(f"{n},{d},{2.0**k},{2 + 9 * n**-0.5 + 50 * d**-0.3 + excess}")
+    Path("cells.csv").write_text("\n".join(lines))
+    commands = (
+        "--at width=512,tokens=32e6",
+        "--width 512 --at tokens=32e6",
+        "--scale width,tokens --at width=512,tokens=32e6",
+    )
+    first, *others = (run(f"predict cells.csv {command} --json")[1] for command in commands)
+    assert others == [first, first]
+    (prediction,) = json.loads(first)["predictions"]
+    assert prediction["at"] == {"width": 512.0, "tokens": 32e6}
+    assert prediction["log2_lr"]["value"] == pytest.approx(-8.5, abs=0.1)
+    status, _, error = run("predict cells.csv --at tokens=many")
+    assert status == 2
+    assert "--at has 'tokens=many', which is not SCALE=NUMBER" in error

@@ -134,15 +134,19 @@ def predict_path(
 ) -> tuple[Results, list[Prediction]]:
     """Load a store or a file, and predict for one group or for all of them.
 
-    Without `options.scale` the scales are those that `at` names.
+    Without `options.scale` the scales are that of `width` and those that `at` names.
     """
     results = load_results(path, columns=options.columns)
+    scale = options.scale
+    if scale is None and at:
+        first = () if width is None else results.defaults.scales[:1]
+        scale = tuple(dict.fromkeys((*first, *at)))
     predictions = predict_groups(
         results,
         width=width,
         at=at,
         group=group,
-        scale=tuple(at) if at and options.scale is None else options.scale,
+        scale=scale,
         hyperparameter=single_hyperparameter(results, options.hyperparameter),
         group_by=options.group_by,
         window=options.window,
