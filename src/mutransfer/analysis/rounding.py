@@ -22,7 +22,7 @@ from mutransfer.analysis.types.estimates import Floats
 ROUNDING = 1e-5
 # Sizes that were meant to be equal differ by up to 0.5 % in public sweeps, and the steps between
 # others are 30 times as large or more; beta2 of 0.99 and 0.999, which differ by 0.9 %, are
-# kept apart by 0.95 or 0.9 next to them. [measured: docs/losses.md]
+# kept apart by 0.95 or 0.9 next to them. [assumed]
 NEAR, MIN_GAP = 0.02, 10.0
 MAX_SETS = 3  # sets of near values that a note lists
 

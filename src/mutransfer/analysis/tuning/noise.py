@@ -15,7 +15,7 @@ from mutransfer.analysis.types.estimates import Floats
 
 LEAST_WEIGHT = 0.02  # of a candidate that is drawn [assumed]
 # What terms of higher order move the optimum by, as a share of what cubic ones do, at most.
-# [measured: benchmarks/tuning.md]
+# [assumed]
 HIGHER_ORDERS = 0.8
 MIN_FREEDOM = 4  # with fewer degrees of freedom intervals are too long to be of use [assumed]
 
