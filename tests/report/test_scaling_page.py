@@ -50,7 +50,7 @@ def test_a_card_has_the_prediction(report: Report, predictions: list[Prediction]
         assert f"learning rate {format_rate(rate.value)} [{format_power(rate.low)}, " in text
         assert prediction.lr.value == pytest.approx(2.0**rate.value)
     assert "SP at width 16384" in text
-    assert "Power: it moves as a power of the scale" in text
+    assert "power law (it moves as a power of the scale): weight " in text
     assert "<pre" not in prediction_section(report, predictions, {})
 
 

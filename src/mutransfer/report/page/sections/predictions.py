@@ -67,7 +67,7 @@ def _card(report: Report, prediction: Prediction, snippet: str) -> str:
     return (
         f'<article class="card plain"><h3>{title}</h3>'
         f'<p class="rate">{escape(hyperparameter_title(report))} {rate}</p>'
-        f"<dl>{''.join(facts)}</dl>{notes.to_html()}{_laws(report, prediction)}"
+        f"<dl>{''.join(facts)}</dl>{notes.to_html()}{_laws(prediction)}"
         f"{bullets([escape(warning) for warning in prediction.warnings], 'warnings')}"
         f"{_snippet(snippet, title)}</article>"
     )
@@ -94,23 +94,21 @@ def _regret(prediction: Prediction, notes: Footnotes) -> str:
     return escape(text) + notes.mark(share.undetermined)
 
 
-def _laws(report: Report, prediction: Prediction) -> str:
-    """Return a table of the laws: weight, rate, cost, error at the largest width."""
+def _laws(prediction: Prediction) -> str:
+    """Return the laws as a list: weight, rate, cost, error at the largest width."""
     if prediction.log2_lr.low is None:
         return ""
-    heads = ["Law", "Weight", hyperparameter_title(report), "Costs at most", "Missed the largest"]
-    rows = [
-        [
-            f"{law.name.capitalize()}: {LAWS[law.name]}",
-            format_percent(law.weight),
-            "–" if law.log2_lr.value is None else format_power(law.log2_lr.value),
-            "–" if law.regret_share.high is None else format_percent(law.regret_share.high),
-            "–" if missed is None else f"by {format_number(missed, 2)} octaves",
+    items = []
+    for law in prediction.laws:
+        rate, cost, missed = law.log2_lr.value, law.regret_share.high, law.held_out.value
+        parts = [
+            f"{law.name} law ({LAWS[law.name]}): weight {format_percent(law.weight)}",
+            "" if rate is None else format_power(rate),
+            "" if cost is None else f"costs at most {format_percent(cost)}",
+            "" if missed is None else f"missed the largest by {format_number(missed, 2)} octaves",
         ]
-        for law in prediction.laws
-        for missed in [law.held_out.value]
-    ]
-    return table(heads, rows, "laws")
+        items.append(escape(", ".join(filter(None, parts))))
+    return bullets(items, "laws")
 
 
 def _snippet(text: str, what: str) -> str:
