@@ -114,8 +114,9 @@ def test_what_shifts_a_whole_curve_changes_no_interval_of_a_rate() -> None:
 def test_the_loss_has_no_interval_where_a_shift_cannot_be_seen() -> None:
     group = only_group(planted(0))
     reason = (
-        "one seed: how much it shifts a whole curve is known from the scatter of best losses about "
-        "their law only, which needs 5 values of width with an optimum, and there are 4: add seeds"
+        "one seed: how much it shifts a whole curve can only be estimated from the scatter of best "
+        "losses about their law, which needs 5 values of width with an optimum, and there are 4: "
+        "add seeds"
     )
     for estimate in (group.optimum[0].loss, group.scaling.bands[0].loss):
         assert estimate.value == pytest.approx(best_loss(64.0), abs=0.05)

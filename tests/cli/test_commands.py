@@ -384,23 +384,3 @@ def test_a_closed_pipe_is_not_an_error() -> None:
     shown = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("mup: ")
     assert shown.stderr == ""
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "report losses.csv -o no/where/x.html",
-        "report losses.csv --figures no/where",
-        "check toy_model:build --base 16 --widths 16,32,64 --report no/where/x.html",
-        "plan toy_model:build --base 16 --target 64 --output no/where/plan.json",
-        "demo -o no/where",
-        "studies run demo -o no/where",
-        "studies compare --report no/where/page.html",
-    ],
-)
-def test_a_mistyped_folder_is_not_made(line, run, tmp_path) -> None:
-    status, out, err = run(line)
-    assert (status, out) == (2, "")
-    assert ": the folder no" in err
-    assert "  fix: mkdir -p no" in err
-    assert not (tmp_path / "no").exists()

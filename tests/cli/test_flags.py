@@ -150,3 +150,23 @@ def test_a_line_that_quotes_a_long_text_stays_as_it_is() -> None:
     line = "roles={'head': Role.OUTPUT}"
     assert as_flags(line, "plan") == "--roles head=output"
     assert as_flags(line + " x" * 1000, "plan") == line + " x" * 1000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "report losses.csv -o no/where/x.html",
+        "report losses.csv --figures no/where",
+        "check toy_model:build --base 16 --widths 16,32,64 --report no/where/x.html",
+        "plan toy_model:build --base 16 --target 64 --output no/where/plan.json",
+        "demo -o no/where",
+        "studies run demo -o no/where",
+        "studies compare --report no/where/page.html",
+    ],
+)
+def test_a_mistyped_folder_is_not_made(line, run, tmp_path) -> None:
+    status, out, err = run(line)
+    assert (status, out) == (2, "")
+    assert ": the folder no" in err
+    assert "  fix: mkdir -p no" in err
+    assert not (tmp_path / "no").exists()

@@ -259,3 +259,21 @@ def test_a_corrected_loss_source_is_applied_without_training_again(run, folder) 
     (folder / "study.toml").write_text(STUDY)
     assert run("study.toml")[0] == 0
     assert (folder / "starts").read_text() == "xxxx"
+
+
+@pytest.mark.parametrize(
+    "line", ["sweep study.toml --store", "sweep --status", "analyze", "report"]
+)
+def test_a_store_of_a_newer_version_is_an_error_of_every_command(line, folder, capsys) -> None:
+    store = folder / "newer"
+    store.mkdir()
+    (store / "store.json").write_text('{"schema": 2}')
+    with pytest.raises(SystemExit) as exited:
+        main([*line.split(), "newer"])
+    out, err = capsys.readouterr()
+    assert (exited.value.code, out) == (2, "")
+    what, *others = err.splitlines()
+    assert what.endswith(" has schema 2, this version reads 1")
+    assert others[0].startswith("  why: ")
+    assert others[1].endswith("upgrade mutransfer")
+    assert [path.name for path in store.iterdir()] == ["store.json"], "nothing was written"

@@ -1,7 +1,6 @@
 """Learned scales that start at a power of width: gains of ScaleNorm, temperatures, residual scales.
 
-The oracle is a twin that is equal in function: the power of width written as a constant, times a
-parameter that starts at the same value at every width.
+The oracle is a twin of equal function: a power of width as a constant, times a constant start.
 """
 
 import math
@@ -394,9 +393,8 @@ class FixedLayer(Network):
 @pytest.mark.parametrize("power", [-0.5, 0.0, 0.5])
 def test_the_init_of_a_layer_that_does_not_grow_is_corrected(power):
     """It was refused as not fresh. The rule of a fixed weight is the same init at every width."""
-    build = partial(FixedLayer, power=power)
-    plan = plan_of(build)
+    plan = plan_of(partial(FixedLayer, power=power))
     assert (plan["mix.weight"].init_factor, plan["mix.weight"].lr_factor) == (4**-power, 1)
     assert plan["mix.bias"].init_factor == 1
-    std = apply(build(TARGET), plan).mix.weight.std().item()
+    std = apply(FixedLayer(TARGET, power), plan).mix.weight.std().item()
     assert std == pytest.approx(BASE**power, rel=0.3)

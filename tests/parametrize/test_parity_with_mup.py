@@ -6,11 +6,10 @@ import torch and yaml only.
 
 import importlib
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
+from pip_package import installed
 from torch import nn
 from torch.nn import functional as F
 from zoo import error_text
@@ -20,7 +19,6 @@ from mutransfer.rules import Role
 
 pytestmark = pytest.mark.slow
 
-VERSION = "mup==1.0.0"
 BASE = 16
 TINY = 1e-30  # an epsilon without effect: mup never scales it, which a test below shows
 
@@ -28,15 +26,8 @@ TINY = 1e-30  # an epsilon without effect: mup never scales it, which a test bel
 @pytest.fixture(scope="session")
 def mup(tmp_path_factory):
     pytest.importorskip("yaml", reason="microsoft/mup reads its base shapes with yaml")
-    folder = tmp_path_factory.mktemp("mup")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pip += ["--no-deps", "--target", str(folder), VERSION]
-    install = subprocess.run(pip, capture_output=True, text=True, timeout=200, check=False)
-    if install.returncode:
-        pytest.skip(f"pip cannot install {VERSION}, no network? {install.stderr.strip()[-200:]}")
-    sys.path.insert(0, str(folder))
-    yield importlib.import_module("mup")
-    sys.path.remove(str(folder))
+    with installed("mup==1.0.0", tmp_path_factory.mktemp("mup")):
+        yield importlib.import_module("mup")
 
 
 class Perceptron(nn.Module):

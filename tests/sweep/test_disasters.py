@@ -384,23 +384,3 @@ def test_an_edited_command_makes_other_trials_and_keeps_the_old_ones(tmp_path, c
     assert first < both
     study.write_text(before)
     assert json.loads(cli(capsys, *command)[1])["ran"] == 0
-
-
-@pytest.mark.parametrize("command", ["sweep", "--status", "analyze", "report"])
-def test_a_store_of_a_newer_version_is_an_error_of_every_command(
-    store, tmp_path, capsys, command
-) -> None:
-    (store.path / "store.json").write_text('{"schema": 2}')
-    arguments = {
-        "sweep": ["sweep", study_file(tmp_path, [1.0]), "--store", store.path],
-        "--status": ["sweep", "--status", store.path],
-        "analyze": ["analyze", store.path],
-        "report": ["report", store.path],
-    }
-    status, out, err = cli(capsys, *arguments[command])
-    assert (status, out) == (2, "")
-    what, *others = err.splitlines()
-    assert what.endswith(" has schema 2, this version reads 1")
-    assert others[0].startswith("  why: ")
-    assert others[1].endswith("upgrade mutransfer")
-    assert [path.name for path in store.path.iterdir()] == ["store.json"], "nothing was written"

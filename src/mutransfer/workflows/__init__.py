@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from mutransfer.workflows.analyze import (
         AnalysisOptions,
         analyze_path,
+        compare_published_laws,
         hold_out_path,
         predict_path,
-        published_laws_beside,
         write_page,
     )
     from mutransfer.workflows.check import run_check
@@ -32,11 +32,32 @@ if TYPE_CHECKING:
     from mutransfer.workflows.user_code import load_build, load_inputs
 
 __all__ = [
-    "AnalysisOptions", "PreparedStudy", "analyze_path", "compare_store", "compare_with_paper",
-    "describe", "expand", "hold_out_path", "judge_store", "load_build", "load_inputs",
-    "named_cost", "named_studies", "named_study", "predict_path", "prepare_study",
-    "published_laws_beside", "run_check", "run_ladder", "run_named_study", "run_study",
-    "study_cost", "study_names", "study_text", "sweep_study", "write_page",
+    "AnalysisOptions",
+    "PreparedStudy",
+    "analyze_path",
+    "compare_published_laws",
+    "compare_store",
+    "compare_with_paper",
+    "describe",
+    "expand",
+    "hold_out_path",
+    "judge_store",
+    "load_build",
+    "load_inputs",
+    "named_cost",
+    "named_studies",
+    "named_study",
+    "predict_path",
+    "prepare_study",
+    "run_check",
+    "run_ladder",
+    "run_named_study",
+    "run_study",
+    "study_cost",
+    "study_names",
+    "study_text",
+    "sweep_study",
+    "write_page",
 ]  # fmt: skip
 
 # Resolved on first use, so that analyzing a small file loads neither torch nor the sweep driver.
@@ -46,7 +67,7 @@ _NAMES_BY_MODULE = {
         "analyze_path",
         "hold_out_path",
         "predict_path",
-        "published_laws_beside",
+        "compare_published_laws",
         "write_page",
     ),
     "check": ("run_check",),

@@ -105,8 +105,8 @@ def analyze_path(
 
 def _check_options(options: AnalysisOptions, reference: str | None) -> None:
     """Raise for options that an analysis of several hyperparameters does not have."""
-    given = {"--window": options.window != WINDOW, "--reference": reference is not None}
-    if unused := [name for name, is_given in given.items() if is_given]:
+    options_set = {"--window": options.window != WINDOW, "--reference": reference is not None}
+    if unused := [name for name, is_set in options_set.items() if is_set]:
         raise ResultsError(
             f"{listed(unused)} has no effect on several hyperparameters",
             why="the region of a fit is chosen by the data, and there are no laws over width",
@@ -173,13 +173,13 @@ def hold_out_path(
     return results, checks
 
 
-def published_laws_beside(
+def compare_published_laws(
     results: Results,
     predictions: Sequence[Prediction],
     target: Mapping[str, float],
     options: AnalysisOptions = AnalysisOptions(),
 ) -> tuple[str, list[dict[str, Any]]]:
-    """Return published laws of the rate beside predictions, as text and as data for JSON.
+    """Compare predictions with published laws of the rate, as text and as data for JSON.
 
     Args:
         results: The results that the predictions are from.

@@ -103,8 +103,8 @@ def test_an_edge_of_the_grid_counts_as_a_bound() -> None:
     edge = Bounds(np.array([[2.0]]), np.array([-8.0]), np.array([True]))
     other = Bounds(np.array([[2.0]]), np.array([-8.0]), np.array([False]))
     alone, below, above = (
-        average_laws(given, np.array([[4.0]]))[0]
-        for given in (two, two.with_bounds(edge), two.with_bounds(other))
+        average_laws(data, np.array([[4.0]]))[0]
+        for data in (two, two.with_bounds(edge), two.with_bounds(other))
     )
     assert below.weight("constant") < 0.5 * alone.weight("constant")
     assert below.mixture.quantile(0.5) < alone.mixture.quantile(0.5) - 0.3
@@ -117,7 +117,7 @@ def test_what_parabolas_leave_may_be_their_shape() -> None:
     measured = cells(value_C, 0.4)
     one_seed = ScaleCells(measured.log2_s, value_C, measured.variance, (0.0, 0.25, 1.0))
     long, short = (
-        average_laws(given, TARGET)[0].mixture.estimate() for given in (measured, one_seed)
+        average_laws(data, TARGET)[0].mixture.estimate() for data in (measured, one_seed)
     )
     assert short.high - short.low < 0.8 * (long.high - long.low)
 

@@ -39,7 +39,7 @@ def test_a_single_value_is_refused() -> None:
     columns = {**table(), "init_std": [1.0] * 24}
     assert error_of(columns, "lr", "init_std").splitlines() == [
         "columns: init_std is 1 in every run",
-        "  why: the best value of a hyperparameter is found by trying several",
+        "  why: the best value of a hyperparameter shows only where several were tried",
         '  fix: --hyperparameter lr (in Python: hyperparameter="lr"), or add runs with other '
         "values",
     ]

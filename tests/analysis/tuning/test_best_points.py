@@ -29,8 +29,8 @@ def test_a_planted_point_is_recovered_exactly(count: int) -> None:
     best, hessian = rng.uniform(-1, 1, (2, count)), random_hessian(rng, count)
     group = tuned(planted(points, best, hessian), NAMES[:count])["all"]
     for width, center in zip(group.widths, best, strict=True):
-        found = [math.log2(value.best.value or 0) for value in width.values]
-        assert found == pytest.approx(center, abs=1e-5)
+        values = [math.log2(value.best.value or 0) for value in width.values]
+        assert values == pytest.approx(center, abs=1e-5)
         assert width.loss.value == pytest.approx(2.5, abs=1e-9)
     step = best[0] - best[1]
     assert group.regret.value == pytest.approx(0.5 * step @ hessian @ step, rel=1e-4)

@@ -25,7 +25,7 @@ def test_the_minimum_in_a_box_is_that_of_scipy(count: int, cubes: bool) -> None:
     z = polynomials.minimum(low, high, np.zeros(count))
     assert (z >= low).all()
     assert (z <= high).all()
-    found = polynomials(z)
+    minima = polynomials(z)
     for k in range(0, 200, 10):
         one = polynomials.select(np.array([k]))
         starts = rng.uniform(low, high, (4, count))
@@ -33,7 +33,7 @@ def test_the_minimum_in_a_box_is_that_of_scipy(count: int, cubes: bool) -> None:
             minimize(lambda x, f=one: float(f(x[None])[0]), start, bounds=list(zip(low, high))).fun  # noqa: B905
             for start in starts
         )
-        assert found[k] == pytest.approx(lowest, abs=1e-5)
+        assert minima[k] == pytest.approx(lowest, abs=1e-5)
     on_edge = (np.abs(z - low) < 1e-9).any(axis=1) | (np.abs(z - high) < 1e-9).any(axis=1)
     assert 10 < on_edge.sum() < 190  # both cases were tried
 

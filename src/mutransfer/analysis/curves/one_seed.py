@@ -81,16 +81,17 @@ def with_seed_shift(
     """
     if axes.further:
         return noise, (
-            "one seed: how much it shifts a whole curve is known for several scales together only, "
-            "from the scatter of best losses about their law: add seeds"
+            "one seed: how much it shifts a whole curve can only be estimated for all scales "
+            "together, from the scatter of best losses about their law: add seeds"
         )
     fits = [(c.grid.width, c.quadratic) for c in curves if c.quadratic is not None]
     freedom = len(fits) - NUM_FLOOR_LAW
     if len(fits) < WIDTHS_FOR_INTERVAL:
         return noise, (
-            "one seed: how much it shifts a whole curve is known from the scatter of best losses "
-            f"about their law only, which needs {WIDTHS_FOR_INTERVAL} values of {axes.scale} with "
-            f"an optimum, and there {'is' if len(fits) == 1 else 'are'} {len(fits)}: add seeds"
+            "one seed: how much it shifts a whole curve can only be estimated from the scatter of "
+            f"best losses about their law, which needs {WIDTHS_FOR_INTERVAL} values of "
+            f"{axes.scale} with an optimum, and there {'is' if len(fits) == 1 else 'are'} "
+            f"{len(fits)}: add seeds"
         )
     width_W = np.array([width for width, _ in fits])
     loss_W = np.array([quadratic.best_loss for _, quadratic in fits])

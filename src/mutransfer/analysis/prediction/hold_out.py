@@ -45,7 +45,7 @@ def hold_out(
     """Predict the largest value of every scale from the runs below it, and compare.
 
     This is the error that the method made on your own runs: what `predict` would have answered if
-    the largest had not been run, beside what was observed there.
+    the largest had not been run, compared with what was observed there.
 
     Args:
         results: The trials.

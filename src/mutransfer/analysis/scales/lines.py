@@ -65,7 +65,7 @@ def paths(value_CK: Floats, scales: Sequence[str]) -> tuple[Path, ...]:
     A pair of scales has paths if three sizes or more share a ratio, and either the cells are no
     grid of both, or one of the two is a length of training, such as tokens.
     """
-    found = []
+    paths_by_pair = []
     for pair in combinations(range(len(scales)), 2):
         # The name does not depend on the order of the scales: the larger numbers come first.
         small, large = sorted(pair, key=lambda k: float(np.median(value_CK[:, k])))
@@ -79,8 +79,8 @@ def paths(value_CK: Floats, scales: Sequence[str]) -> tuple[Path, ...]:
         names = [ratio, *(scales[k] for k in others)]
         lines = _lines(value_CK[:, small], fixed_CF, names, least=MIN_PATH)
         if lines:
-            found.append(Path(small, ratio, lines))
-    return tuple(found)
+            paths_by_pair.append(Path(small, ratio, lines))
+    return tuple(paths_by_pair)
 
 
 def _lines(

@@ -10,6 +10,7 @@ import numpy as np
 from mutransfer.analysis.format import AxisNames, format_value
 from mutransfer.analysis.intervals import LOWER, UPPER, central_interval
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.transfer.verdict import compare_with_threshold
 from mutransfer.analysis.tuning.best_values import (
     NO_NOISE,
     ON_LIMIT,
@@ -25,7 +26,6 @@ from mutransfer.analysis.tuning.samples import SampleTable, sample_tables
 from mutransfer.analysis.tuning.surface import Surface, fit_surfaces
 from mutransfer.analysis.tuning.transfer import (
     FittedWidth,
-    decide_point,
     estimate_drift,
     estimate_regret,
 )
@@ -99,7 +99,9 @@ def _group(
         for h, coordinate in enumerate(tables[0].coordinates)
     }
     regret, share, claim = _regret(widths, fitted, scale)
-    verdict, reason = decide_point(regret, share, claim, threshold, loss_unit)
+    verdict, reason = compare_with_threshold(
+        regret, share, threshold, claim=claim, advice="add samples", loss_unit=loss_unit
+    )
     return TunedGroup(name, verdict, reason, tuple(widths), drift, regret, share)
 
 
@@ -198,10 +200,11 @@ def _tuned_value(
         estimate = Estimate(undetermined=reason)
         return TunedValue(coordinate.name, kind, estimate, recommended, lowest, highest, None,
                           shares.main[h], None, None)  # fmt: skip
-    found = best_value(fit, draws, h, scale)
+    optimum = best_value(fit, draws, h, scale)
     recommended = coordinate.value(float(fit.center[h] + fit.half[h] * fit.minimum[h]))
-    return TunedValue(coordinate.name, kind, found.estimate, recommended, lowest, highest,
-                      found.edge, shares.main[h], found.cost, _section(fit, draws, h))  # fmt: skip
+    return TunedValue(coordinate.name, kind, optimum.estimate, recommended, lowest, highest,
+                      optimum.edge, shares.main[h], optimum.cost,
+                      _section(fit, draws, h))  # fmt: skip
 
 
 def _section(fit: Surface, draws: SurfaceDraws | None, h: int) -> Section:

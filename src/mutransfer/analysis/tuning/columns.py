@@ -10,7 +10,7 @@ import numpy as np
 
 from mutransfer.analysis.format import format_value
 from mutransfer.analysis.loading.columns import closest_name, format_mapping
-from mutransfer.analysis.results import Results
+from mutransfer.analysis.results import Results, as_floats
 from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import ResultsError, listed
 
@@ -75,7 +75,7 @@ class TuningColumns:
         rest = [name for name in self.hyperparameters if name not in single]
         raise ResultsError(
             f"{results.provenance.source}: {shown}",
-            why="the best value of a hyperparameter is found by trying several",
+            why="the best value of a hyperparameter shows only where several were tried",
             fix=f"{_option(rest)}, or add runs with other values" if rest else "add runs",
         )
 
@@ -93,10 +93,7 @@ def numbers(results: Results, name: str, *, zero: bool = False) -> Floats:
         ResultsError: A value is something else.
     """
     values = results.axes[name]
-    is_number = [isinstance(value, int | float) and not isinstance(value, bool) for value in values]
-    column = np.array(
-        [float(v) if ok else np.nan for v, ok in zip(values, is_number, strict=True)]  # type: ignore[arg-type]
-    )
+    column = as_floats(values)
     with np.errstate(invalid="ignore"):
         is_valid = np.isfinite(column) & (column >= 0 if zero else column > 0)
     if is_valid.all():
@@ -104,7 +101,7 @@ def numbers(results: Results, name: str, *, zero: bool = False) -> Floats:
     wrong = np.flatnonzero(~is_valid).tolist()
     shown = ["nothing" if values[row] is None else format_value(values[row]) for row in wrong]
     fix = f"correct {len(wrong)} of {len(values)} values of '{name}', or leave them empty"
-    if all(is_number) and (column < 0).all():
+    if (column < 0).all():  # not where a cell is no number: nan is not negative
         fix += f"; if it is a logarithm: {format_mapping({name: f'2^{name}'})}"
     raise ResultsError(
         f"{results.provenance.source}: column '{name}' must hold "

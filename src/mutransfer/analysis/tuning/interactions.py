@@ -25,7 +25,7 @@ def interactions(
     names = [coordinate.name for coordinate in fit.table.coordinates]
     own_HH = fit.polynomials.hessian_at(fit.minimum[None])
     drawn_DHH = None if draws is None else draws.polynomials.hessian_at(draws.minimum)
-    found = []
+    interactions = []
     for a, b in fit.terms.pairs:
         value = float(_correlation(own_HH, a, b)[0])
         estimate = Estimate(undetermined=UNDETERMINED)
@@ -40,8 +40,8 @@ def interactions(
         importance = shares.pairs.get((a, b), Estimate(undetermined=UNDETERMINED))
         pair = (names[a], names[b])
         text = _sentence(fit, own_HH[0], a, b, estimate)
-        found.append(Interaction(pair, estimate, importance, text))
-    return tuple(found)
+        interactions.append(Interaction(pair, estimate, importance, text))
+    return tuple(interactions)
 
 
 def _correlation(hessian_DHH: Floats, a: int, b: int) -> Floats:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mutransfer.analysis.format import format_loss, format_share, format_value
+from mutransfer.analysis.format import format_value
 from mutransfer.analysis.intervals import LOWER, UPPER, central_interval
 from mutransfer.analysis.tuning.best_values import NO_NOISE
 from mutransfer.analysis.tuning.noise import SurfaceDraws
 from mutransfer.analysis.tuning.polynomial import Polynomials
 from mutransfer.analysis.tuning.surface import Surface
-from mutransfer.analysis.types.estimates import Bools, Estimate, Floats, Verdict
+from mutransfer.analysis.types.estimates import Bools, Estimate, Floats
 
 # Shape legend: W widths, D draws, H hyperparameters.
 
@@ -119,26 +119,3 @@ def estimate_regret(source: FittedWidth, target: FittedWidth, scale: str) -> Est
             "a lower bound only: add samples"
         )
     return Estimate(value, low, high if reason is None else None, reason)
-
-
-def decide_point(
-    regret: Estimate, share: Estimate, claim: str, threshold: float, loss_unit: str | None
-) -> tuple[Verdict, str]:
-    """Compare the bounds of the regret with the threshold; return the verdict and the reason."""
-    limit = f"the threshold of {format_share(threshold)}"
-    if share.low is None and share.high is None:
-        return "undetermined", str(share.undetermined)
-    if share.low is not None and share.low > threshold:
-        assert regret.low is not None
-        cost = f"{format_loss(regret.low, loss_unit)} ({format_share(share.low)})"
-        return "does not transfer", f"{claim} at least {cost}, more than {limit}"
-    if share.high is not None and share.high <= threshold:
-        assert regret.high is not None
-        cost = f"{format_loss(regret.high, loss_unit)} ({format_share(share.high)})"
-        return "transfers", f"{claim} at most {cost}, no more than {limit}"
-    if share.undetermined is not None:
-        return "undetermined", share.undetermined
-    assert share.low is not None
-    assert share.high is not None
-    bounds = f"{format_share(share.low)} to {format_share(share.high)}"
-    return "undetermined", f"{claim} {bounds}, on both sides of {limit}: add samples"

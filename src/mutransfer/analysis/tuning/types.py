@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mutransfer.analysis.types.estimates import Estimate, Verdict, json_data
+from mutransfer.analysis.types.report import Groups
 
-SCHEMA = 1
 Form = Literal["quadratic", "diagonal", "sample"]
 
 
@@ -166,7 +166,7 @@ class TunedGroup:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class TuningReport(Mapping[str, TunedGroup]):
+class TuningReport(Groups[TunedGroup]):
     """The best points of every group by its name, and the settings of the analysis.
 
     Args:
@@ -181,7 +181,6 @@ class TuningReport(Mapping[str, TunedGroup]):
         loss_unit: Unit of the losses, 'nats', or None where it is undetermined.
     """
 
-    groups: Mapping[str, TunedGroup]
     threshold: float
     scale: str
     hyperparameters: tuple[str, ...]
@@ -190,21 +189,3 @@ class TuningReport(Mapping[str, TunedGroup]):
     draws: int
     seed: int
     loss_unit: str | None = field(default=None, metadata={"json": False})
-
-    def __repr__(self) -> str:
-        return "\n".join(map(repr, self.values()))
-
-    def __getitem__(self, name: str) -> TunedGroup:
-        return self.groups[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.groups)
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the whole report as plain data for `json.dump`; NaN becomes None."""
-        data = json_data(self)
-        groups = data.pop("groups")  # after the settings
-        return {"schema": SCHEMA, **data, "groups": groups}

@@ -4,13 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum, Verdict, json_data
 from mutransfer.analysis.types.scaling import CarriedRegret, Laws, Scaling
 from mutransfer.analysis.types.stability import WidthStability
 
 SCHEMA = 1
+LONG = ("groups", "comparisons")  # fields that follow the settings in the JSON
+Group = TypeVar("Group")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Groups(Mapping[str, Group], Generic[Group]):
+    """Reports of groups by their names, in the order of the names.
+
+    Args:
+        groups: The reports.
+    """
+
+    groups: Mapping[str, Group]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.values()))
+
+    def __getitem__(self, name: str) -> Group:
+        return self.groups[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole report as plain data for `json.dump`; NaN becomes None."""
+        data = json_data(self)
+        long = {name: data.pop(name) for name in LONG if name in data}
+        return {"schema": SCHEMA, **data, **long}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,7 +150,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Report(Mapping[str, GroupReport]):
+class Report(Groups[GroupReport]):
     """The report of every group by its name, and the settings of the analysis.
 
     Args:
@@ -137,7 +168,6 @@ class Report(Mapping[str, GroupReport]):
         loss_unit: Unit of the losses, 'nats', or None where it is undetermined.
     """
 
-    groups: Mapping[str, GroupReport]
     threshold: float
     scale: str
     hyperparameter: str
@@ -149,21 +179,3 @@ class Report(Mapping[str, GroupReport]):
     draws: int
     seed: int
     loss_unit: str | None = field(default=None, metadata={"json": False})
-
-    def __repr__(self) -> str:
-        return "\n".join(map(repr, self.values()))
-
-    def __getitem__(self, name: str) -> GroupReport:
-        return self.groups[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.groups)
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the whole report as plain data for `json.dump`; NaN becomes None."""
-        data = json_data(self)
-        long = {name: data.pop(name) for name in ("groups", "comparisons")}  # after the settings
-        return {"schema": SCHEMA, **data, **long}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mutransfer.analysis.types.estimates import Estimate, Verdict, json_data
-from mutransfer.analysis.types.report import SCHEMA
+from mutransfer.analysis.types.report import Groups
 from mutransfer.analysis.types.scaling import CarriedRegret
 
 Side = Literal["below", "above"]
@@ -171,7 +171,7 @@ class ScalesGroupReport:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class ScalesReport(Mapping[str, ScalesGroupReport]):
+class ScalesReport(Groups[ScalesGroupReport]):
     """The report of every group over several scales, by its name, and the settings.
 
     Args:
@@ -187,7 +187,6 @@ class ScalesReport(Mapping[str, ScalesGroupReport]):
         loss_unit: Unit of the losses, 'nats', or None where it is undetermined.
     """
 
-    groups: Mapping[str, ScalesGroupReport]
     threshold: float
     scales: tuple[str, ...]
     hyperparameter: str
@@ -197,21 +196,3 @@ class ScalesReport(Mapping[str, ScalesGroupReport]):
     draws: int
     seed: int
     loss_unit: str | None = field(default=None, metadata={"json": False})
-
-    def __repr__(self) -> str:
-        return "\n".join(map(repr, self.values()))
-
-    def __getitem__(self, name: str) -> ScalesGroupReport:
-        return self.groups[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.groups)
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the whole report as plain data for `json.dump`; NaN becomes None."""
-        data = json_data(self)
-        groups = data.pop("groups")  # after the settings
-        return {"schema": SCHEMA, **data, "groups": groups}

@@ -142,12 +142,12 @@ def predict(
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
         hold_out: Leave out the largest size, predict it from the others, and compare.
-        compare: Show the rates of published laws for this target beside the prediction.
+        compare: Show the rates of published laws for this target too.
         json: Print one JSON document and nothing else.
     """
     from mutransfer.report.text.hold_out import hold_out_answer
     from mutransfer.report.text.snippet import prediction_answer
-    from mutransfer.workflows import hold_out_path, predict_path, published_laws_beside
+    from mutransfer.workflows import compare_published_laws, hold_out_path, predict_path
 
     target = {} if at is None else _parse_target(at)
     path, parsed = _required(results), _parse_options(options)
@@ -164,7 +164,7 @@ def predict(
         answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
         if compare:
             target = dict(predictions[0].at)
-            text, rows = published_laws_beside(losses, predictions, target, parsed)
+            text, rows = compare_published_laws(losses, predictions, target, parsed)
             answers.append((text, {"published_laws": rows}))
     if hold_out:
         losses, checks = hold_out_path(path, parsed, group=group)

@@ -1,4 +1,4 @@
-"""Published laws beside a prediction: their rates for the same target, and how far they differ."""
+"""Comparison of a prediction with published laws: their rates for the same target."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ComparedLaw:
         setting: Optimizer, schedule and other conditions of the law.
         certainty: 'read' or 'recalled', as for `PublishedLaw`.
         log2_lr: log2 of its rate, or None.
-        missing: Sizes that it needs and that are not given.
+        missing: Sizes that it needs and that the target lacks.
         anchor: The optimum that it starts from, where the law gives ratios.
         batch_tokens: Its best batch size in tokens, or None.
         warnings: Why the rate may not apply.

@@ -23,7 +23,7 @@ class PublishedLaw:
         source: arXiv number, or the address of the code.
         coefficient: The rate where all sizes are 1; None where the law gives ratios only.
         exponents: Size -> exponent. Sizes are `params` (without embeddings), `tokens`, `batch`
-            and `flops` (6 · params · tokens where it is not given).
+            and `flops` (6 · params · tokens where it has no value).
         batch_coefficient: As `coefficient`, for the best batch size in tokens.
         batch_exponents: Its exponents; empty where the source has no such law.
         fixed: Sizes that must not change.
@@ -52,7 +52,7 @@ class PublishedLaw:
         return tuple(name for name in INPUTS if name in self.exponents or name in self.fixed)
 
     def missing(self, sizes: Mapping[str, float]) -> tuple[str, ...]:
-        """Return the sizes that the rate depends on and that are not given."""
+        """Return the sizes that the rate depends on and that have no value."""
         available = with_flops(sizes)
         names = dict.fromkeys(name for name in self.inputs if name not in available)
         return tuple(
@@ -63,7 +63,7 @@ class PublishedLaw:
         )
 
     def log2_lr(self, sizes: Mapping[str, float]) -> float:
-        """Return log2 of the rate; all inputs must be given, and the law must have a coefficient.
+        """Return log2 of the rate; all inputs need a value, and the law needs a coefficient.
 
         Example:
             >>> round(2 ** published_laws()["step-law"].log2_lr({"params": 1e9, "tokens": 1e11}), 6)

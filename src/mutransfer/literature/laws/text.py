@@ -1,4 +1,4 @@
-"""Published laws beside a prediction, as text and as data for JSON."""
+"""Comparison with published laws, as text and as data for JSON."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def _answer(law: ComparedLaw, ours: Estimate) -> str:
     """Format the rate of one law, or what it lacks."""
     if law.missing:
         names = " and ".join(law.missing)
-        given = ",".join(f"{name}=…" for name in law.missing)
-        return f"needs {names}: --at {given}"
+        argument = ",".join(f"{name}=…" for name in law.missing)
+        return f"needs {names}: --at {argument}"
     if law.log2_lr is None:
         return "undetermined"
     text = format_rate(law.log2_lr)
