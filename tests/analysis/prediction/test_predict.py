@@ -117,6 +117,16 @@ def test_no_regret_exceeds_that_of_an_untrained_network() -> None:
     assert law(with_vocabulary, "constant").regret_share.high == pytest.approx(excess)
 
 
+def test_a_bound_needs_no_law_of_the_loss() -> None:
+    """Three widths have none: the untrained loss bounds the excess over a loss no larger."""
+    table = columns(surface(-1.0), WIDTHS[:3], HALVES, 3, 0.004, 0.008, np.random.default_rng(0))
+    table["vocab_size"] = [16] * len(table["lr"])
+    prediction = predict(Results.from_columns(table), width=2.0**20)
+    assert prediction.loss.value is None
+    largest = 2.2 + 13 * WIDTHS[2] ** -0.5
+    assert law(prediction, "constant").regret_share.high < math.log(16) / (0.3 * largest) - 1
+
+
 def test_without_a_loss_law_the_share_is_not_too_small() -> None:
     """Three widths have no law of the loss: the share is that of a loss no larger."""
     prediction = predict(results(-0.4, widths=WIDTHS[:3]), width=TARGET)

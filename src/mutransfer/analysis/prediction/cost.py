@@ -61,7 +61,7 @@ def target_curve(
     rate: AveragedLaw,
     log2_target_K: Floats,
     shifts: Sequence[float],
-    loss: Estimate,
+    best_loss: float | None,
     rng: np.random.Generator,
     num_draws: int,
 ) -> TargetCurve:
@@ -73,7 +73,7 @@ def target_curve(
         rate: The law of the best rate at the target.
         log2_target_K: log2 of the target's scales.
         shifts: Shifts of ln(best rate) that skewed curves allow.
-        loss: The best loss there, or none.
+        best_loss: The best loss there, or a low estimate of it, or None.
         rng: Generator of the draws.
         num_draws: How many.
     """
@@ -83,7 +83,7 @@ def target_curve(
         log2_lr=rate.mixture.draw(rng, num_draws),
         curvature=np.exp2(np.minimum(curvature.mixture.draw(rng, num_draws), MAX_LOG2)),
         shifts=shifts,
-        cap=_largest_excess(group, loss.value),
+        cap=_largest_excess(group, best_loss),
         reach=reach,
     )
 

@@ -168,13 +168,15 @@ def predict_group(
         loss = extrapolated_loss(optima, target[axes.scale], rng)
     else:
         loss = loss_over_scales(group, np.exp2(log2_target_K), settings, rng)
+    # Shares and the bound of an untrained network are relative to this loss.
+    best = loss.value if loss.value is not None else least_loss(cells, log2_target_K)
     curve = None
     if rate.law is not None:
         shifts = skew_shifts(skewness)
         curve = target_curve(
-            group, cells, rate.law, log2_target_K, shifts, loss, rng, settings.draws
+            group, cells, rate.law, log2_target_K, shifts, best, rng, settings.draws
         )
-    regret, share = _regret(rate.average, curve, cells, loss, log2_target_K)
+    regret, share = _regret(rate.average, curve, best)
     held_out = held_out_errors(cells.rate, axes)
     laws = [
         RateLaw(
@@ -182,7 +184,7 @@ def predict_group(
             rate.weights[name],
             rate.by_law[name],
             held_out[name],
-            _regret(rate.by_law[name], curve, cells, loss, log2_target_K)[1],
+            _regret(rate.by_law[name], curve, best)[1],
         )
         for name in LAWS
     ]
@@ -206,21 +208,16 @@ def predict_group(
 
 
 def _regret(
-    rate: Estimate,
-    curve: TargetCurve | None,
-    cells: OptimumCells,
-    loss: Estimate,
-    log2_target_K: Floats,
+    rate: Estimate, curve: TargetCurve | None, best_loss: float | None
 ) -> tuple[Estimate, Estimate]:
     """Estimate what a rate costs at the target, and as a share of the loss there."""
     if curve is None or rate.value is None:
         missing = Estimate(undetermined=rate.undetermined)
         return missing, missing
     regret = curve.regret(rate.value)
-    divisor = loss.value if loss.value is not None else least_loss(cells, log2_target_K)
-    if divisor is None or divisor <= 0:
+    if best_loss is None or best_loss <= 0:
         return regret, NO_SHARE
-    return regret, regret.times(1 / divisor)
+    return regret, regret.times(1 / best_loss)
 
 
 def _extrapolation(cells: OptimumCells, log2_target_K: Floats) -> float:
