@@ -38,3 +38,13 @@ def test_the_error_for_duplicate_points_names_the_column_that_distinguishes_them
         "  fix: distinguish the runs: --group-by parametrization,decay "
         '(in Python: group_by=["parametrization", "decay"])'
     )
+
+
+def test_sizes_that_distinguish_runs_are_proposed_as_scales() -> None:
+    """Grouping by batch and tokens would leave one size in every group."""
+    tables = [columns(quadratic()) for _ in range(2)]
+    both = {name: tables[0][name] + tables[1][name] for name in tables[0]}
+    half = len(tables[0]["loss"])
+    both |= {"bs": [64] * half + [128] * half, "tokens": [1e9] * half + [2e9] * half}
+    text = message(lambda: analyze(Results.from_columns(both)))
+    assert text.endswith("or compare along bs too: --scale width,bs")

@@ -151,7 +151,8 @@ def test_the_reason_and_a_note_say_where_the_noise_is_from() -> None:
     assert group.verdict == "transfers"
     assert group.reason.endswith(f", no more than the threshold of 1 %; {SMOOTH}")
     assert report.notes == (
-        f"{SMOOTH}, which makes intervals longer, and best losses have none: add seeds",
+        f"{SMOOTH}, which makes intervals longer, and the best losses of single sizes have none: "
+        "add seeds",
     )
     drifting = only_group(planted(1, drift=-0.8))
     assert drifting.verdict == "does not transfer"

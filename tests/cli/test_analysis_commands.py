@@ -298,3 +298,12 @@ def test_a_target_of_several_scales_names_them(run) -> None:
     status, _, error = run("predict cells.csv --at tokens=many")
     assert status == 2
     assert "--at has 'tokens=many', which is not SCALE=NUMBER" in error
+    status, _, error = run("predict cells.csv --at width=512,width=256")
+    assert status == 2
+    assert "--at names 'width' twice" in error
+
+
+def test_published_laws_take_sizes_that_are_no_scale(run) -> None:
+    shown = run("predict losses.csv --width 512 --compare --at params=7e9,tokens=1.4e11")[1]
+    assert "Step Law" in shown
+    assert "needs params" not in shown

@@ -131,12 +131,16 @@ def predict_path(
     *,
     at: Mapping[str, float] | None = None,
     group: str | None = None,
+    compare: bool = False,
 ) -> tuple[Results, list[Prediction]]:
     """Load a store or a file, and predict for one group or for all of them.
 
-    Without `options.scale` the scales are that of `width` and those that `at` names.
+    Without `options.scale` the scales are that of `width` and those that `at` names. To `compare`
+    with published laws, `at` may name sizes too that are no column.
     """
     results = load_results(path, columns=options.columns)
+    if at and compare:
+        at = {name: size for name, size in at.items() if name in results.axes}
     scale = options.scale
     if scale is None and at:
         first = () if width is None else results.defaults.scales[:1]
@@ -194,7 +198,7 @@ def compare_published_laws(
     anchors = sweep_anchors(
         results,
         target,
-        scale=tuple(target) if len(target) > 1 else options.scale,
+        scale=tuple(predictions[0].at),
         hyperparameter=single_hyperparameter(results, options.hyperparameter),
         group_by=options.group_by,
         window=options.window,
@@ -264,12 +268,13 @@ def write_page(
     text = study.read_text(errors="replace") if study.is_file() else ""
     plans = stored_plans(path)
     if isinstance(report, TuningReport):
+        _check_no_width(width, "hyperparameters")
         page = write_report(
             output, results=results, report=report, plan=plans, study=text, title=title
         )
         return page, [] if figures is None else write_figures(figures, report)
     if isinstance(report, ScalesReport):
-        _check_no_width(width)
+        _check_no_width(width, "scales")
         checks: list[HoldOut] = []
         if (num := _num_held_out(report)) <= MOST_HELD_OUT:
             checks = _page_checks(results, report)
@@ -342,11 +347,12 @@ def _num_held_out(report: ScalesReport) -> int:
     return num
 
 
-def _check_no_width(width: float | None) -> None:
-    """Raise if a target is given for a page over several scales."""
+def _check_no_width(width: float | None, several: str) -> None:
+    """Raise if a page over several scales or hyperparameters has a target."""
     if width is not None:
         raise ResultsError(
-            f"the width {width:g} is no target where there are several scales",
-            why="a target needs a value of every scale",
-            fix="leave out --width; mutransfer predict FILE --at params=7e9,tokens=1.4e11",
+            f"the width {width:g} is no target where there are several {several}",
+            why="such a page has no predictions",
+            fix="leave out --width; for several scales: "
+            "mutransfer predict FILE --at params=7e9,tokens=1.4e11",
         )

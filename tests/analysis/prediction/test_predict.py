@@ -4,7 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from planted_cells import RATE_EXPONENTS, best_loss, log2_best_rate, planted
+from planted_cells import (
+    LOSS_TERMS,
+    RATE_EXPONENTS,
+    SIZES,
+    best_loss,
+    cell_columns,
+    log2_best_rate,
+    planted,
+)
 from planted_surfaces import LN2, columns, together
 
 from mutransfer.analysis import Prediction, RateLaw, Results, predict
@@ -174,7 +182,7 @@ def test_two_optima_give_an_interval_of_all_laws() -> None:
     one = predict(results(widths=WIDTHS[:1]), width=TARGET)
     assert one.log2_lr.value == pytest.approx(-6.2, abs=0.2)
     assert one.log2_lr.low is None
-    assert "needs an optimum at 3 values of width" in one.log2_lr.undetermined
+    assert "needs an optimum at 2 values of width" in one.log2_lr.undetermined
 
 
 def test_with_few_widths_the_reason_says_what_to_add() -> None:
@@ -230,3 +238,31 @@ def test_a_target_of_several_scales_has_rate_loss_and_regret() -> None:
     assert prediction == predict(
         results, scale=list(target), width=4096.0, at={"tokens": 3.2e10, "batch": 256.0}
     )
+
+
+def test_a_scale_of_one_value_cannot_be_extrapolated() -> None:
+    """Its exponent would be that of the prior alone."""
+    sizes = [{"width": n, "tokens": 1e9} for n in (128.0, 256.0, 512.0)]
+    target = {"width": 4096.0, "tokens": 1e11}
+    with pytest.raises(ResultsError, match=r"one value of tokens \(1e\+09\) only") as raised:
+        predict(planted(sizes, exponents={"width": -0.5}), scale=list(target), at=target)
+    assert "--scale width" in raised.value.fix
+
+
+def test_the_loss_off_the_best_batch_is_only_bounded() -> None:
+    """The loss has a minimum in the batch size, so its law is that of the best batch."""
+    table = cell_columns(seeds=2, sd=0.003, rng=np.random.default_rng(0))
+    valley = [0.05 * math.log2(batch / 128) ** 2 for batch in table["batch"]]
+    flat = [0.1 * (batch / SIZES["batch"][0]) ** -0.8 for batch in table["batch"]]
+    losses = zip(table["loss"], valley, flat, strict=True)
+    table["loss"] = [loss + rise - fall for loss, rise, fall in losses]
+    target = {"width": 4096.0, "tokens": 3.2e10, "batch": 256.0}
+    prediction = predict(Results.from_columns(table), scale=list(target), at=target)
+    truth = 2.0 + sum(
+        amplitude * (target[name] / SIZES[name][0]) ** -alpha
+        for name, (amplitude, alpha) in LOSS_TERMS.items()
+        if name != "batch"
+    )
+    assert prediction.loss.value is None
+    assert truth - 0.05 < prediction.loss.low < truth + 0.05
+    assert "the law is that of the best batch" in prediction.loss.undetermined

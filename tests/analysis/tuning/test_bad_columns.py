@@ -91,3 +91,12 @@ def test_one_name_in_a_list_is_the_analysis_of_one_hyperparameter() -> None:
     columns["loss"] = table()["loss"]
     report = analyze(Results.from_columns(columns), hyperparameter=["lr"])
     assert report["all"].curves
+
+
+def test_one_text_among_numbers_is_named_alone() -> None:
+    """In a file, a column with one text holds texts only."""
+    columns = table()
+    columns["init_std"] = [*map(str, columns["init_std"][:-1]), "auto"]
+    what, _, fix = error_of(columns, "lr", "init_std").splitlines()
+    assert what.endswith("not 'auto' in row 24")
+    assert fix == "  fix: correct 1 of 24 values of 'init_std', or leave them empty"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mutransfer.analysis.curves.lengths import is_length, lengths_agree
 from mutransfer.analysis.format import AxisNames, format_group_by
 from mutransfer.analysis.loading.columns import format_mapping, seed_column
+from mutransfer.analysis.loading.names import ALIASES, SIZES
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.rounding import cells_without_rounding
 from mutransfer.analysis.types.estimates import Floats
@@ -103,6 +104,9 @@ def check_duplicates(results: Results, key: Key, axes: AxisNames, group_by: Sequ
         fix = f"name the column that holds the seeds of repeated runs: {mapping}"
     elif columns:
         fix = f"distinguish the runs: {format_group_by([*group_by, *columns])}"
+        if sizes := [name for name in columns if name in (*SIZES, *ALIASES["width"])]:
+            scales = ",".join([*axes.scales, *sizes])
+            fix += f"; or compare along {' and '.join(sizes)} too: --scale {scales}"
     else:
         fix = "keep one row per run, or give repeated runs different values of 'seed'"
     what = f"has several trials at the same point: {'; '.join(points)}{more}"

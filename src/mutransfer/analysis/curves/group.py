@@ -151,7 +151,7 @@ def one_seed_notes(groups: Sequence[FittedGroup]) -> list[str]:
     if not names:
         return []
     has_losses = all(group.no_loss_interval is None for group in groups if group.is_of_one_seed)
-    losses = "" if has_losses else ", and best losses have none"
+    losses = "" if has_losses else ", and the best losses of single sizes have none"
     prefix = "" if len(names) == len(groups) else f"{listed(names)}: "
     return [f"{prefix}{ONE_SEED}, which makes intervals longer{losses}: add seeds"]
 

@@ -34,6 +34,16 @@ ALIASES: Mapping[str, Sequence[str]] = {
     ),
     "seed": ("seed", "seeds", "random_seed", "rng_seed", "rng", "manual_seed", "init_seed"),
 }
+# Names of sizes other than the width -> those that published laws use. [assumed]
+SIZES: Mapping[str, str] = {
+    **{name: name for name in ("params", "tokens", "batch", "flops")},
+    **dict.fromkeys(
+        ("N", "parameters", "num_params", "n_params", "non_embedding_params"), "params"
+    ),
+    **dict.fromkeys(("D", "num_tokens", "n_tokens", "train_tokens", "training_tokens"), "tokens"),
+    **dict.fromkeys(("B", "bs", "batch_size", "global_batch_size"), "batch"),
+    **dict.fromkeys(("C", "compute"), "flops"),
+}
 LOGARITHM_PREFIXES = {"log2_": "2", "log10_": "10", "ln_": "e"}
 SETTINGS = frozenset(
     {"config", "configs", "cfg", "conf", "params", "param", "parameters", "hparams", "hyperparams"}

@@ -24,7 +24,7 @@ from mutransfer.analysis.results import Results, as_floats
 from mutransfer.analysis.scales.cells import Cells, fitted_cells
 from mutransfer.analysis.transfer.regret import regret_of_rate, share_of_loss
 from mutransfer.analysis.types.estimates import LN2, Bools, Estimate, Floats
-from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
+from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut, covers_zero
 from mutransfer.analysis.types.scaling import Prediction
 from mutransfer.errors import ResultsError, nearest
 
@@ -190,7 +190,7 @@ def _compare(cells: Cells, index: int, prediction: Prediction, axes: AxisNames) 
         log2_lr=observed_rate,
         loss=observed_loss,
         rate_error=rate_error,
-        is_covered=_is_covered(rate_error),
+        is_covered=covers_zero(rate_error),
         regret=regret,
         regret_share=share_of_loss(regret, curve, axes),
         loss_error=_relative(prediction.loss, observed_loss),
@@ -242,11 +242,4 @@ def _relative(predicted: Estimate, observed: Estimate) -> Estimate:
         return error
     if observed.value <= 0:
         return Estimate(undetermined="the loss is not positive, so a share of it has no meaning")
-    return Estimate(error.value / observed.value)  # the losses have intervals of their own
-
-
-def _is_covered(error: Estimate) -> bool | None:
-    """Return whether the prediction agrees with the observation; None without an interval."""
-    if error.low is None or error.high is None:
-        return None
-    return error.low <= 0 <= error.high
+    return error.times(1 / observed.value)

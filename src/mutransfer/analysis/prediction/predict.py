@@ -10,7 +10,7 @@ import numpy as np
 
 from mutransfer.analysis.analyze import analysis_settings, noise_notes, placed_runs
 from mutransfer.analysis.curves.fit import WINDOW
-from mutransfer.analysis.curves.group import FittedGroup, Settings, fitted_groups
+from mutransfer.analysis.curves.group import FittedGroup, Settings
 from mutransfer.analysis.curves.skew import skew
 from mutransfer.analysis.intervals import estimate, skew_shifts
 from mutransfer.analysis.prediction.cells import OptimumCells, optimum_cells
@@ -21,6 +21,8 @@ from mutransfer.analysis.prediction.rate import LAWS, held_out_errors, predict_r
 from mutransfer.analysis.prediction.target import target_values
 from mutransfer.analysis.prediction.warnings import warnings
 from mutransfer.analysis.results import Results
+from mutransfer.analysis.scales.analyze import check_values
+from mutransfer.analysis.scales.cells import fitted_cells
 from mutransfer.analysis.transfer.optima import Optima, fit_optima
 from mutransfer.analysis.types.estimates import Estimate, Floats
 from mutransfer.analysis.types.scaling import Band, Prediction, RateLaw
@@ -117,11 +119,14 @@ def predict_groups(
     settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
     target = target_values(settings.axes, width, at)
     results = placed_runs(results, settings)
-    groups = fitted_groups(results, settings).values()
+    fitted = fitted_cells(results, settings)
+    if settings.axes.further:
+        check_values(results, fitted, settings.axes)
+    groups = [cells.group for cells in fitted.values()]
     notes = (*results.notes, *noise_notes(results, groups))
     predictions = [
-        replace(predict_group(fitted, target, settings), notes=notes, loss_unit=results.loss_unit)
-        for fitted in groups
+        replace(predict_group(one, target, settings), notes=notes, loss_unit=results.loss_unit)
+        for one in groups
     ]
     if group is None:
         return predictions

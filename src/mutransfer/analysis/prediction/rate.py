@@ -52,7 +52,7 @@ def predict_rate(
     if len(cells) < MIN_OPTIMA:
         only = Estimate(undetermined=no_value)
         if len(cells):
-            reason = axes.too_few("an interval", USUAL_OPTIMA, len(cells))
+            reason = axes.too_few("an interval", MIN_OPTIMA, len(cells))
             only = Estimate(float(cells.value[0]), undetermined=reason)
         return PredictedRate(only, dict.fromkeys(LAWS, only), dict.fromkeys(LAWS, 1 / 3), None)
     [law] = average_laws(cells, log2_target_K[None])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from mutransfer.analysis.curves.group import FittedGroup
-from mutransfer.analysis.format import AxisNames, format_value
+from mutransfer.analysis.format import AxisNames, format_size, format_value
 from mutransfer.analysis.prediction.cells import OptimumCells
 from mutransfer.analysis.prediction.rate import USUAL_OPTIMA
 
@@ -37,18 +35,18 @@ def _distance(
     sizes, name = tuple(target.values()), axes.cell(*target.values())
     if sizes in [curve.grid.sizes for curve in group.curves]:
         return f"{name} was run: `mutransfer analyze` shows its own result"
-    largest_K = 2.0 ** cells.log2_s.max(axis=0)
-    ratio_K = np.array(sizes) / largest_K
+    fitted = [curve.grid.sizes for curve in group.curves if curve.quadratic is not None]
+    largest = [max(column) for column in zip(*fitted, strict=True)]
+    ratios = [size / most_run for size, most_run in zip(sizes, largest, strict=True)]
     least, most = STUDIED_EXTRAPOLATION
-    k = int(np.argmax(ratio_K))
-    scale, ratio = axes.scales[k], float(ratio_K[k])
-    size = f"{scale} {format_value(sizes[k])}"
-    largest = f"the largest with an optimum ({format_value(float(largest_K[k]))})"
+    k = ratios.index(max(ratios))
+    scale, ratio, shown = axes.scales[k], ratios[k], format_size if axes.further else format_value
+    size, reach = f"{scale} {shown(sizes[k])}", f"the largest with an optimum ({shown(largest[k])})"
     if ratio > most:
-        return f"{size} is {ratio:.3g}x {largest}; laws were not tested beyond {most:g}x: " + (
+        return f"{size} is {ratio:.3g}x {reach}; laws were not tested beyond {most:g}x: " + (
             "add a larger proxy"
         )
     if ratio < least:
         distance = f"only {ratio:.3g}x" if ratio > 1 else "not above"
-        return f"{size} is {distance} {largest}: tuning there directly may be cheap enough"
+        return f"{size} is {distance} {reach}: tuning there directly may be cheap enough"
     return None

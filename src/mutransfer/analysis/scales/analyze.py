@@ -43,7 +43,7 @@ def scales_groups(
         ResultsError: As `analyze`; or a scale has a single value.
     """
     fitted = fitted_cells(results, settings)
-    _check_values(results, fitted, settings.axes)
+    check_values(results, fitted, settings.axes)
     reports = {
         name: _group_report(cells, settings, threshold, results.loss_unit)
         for name, cells in fitted.items()
@@ -51,8 +51,12 @@ def scales_groups(
     return reports, {name: cells.group for name, cells in fitted.items()}
 
 
-def _check_values(results: Results, fitted: Mapping[str, Cells], axes: AxisNames) -> None:
-    """Raise if a scale has one value in all groups."""
+def check_values(results: Results, fitted: Mapping[str, Cells], axes: AxisNames) -> None:
+    """Raise if a scale has one value in all groups.
+
+    Raises:
+        ResultsError: A scale has a single value.
+    """
     value_CK = np.concatenate([cells.values for cells in fitted.values()])
     single = [k for k in range(value_CK.shape[1]) if len(np.unique(value_CK[:, k])) == 1]
     if not single:

@@ -30,12 +30,14 @@ class LossFit:
         law: The law of the data and of the draws, or None.
         terms: Indices of the scales that have a term of their own in it.
         no_interval: Why it has no interval, or None.
+        is_of_best: Why it is a lower bound of the loss, or None: it has no term for some scale.
     """
 
     exponents: LossExponents
     law: AdditiveLaw | None = None
     terms: tuple[int, ...] = ()
     no_interval: str | None = None
+    is_of_best: str | None = None
 
     def at(self, target_K: Floats, rng: np.random.Generator) -> Estimate:
         """Estimate the best loss at one size of every scale, with the scatter between cells."""
@@ -45,7 +47,11 @@ class LossFit:
         is_bound_S = np.asarray(self.law.is_bound.any(axis=1))
         noise_S = (self.exponents.scatter or 0.0) * rng.standard_normal(len(loss_S))
         noise_S[0] = 0.0
-        return estimate(loss_S + noise_S, self.no_interval, is_bound_S)
+        loss = estimate(loss_S + noise_S, self.no_interval, is_bound_S)
+        if self.is_of_best is None or loss.value is None:
+            return loss
+        # At any other size of the scale without a term the loss is higher.
+        return Estimate(None, loss.low, None, self.is_of_best)
 
 
 def fit_loss_law(optima: CellOptima, axes: AxisNames, rng: np.random.Generator) -> LossFit:
@@ -81,6 +87,15 @@ def fit_loss_law(optima: CellOptima, axes: AxisNames, rng: np.random.Generator) 
         law,
         tuple(scales[k] for k in basis),
         too_few_cells(len(cells), needed, names, "an interval"),
+        next((_of_best(name, names) for name in axes.scales if name not in names), None),
+    )
+
+
+def _of_best(name: str, names: Sequence[str]) -> str:
+    """Return why the law has no term for a scale."""
+    return (
+        f"the best loss does not fall with {name}, so the law is that of the best {name} for each "
+        f"{' and '.join(names)}"
     )
 
 
@@ -179,10 +194,7 @@ def _loss_report(
     by_name, paths = by_scale(optima, exponents, names)
     amplitude_by_name, _ = by_scale(optima, amplitudes, names)
     others = {
-        name: Estimate(
-            undetermined=f"the best loss does not fall with {name}, so the law is that of the best "
-            f"{name} for each {' and '.join(names)}"
-        )
+        name: Estimate(undetermined=_of_best(name, names))
         for name in axes.scales
         if name not in names
     }

@@ -10,6 +10,7 @@ import numpy as np
 
 from mutransfer.analysis.format import format_value
 from mutransfer.analysis.loading.columns import closest_name, format_mapping
+from mutransfer.analysis.loading.numbers import parse_cells
 from mutransfer.analysis.results import Results, as_floats
 from mutransfer.analysis.types.estimates import Floats
 from mutransfer.errors import ResultsError, listed
@@ -92,7 +93,8 @@ def numbers(results: Results, name: str, *, zero: bool = False) -> Floats:
     Raises:
         ResultsError: A value is something else.
     """
-    values = results.axes[name]
+    # A column with a single text is text throughout: its numbers are read, and the text is named.
+    values = parse_cells(results.axes[name], decimal_comma=False)
     column = as_floats(values)
     with np.errstate(invalid="ignore"):
         is_valid = np.isfinite(column) & (column >= 0 if zero else column > 0)
@@ -107,6 +109,6 @@ def numbers(results: Results, name: str, *, zero: bool = False) -> Floats:
         f"{results.provenance.source}: column '{name}' must hold "
         f"{'numbers that are not negative' if zero else 'positive numbers'}, "
         f"not {listed(dict.fromkeys(shown))} in {results.places.format(wrong)}",
-        why="optima are compared on logarithmic axes",
+        why="best values are compared on logarithmic axes, or linear ones where a value is 0",
         fix=fix,
     )

@@ -11,6 +11,18 @@ from mutransfer.analysis.types.estimates import Estimate
 from mutransfer.analysis.types.scaling import Prediction
 
 
+def covers_zero(error: Estimate) -> bool | None:
+    """Return whether an error may be zero; None without an interval.
+
+    Example:
+        >>> covers_zero(Estimate(0.1, -0.1, 0.3)), covers_zero(Estimate(0.1))
+        (True, None)
+    """
+    if error.low is None or error.high is None:
+        return None
+    return error.low <= 0 <= error.high
+
+
 @dataclass(frozen=True, slots=True)
 class HeldOutCell:
     """One held-out combination of scales: predicted from the others, and observed.
@@ -25,7 +37,8 @@ class HeldOutCell:
         is_covered: Whether this interval contains zero; None without an interval or an optimum.
         regret: Excess loss of the predicted rate on the observed curve; one-sided 95 % bounds.
         regret_share: The regret as a share of the observed best loss.
-        loss_error: Predicted minus observed best loss, as a share of the observed one.
+        loss_error: Predicted minus observed best loss, as a share of the observed one; the 90 %
+            interval is that of both errors.
     """
 
     sizes: Mapping[str, float]

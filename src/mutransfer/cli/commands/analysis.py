@@ -138,7 +138,8 @@ def predict(
         results: A trial store or a file, as for `mutransfer analyze`.
         options: How results are read.
         width: Width to predict at, or value of another scale.
-        at: Values of several scales to predict at: SCALE=VALUE,...
+        at: Values of several scales to predict at: SCALE=VALUE,...; with --compare also sizes
+            that published laws need.
         group: Predict for one group only, such as a parametrization.
         plan: A plan for that width, from `mutransfer plan -o`, whose factors join the code.
         hold_out: Leave out the largest size, predict it from the others, and compare.
@@ -160,10 +161,12 @@ def predict(
         )
     answers = []
     if has_target:
-        losses, predictions = predict_path(path, width, parsed, at=target, group=group)
+        losses, predictions = predict_path(
+            path, width, parsed, at=target, group=group, compare=compare
+        )
         answers.append(prediction_answer(predictions, plan, losses.provenance.unfinished))
         if compare:
-            target = dict(predictions[0].at)
+            target = {**predictions[0].at, **target}
             text, rows = compare_published_laws(losses, predictions, target, parsed)
             answers.append((text, {"published_laws": rows}))
     if hold_out:
@@ -269,6 +272,12 @@ def _parse_target(text: str) -> dict[str, float]:
     pairs = [pair.partition("=") for pair in split_list(text)]
     target: dict[str, float] = {}
     for name, _, value in pairs:
+        if name.strip() in target:
+            raise UsageError(
+                f"--at names {name.strip()!r} twice",
+                why="a prediction is for one value of every scale",
+                fix="leave one of the two out",
+            )
         try:
             target[name.strip()] = float(value)
         except ValueError:

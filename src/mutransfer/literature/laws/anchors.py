@@ -7,22 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from mutransfer.analysis.analyze import analysis_settings, placed_runs
 from mutransfer.analysis.curves.fit import WINDOW
+from mutransfer.analysis.loading.names import SIZES
 from mutransfer.analysis.results import Results, as_floats
 from mutransfer.analysis.scales.cells import fitted_cells
 from mutransfer.analysis.types.estimates import LN2
 from mutransfer.literature.laws.compare import Anchor
-from mutransfer.literature.laws.rate_laws import INPUTS
-
-# Other names of the sizes that laws depend on. [assumed]
-SIZE_NAMES: Mapping[str, str] = {
-    **{name: name for name in INPUTS},
-    **dict.fromkeys(
-        ("N", "parameters", "num_params", "n_params", "non_embedding_params"), "params"
-    ),
-    **dict.fromkeys(("D", "num_tokens", "n_tokens", "train_tokens", "training_tokens"), "tokens"),
-    **dict.fromkeys(("B", "bs", "batch_size", "global_batch_size"), "batch"),
-    **dict.fromkeys(("C", "compute"), "flops"),
-}
 
 
 def named_sizes(sizes: Mapping[str, float]) -> dict[str, float]:
@@ -32,7 +21,7 @@ def named_sizes(sizes: Mapping[str, float]) -> dict[str, float]:
         >>> named_sizes({"N": 1e9, "bs": 512.0, "width": 64.0})
         {'params': 1000000000.0, 'batch': 512.0, 'width': 64.0}
     """
-    return {SIZE_NAMES.get(name, name): size for name, size in sizes.items()}
+    return {SIZES.get(name, name): size for name, size in sizes.items()}
 
 
 def sweep_anchors(
@@ -81,7 +70,7 @@ def common_sizes(results: Results) -> dict[str, float]:
     A target that does not name such a size is taken to have the same.
     """
     common = {}
-    for column, name in SIZE_NAMES.items():
+    for column, name in SIZES.items():
         values = set(as_floats(results.axes[column])) if column in results.axes else set()
         if len(values) == 1 and 0 < (value := float(values.pop())) < math.inf:
             common[name] = value

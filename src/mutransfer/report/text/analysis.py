@@ -184,13 +184,31 @@ def prediction_text(prediction: Prediction) -> str:
     return "\n".join([head, *lines.with_reasons()])
 
 
+def format_law_cost(law: RateLaw) -> str:
+    """Format what a law's rate costs at the target; empty where that is undetermined.
+
+    Example:
+        >>> law = RateLaw("constant", 0.1, Estimate(-6.0), Estimate(), Estimate(0.142))
+        >>> format_law_cost(law)
+        'costs about 14.2 % of the loss, without an upper bound'
+    """
+    value, high = law.regret_share.value, law.regret_share.high
+    if high is not None:
+        return f"costs at most {format_share(high)} of the loss"
+    return (
+        ""
+        if value is None
+        else (f"costs about {format_share(value)} of the loss, without an upper bound")
+    )
+
+
 def _law_text(law: RateLaw) -> str:
     """Format one law: its weight, its rate, what that costs, and how well it predicted."""
-    error, cost = law.held_out.value, law.regret_share.high
+    error, cost = law.held_out.value, format_law_cost(law)
     return (
         f"weight {format_share(round(law.weight, 3))}, "
         f"{format_estimate(law.log2_lr, format_rate, brief=True) or '?'}"
-        + ("" if cost is None else f", costs at most {format_share(cost)}")
+        + (f", {cost}" if cost else "")
         + ("" if error is None else f", misses the largest by {_number(error)} octaves")
     )
 

@@ -13,7 +13,7 @@ from mutransfer.analysis.format import (
     without_rounding_error,
 )
 from mutransfer.analysis.types.estimates import Estimate, json_data
-from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
+from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut, covers_zero
 from mutransfer.report.format import Formatter
 from mutransfer.report.text.analysis import format_estimate, source_notes
 
@@ -54,7 +54,8 @@ def _cell_lines(check: HoldOut, cell: HeldOutCell) -> list[str]:
         octaves = _off(cell.rate_error.value, lambda error: f"{error:.2g} octaves")
         rate_error = f"; the prediction is {octaves}, {INSIDE[cell.is_covered]}"
     if cell.loss_error.value is not None:
-        loss_error = f"; the prediction is {_off(cell.loss_error.value, format_share)}"
+        share = _off(cell.loss_error.value, format_share)
+        loss_error = f"; the prediction is {share}, {INSIDE[covers_zero(cell.loss_error)]}"
     predicted, name = cell.prediction, check.hyperparameter
     lines += [
         _line(name, "predicted", _rate_text(predicted.log2_lr)),

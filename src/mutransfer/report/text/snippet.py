@@ -39,7 +39,8 @@ def snippet(
     interval = ""
     if lr.low is not None and lr.high is not None:
         interval = f", 90 % interval [{lr.low:.4g}, {lr.high:.4g}]"
-    comment = _one_line(f"# {prediction.group}, {prediction.scale} {prediction.width:g}{interval}")
+    target = ", ".join(f"{scale} {size:g}" for scale, size in prediction.at.items())
+    comment = _one_line(f"# {prediction.group}, {target}{interval}")
     name = "lr" if tuned in ALIASES["lr"] else tuned
     name = name if name.isidentifier() and not iskeyword(name) else "value"
     code = f"{name} = {lr.value:.4g}"

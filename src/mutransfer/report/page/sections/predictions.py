@@ -18,6 +18,7 @@ from mutransfer.report.format import (
     unit_suffix,
 )
 from mutransfer.report.page.elements import Footnotes, bullets, fact, interval, table, text_box
+from mutransfer.report.text.analysis import format_law_cost
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Prediction, Report
@@ -100,11 +101,11 @@ def _laws(prediction: Prediction) -> str:
         return ""
     items = []
     for law in prediction.laws:
-        rate, cost, missed = law.log2_lr.value, law.regret_share.high, law.held_out.value
+        rate, missed = law.log2_lr.value, law.held_out.value
         parts = [
             f"{law.name} law ({LAWS[law.name]}): weight {format_percent(law.weight)}",
             "" if rate is None else format_power(rate),
-            "" if cost is None else f"costs at most {format_percent(cost)}",
+            format_law_cost(law),
             "" if missed is None else f"missed the largest by {format_number(missed, 2)} octaves",
         ]
         items.append(escape(", ".join(filter(None, parts))))
