@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from mutransfer.sweep.processes import Terminated
+
 # After SIGTERM running trials have this long to end before they are abandoned. Clusters kill a job
 # some 10 s later or more, and ending a program takes up to 3 s [assumed].
 GRACE_SECONDS = 4.0
@@ -34,7 +36,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
     def on_terminate(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGALRM:
-            raise KeyboardInterrupt
+            raise Terminated
         stop.set()
         with suppress(OSError):  # the terminal may be gone
             os.write(2, TERMINATE_MESSAGE.encode())

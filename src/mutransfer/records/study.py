@@ -20,6 +20,7 @@ from mutransfer.records.expressions import names_in
 from mutransfer.records.lab import DatasetTable, LabSettings
 from mutransfer.records.program.command import CommandTable, PathText
 from mutransfer.records.search import SearchTable
+from mutransfer.records.slurm import SlurmTable
 from mutransfer.records.trial import AxisValue
 
 
@@ -170,6 +171,7 @@ class StudySpec(Record):
     derived: dict[Identifier, str] = Field(default_factory=dict)
     runner: CommandTable | None = None
     lab: LabTable | None = None
+    slurm: SlurmTable = SlurmTable()
     search: SearchTable = SearchTable()
     analysis: AnalysisTable = AnalysisTable()
 
