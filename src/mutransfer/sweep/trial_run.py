@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from mutransfer.errors import MutransferError, StoreError
 from mutransfer.records import TrialResult, TrialSpec
 from mutransfer.sweep.processes import Interrupted
+from mutransfer.sweep.store.checkpoints import make_checkpoint_dir, remove_checkpoints
 from mutransfer.sweep.store.claims import Claim, ClaimState
 from mutransfer.sweep.store.store import TrialStore
 
@@ -84,6 +85,7 @@ class TrialRun:
             return Outcome(spec, "taken")
         with claim:
             attempt = store.new_attempt(spec.id)
+            checkpoints = make_checkpoint_dir(attempt)
             on_start(claim, attempt)
             try:
                 result = self.runner(spec, attempt)
@@ -101,5 +103,6 @@ class TrialRun:
             except StoreError as error:
                 what = f"{error.what}; the result is that of a trial with loss {result.loss}"
                 raise StoreError(what, why=error.why, fix=error.fix) from None
+            remove_checkpoints(checkpoints, spec)
             # Another driver may have been first: the published result counts.
             return Outcome(spec, "done", store.result(spec.id), attempt=attempt)

@@ -17,7 +17,7 @@ from mutransfer.records.program.loss_source import Diverged, LossSource, Variabl
 from mutransfer.records.program.templates import ArgumentsText, CommandLine, Template, placeholders
 from mutransfer.records.trial import AxisValue
 
-BUILT_IN = ("device", "python", "trial_dir")
+BUILT_IN = ("checkpoint_dir", "device", "python", "trial_dir")
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?)\s*([smhd])\s*")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -27,6 +27,7 @@ from mutransfer.sweep.devices import device
 from mutransfer.sweep.files import read_no_follow
 from mutransfer.sweep.processes import Interrupted, start_program, was_interrupted
 from mutransfer.sweep.runners.losses import ENV_FILE, STDERR, STDOUT, any_line_matches, read_loss
+from mutransfer.sweep.store.checkpoints import VARIABLE, checkpoint_dir
 from mutransfer.sweep.termination import terminate_trial
 
 EXIT_FILE = "ended.json"  # exit status and seconds of a program that ran to its end
@@ -93,6 +94,7 @@ class CommandRun:
         values = {
             **spec.typed_values(self.float_axes),
             "trial_dir": str(trial_dir.absolute()),
+            "checkpoint_dir": str(checkpoint_dir(trial_dir.absolute())),
             "python": sys.executable,
             "device": device(),
         }
@@ -116,7 +118,9 @@ class CommandRun:
         In the store, a run by hand would be mistaken for an attempt of the trial.
         """
         folder = Path(tempfile.gettempdir(), name)
-        return f"mkdir -p {shlex.quote(str(folder))} && {self.command_line(spec, folder)}"
+        line, checkpoints = self.command_line(spec, folder), checkpoint_dir(folder)
+        created = checkpoints if str(checkpoints) in line else folder
+        return f"mkdir -p {shlex.quote(str(created))} && {line}"
 
     def check(self, first: TrialSpec) -> None:
         """Check, before the first trial starts, for errors that would make every trial fail.
@@ -152,7 +156,7 @@ class CommandRun:
                 process = start_program(
                     arguments,
                     cwd=self.cwd,
-                    env={**os.environ, **env},
+                    env={**os.environ, VARIABLE: str(checkpoint_dir(trial_dir.absolute())), **env},
                     out=out,
                     err=err,
                     attempt=trial_dir,

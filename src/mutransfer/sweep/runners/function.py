@@ -14,6 +14,7 @@ from typing import Any
 
 from mutransfer.errors import StudyError, TrialError
 from mutransfer.records import TrialResult, TrialSpec
+from mutransfer.sweep.store.checkpoints import checkpoint_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class FunctionRun:
     """Callable that calls a function with a trial's point on every axis.
 
     Args:
-        function: Takes axes and derived values by name, and `trial_dir` if it has such a
-            parameter. It returns the loss, or a mapping with 'loss' and optionally
+        function: Takes axes and derived values by name, and `trial_dir` and `checkpoint_dir` if it
+            has such parameters. It returns the loss, or a mapping with 'loss' and optionally
             'diverged_at', 'untrained_loss', 'curve', 'tokens', 'flops', 'parameters'.
         float_axes: Axes of which also whole numbers are passed as floats.
     """
@@ -89,6 +90,7 @@ class FunctionRun:
 
     def _arguments(self, spec: TrialSpec, trial_dir: Path) -> dict[str, Any]:
         """Return the arguments of the function."""
-        takes_folder = "trial_dir" in inspect.signature(self.function).parameters
-        values = spec.typed_values(self.float_axes)
-        return {**values, "trial_dir": trial_dir} if takes_folder else dict(values)
+        parameters = inspect.signature(self.function).parameters
+        folders = {"trial_dir": trial_dir, "checkpoint_dir": checkpoint_dir(trial_dir)}
+        accepted = {name: path for name, path in folders.items() if name in parameters}
+        return {**spec.typed_values(self.float_axes), **accepted}

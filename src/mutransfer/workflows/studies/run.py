@@ -141,11 +141,12 @@ def run_study(
     Args:
         study: A study file, its content as a mapping, or a validated study.
         runner: A Python function that trains once and returns the loss (nats per token). It is
-            called with every axis and derived value by name, and with `trial_dir` if it has such a
-            parameter. Instead of the loss it may return a mapping with 'loss' and optionally
-            'curve', 'tokens', 'flops', 'parameters', 'diverged_at'. A loss that is not finite
-            marks the trial as diverged. Results are stored under the function's name; results of
-            an edited function are not mixed with those of its former version, but refused.
+            called with every axis and derived value by name, and with the folders `trial_dir` and
+            `checkpoint_dir` if it has such parameters. Instead of the loss it may return a mapping
+            with 'loss' and optionally 'curve', 'tokens', 'flops', 'parameters', 'diverged_at'.
+            A loss that is not finite marks the trial as diverged. Results are stored under the
+            function's name; results of an edited function are not mixed with those of its former
+            version, but refused.
         store: Where results go; `runs/<name>` by default.
         executor: Where trials run: 'local', or an object with the same contract.
         workers: Processes of the local executor, one thread each; 'auto' is one per GPU or core.
