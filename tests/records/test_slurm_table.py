@@ -82,10 +82,10 @@ def test_keys_of_the_study_override_those_of_the_user(tmp_path, monkeypatch) -> 
     file.write_text('partition = "gpu"\naccount = "mine"\nlines = ["--mem=1G"]')
     merged = slurm_settings(study)
     assert (merged.partition, merged.account, merged.lines) == ("debug", "mine", ())
-    file.write_text('acount = "mine"')
-    with pytest.raises(StudyError, match=r"slurm\.toml: unknown key 'acount'") as error:
+    file.write_text('accounts = "mine"')
+    with pytest.raises(StudyError, match=r"slurm\.toml: unknown key 'accounts'") as error:
         slurm_settings(study)
-    assert error.value.fix == "acount: did you mean 'account'?"
+    assert error.value.fix == "accounts: did you mean 'account'?"
     file.write_text("account = mine")
     with pytest.raises(StudyError, match=r"slurm\.toml cannot be read: Invalid value") as error:
         slurm_settings(study)
