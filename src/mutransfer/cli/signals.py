@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from mutransfer.sweep.processes import Terminated
-
 # After SIGTERM running trials have this long to end before they are abandoned. Clusters kill a job
 # some 10 s later or more, and ending a program takes up to 3 s [assumed].
 GRACE_SECONDS = 4.0
@@ -26,6 +24,8 @@ def stop_on_signals() -> Iterator[threading.Event]:
     The first Ctrl-C lets running trials end, and the second raises KeyboardInterrupt. SIGTERM and
     SIGHUP let them end for some seconds, and then raise it.
     """
+    from mutransfer.sweep.processes import Terminated
+
     stop = threading.Event()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
