@@ -111,6 +111,11 @@ def start_closing() -> None:
     _is_closing.set()
 
 
+def is_closing() -> bool:
+    """Return whether this process ends, so that what runs in it must be saved now."""
+    return _is_closing.is_set()
+
+
 def is_stopping() -> bool:
     """Return whether this process ends or got SIGTERM, so that nothing may be waited for."""
     return _is_closing.is_set() or _got_sigterm.is_set()
