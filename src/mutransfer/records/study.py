@@ -317,9 +317,8 @@ class StudySpec(Record):
 
     def _tuned(self) -> list[tuple[str, str]]:
         """Return each tuned hyperparameter, with the key that names it."""
-        tuned = self.analysis.hyperparameter
-        names = (tuned,) if isinstance(tuned, str) else tuned
-        return [("hyperparameter", name) for name in names]
+        names = self.analysis.hyperparameter
+        return [("hyperparameter", n) for n in ((names,) if isinstance(names, str) else names)]
 
     def _search_problems(self) -> list[Problem]:
         """Return ranges that are axes as well, or that the analysis would ignore."""
