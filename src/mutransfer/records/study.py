@@ -21,6 +21,7 @@ from mutransfer.records.program.command import CommandTable
 from mutransfer.records.tables.analysis import AnalysisTable
 from mutransfer.records.tables.lab import LabTable
 from mutransfer.records.tables.names import Identifier, identifier
+from mutransfer.records.tables.ray import RayTable
 from mutransfer.records.tables.resources import ResourcesTable
 from mutransfer.records.tables.search import SearchTable
 from mutransfer.records.tables.slurm import SlurmTable
@@ -42,6 +43,7 @@ class StudySpec(Record):
     lab: LabTable | None = None
     resources: ResourcesTable = ResourcesTable()
     slurm: SlurmTable = SlurmTable()
+    ray: RayTable = RayTable()
     search: SearchTable = SearchTable()
     analysis: AnalysisTable = AnalysisTable()
 

@@ -10,6 +10,7 @@ from typing import Literal
 from mutransfer.errors import UsageError, nearest
 from mutransfer.records import StudySpec
 from mutransfer.sweep import Executor, LocalExecutor
+from mutransfer.sweep.executors.ray.executor import RayExecutor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,16 @@ def _local(request: SweepRequest) -> Executor:
     return LocalExecutor(request.workers)
 
 
-EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {"local": _local}
+def _ray(request: SweepRequest) -> Executor:
+    """Return the executor of a Ray cluster."""
+    study = request.study
+    return RayExecutor(study.ray.address, study.resources, request.on_message)
+
+
+EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {
+    "local": _local,
+    "ray": _ray,
+}
 
 
 def named_executor(name: str, request: SweepRequest) -> Executor:

@@ -1,0 +1,47 @@
+"""A Ray task: runs one trial in a worker process of its own.
+
+The worker is that of the local executor, which writes the trial's output into its attempt. It ends
+when its connection closes: if the task is cancelled, and if Ray or the node kills the task's
+process. Then it terminates what the trial started and releases the claim.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from multiprocessing.connection import wait
+
+from mutransfer.errors import ClusterError, MutransferError
+from mutransfer.records import TrialSpec
+from mutransfer.sweep.executors.local import POLL_SECONDS, WorkerProcess, shut_down
+from mutransfer.sweep.trial_run import Outcome
+
+
+def run_trial(
+    payload: bytes, spec: TrialSpec, folder: str, env: dict[str, str]
+) -> Iterator[Outcome | MutransferError]:
+    """Yield the outcomes of one trial, 'running' first, or an error that ends the sweep.
+
+    Args:
+        payload: The pickled work.
+        spec: The trial.
+        folder: Working directory of the driver, to which paths of the study are relative.
+        env: Variables of the worker.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        yield ClusterError(
+            f"a node of the Ray cluster cannot open {folder}: {error.strerror}",
+            why="trials run in the folder of the sweep, and write their results to its store",
+            fix="start the sweep in a folder of a file system that all nodes share",
+        )
+        return
+    worker = WorkerProcess(0, payload, env)
+    try:
+        worker.send(spec)
+        while worker.spec is not None:
+            wait([worker.connection], POLL_SECONDS)
+            yield from worker.messages()
+    finally:
+        shut_down([worker])
