@@ -7,6 +7,7 @@ and its replacement never both run. Ray itself retries nothing, because it knows
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -23,7 +24,7 @@ from mutransfer.records.tables.resources import ResourcesTable
 from mutransfer.sweep.devices import VISIBLE
 from mutransfer.sweep.executors.local import pickled
 from mutransfer.sweep.executors.ray.cluster import Demand, connected, demand, nodes
-from mutransfer.sweep.executors.ray.task import run_trial
+from mutransfer.sweep.executors.ray.task import DriverPlace, run_trial
 from mutransfer.sweep.termination import KILL_SECONDS
 from mutransfer.sweep.trial_run import Outcome, Work
 
@@ -116,6 +117,7 @@ class _Tasks:
         self._num_losses: Counter[str] = Counter()
         self._in_flight: dict[Any, _Task] = {}
         self._env = {} if need.gpus else {VISIBLE: ""}
+        self._driver = DriverPlace(os.getcwd(), tuple(sys.path))
         self._payload = ray.put(payload)
         # With `max_retries`, Ray would start a trial again while its claim is not yet released.
         task = ray.remote(max_retries=0, num_returns="streaming", **need.options)
@@ -165,7 +167,7 @@ class _Tasks:
         self._room = room
         while self._waiting and len(self._in_flight) < TASKS_PER_ROOM * max(room, 1):
             spec = self._waiting.popleft()
-            task = self._run.remote(self._payload, spec, os.getcwd(), self._env)
+            task = self._run.remote(self._payload, spec, self._driver, self._env)
             self._in_flight[task] = _Task(spec)
 
     def _cancel_unstarted(self) -> None:

@@ -8,7 +8,9 @@ process. Then it terminates what the trial started and releases the claim.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 
 from mutransfer.errors import ClusterError, MutransferError
@@ -17,26 +19,41 @@ from mutransfer.sweep.executors.local import POLL_SECONDS, WorkerProcess, shut_d
 from mutransfer.sweep.trial_run import Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class DriverPlace:
+    """Where the driver runs, so that a task finds the same files and modules.
+
+    Args:
+        folder: Its working directory, to which paths of the study are relative.
+        path: Its import path.
+    """
+
+    folder: str
+    path: tuple[str, ...]
+
+
 def run_trial(
-    payload: bytes, spec: TrialSpec, folder: str, env: dict[str, str]
+    payload: bytes, spec: TrialSpec, driver: DriverPlace, env: dict[str, str]
 ) -> Iterator[Outcome | MutransferError]:
     """Yield the outcomes of one trial, 'running' first, or an error that ends the sweep.
 
     Args:
         payload: The pickled work.
         spec: The trial.
-        folder: Working directory of the driver, to which paths of the study are relative.
+        driver: Where the driver runs.
         env: Variables of the worker.
     """
     try:
-        os.chdir(folder)
+        os.chdir(driver.folder)
     except OSError as error:
         yield ClusterError(
-            f"a node of the Ray cluster cannot open {folder}: {error.strerror}",
+            f"a node of the Ray cluster cannot open {driver.folder}: {error.strerror}",
             why="trials run in the folder of the sweep, and write their results to its store",
             fix="start the sweep in a folder of a file system that all nodes share",
         )
         return
+    # The worker gets this process's import path: that of the node, and then that of the driver.
+    sys.path.extend(entry for entry in driver.path if entry not in sys.path)
     worker = WorkerProcess(0, payload, env)
     try:
         worker.send(spec)
