@@ -1,5 +1,5 @@
 """Executors: where trials run. `local` uses processes of this machine.
 
-Executors for SLURM and Ray are not built; each would be a module here with the contract of
+`slurm` submits tasks that claim trials, and `ray` makes each trial a task. All have the contract of
 `mutransfer.sweep.driver.Executor`.
 """
