@@ -62,6 +62,10 @@ class SweepProgress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._ended, description=self._description())
 
+    def on_message(self, text: str) -> None:
+        """Print what an executor reports."""
+        self._print(text)
+
     def _count(self, outcome: Outcome) -> None:
         """Count a trial that ended."""
         self._ended += 1

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -38,6 +38,7 @@ def sweep(
     study: Path | None = None,
     *,
     store: Path | None = None,
+    executor: Literal["local", "slurm"] = "local",
     workers: Workers = "auto",
     only: Annotated[list[str] | None, Parameter(negative="")] = None,
     retry_failed: Switch = False,
@@ -53,6 +54,7 @@ def sweep(
     Args:
         study: A TOML file with axes, and [lab] settings or a [runner] command.
         store: Directory for the results; runs/NAME by default.
+        executor: Where trials run: on this machine, or as tasks of SLURM.
         workers: Number of processes, one thread each; auto is one per GPU, or else one per core.
         only: Run only these trials: --only width=64,128 --only seed=0.
         retry_failed: Run failed trials again, however often they failed.
@@ -82,16 +84,18 @@ def sweep(
     selection = _parse_only(only or [])
     if dry_run:
         return _list_trials(study, store, selection, json)
-    with stop_on_signals() as stop, sweep_progress() as progress:
+    with stop_on_signals(executor) as stop, sweep_progress() as progress:
         run = run_study(
             study,
             store=store,
+            executor=executor,
             workers=workers,
             only=selection,
             retry_failed=retry_failed,
             stop=stop,
             on_start=progress.on_start,
             on_outcome=progress.on_outcome,
+            on_message=progress.on_message,
         )
     return sweep_result(run.summary, run.store, json)
 
