@@ -47,7 +47,8 @@ print(*[s.getsockname()[1] for s in sockets])' $((nodes + 1)))"
 head -c 1024 /dev/urandom >"$dir"/munge.key
 chmod 600 "$dir"/munge.key
 munged --force --key-file="$dir"/munge.key --socket="$dir"/munge.socket \
-  --pid-file="$dir"/munged.pid --log-file="$dir"/log/munged.log --seed-file="$dir"/munge.seed
+  --pid-file="$dir"/munged.pid --log-file="$dir"/log/munged.log --seed-file="$dir"/munge.seed \
+  >/dev/null 2>&1 # a daemon that kept the output open would be waited for
 here=$(hostname)
 cat >"$SLURM_CONF" <<CONF
 ClusterName=test
@@ -91,6 +92,6 @@ CONF
 # GPUs are devices; these two are harmless.
 for gpu in 0 1; do [ -e "$dir"/nvidia$gpu ] || mknod "$dir"/nvidia$gpu c 1 $((gpu ? 5 : 3)); done
 echo "Name=gpu File=$dir/nvidia[0-1] Flags=nvidia_gpu_env" >"$dir"/gres.conf
-slurmctld -c
+slurmctld -c >/dev/null 2>&1
 until_ok scontrol ping
 for n in $(seq "$nodes"); do start_node "n$n"; done

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import MAX_ARRAY, wait_until
+from conftest import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -45,23 +45,6 @@ def test_tasks_that_others_cancel_are_replaced(sweep, cluster) -> None:
     assert re.search(r"\d+ tasks left the queue without their trials \(\d+ CANCELLED", output)
     assert "20 of 20 trials done" in output
     sweep.check(20)
-
-
-def test_a_queue_that_accepts_few_tasks_gets_several_arrays(sweep) -> None:
-    """And no more tasks run at the same time than `array_limit` says."""
-    num_trials = MAX_ARRAY + 10
-    sweep.write(widths=1, lrs=num_trials, seconds=0.2, settings="array_limit = 3")
-    output = sweep.finish(sweep.start())
-    sweep.check(num_trials)
-    sizes = [int(size) for size in re.findall(r"submitted job \d+: (\d+) task", output)]
-    assert len(sizes) > 1
-    assert max(sizes) < MAX_ARRAY
-    running = most = 0
-    events = sorted((line.split() for line in sweep.lines()), key=lambda words: float(words[2]))
-    for event, *_ in events:
-        running += 1 if event == "start" else -1
-        most = max(most, running)
-    assert most == 3
 
 
 def test_tasks_that_cannot_begin_are_an_error_with_the_log(sweep) -> None:
