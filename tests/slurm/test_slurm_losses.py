@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import wait_until
+from conftest import MAX_ARRAY, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -47,6 +47,23 @@ def test_tasks_that_others_cancel_are_replaced(sweep, cluster) -> None:
     sweep.check(20)
 
 
+def test_a_queue_that_accepts_few_tasks_gets_several_arrays(sweep) -> None:
+    """And no more tasks run at the same time than `array_limit` says."""
+    num_trials = MAX_ARRAY + 10
+    sweep.write(widths=1, lrs=num_trials, seconds=0.2, settings="array_limit = 3")
+    output = sweep.finish(sweep.start())
+    sweep.check(num_trials)
+    sizes = [int(size) for size in re.findall(r"submitted job \d+: (\d+) task", output)]
+    assert len(sizes) > 1
+    assert max(sizes) < MAX_ARRAY
+    running = most = 0
+    events = sorted((line.split() for line in sweep.lines()), key=lambda words: float(words[2]))
+    for event, *_ in events:
+        running += 1 if event == "start" else -1
+        most = max(most, running)
+    assert most == 3
+
+
 def test_tasks_that_cannot_begin_are_an_error_with_the_log(sweep) -> None:
     sweep.write(widths=1, lrs=3, seconds=0, settings="setup = ['echo no such module', 'exit 7']")
     driver = sweep.start()
@@ -58,3 +75,21 @@ def test_tasks_that_cannot_begin_are_an_error_with_the_log(sweep) -> None:
         "  why: submitting them again would not help; finished trials are kept\n"
     ) in output
     assert sweep.num_done() == 0
+
+
+def test_a_trial_that_fails_is_tried_by_one_more_task(sweep) -> None:
+    """And not by every task, also where --retry-failed forgives earlier failures."""
+    sweep.write(widths=2, lrs=4, seconds=0)
+    study = sweep.folder / "study.toml"
+    study.write_text(
+        study.read_text().replace("echo loss", "test {width}-{lr} != 1-3 && echo loss")
+    )
+    for options, num_starts in ([], 9), (["--retry-failed"], 11):
+        driver = sweep.start(*options)
+        output, _ = driver.communicate(timeout=120)
+        assert driver.returncode == 4, output
+        assert "7 of 8 trials done" in output
+        assert "next:  fix the cause, then add --retry-failed" in output
+        starts = [line for line in sweep.lines() if line.startswith("start")]
+        assert len(starts) == num_starts
+        assert len([line for line in starts if line.split()[1] == "1-3"]) == num_starts - 7

@@ -35,7 +35,9 @@ def stop_on_signals(executor: str = "local") -> Iterator[threading.Event]:
     from mutransfer.sweep.processes import Terminated
 
     stop = threading.Event()
-    interrupt_message, terminate_message = (f"\n{text}\n" for text in MESSAGES[executor])
+    interrupt_message, terminate_message = (
+        f"\n{text}\n" for text in MESSAGES.get(executor, MESSAGES["local"])
+    )
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         if stop.is_set():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutransfer.errors import ClusterError
-from mutransfer.records.slurm import SlurmTable
+from mutransfer.records.tables.slurm import SlurmTable
 
 # Seconds between SIGTERM and the time limit. A worker needs up to 7 to end its programs, and SLURM
 # sends the signal up to 60 seconds earlier than requested [derived: man sbatch, --signal].
@@ -28,6 +28,7 @@ class Script:
         settings: The `[slurm]` table.
         gpus: GPUs of a task.
         cpus: Cores of a task; None is the default of the cluster.
+        trials: Trials of a task.
     """
 
     store: Path
@@ -36,6 +37,7 @@ class Script:
     settings: SlurmTable
     gpus: int = 0
     cpus: int | None = None
+    trials: int = 1
 
     @property
     def name(self) -> str:
