@@ -318,14 +318,14 @@ class TrialStore:
 
     def write_csv(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Rebuild `results.csv`, a view for spreadsheets, from rows of `csv_row`."""
-        settings = dict.fromkeys(n for row in rows for n in row if n not in LAST_COLUMNS)
+        names = dict.fromkeys(n for row in rows for n in row if n not in LAST_COLUMNS)
+        columns = (*names, *LAST_COLUMNS)
         text = io.StringIO()
-        writer = csv.DictWriter(text, [*settings, *LAST_COLUMNS], lineterminator="\n")
-        writer.writeheader()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
         for row in rows:
-            writer.writerow(
-                {n: spellings(v)[0] if isinstance(v, bool) else v for n, v in row.items()}
-            )
+            values = map(row.get, columns)  # a row without a column has an empty cell
+            writer.writerow([spellings(v)[0] if v is True or v is False else v for v in values])
         with write_errors(self.path):
             write_atomically(self.path / "results.csv", text.getvalue())
 
