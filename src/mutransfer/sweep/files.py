@@ -114,15 +114,15 @@ def write_atomically(path: Path, text: str, *, durably: bool = True) -> None:
     finally:
         draft.unlink(missing_ok=True)
     if durably:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names of the files and folders in a folder survive a power cut.
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, survive a power cut.
 
     A file that was synced is lost without its name, and so are the files of a folder.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -134,4 +134,4 @@ def make_folders_durably(path: Path) -> None:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
-        sync_folder(folder.parent)
+        sync(folder.parent)

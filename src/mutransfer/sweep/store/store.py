@@ -27,7 +27,7 @@ from mutransfer.sweep.files import (
     read_errors,
     read_no_follow,
     reject_link,
-    sync_folder,
+    sync,
     unreadable,
     write_atomically,
     write_errors,
@@ -175,8 +175,8 @@ class TrialStore:
                 os.fsync(file.fileno())
             with suppress(FileExistsError):  # its driver may not have synced it yet
                 os.link(draft, final)
-            sync_folder(final.parent)
-            sync_folder(self.path)  # the trial's folder may be new
+            sync(final.parent)
+            sync(self.path)  # the trial's folder may be new
 
     def share(self, result: TrialResult, spec: TrialSpec) -> None:
         """Publish a copy of a result for a trial that is the same training run."""
