@@ -16,7 +16,7 @@ import pytest
 SCRIPT = Path(__file__).parent / "cluster.sh"
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "unshare")
 NODES = ("n1", "n2", "n3")
-MAX_ARRAY = 51  # so that 200 trials need several arrays
+MAX_ARRAY = 11  # so that a sweep needs several arrays
 STUDY = """
 schema = 1
 [study]
