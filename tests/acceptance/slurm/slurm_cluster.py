@@ -1,17 +1,14 @@
-"""A SLURM of three nodes on this machine, and sweeps on it."""
+"""A SLURM of three nodes on this machine, and sweeps on it, as the tests see them."""
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 SCRIPT = Path(__file__).parent / "cluster.sh"
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "unshare")
@@ -138,39 +135,3 @@ class Sweep:
         assert len(ends) == num_trials
         ids = {json.loads(path.read_text())["id"] for path in results}
         assert ids == set(completed)
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
-    """Yield a cluster of three nodes with two cores each."""
-    if reason := why_not():
-        pytest.skip(reason)
-    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        cluster.node("start", str(len(NODES)), "2")
-        yield cluster
-    finally:
-        cluster.node("stop")
-
-
-@pytest.fixture
-def sweep(cluster, tmp_path) -> Iterator[Sweep]:
-    """Yield a sweep on an empty cluster."""
-    yield Sweep(cluster, tmp_path)
-    cluster("scancel", "--user=root")
-    for name in NODES:
-        if not (cluster.folder / f"node-{name}.pid").exists():
-            cluster.node("start-node", name)
-    assert wait_until(lambda: not cluster("squeue", "-h"), 60)
-
-
-@pytest.fixture
-def stop() -> Callable[[subprocess.Popen, int], None]:
-    """Return a function that sends Ctrl-C some times."""
-
-    def press(driver: subprocess.Popen, times: int) -> None:
-        for _ in range(times):
-            driver.send_signal(signal.SIGINT)
-            time.sleep(0.5)
-
-    return press

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import MAX_ARRAY, wait_until
+from slurm_cluster import MAX_ARRAY, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 

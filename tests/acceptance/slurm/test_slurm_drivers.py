@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import wait_until
+from slurm_cluster import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
