@@ -90,8 +90,8 @@ def named_executor(name: str, request: SweepRequest) -> Executor:
         >>> study = StudySpec.model_validate_json(
         ...     '{"schema": 1, "study": {"name": "s"}, "axes": {"width": [8], "lr": [1]}}'
         ... )
-        >>> named_executor("local", SweepRequest(study, None, Path("runs/s"), workers=2))
-        LocalExecutor(workers=2)
+        >>> named_executor("local", SweepRequest(study, None, Path("runs/s"), workers=2)).workers
+        2
     """
     if name not in EXECUTORS:
         raise UsageError(
