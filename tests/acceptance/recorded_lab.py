@@ -46,7 +46,7 @@ Checkpoints.restore, Checkpoints.after_step, Checkpoints._write = restore, after
 TRIAL = TrialSpec(
     runner=LabRunner(numerics=1, data=source_hash(None)),
     axes={
-        **{"width": 16, "base_width": 16, "depth": 1, "context": 8, "batch": 2},
+        **{"width": 16, "base_width": 16, "depth": 1, "context": 32, "batch": 1},
         **{"lr": 2**-6, "steps": 2000, "schedule": "cosine", "weight_decay": 0.1},
     },
 )
