@@ -26,6 +26,10 @@ class Interrupted(Exception):  # noqa: N818 - like KeyboardInterrupt, it is not 
     """A trial was ended from outside. It has not failed, and remains to be done."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or a closed terminal ended this process, where nobody asked to cancel its jobs."""
+
+
 @cache
 def pid_scope() -> str:
     """Return the scope in which a process number is unique: host, boot, and PID namespace.
