@@ -15,6 +15,7 @@ from mutransfer.analysis.curves.skew import skew
 from mutransfer.analysis.intervals import estimate, skew_shifts
 from mutransfer.analysis.prediction.cells import OptimumCells, optimum_cells
 from mutransfer.analysis.prediction.cost import TargetCurve, target_curve
+from mutransfer.analysis.prediction.floor_check import floor_law_error, floor_law_warning
 from mutransfer.analysis.prediction.laws import average_laws
 from mutransfer.analysis.prediction.loss import extrapolated_loss, least_loss, loss_over_scales
 from mutransfer.analysis.prediction.rate import LAWS, held_out_errors, predict_rate
@@ -31,6 +32,7 @@ from mutransfer.errors import ResultsError, listed, nearest
 # Shape legend: K scales, S samples (the data first, then the draws).
 
 NUM_STEPS = 9  # points of the path to the target
+NO_LAW = "the law of the loss misses the largest size that was run, see the warning"
 NO_SHARE = Estimate(undetermined="the loss is not positive, so a share of it has no meaning")
 
 
@@ -169,8 +171,11 @@ def predict_group(
     # The seed contains the group's name, so that draws do not depend on the other groups.
     rng = np.random.default_rng([settings.seed, *group.name.encode(errors="replace"), 1])
     optima = None if axes.further else fit_optima(group, axes)
+    misfit = None
     if optima is not None:
         loss = extrapolated_loss(optima, target[axes.scale], rng)
+        misfit = _misfit(group, optima, settings)
+        loss = _without_interval(loss, misfit)
     else:
         loss = loss_over_scales(group, np.exp2(log2_target_K), settings, rng)
     # Shares and the bound of an untrained network are relative to this loss.
@@ -207,9 +212,23 @@ def predict_group(
         regret_share=share,
         law=max(laws, key=lambda law: law.weight).name,
         laws=tuple(laws),
-        warnings=tuple(warnings(group, cells, target, axes)),
-        path=() if optima is None else _path(cells, optima, target[axes.scale]),
+        warnings=(*warnings(group, cells, target, axes), *([] if misfit is None else [misfit])),
+        path=() if optima is None else _path(cells, optima, target[axes.scale], misfit),
     )
+
+
+def _misfit(group: FittedGroup, optima: Optima, settings: Settings) -> str | None:
+    """Return a warning where the law of the loss fails at the largest size, or None."""
+    rng = np.random.default_rng([settings.seed, *group.name.encode(errors="replace"), 2])
+    error = floor_law_error(group, optima, rng, settings.draws)
+    return floor_law_warning(error, optima, settings.axes)
+
+
+def _without_interval(loss: Estimate, misfit: str | None) -> Estimate:
+    """Return the loss alone where its law does not hold; an interval would be that of the law."""
+    if misfit is None or loss.value is None:
+        return loss
+    return Estimate(loss.value, undetermined=NO_LAW)
 
 
 def _regret(
@@ -241,7 +260,9 @@ def _power_of_two(log2_lr: Estimate) -> Estimate:
     return Estimate(value, low, high, log2_lr.undetermined)
 
 
-def _path(cells: OptimumCells, optima: Optima, width: float) -> tuple[Band, ...]:
+def _path(
+    cells: OptimumCells, optima: Optima, width: float, misfit: str | None
+) -> tuple[Band, ...]:
     """Return rate and loss from the largest width with an optimum to the target."""
     if len(cells.rate) < 2:
         return ()
@@ -253,5 +274,5 @@ def _path(cells: OptimumCells, optima: Optima, width: float) -> tuple[Band, ...]
             loss = estimate(
                 optima.loss_law.at(n), optima.no_loss_interval, optima.loss_law.is_bound
             )
-        bands.append(Band(float(n), law.mixture.estimate(), loss))
+        bands.append(Band(float(n), law.mixture.estimate(), _without_interval(loss, misfit)))
     return tuple(bands)
