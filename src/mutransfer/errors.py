@@ -72,6 +72,10 @@ class StoreError(MutransferError):
     """A trial store cannot be read or written."""
 
 
+class ClusterError(MutransferError):
+    """A cluster refuses the tasks of a sweep, or loses them."""
+
+
 class TrialError(MutransferError):
     """A training run ended without a loss."""
 

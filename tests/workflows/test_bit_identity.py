@@ -41,7 +41,7 @@ class InProcess:
 
 def curves(tmp_path: Path, executor, specs: list[TrialSpec]) -> dict[str, tuple]:
     store = TrialStore(tmp_path, create=True)
-    summary = run_sweep(specs, store, runner=LabRun(None, "cpu"), executor=executor)
+    summary = run_sweep(specs, store, runner=LabRun(None, "cpu", 60.0), executor=executor)
     assert summary.done == len(specs), summary.failed
     return {r.id: (r.loss, r.untrained_loss, r.curve) for r in store.results()}
 

@@ -24,6 +24,8 @@ def stop_on_signals() -> Iterator[threading.Event]:
     The first Ctrl-C lets running trials end, and the second raises KeyboardInterrupt. SIGTERM and
     SIGHUP let them end for some seconds, and then raise it.
     """
+    from mutransfer.sweep.processes import Terminated
+
     stop = threading.Event()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
@@ -34,7 +36,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
     def on_terminate(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGALRM:
-            raise KeyboardInterrupt
+            raise Terminated
         stop.set()
         with suppress(OSError):  # the terminal may be gone
             os.write(2, TERMINATE_MESSAGE.encode())

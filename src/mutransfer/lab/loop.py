@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mutransfer.lab.checkpoints import Checkpoints
 from mutransfer.lab.counts import num_steps, num_warmup_steps
 from mutransfer.lab.schedules import share_of_peak
 from mutransfer.records import LabSettings
@@ -68,16 +69,21 @@ def train(
     batch_at: Callable[[int], Batch],
     settings: LabSettings,
     device: torch.device,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingRun:
-    """Train a model in place for the trial's steps, or until the loss is no longer finite."""
+    """Train a model in place for the trial's steps, or until the loss is no longer finite.
+
+    Raises:
+        TrainingStopped: The process ends; the training was saved.
+    """
+    losses = [] if checkpoints is None else checkpoints.restore(model, optimizers)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     peaks = [float(group["lr"]) for group in groups]
     parameters = [p for group in groups for p in group["params"]]
     steps, warmup = num_steps(settings), num_warmup_steps(settings)
-    losses: list[float] = []
     pending: list[Tensor] = []
     read_every = 1 if device.type == "cpu" else READ_EVERY
-    for step in range(1, steps + 1):
+    for step in range(len(losses) + 1, steps + 1):
         share = share_of_peak(
             settings.schedule, step, steps=steps, warmup=warmup, cooldown=settings.cooldown
         )
@@ -92,11 +98,14 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         pending.append(loss.detach())
-        if len(pending) == read_every or step == steps:
+        # At the same steps in a run that continues, so that one that diverges ends as early.
+        if step % read_every == 0 or step == steps:
             losses += torch.stack(pending).tolist()
             pending.clear()
             if not all(map(math.isfinite, losses[-read_every:])):
                 break
+            if checkpoints is not None:
+                checkpoints.after_step(model, optimizers, losses)
     diverged_at = next((k for k, x in enumerate(losses, start=1) if not math.isfinite(x)), None)
     finite = losses if diverged_at is None else losses[: diverged_at - 1]
     return TrainingRun(_thin(finite), len(losses), diverged_at)

@@ -17,6 +17,7 @@ import torch
 
 import mutransfer
 from mutransfer.lab.absolute import absolute_plan
+from mutransfer.lab.checkpoints import Checkpoints
 from mutransfer.lab.counts import decoder_config, num_parameters, training_flops
 from mutransfer.lab.data.batches import HeldOut, TrainingBatches
 from mutransfer.lab.data.sources import Source
@@ -50,6 +51,7 @@ def run_trial(
     source: Source = None,
     device: str = "cpu",
     trial_dir: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrialResult:
     """Train the reference decoder once, with the settings of a trial.
 
@@ -61,10 +63,12 @@ def run_trial(
         source: The path of a text, token files or a dataset; the embedded text by default.
         device: 'cpu', 'cuda' or 'cuda:1'.
         trial_dir: Folder in which to write the plan, as `plan.json`.
+        checkpoints: Where an earlier attempt may have stopped, and this one is saved.
 
     Raises:
         ModelError: The device is not available.
         DataError: The data cannot be read, are too short, or are not the trial's.
+        TrainingStopped: The process ends; the training was saved.
     """
     settings = lab_settings(spec)
     place = available_device(device)
@@ -80,12 +84,20 @@ def run_trial(
     optimizers = lab_optimizers(model, plan, settings)
     untrained = held_out_loss(model, held_out, settings, place)
     run = train(
-        model, optimizers, lambda k: inputs_and_targets(batches.at(k), place), settings, place
+        model,
+        optimizers,
+        lambda k: inputs_and_targets(batches.at(k), place),
+        settings,
+        place,
+        checkpoints,
     )
     loss, diverged_at = math.nan, run.diverged_at
     if diverged_at is None:
         loss = held_out_loss(model, held_out, settings, place)
         diverged_at = None if loss <= untrained else run.steps
+    seconds = time.perf_counter() - started
+    if checkpoints is not None:
+        seconds += checkpoints.earlier_seconds
     num_tokens = run.steps * settings.batch * settings.context
     return TrialResult(
         id=spec.id,
@@ -97,7 +109,7 @@ def run_trial(
         tokens=num_tokens,
         flops=float(training_flops(model.config, num_tokens)),
         parameters=num_parameters(model.config),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         host=socket.gethostname(),
         versions=package_versions(),

@@ -63,7 +63,14 @@ def write_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, text: str, *, durably: bool = True) -> None:
-    """Replace a file so that readers, also after a crash, see the old or the new content whole."""
+    """Replace a file so that readers see the old or the new content whole.
+
+    Args:
+        path: The file.
+        text: Its new content.
+        durably: Whether the new content survives a power cut from now on. If not, the file may be
+            the old one, missing or empty after a power cut.
+    """
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("w") as file:
@@ -74,3 +81,25 @@ def write_atomically(path: Path, text: str, *, durably: bool = True) -> None:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+    if durably:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of the files and folders in a folder survive a power cut.
+
+    A file that was synced is lost without its name, and so are the files of a folder.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folders_durably(path: Path) -> None:
+    """Create a folder and its parents so that they survive a power cut."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)

@@ -26,6 +26,10 @@ class Interrupted(Exception):  # noqa: N818 - like KeyboardInterrupt, it is not 
     """A trial was ended from outside. It has not failed, and remains to be done."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or a closed terminal ended this process, where nobody asked to cancel its jobs."""
+
+
 @cache
 def pid_scope() -> str:
     """Return the scope in which a process number is unique: host, boot, and PID namespace.
@@ -105,6 +109,11 @@ def _die_with_parent(parent: int) -> Callable[[], None] | None:
 def start_closing() -> None:
     """Remember that this process ends: programs that it terminates from now on have not failed."""
     _is_closing.set()
+
+
+def is_closing() -> bool:
+    """Return whether this process ends, so that what runs in it must be saved now."""
+    return _is_closing.is_set()
 
 
 def is_stopping() -> bool:

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,7 +18,7 @@ from mutransfer.errors import StoreError, UsageError
 from mutransfer.records import TrialSpec
 from mutransfer.sweep.processes import on_sigterm
 from mutransfer.sweep.store.claims import Claim
-from mutransfer.sweep.termination import adopt_orphans, close
+from mutransfer.sweep.termination import KILL_SECONDS, POLL_SECONDS, adopt_orphans, close
 from mutransfer.sweep.trial_run import Outcome, Work
 
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
@@ -37,6 +38,7 @@ class _CurrentTrial:
 
     claim: Claim | None = None
     attempt: Path | None = None
+    saves_on_close: bool = False  # the lab does: it writes a checkpoint, and ends
 
 
 def serve(handle: int) -> None:
@@ -85,6 +87,7 @@ def _run(work: Work, spec: TrialSpec, driver: Connection, current: _CurrentTrial
 
     def on_start(claim: Claim, attempt: Path) -> None:
         current.claim, current.attempt = claim, attempt
+        current.saves_on_close = spec.runner.kind == "lab"
         for number, name in ((1, STDOUT), (2, STDERR)):
             with (attempt / name).open("ab") as file:
                 os.dup2(file.fileno(), number)
@@ -101,6 +104,7 @@ def _run(work: Work, spec: TrialSpec, driver: Connection, current: _CurrentTrial
             os.dup2(original, number)
             os.close(original)
         current.claim = current.attempt = None
+        current.saves_on_close = False
 
 
 def _exit_with_driver(handle: int, current: _CurrentTrial) -> None:
@@ -111,6 +115,9 @@ def _exit_with_driver(handle: int, current: _CurrentTrial) -> None:
         pass
     claim, attempt = current.claim, current.attempt
     close(attempt)
+    deadline = time.monotonic() + KILL_SECONDS
+    while current.saves_on_close and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
     if claim is not None:
         claim.release()
     os._exit(0)

@@ -22,8 +22,10 @@ from mutransfer.records.axes import spellings
 from mutransfer.records.base import validation_error
 from mutransfer.sweep.files import (
     link_error,
+    make_folders_durably,
     read_no_follow,
     reject_link,
+    sync_folder,
     write_atomically,
     write_errors,
 )
@@ -59,7 +61,7 @@ class TrialStore:
         self.path = Path(path)
         with write_errors(self.path):
             if create and not self.path.exists():
-                self.path.mkdir(parents=True, exist_ok=True)
+                make_folders_durably(self.path)
             # Drivers that start at the same time see each other's drafts of `store.json`.
             if create and self.path.is_dir() and all(map(_is_draft, self.path.iterdir())):
                 write_atomically(self.path / "store.json", json.dumps({"schema": SCHEMA}))
@@ -160,18 +162,17 @@ class TrialStore:
                 file.write(result.model_dump_json(indent=1))
                 file.flush()
                 os.fsync(file.fileno())
-            try:
+            with suppress(FileExistsError):  # its driver may not have synced it yet
                 os.link(draft, final)
-            except FileExistsError:
-                return
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
+            sync_folder(self.path)  # the trial's folder may be new
 
     def share(self, result: TrialResult, spec: TrialSpec) -> None:
         """Publish a copy of a result for a trial that is the same training run."""
         folder = self.folder(spec.id)
         with write_errors(folder):
             folder.mkdir(exist_ok=True)
-            write_atomically(folder / "spec.json", spec.model_dump_json(indent=1))
+            write_atomically(folder / "spec.json", spec.model_dump_json(indent=1), durably=False)
         changes = {"id": spec.id, "spec": spec, "shared_from": result.shared_from or result.id}
         self.publish(result.model_copy(update=changes), self.new_attempt(spec.id))
 
@@ -344,12 +345,3 @@ def _rerun(path: str | Path) -> str:
 def _is_draft(path: Path) -> bool:
     """Return whether a file is a draft of `store.json`."""
     return path.name.startswith(".store.json.")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file name in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

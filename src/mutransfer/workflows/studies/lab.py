@@ -13,6 +13,8 @@ from mutransfer.lab.data.vocabulary import vocabulary_size
 from mutransfer.records import TrialResult, TrialSpec, lab_settings
 from mutransfer.records.base import canonical_json
 from mutransfer.sweep.lab_trials import equivalent_parametrization
+from mutransfer.sweep.processes import Interrupted, is_closing
+from mutransfer.sweep.store.checkpoints import checkpoint_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +24,33 @@ class LabRun:
     Args:
         source: The path of the user's text, token files, a dataset, or None for the embedded text.
         device: Where to train.
+        checkpoint_seconds: Seconds between checkpoints.
     """
 
     source: Source
     device: str
+    checkpoint_seconds: float
 
     def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
-        """Train, and save the plan next to the result."""
+        """Train, and save the plan next to the result.
+
+        Raises:
+            Interrupted: This process ends; the training was saved.
+        """
+        from mutransfer.lab.checkpoints import Checkpoints, TrainingStopped
         from mutransfer.lab.trial import run_trial
 
-        return run_trial(spec, source=self.source, device=self.device, trial_dir=trial_dir)
+        folder, seconds = checkpoint_dir(trial_dir), self.checkpoint_seconds
+        try:
+            return run_trial(
+                spec,
+                source=self.source,
+                device=self.device,
+                trial_dir=trial_dir,
+                checkpoints=Checkpoints(folder, spec.id, seconds, is_closing),
+            )
+        except TrainingStopped:
+            raise Interrupted from None
 
     def check(self, spec: TrialSpec) -> None:
         """Raise before the first trial what would make every trial fail.

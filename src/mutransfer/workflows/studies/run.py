@@ -213,7 +213,7 @@ def _prepare_lab(study: StudySpec, where: str, folder: Path) -> PreparedStudy:
     check_lab_trials(trials, where=where)
     check_vocabularies(trials)
     check_lengths(trials, where=where)
-    run = LabRun(source, study.lab.device)
+    run = LabRun(source, study.lab.device, study.lab.checkpoint_seconds)
     options = {"check": run.check, "same": same_training, "cost": relative_cost}
     return PreparedStudy(study, trials, run, options)
 

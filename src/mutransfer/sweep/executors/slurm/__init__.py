@@ -1,0 +1,1 @@
+"""SLURM executor: a job array of workers that claim trials from the store that they share."""
