@@ -111,9 +111,10 @@ def _along(
         kept = fitted_groups(_without(results, scale, value), settings)
         for name in names:
             if name not in problems:
-                for sizes in map(tuple, _sizes_at(groups[name], column, value).tolist()):
-                    target = dict(zip(settings.axes.scales, sizes, strict=True))
-                    predictions[name, sizes] = predict_group(kept[name], target, settings)
+                rows = [tuple(row) for row in _sizes_at(groups[name], column, value).tolist()]
+                targets = [dict(zip(settings.axes.scales, row, strict=True)) for row in rows]
+                predicted = predict_group(kept[name], targets, settings)
+                predictions |= {(name, row): one for row, one in zip(rows, predicted, strict=True)}
     checks = []
     for name, cells in groups.items():
         value = largest[name]

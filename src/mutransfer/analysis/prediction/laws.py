@@ -66,6 +66,10 @@ class Bounds:
     limit: Floats
     is_upper: Bools
 
+    def select(self, indices: NDArray[np.intp]) -> Bounds:
+        """Return some of the bounds, in this order."""
+        return Bounds(self.log2_s[indices], self.limit[indices], self.is_upper[indices])
+
 
 @dataclass(frozen=True, slots=True)
 class ScaleCells:
@@ -150,7 +154,8 @@ def average_laws(cells: ScaleCells, targets: Floats) -> list[AveragedLaw]:
 
     Args:
         cells: The cells, one or more.
-        targets: log2 of the targets' scales, (T, K).
+        targets: log2 of the targets' scales, (T, K), one or more. They share the cells, of which
+            those near their mean are used where there are too many: see `average_laws_each`.
 
     Source:
         Kriging with a trend: Rasmussen and Williams (2006), section 2.7. Averaging over models by
@@ -173,18 +178,36 @@ def average_laws(cells: ScaleCells, targets: Floats) -> list[AveragedLaw]:
         np.array([component.covariance for component in components]), cells.value - center
     )
     scatter_H = np.array([component.scatter for component in components])
-    if cells.bounds is not None:
-        limits = replace(cells.bounds, limit=cells.bounds.limit - center)
-        posterior = _truncate(posterior, limits, num_targets, scatter_H)
-    log_weight_H = posterior.log_likelihood + [component.log_prior for component in components]
-    mean_HT = posterior.mean + center
-    # A target scatters about the law as the cells do.
-    variance_HT = np.maximum(np.diagonal(posterior.covariance, axis1=1, axis2=2), 0.0)
-    sd_HT = np.sqrt(variance_HT + scatter_H[:, None] ** 2)
-    return [
-        AveragedLaw(Mixture(mean_HT[:, t], sd_HT[:, t], log_weight_H), components)
-        for t in range(num_targets)
-    ]
+    log_prior_H = np.array([component.log_prior for component in components])
+    laws = []
+    for t in range(num_targets):
+        at_target = posterior.select([t])
+        if cells.bounds is not None:
+            order = _by_distance(cells.bounds.log2_s, targets[t])
+            limits = cells.bounds.select(order)
+            limits = replace(limits, limit=limits.limit - center)
+            at_target = posterior.select([t, *(num_targets + order).tolist()])
+            at_target = _truncate(at_target, limits, scatter_H)
+        variance_H = np.maximum(at_target.covariance[:, 0, 0], 0.0)
+        # A target scatters about the law as the cells do.
+        sd_H = np.sqrt(variance_H + scatter_H**2)
+        log_weight_H = at_target.log_likelihood + log_prior_H
+        laws.append(
+            AveragedLaw(Mixture(at_target.mean[:, 0] + center, sd_H, log_weight_H), components)
+        )
+    return laws
+
+
+def average_laws_each(cells: ScaleCells, targets: Floats) -> list[AveragedLaw]:
+    """Average over the laws as `average_laws` does at each target alone, with one fit if possible.
+
+    The cost is that of the fit, which does not depend on the target unless there are so many cells
+    or bounds that only those near it are used.
+    """
+    num_bounds = 0 if cells.bounds is None else len(cells.bounds.limit)
+    if len(cells) <= MAX_CELLS and num_bounds <= MAX_BOUNDS:
+        return average_laws(cells, targets)
+    return [law for target_K in targets for law in average_laws(cells, target_K[None])]
 
 
 def _components(cells: ScaleCells, targets: Floats) -> list[Component]:
@@ -210,8 +233,7 @@ def _nearest(cells: ScaleCells, target_K: Floats) -> ScaleCells:
     """Return at most `MAX_CELLS` cells, most of them near a target, and the nearest bounds."""
     bounds = cells.bounds
     if bounds is not None:
-        nearest = _by_distance(bounds.log2_s, target_K)[:MAX_BOUNDS]
-        bounds = Bounds(bounds.log2_s[nearest], bounds.limit[nearest], bounds.is_upper[nearest])
+        bounds = bounds.select(_by_distance(bounds.log2_s, target_K)[:MAX_BOUNDS])
     if len(cells) > MAX_CELLS:
         order = _by_distance(cells.log2_s, target_K)
         ranks = np.unique(np.geomspace(1, len(order), 4 * MAX_CELLS).astype(np.intp) - 1)
@@ -261,6 +283,12 @@ class _Posterior:
     covariance: Floats
     log_likelihood: Floats
 
+    def select(self, points: Sequence[int]) -> _Posterior:
+        """Return the values at some of the points, in this order."""
+        at = np.array(points)
+        covariance = self.covariance[:, at[:, None], at]
+        return _Posterior(self.mean[:, at], covariance, self.log_likelihood)
+
 
 def _condition(covariances: Floats, rest_C: Floats) -> _Posterior:
     """Condition the last variables of normal distributions on the first."""
@@ -279,17 +307,15 @@ def _condition(covariances: Floats, rest_C: Floats) -> _Posterior:
     )
 
 
-def _truncate(
-    posterior: _Posterior, bounds: Bounds, num_targets: int, scatter_H: Floats
-) -> _Posterior:
-    """Condition on bounds, which the points after the targets stand for, one after another.
+def _truncate(posterior: _Posterior, bounds: Bounds, scatter_H: Floats) -> _Posterior:
+    """Condition on bounds, which the points after the target stand for, one after another.
 
     Every truncated distribution is replaced by the normal one with its mean and variance.
     """
     mean, covariance = posterior.mean.copy(), posterior.covariance.copy()
     log_likelihood_H = posterior.log_likelihood.copy()
     for e, (limit, is_upper) in enumerate(zip(bounds.limit, bounds.is_upper, strict=True)):
-        at, sign = num_targets + e, 1.0 if is_upper else -1.0
+        at, sign = 1 + e, 1.0 if is_upper else -1.0
         variance_H = np.maximum(covariance[:, at, at], 0.0) + scatter_H**2
         sd_H = np.sqrt(variance_H)
         z_H = sign * (limit - mean[:, at]) / sd_H

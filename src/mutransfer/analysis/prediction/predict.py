@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,17 +17,23 @@ from mutransfer.analysis.intervals import estimate, skew_shifts
 from mutransfer.analysis.prediction.cells import OptimumCells, optimum_cells
 from mutransfer.analysis.prediction.cost import TargetCurve, target_curve
 from mutransfer.analysis.prediction.floor_check import floor_law_error, floor_law_warning
-from mutransfer.analysis.prediction.laws import average_laws
-from mutransfer.analysis.prediction.loss import extrapolated_loss, least_loss, loss_over_scales
-from mutransfer.analysis.prediction.rate import LAWS, held_out_errors, predict_rate
+from mutransfer.analysis.prediction.laws import AveragedLaw, average_laws, average_laws_each
+from mutransfer.analysis.prediction.loss import extrapolated_loss, law_over_scales, least_loss
+from mutransfer.analysis.prediction.rate import (
+    LAWS,
+    PredictedRate,
+    held_out_errors,
+    predict_rates,
+)
 from mutransfer.analysis.prediction.target import target_values
 from mutransfer.analysis.prediction.warnings import warnings
 from mutransfer.analysis.results import Results
 from mutransfer.analysis.scales.analyze import check_values
 from mutransfer.analysis.scales.cells import fitted_cells
+from mutransfer.analysis.scales.loss_law import LossFit
 from mutransfer.analysis.transfer.optima import Optima, fit_optima
 from mutransfer.analysis.types.estimates import Estimate, Floats
-from mutransfer.analysis.types.scaling import Band, Prediction, RateLaw
+from mutransfer.analysis.types.scaling import Band, LawName, Prediction, RateLaw
 from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: K scales, S samples (the data first, then the draws).
@@ -127,8 +134,9 @@ def predict_groups(
     groups = [cells.group for cells in fitted.values()]
     notes = (*results.notes, *noise_notes(results, groups))
     predictions = [
-        replace(predict_group(one, target, settings), notes=notes, loss_unit=results.loss_unit)
+        replace(prediction, notes=notes, loss_unit=results.loss_unit)
         for one in groups
+        for prediction in predict_group(one, [target], settings)
     ]
     if group is None:
         return predictions
@@ -154,50 +162,112 @@ def _group_error(
 
 
 def predict_group(
-    group: FittedGroup, target: Mapping[str, float], settings: Settings
-) -> Prediction:
-    """Predict for one fitted group.
+    group: FittedGroup, targets: Sequence[Mapping[str, float]], settings: Settings
+) -> list[Prediction]:
+    """Predict for one fitted group at targets, which share the fits.
 
     Args:
         group: The group.
-        target: The target's value of every scale.
+        targets: Each target's value of every scale.
         settings: The settings that the group was fitted with.
     """
-    axes, cells = settings.axes, optimum_cells(group)
-    log2_target_K = np.log2(list(target.values()))
+    axes, fits = settings.axes, _fit(group, settings)
     missing = next((c.undetermined for c in group.curves if c.quadratic is None), None)
-    skewness = skew(group, axes)
-    rate = predict_rate(cells.rate, log2_target_K, skewness, missing or "", axes)
+    log2_target_TK = np.log2([list(target.values()) for target in targets])
+    cells = fits.cells
+    rates = predict_rates(cells.rate, log2_target_TK, fits.skewness, missing or "", axes)
+    curvatures: Sequence[AveragedLaw | None] = [None] * len(targets)
+    if any(rate.law is not None for rate in rates):
+        curvatures = average_laws_each(cells.curvature, log2_target_TK)
+    return [
+        _at_target(fits, target, rate, curvature)
+        for target, rate, curvature in zip(targets, rates, curvatures, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fits:
+    """What predictions of one group share, whatever their target.
+
+    Args:
+        group: The group.
+        settings: The settings that it was fitted with.
+        cells: Its optima.
+        skewness: Error of the best rates where curves are not parabolas, in octaves.
+        held_out: By how many octaves each law of the smaller cells misses the largest.
+        optima: The optima and their laws over one scale; None over several.
+        misfit: A warning where the law of the loss fails at the largest size, or None.
+        loss: The law of the loss over several scales; None over one.
+        rng: Generator of the draws at a target; a copy for each, so that they do not depend on
+            which other targets there are.
+    """
+
+    group: FittedGroup
+    settings: Settings
+    cells: OptimumCells
+    skewness: Estimate
+    held_out: Mapping[LawName, Estimate]
+    optima: Optima | None
+    misfit: str | None
+    loss: LossFit | None
+    rng: np.random.Generator
+
+    def loss_at(self, target: Mapping[str, float], rng: np.random.Generator) -> Estimate:
+        """Extrapolate the best loss."""
+        if self.loss is not None:
+            return self.loss.at(np.exp2(np.log2(list(target.values()))), rng)
+        assert self.optima is not None
+        loss = extrapolated_loss(self.optima, target[self.settings.axes.scale], rng)
+        return _without_interval(loss, self.misfit)
+
+
+def _fit(group: FittedGroup, settings: Settings) -> _Fits:
+    """Fit the laws of one group."""
+    axes, cells = settings.axes, optimum_cells(group)
     # The seed contains the group's name, so that draws do not depend on the other groups.
     rng = np.random.default_rng([settings.seed, *group.name.encode(errors="replace"), 1])
     optima = None if axes.further else fit_optima(group, axes)
-    misfit = None
-    if optima is not None:
-        loss = extrapolated_loss(optima, target[axes.scale], rng)
-        misfit = _misfit(group, optima, settings)
-        loss = _without_interval(loss, misfit)
-    else:
-        loss = loss_over_scales(group, np.exp2(log2_target_K), settings, rng)
+    return _Fits(
+        group=group,
+        settings=settings,
+        cells=cells,
+        skewness=skew(group, axes),
+        held_out=held_out_errors(cells.rate, axes),
+        optima=optima,
+        misfit=None if optima is None else _misfit(group, optima, settings),
+        loss=law_over_scales(group, settings, rng) if axes.further else None,
+        rng=rng,
+    )
+
+
+def _at_target(
+    fits: _Fits, target: Mapping[str, float], rate: PredictedRate, curvature: AveragedLaw | None
+) -> Prediction:
+    """Predict at one target."""
+    group, cells, axes, rng = fits.group, fits.cells, fits.settings.axes, deepcopy(fits.rng)
+    log2_target_K = np.log2(list(target.values()))
+    loss = fits.loss_at(target, rng)
     # Shares and the bound of an untrained network are relative to this loss.
     best = loss.value if loss.value is not None else least_loss(cells, log2_target_K)
     curve = None
-    if rate.law is not None:
-        shifts = skew_shifts(skewness)
-        curve = target_curve(
-            group, cells, rate.law, log2_target_K, shifts, best, rng, settings.draws
-        )
+    if rate.law is not None and curvature is not None:
+        shifts, num_draws = skew_shifts(fits.skewness), fits.settings.draws
+        curve = target_curve(group, rate.law, curvature, shifts, best, rng, num_draws)
     regret, share = _regret(rate.average, curve, best)
-    held_out = held_out_errors(cells.rate, axes)
     laws = [
         RateLaw(
             name,
             rate.weights[name],
             rate.by_law[name],
-            held_out[name],
+            fits.held_out[name],
             _regret(rate.by_law[name], curve, best)[1],
         )
         for name in LAWS
     ]
+    cautions = warnings(group, cells, target, axes)
+    path: tuple[Band, ...] = ()
+    if fits.optima is not None:
+        path = _path(cells, fits.optima, target[axes.scale], fits.misfit)
     return Prediction(
         group=group.name,
         scale=axes.scale,
@@ -212,8 +282,8 @@ def predict_group(
         regret_share=share,
         law=max(laws, key=lambda law: law.weight).name,
         laws=tuple(laws),
-        warnings=(*warnings(group, cells, target, axes), *([] if misfit is None else [misfit])),
-        path=() if optima is None else _path(cells, optima, target[axes.scale], misfit),
+        warnings=(*cautions, *([] if fits.misfit is None else [fits.misfit])),
+        path=path,
     )
 
 
