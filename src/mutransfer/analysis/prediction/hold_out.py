@@ -87,14 +87,19 @@ def hold_out(
             why="every group is predicted from its own runs",
             fix=f"for --group (in Python: group), {nearest(group, groups)}",
         )
+    skews = {name: skew(cells.group, settings.axes) for name, cells in groups.items()}
     checks = []
     for held_out in settings.axes.scales:
-        checks += _along(held_out, placed, groups, settings)
+        checks += _along(held_out, placed, groups, skews, settings)
     return [check for check in checks if group in (None, check.group)]
 
 
 def _along(
-    scale: str, results: Results, groups: Mapping[str, Cells], settings: Settings
+    scale: str,
+    results: Results,
+    groups: Mapping[str, Cells],
+    skews: Mapping[str, Estimate],
+    settings: Settings,
 ) -> list[HoldOut]:
     """Hold out the largest value of one scale in every group."""
     column = settings.axes.scales.index(scale)
@@ -118,11 +123,11 @@ def _along(
     checks = []
     for name, cells in groups.items():
         value = largest[name]
-        held = np.flatnonzero(cells.values[:, column] == value).tolist()
+        held = {k: tuple(cells.values[k].tolist()) for k in range(len(cells.values))}
         compared = [
-            _compare(cells, k, predictions[name, tuple(cells.values[k].tolist())], settings.axes)
-            for k in held
-            if name not in problems
+            _compare(cells, k, predictions[name, sizes], skews[name], settings.axes)
+            for k, sizes in held.items()
+            if sizes[column] == value and name not in problems
         ]
         checks.append(
             HoldOut(
@@ -167,12 +172,13 @@ def _without(results: Results, scale: str, value: float) -> Results:
     return replace(results.without(is_held_out, "the held-out size"), notes=results.notes)
 
 
-def _compare(cells: Cells, index: int, prediction: Prediction, axes: AxisNames) -> HeldOutCell:
+def _compare(
+    cells: Cells, index: int, prediction: Prediction, observed_skew: Estimate, axes: AxisNames
+) -> HeldOutCell:
     """Compare a prediction with the curve that was observed."""
     group = cells.group
     curve = group.curves[index]
     observed_rate = observed_loss = Estimate(undetermined=curve.undetermined)
-    observed_skew = skew(group, axes)
     reason = no_draws_reason(group, [index], axes)
     if curve.quadratic is not None:
         x_S, loss_S, _ = optimum_samples(group, index)
