@@ -33,7 +33,7 @@ from mutransfer.analysis.scales.cells import fitted_cells
 from mutransfer.analysis.scales.loss_law import LossFit
 from mutransfer.analysis.transfer.optima import Optima, fit_optima
 from mutransfer.analysis.types.estimates import Estimate, Floats
-from mutransfer.analysis.types.scaling import Band, LawName, Prediction, RateLaw
+from mutransfer.analysis.types.scaling import Band, LawName, NearestRate, Prediction, RateLaw
 from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: K scales, S samples (the data first, then the draws).
@@ -283,8 +283,27 @@ def _at_target(
         law=max(laws, key=lambda law: law.weight).name,
         laws=tuple(laws),
         warnings=(*cautions, *([] if fits.misfit is None else [fits.misfit])),
+        nearest=_nearest(group, cells, target, curve, best),
         path=path,
     )
+
+
+def _nearest(
+    group: FittedGroup,
+    cells: OptimumCells,
+    target: Mapping[str, float],
+    curve: TargetCurve | None,
+    best_loss: float | None,
+) -> NearestRate | None:
+    """Return the best rate of the nearest size, and what it costs at the target."""
+    if not len(cells.rate):
+        return None
+    distance_CK = cells.log2_s - np.log2(list(target.values()))
+    k = int(np.argmin((distance_CK**2).sum(axis=1)))
+    log2_lr = float(cells.rate.value[k])
+    grid = [one.grid for one in group.curves if one.quadratic is not None][k]
+    sizes = dict(zip(target, grid.sizes, strict=True))
+    return NearestRate(sizes, log2_lr, _regret(Estimate(log2_lr), curve, best_loss)[1])
 
 
 def _misfit(group: FittedGroup, optima: Optima, settings: Settings) -> str | None:
