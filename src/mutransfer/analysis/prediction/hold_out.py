@@ -19,7 +19,7 @@ from mutransfer.analysis.curves.group import (
 from mutransfer.analysis.curves.skew import regret_weight, skew
 from mutransfer.analysis.format import AxisNames, format_rate
 from mutransfer.analysis.intervals import estimate, widen_by_skew
-from mutransfer.analysis.prediction.predict import predict_group
+from mutransfer.analysis.prediction.group import predict_group
 from mutransfer.analysis.results import Results, as_floats
 from mutransfer.analysis.scales.cells import Cells, fitted_cells
 from mutransfer.analysis.transfer.regret import regret_of_rate, share_of_loss

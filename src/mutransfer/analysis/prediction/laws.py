@@ -23,7 +23,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from mutransfer.analysis.prediction.mixture import Mixture, normal_cdf
+from mutransfer.analysis.laws.mixture import Mixture, normal_cdf
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 from mutransfer.analysis.types.scaling import LawName
 
