@@ -17,8 +17,8 @@ from mutransfer.records.base import InvalidValue, Problem, Record
 from mutransfer.records.trial import AxisValue
 
 EXAMPLE = '"2^-10 .. 2^-4", or { low = 0.0, high = 0.3, scale = "linear" }'
-# A list such as 1e-4, 3e-4, 1e-3 is meant to be even: its steps of 1.58 and 1.74 octaves differ from
-# their mean by 5 % [derived].
+# A list such as 1e-4, 3e-4, 1e-3 is meant to be even: its steps are 1.58 and 1.74 octaves, 5 % from
+# their mean [derived].
 EVEN = 0.1  # largest difference between a step and their mean, as a share of it
 
 
@@ -142,7 +142,8 @@ class SearchTable(Record):
                 what = "a random search does not say how many points it has"
                 raise InvalidValue((what, "write samples = 64"))
         for strategy, names in SETTINGS.items():
-            if strategy != self.strategy and (unused := self.model_fields_set & names):
+            unused = [name for name in self.non_default_fields() if name in names]
+            if strategy != self.strategy and unused:
                 kind = {"grid": "a grid", "random": "random points", "bracket": "a bracket"}
                 what = f"'{min(unused)}' has no effect on {kind[self.strategy]}"
                 raise InvalidValue((what, f'write strategy = "{strategy}", or remove it'))
@@ -218,8 +219,8 @@ def bracket_problems(
     if search.seeds and max(search.seeds) > available:
         what = f"search.seeds has {max(search.seeds)}, but the axis 'seed' has {available}"
         problems.append(Problem(what, f"write seed = {list(range(max(search.seeds)))} in [axes]"))
-    known = {*scales, *tuned, *group_by, "seed"}
-    if others := [name for name in axes if name not in known and len(axes[name]) > 1]:
+    roles = {*scales, *tuned, *group_by, "seed"}
+    if others := [name for name in axes if name not in roles and len(axes[name]) > 1]:
         what = f"'{others[0]}' varies, but a bracket needs to know which trials form a curve"
         names = [*(name for name in group_by if name in axes), *others]
         quoted = ", ".join(f'"{name}"' for name in names)

@@ -64,18 +64,18 @@ class BracketPlan:
 
     def advance(self, store: TrialStore | None) -> list[TrialSpec]:
         """Plan further rounds until a trial has no result in the store; return the new trials."""
-        known = len(self.trials)
+        before = len(self.trials)
         while True:
             if store is not None:
                 waiting = [trial for trial in self.trials if trial.id not in self.results]
-                found = ((t.id, result) for t, result in store.lookup(waiting))
-                self.results |= {id_: result for id_, result in found if result is not None}
+                results = ((trial.id, result) for trial, result in store.lookup(waiting))
+                self.results |= {key: result for key, result in results if result is not None}
             new = [trial for curve in self._curves for trial in curve.next_trials(self.results)]
             self.trials += new
             if not new or store is None:
                 break
         self.is_finished = all(curve.is_finished for curve in self._curves)
-        return self.trials[known:]
+        return self.trials[before:]
 
     @property
     def least_trials(self) -> int:
