@@ -12,7 +12,9 @@ from mutransfer.sweep.search.bracket import Cell, Design, fit_optimum, predicted
 from mutransfer.sweep.search.grid import lattice
 
 SIZES = tuple((32.0 * 2**k,) for k in range(4))
-DESIGN = Design(sizes=SIZES, num_rates=13, step=0.5, num_seeds=(3, 2, 1, 1), available_seeds=3)
+DESIGN = Design(
+    SIZES, num_rates=13, extension=13, step=0.5, num_seeds=(3, 2, 1, 1), available_seeds=3
+)
 
 
 def parabola(drift: float = 0.0, cliff: float = math.inf) -> Callable[[Cell], float]:

@@ -47,8 +47,8 @@ class Design:
 
     Args:
         sizes: The sizes, one number per scale, the cheapest first.
-        num_rates: Rates of the axis, which the smallest size runs; the lattice extends their steps
-            by as many on both sides.
+        num_rates: Rates of the axis, which the smallest size runs.
+        extension: Further rates at the same steps on each side, which a search may add.
         step: Octaves between two rates of the lattice.
         num_seeds: Seeds at each size.
         available_seeds: Seeds of the axis.
@@ -58,6 +58,7 @@ class Design:
 
     sizes: tuple[Size, ...]
     num_rates: int
+    extension: int
     step: float
     num_seeds: tuple[int, ...]
     available_seeds: int
@@ -71,7 +72,7 @@ class Design:
 
     def has(self, step: int) -> bool:
         """Whether a step is on the lattice."""
-        return -self.num_rates <= step < 2 * self.num_rates
+        return -self.extension <= step < self.num_rates + self.extension
 
 
 class Optimum(NamedTuple):
@@ -92,8 +93,8 @@ def rounds(
         is_decided: Whether the verdict of the trials so far is decided.
 
     Example:
-        >>> design = Design(sizes=((32.0,), (64.0,)), num_rates=7, step=1.0, num_seeds=(1, 1),
-        ...                 available_seeds=1)
+        >>> design = Design(sizes=((32.0,), (64.0,)), num_rates=7, extension=7, step=1.0,
+        ...                 num_seeds=(1, 1), available_seeds=1)
         >>> losses = {}
         >>> for cells in rounds(design, losses, lambda: True):
         ...     print([cell.step for cell in cells])
@@ -159,8 +160,8 @@ class _Search:
         optima = [(sizes[place], optimum.octaves) for place, optimum in self.optima.items()]
         center = predicted_octaves(optima, sizes[size]) / design.step
         first = round(center - (design.rates - 1) / 2 * design.stride)
-        lowest = -design.num_rates
-        highest = 2 * design.num_rates - 1 - (design.rates - 1) * design.stride
+        lowest = -design.extension
+        highest = design.num_rates + design.extension - 1 - (design.rates - 1) * design.stride
         first = max(min(first, highest), lowest)
         steps = (first + number * design.stride for number in range(design.rates))
         return {step for step in steps if design.has(step)}

@@ -21,6 +21,8 @@ from mutransfer.sweep.driver import POLL_SECONDS
 from mutransfer.sweep.search.bracket import Cell, Design, rounds
 from mutransfer.sweep.search.grid import lattice
 
+Value = bool | int | float | str | None
+
 
 @dataclass(frozen=True, slots=True)
 class SearchCost:
@@ -153,24 +155,23 @@ class _Curve:
 
     def _is_decided(self) -> bool:
         """Return whether the analysis of the trials so far has a verdict."""
-        return is_decided(self.analysis, [self.results[self.trials[c].id] for c in self.planned])
+        trials = [self.results[self.trials[cell].id] for cell in self.planned]
+        names = [*self.analysis.scales, str(self.analysis.hyperparameter)]
+        names += ["seed"] if "seed" in trials[0].spec.axes else []
+        columns: dict[str, list[Value]] = {n: [t.spec.axes[n] for t in trials] for n in names}
+        columns["loss"] = [math.nan if trial.loss is None else trial.loss for trial in trials]
+        columns["diverged_at"] = [trial.diverged_at for trial in trials]
+        untrained = [math.nan if t.untrained_loss is None else t.untrained_loss for t in trials]
+        results = Results.from_columns(columns, untrained_loss=np.array(untrained))
+        return is_decided(self.analysis, results)
 
 
-def is_decided(analysis: AnalysisTable, trials: Sequence[TrialResult]) -> bool:
-    """Return whether the trials of one group decide every verdict of their analysis."""
-    names = (*analysis.scales, str(analysis.hyperparameter))
-    columns: dict[str, list[AxisValue | None]] = {
-        n: [t.spec.axes[n] for t in trials] for n in names
-    }
-    if "seed" in trials[0].spec.axes:
-        columns["seed"] = [trial.spec.axes["seed"] for trial in trials]
-    columns["loss"] = [math.nan if trial.loss is None else trial.loss for trial in trials]
-    columns["diverged_at"] = [trial.diverged_at for trial in trials]
-    untrained = [math.nan if t.untrained_loss is None else t.untrained_loss for t in trials]
+def is_decided(analysis: AnalysisTable, results: Results) -> bool:
+    """Return whether the results of one group decide every verdict of their analysis."""
     report = analyze(
-        Results.from_columns(columns, untrained_loss=np.array(untrained)),
+        results,
         scale=analysis.scale,
-        hyperparameter=names[-1],
+        hyperparameter=str(analysis.hyperparameter),
         group_by=(),
         threshold=analysis.threshold,
     )
@@ -190,6 +191,7 @@ def _curves(study: StudySpec, candidates: Sequence[TrialSpec]) -> list[_Curve]:
     design = Design(
         sizes=tuple(sizes),
         num_rates=len(rates),
+        extension=len(rates),
         step=rate_step(rates) or math.nan,  # a study is even
         num_seeds=tuple(search.num_seeds(place, len(seeds)) for place in range(len(sizes))),
         available_seeds=len(seeds),
