@@ -85,14 +85,16 @@ def test_where_all_rates_diverge_smaller_ones_are_tried() -> None:
     assert search(lambda cell: math.nan)[-1] == [Cell(0, -13, seed) for seed in range(3)]
 
 
-def test_an_open_verdict_tries_the_carried_rate_and_then_more_seeds() -> None:
-    """The best rate of the smallest size is between two rates, four octaves from the largest's."""
+def test_an_open_verdict_tries_the_carried_rate_then_rates_between_then_more_seeds() -> None:
+    """The best rate of the smallest size is three octaves from the largest's, at step 0."""
     planned = search(parabola(-1.0), is_decided=lambda: False)
     last = [cells for cells in planned if cells[0].size == 3]
     near = {cell.step for cell in last[0]}
     assert {cell.step for cell in last[1]} == near | {6}
-    assert last[2] == [Cell(3, step, seed) for step in sorted(near | {6}) for seed in range(2)]
-    assert [max(cell.seed for cell in cells) for cells in last] == [0, 0, 1, 2]
+    tried = near | {6, -1, 1}
+    assert {cell.step for cell in last[2]} == tried
+    assert last[3] == [Cell(3, step, seed) for step in sorted(tried) for seed in range(2)]
+    assert [max(cell.seed for cell in cells) for cells in last] == [0, 0, 0, 1, 2]
 
 
 def test_equal_losses_give_equal_rounds_wherever_a_search_is_resumed() -> None:

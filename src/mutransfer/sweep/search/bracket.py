@@ -109,7 +109,7 @@ def rounds(
             return  # every rate of the smallest size diverged
     largest, seeds = len(design.sizes) - 1, design.num_seeds[-1]
     while not is_decided():
-        if missing := search.carried_rates(largest):
+        if missing := search.carried_rates(largest) or search.rates_between(largest):
             search.steps[largest] |= missing
         elif seeds < design.available_seeds:
             seeds += 1
@@ -152,6 +152,16 @@ class _Search:
         nearest = round(carried)
         is_on_lattice = abs(carried - nearest) * self.design.step < NEAR
         steps = {nearest} if is_on_lattice else {math.floor(carried), math.ceil(carried)}
+        return {step for step in steps if self.design.has(step)} - self.steps[size]
+
+    def rates_between(self, size: int) -> set[int]:
+        """Return the rates of the lattice next to a size's best one that were not tried.
+
+        Three rates do not show whether a curve is skewed, which leaves a verdict open.
+        """
+        points = self._points(size)
+        best = min(points, key=lambda step: (points[step], step), default=None)
+        steps = set() if best is None else {best - 1, best + 1}
         return {step for step in steps if self.design.has(step)} - self.steps[size]
 
     def _predicted(self, size: int) -> set[int]:
