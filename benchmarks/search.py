@@ -24,7 +24,7 @@ import numpy as np
 
 from mutransfer.analysis import GroupReport, Results, analyze
 from mutransfer.records import AnalysisTable
-from mutransfer.records.search import SearchTable, rate_step
+from mutransfer.records.tables.search import SearchTable, rate_step
 from mutransfer.sweep.search.bracket import Cell, Design, fit_optimum, rounds
 from mutransfer.workflows.studies.bracket import is_decided
 

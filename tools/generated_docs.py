@@ -15,7 +15,7 @@ import study_page
 from pydantic import TypeAdapter
 
 from mutransfer.records import LabSettings, LadderSpec, StudySpec, TrialResult, TrialSpec
-from mutransfer.records.study import LabTable
+from mutransfer.records.tables.lab import LabTable
 from mutransfer.rules import HYBRIDS, TABLES, Plan, Role, explain
 from mutransfer.rules.explanation.derivation import Derivation
 from mutransfer.rules.formatting.columns import align_columns

@@ -279,6 +279,45 @@ def test_a_store_of_a_newer_version_is_an_error_of_every_command(line, folder, c
     assert [path.name for path in store.iterdir()] == ["store.json"], "nothing was written"
 
 
+def test_a_loop_of_single_trials_ends_when_nothing_is_left(run, folder) -> None:
+    (folder / "fixed").touch()
+    once = ("study.toml", "--workers", "1", "--count", "1")
+    for left in (3, 2, 1):
+        status, out, err = run(*once)
+        assert (status, f"{4 - left} of 4 trials done" in out) == (0, True)
+        more = f"{left} trial{'s' if left > 1 else ''} left to other drivers"
+        assert more in out
+        assert err.count("loss") == 1, "the trials of other drivers are not listed"
+    assert run(*once)[0] == 0
+    status, out, _ = run(*once)
+    assert (status, "4 of 4 trials done" in out) == (5, True)
+    assert run("study.toml")[0] == 0
+
+
+def test_a_loop_of_single_trials_ends_while_others_run(run, folder) -> None:
+    (folder / "slow").write_text("8")
+    (folder / "fixed").touch()
+    command = [sys.executable, "-m", "mutransfer.cli", "sweep", "study.toml", "--workers", "1"]
+    only = ("--only", "width=8", "--only", "lr=0.25")
+    with subprocess.Popen([*command, *only], stderr=subprocess.DEVNULL) as other:
+        while not list(folder.glob("runs/s/*/attempts/*/stdout.txt")):
+            assert other.poll() is None
+            time.sleep(0.05)
+        status, out, _ = run("study.toml", "--workers", "1", "--count", "1", *only)
+        other.terminate()
+    assert (status, "1 trial still running in another driver" in out) == (6, True)
+
+
+def test_an_unknown_executor_is_refused(run) -> None:
+    status, _, err = run("study.toml", "--executor", "loca")
+    assert status == 2
+    assert err.splitlines() == [
+        "UsageError: there is no executor 'loca'",
+        "  why: an executor is the place where trials run",
+        "  fix: --executor: did you mean 'local'?",
+    ]
+
+
 BRACKET = """
 schema = 1
 [study]

@@ -3,7 +3,7 @@
 import pytest
 
 from mutransfer.errors import StudyError
-from mutransfer.records.slurm import SlurmTable
+from mutransfer.records.tables.slurm import SlurmTable
 from mutransfer.sweep.executors.slurm.settings import slurm_settings
 
 

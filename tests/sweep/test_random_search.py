@@ -8,7 +8,7 @@ from scipy.stats import qmc
 
 from mutransfer.errors import StudyError
 from mutransfer.records import CallableRunner, StudySpec
-from mutransfer.records.search import SearchTable
+from mutransfer.records.tables.search import SearchTable
 from mutransfer.sweep import grid_trials, select_trials
 from mutransfer.sweep.search.random import random_points
 

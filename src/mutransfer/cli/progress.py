@@ -24,11 +24,16 @@ class SweepProgress:
         console: Where to write.
         bar: rich's progress display, or None without a terminal.
         intro: Text printed before the first trial.
+        shows_others: Whether lines are printed for trials of other drivers too, such as those
+            that they have claimed.
     """
 
-    def __init__(self, console: Console, bar: Progress | None, intro: str = "") -> None:
+    def __init__(
+        self, console: Console, bar: Progress | None, intro: str = "", shows_others: bool = True
+    ) -> None:
         self._console = console
         self._intro = intro
+        self._shows_others = shows_others
         self._bar = bar
         self._task = bar.add_task("", total=None) if bar else None
         self._total = self._ended = self._already_done = self._failed = self._diverged = 0
@@ -62,6 +67,10 @@ class SweepProgress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._ended, description=self._description())
 
+    def on_message(self, text: str) -> None:
+        """Print lines of an executor."""
+        self._print(text)
+
     def _count(self, outcome: Outcome) -> None:
         """Count a trial that ended."""
         self._ended += 1
@@ -81,7 +90,8 @@ class SweepProgress:
                 self._seconds[size].append(result.seconds)
             if result.loss is not None and result.diverged_at is None:
                 self._best_loss[size] = min(self._best_loss.get(size, result.loss), result.loss)
-        if self._bar is None and not was_done:
+        is_own = self._shows_others or outcome.attempt is not None
+        if self._bar is None and not was_done and is_own:
             self._print(self._format_trial(outcome))
         if outcome.status == "failed" and not outcome.before:
             # One cause often fails every trial; the summary lists all trials of each cause.
@@ -153,11 +163,11 @@ def _format_duration(seconds: float) -> str:
 
 
 @contextmanager
-def sweep_progress(intro: str = "") -> Iterator[SweepProgress]:
+def sweep_progress(intro: str = "", shows_others: bool = True) -> Iterator[SweepProgress]:
     """Display progress while the context lasts."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if not sys.stderr.isatty():
-        yield SweepProgress(console, None, intro)
+        yield SweepProgress(console, None, intro, shows_others)
         return
     columns = (
         BarColumn(bar_width=16),
@@ -165,7 +175,7 @@ def sweep_progress(intro: str = "") -> Iterator[SweepProgress]:
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        yield SweepProgress(console, bar, intro)
+        yield SweepProgress(console, bar, intro, shows_others)
 
 
 @contextmanager

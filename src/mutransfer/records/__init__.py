@@ -3,7 +3,9 @@
 from mutransfer.records.lab import DatasetTable, LabSettings
 from mutransfer.records.ladder import LadderSpec
 from mutransfer.records.program.command import CommandTable
-from mutransfer.records.study import AnalysisTable, LabTable, StudySpec
+from mutransfer.records.study import StudySpec
+from mutransfer.records.tables.analysis import AnalysisTable
+from mutransfer.records.tables.lab import LabTable
 from mutransfer.records.trial import (
     AxisValue,
     CallableRunner,

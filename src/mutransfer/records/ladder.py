@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mutransfer.records.base import InvalidValue, Record
-from mutransfer.records.study import StudyTable
+from mutransfer.records.tables.study import StudyTable
 
 Rule = Literal["hidden init", "hidden rate", "output multiplier", "attention"]
 Positive = Annotated[int, Field(gt=0)]

@@ -4,163 +4,27 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from mutransfer.errors import listed, nearest
-from mutransfer.records.axes import MAX_TRIALS, Axis, as_toml_number, as_written, is_point
+from mutransfer.records.axes import MAX_TRIALS, Axis, as_toml_number, as_written
 from mutransfer.records.base import InvalidValue, Problem, Record
 from mutransfer.records.expressions import names_in
-from mutransfer.records.lab import DatasetTable, LabSettings
-from mutransfer.records.program.command import CommandTable, PathText
-from mutransfer.records.search import SearchTable, bracket_problems, range_problems
-from mutransfer.records.slurm import SlurmTable
+from mutransfer.records.lab import LabSettings
+from mutransfer.records.program.command import CommandTable
+from mutransfer.records.tables.analysis import AnalysisTable
+from mutransfer.records.tables.lab import LabTable
+from mutransfer.records.tables.names import Identifier, identifier
+from mutransfer.records.tables.resources import ResourcesTable
+from mutransfer.records.tables.search import SearchTable, bracket_problems, range_problems
+from mutransfer.records.tables.slurm import SlurmTable
+from mutransfer.records.tables.study import StudyTable
 from mutransfer.records.trial import AxisValue
-
-
-def _name(text: str) -> str:
-    """Validate a name that is also used as a folder."""
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", text):
-        valid = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:100] or "my-study"
-        raise InvalidValue(
-            (
-                "a name consists of letters, digits, '.', '_' and '-', and does not start with "
-                "a dot",
-                f'write name = "{valid}"',
-            )
-        )
-    return text
-
-
-def _identifier(text: str) -> str:
-    """Validate the name of an axis or derived value."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", text):
-        valid = re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_").lstrip("0123456789")[:100]
-        raise InvalidValue(
-            (
-                f"'{text}' is not a valid name: it consists of letters, digits and '_', without a "
-                "digit at its start",
-                f"rename it, for example to '{valid or 'value'}'",
-            )
-        )
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Identifier = Annotated[str, AfterValidator(_identifier)]
-
-
-def _parse_names(value: Any) -> Any:  # noqa: ANN401 - any TOML value may stand here
-    """Convert a list of names to a tuple; a list of one name is that name."""
-    if not isinstance(value, list | tuple):
-        return value
-    if not value or any(not isinstance(name, str) for name in value):
-        raise InvalidValue(("a list of columns consists of names", 'write ["lr", "init_std"]'))
-    if len(set(value)) < len(value):
-        name = next(name for name in value if value.count(name) > 1)
-        raise InvalidValue((f"the column '{name}' is named twice", "leave one of the two out"))
-    return value[0] if len(value) == 1 else tuple(value)
-
-
-def _identifiers(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Validate one name or several."""
-    return _identifier(value) if isinstance(value, str) else tuple(map(_identifier, value))
-
-
-NAMES = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-Identifiers = Annotated[
-    str | tuple[str, ...],
-    BeforeValidator(_parse_names),
-    AfterValidator(_identifiers),
-    WithJsonSchema(NAMES, mode="validation"),
-]
-"""The name of a column, or the names of several."""
-
-
-class StudyTable(Record):
-    """`[study]`: name of the study; results are stored in `runs/<name>` by default."""
-
-    name: Name
-
-
-class LabTable(Record):
-    """`[lab]`: the built-in trainer. Every key of `LabSettings` may be set here or be an axis."""
-
-    model_config = Record.model_config | {"extra": "allow"}
-
-    device: str = Field("cpu", description="'cpu', 'cuda' or 'cuda:1'; not part of a trial's id")
-    checkpoint_seconds: float = Field(
-        60.0,  # a checkpoint takes 0.5 % of this at width 512, 1.6 % at 1024 [measured: LOG]
-        gt=0,
-        description="seconds between checkpoints of a trial; not part of its id",
-    )
-    text: PathText | None = Field(
-        None, description="file or folder of training text; by default the text of this package"
-    )
-    tokens: PathText | None = Field(
-        None, description="folder with train.bin and val.bin, unsigned 16-bit ids, in place of text"
-    )
-    dataset: DatasetTable | None = Field(None, description="a dataset, in place of text")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The keys that are settings of every trial."""
-        return dict(self.model_extra or {})
-
-    @model_validator(mode="after")
-    def _check_keys(self) -> Self:
-        """Check that every key is a setting of the lab, with a single value."""
-        unknown = sorted(set(self.settings) - set(LabSettings.model_fields))
-        if unknown:
-            names = {*LabSettings.model_fields, *LabTable.model_fields}
-            raise InvalidValue(
-                *((f"unknown key '{k}'", f"{k}: {nearest(k, names)}") for k in unknown)
-            )
-        invalid = [k for k, v in self.settings.items() if not is_point(v)]
-        if invalid:
-            raise InvalidValue(
-                (
-                    f"'{invalid[0]}' must be one number, text, true or false",
-                    "put several values into [axes]",
-                )
-            )
-        sources = [name for name in ("text", "tokens", "dataset") if getattr(self, name)]
-        if len(sources) > 1:
-            raise InvalidValue(
-                (
-                    f"{' and '.join(sources)} are set, but trials are trained on one of them",
-                    f"keep one of {', '.join(sources)}",
-                )
-            )
-        return self
-
-
-class AnalysisTable(Record):
-    """`[analysis]`: the axis of scale, the tuned hyperparameter, and the threshold of transfer."""
-
-    scale: Identifiers = Field("width", description="the axis of sizes, or a list of several")
-    hyperparameter: Identifiers = Field(
-        "lr", description="the tuned column, or a list of several that are tuned together"
-    )
-    group_by: tuple[Identifier, ...] = ("parametrization",)
-    threshold: float = Field(
-        0.01, gt=0, lt=1, description="regret that still counts as transfer, as a share of the loss"
-    )
-
-    @property
-    def scales(self) -> tuple[str, ...]:
-        """The axes of sizes, one or several.
-
-        Example:
-            >>> AnalysisTable().scales, AnalysisTable(scale=["width", "steps"]).scales
-            (('width',), ('width', 'steps'))
-        """
-        return (self.scale,) if isinstance(self.scale, str) else self.scale
 
 
 class StudySpec(Record):
@@ -175,6 +39,7 @@ class StudySpec(Record):
     derived: dict[Identifier, str] = Field(default_factory=dict)
     runner: CommandTable | None = None
     lab: LabTable | None = None
+    resources: ResourcesTable = ResourcesTable()
     slurm: SlurmTable = SlurmTable()
     search: SearchTable = SearchTable()
     analysis: AnalysisTable = AnalysisTable()
@@ -324,7 +189,7 @@ class StudySpec(Record):
         problems = []
         for name in self.search.ranges:
             with suppress(InvalidValue):
-                _identifier(name)
+                identifier(name)
                 continue
             problems.append(Problem(f"search.ranges: '{name}' is not a valid name", "rename it"))
         tuned, analysis = [name for _, name in self._tuned()], self.analysis

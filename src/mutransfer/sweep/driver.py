@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from mutransfer.errors import StoreError
+from mutransfer.errors import StoreError, UsageError
 from mutransfer.records import AxisValue, TrialResult, TrialSpec
 from mutransfer.sweep.store.claims import STALE_SECONDS, ClaimState
 from mutransfer.sweep.store.store import TrialStore, csv_row, error_summary
@@ -45,6 +46,7 @@ class SweepSummary:
         shared: Trials whose results this run copied from identical ones.
         diverged: Trials with a result that diverged.
         taken: Trials that another driver has claimed.
+        left: Trials that were left to other drivers when the count was reached.
         given_up: Failed trials that were not retried because they failed in two earlier runs.
         exhausted: Trials that failed in two runs, this one included, and would now be skipped;
             not part of the JSON document.
@@ -60,6 +62,7 @@ class SweepSummary:
     shared: int = 0
     diverged: int = 0
     taken: int = 0
+    left: int = 0
     given_up: int = 0
     exhausted: int = 0
     stopped: bool = False
@@ -79,6 +82,7 @@ def run_sweep(
     cost: Callable[[TrialSpec], float] = lambda spec: 0.0,
     retries: int = 0,
     retry_failed: bool = False,
+    count: int | None = None,
     stop: threading.Event | None = None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> SweepSummary:
@@ -94,30 +98,43 @@ def run_sweep(
         cost: Expensive trials start first, so that all workers end at about the same time.
         retries: Number of times a failed trial is retried within this run.
         retry_failed: Retry failed trials, however often they failed in earlier runs.
+        count: Number of trials to run at most; this driver is then one of several, which share
+            the others.
         stop: Once it is set no trial is started, and running ones are waited for.
         on_outcome: Called with every outcome, those of results already in the store first.
 
     Raises:
         StoreError: The store cannot be read or written.
+        UsageError: `count` is not positive.
     """
+    if count is not None and count < 1:
+        raise UsageError(
+            f"a count of {count} trials",
+            why="a driver without trials would do nothing",
+            fix="write --count 1, or leave it out to run all trials",
+        )
     stop = stop or threading.Event()
     sweep = _Sweep(store, same, on_outcome, stop, SweepSummary(len(trials)))
     sweep.allow_tries(sweep.count_existing(trials), retries, retry_failed)
     pending = [spec for spec in trials if spec.id in sweep.tries_left]
+    if count is not None:
+        random.shuffle(pending)  # drivers that begin at the same trial would race for each one
     pending.sort(key=cost, reverse=True)
     if pending:
         check(pending[0])
     stale_claims: dict[str, ClaimState] = {}
-    while pending:
-        work = TrialRun(store.path, runner, stale_claims)
-        with closing(executor.run(pending, work, stop)) as outcomes:
-            retried, claimed_elsewhere = sweep.collect(outcomes)
-        free, stale_claims = sweep.watch_claims(claimed_elsewhere)
-        pending = [] if stop.is_set() else [*retried, *free]
-    store.write_csv([sweep.rows[spec.id] for spec in trials if spec.id in sweep.rows])
-    summary = sweep.summary
-    summary.stopped = summary.done + summary.taken + len(summary.failed) < len(trials)
-    return summary
+    while pending and not stop.is_set() and sweep.num_ended != count:
+        batch, others = sweep.next_batch(pending, count, stale_claims)
+        retried: list[TrialSpec] = []
+        if batch:
+            work = TrialRun(store.path, runner, stale_claims)
+            with closing(executor.run(batch, work, stop)) as outcomes:
+                retried, claimed_elsewhere = sweep.collect(outcomes)
+            others += claimed_elsewhere
+        if count is None or not batch:
+            others, stale_claims = sweep.watch_claims(others)
+        pending = [*retried, *others]
+    return sweep.finish(trials, count)
 
 
 @dataclass(slots=True)
@@ -193,10 +210,50 @@ class _Sweep:
             self.summary.exhausted += self.tries_in_all_runs.get(outcome.spec.id) == 0
         self.on_outcome(outcome)
 
+    @property
+    def num_ended(self) -> int:
+        """Number of trials that this run computed, failed ones included."""
+        return self.summary.ran + len(self.summary.failed) - self.summary.given_up
+
+    def next_batch(
+        self, pending: list[TrialSpec], count: int | None, stale_claims: Mapping[str, ClaimState]
+    ) -> tuple[list[TrialSpec], list[TrialSpec]]:
+        """Split trials into those to run now and others; without a count, all run now.
+
+        With a count, trials that other drivers run or have done are not part of the batch.
+        """
+        if count is None:
+            return pending, []
+        is_free = {spec.id: self._is_free(spec, stale_claims) for spec in pending}
+        free = [spec for spec in pending if is_free[spec.id]]
+        num_now = count - self.num_ended
+        return free[:num_now], free[num_now:] + [s for s in pending if not is_free[s.id]]
+
+    def _is_free(self, spec: TrialSpec, stale_claims: Mapping[str, ClaimState]) -> bool:
+        """Whether a trial has no result, and no claim of an owner that may be alive."""
+        claim = self.store.current_claim(spec.id)
+        is_claimed = claim is not None and claim.is_alive is not False
+        is_stale = claim == stale_claims.get(spec.id)
+        return not self.store.is_done(spec.id) and (not is_claimed or is_stale)
+
+    def finish(self, trials: Sequence[TrialSpec], count: int | None) -> SweepSummary:
+        """Write `results.csv`, and return the counts.
+
+        Of drivers with a count, those that see every trial done write it: one or a few of many.
+        """
+        summary = self.summary
+        missing = len(trials) - summary.done - summary.taken - len(summary.failed)
+        if count is None or not (missing or summary.taken):
+            self.store.write_csv([self.rows[spec.id] for spec in trials if spec.id in self.rows])
+        if self.num_ended == count and not self.stop.is_set():
+            summary.left = missing
+        summary.stopped = missing > summary.left
+        return summary
+
     def record_failure(self, outcome: Outcome) -> None:
         """Write the error of a worker that died before it could write the error itself."""
-        if outcome.attempt is not None and not (outcome.attempt / "error.txt").exists():
-            with suppress(StoreError):  # on a full disk, only the summary has the error
+        with suppress(StoreError, OSError):  # on a full disk, only the summary has the error
+            if outcome.attempt is not None and not (outcome.attempt / "error.txt").exists():
                 self.store.record_failure(outcome.attempt, outcome.error)
 
     def watch_claims(

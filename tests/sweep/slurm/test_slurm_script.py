@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mutransfer.errors import ClusterError
-from mutransfer.records.slurm import SlurmTable
+from mutransfer.records.tables.slurm import SlurmTable
 from mutransfer.sweep.executors.slurm.script import Script
 
 GOLDEN = Path(__file__).parent / "golden_job.sh"

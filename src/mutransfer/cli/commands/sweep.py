@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from mutransfer.cli.app import TRAINING, Switch, Workers, app, examples, split_list
-from mutransfer.cli.exit_status import FAILED_TRIALS, INTERRUPTED, SUCCESS
+from mutransfer.cli.exit_status import (
+    FAILED_TRIALS,
+    INTERRUPTED,
+    NOTHING_LEFT,
+    OTHERS_RUNNING,
+    SUCCESS,
+)
 from mutransfer.cli.output import CommandResult, format_point
 from mutransfer.cli.signals import stop_on_signals
 from mutransfer.errors import UsageError, counted
@@ -32,6 +38,7 @@ RETRY = "add --retry-failed"
     help_epilogue=examples(
         "mutransfer sweep study.toml --dry-run",
         "mutransfer sweep study.toml --only width=64,128 --workers 4",
+        "mutransfer sweep study.toml --workers 1 --count 1",
         "mutransfer sweep --status runs/my-study",
     ),
 )
@@ -39,14 +46,16 @@ def sweep(
     study: Path | None = None,
     *,
     store: Path | None = None,
+    executor: Annotated[str, Parameter(show_choices=False)] = "local",
     workers: Workers = "auto",
+    count: int | None = None,
     only: Annotated[list[str] | None, Parameter(negative="")] = None,
     retry_failed: Switch = False,
     dry_run: Switch = False,
     status: Path | None = None,
     json: Switch = False,
 ) -> CommandResult:
-    """Run the trials of a study file on this machine, or resume them.
+    """Run the trials of a study file, or resume them.
 
     Press Ctrl-C once to let running trials finish, twice to abandon them. Finished trials are
     never lost, and the same command resumes the sweep.
@@ -54,7 +63,9 @@ def sweep(
     Args:
         study: A TOML file with axes, and [lab] settings or a [runner] command.
         store: Directory for the results; runs/NAME by default.
+        executor: Where trials run: local for this machine.
         workers: Number of processes, one thread each; auto is one per GPU, or else one per core.
+        count: Run at most so many trials; other drivers of this store run the others.
         only: Run only these trials: --only width=64,128 --only seed=0.
         retry_failed: Run failed trials again, however often they failed.
         dry_run: List the trials, print the first command, and run nothing.
@@ -66,7 +77,7 @@ def sweep(
     from mutransfer.workflows import run_study
 
     if status is not None:
-        if study or store or only or retry_failed or dry_run:
+        if study or store or only or count or retry_failed or dry_run:
             raise UsageError(
                 "--status takes no other arguments",
                 why="they would be ignored, because nothing is run",
@@ -83,18 +94,25 @@ def sweep(
     selection = _parse_only(only or [])
     if dry_run:
         return _list_trials(study, store, selection, json)
-    with stop_on_signals() as stop, sweep_progress() as progress:
+    with stop_on_signals() as stop, sweep_progress(shows_others=count is None) as progress:
         run = run_study(
             study,
             store=store,
+            executor=executor,
             workers=workers,
             only=selection,
+            count=count,
             retry_failed=retry_failed,
             stop=stop,
             on_start=progress.on_start,
             on_outcome=progress.on_outcome,
+            on_message=progress.on_message,
         )
     result = sweep_result(run.summary, run.store, json)
+    has_run = run.summary.ran + len(run.summary.failed) > 0
+    if count is not None and result.status == SUCCESS and not has_run:
+        status = OTHERS_RUNNING if run.summary.taken else NOTHING_LEFT
+        result = replace(result, status=status)
     return result if run.search is None else _with_cost(result, run.search)
 
 
@@ -120,6 +138,11 @@ def format_summary(summary: SweepSummary, store: Path, retry: str = RETRY) -> st
     lines.append(f"store: {store}")
     if summary.stopped:
         lines.append("stopped: finished trials are kept; run the same command again to resume")
+    elif summary.left:
+        lines.append(
+            f"{counted(summary.left, 'trial')} left to other drivers: run the same command again, "
+            f"or mutransfer sweep --status {store}"
+        )
     elif summary.taken:
         lines.append(
             f"{counted(summary.taken, 'trial')} still running in another driver: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from mutransfer.records.search import SearchTable
+from mutransfer.records.tables.search import SearchTable
 
 BITS = 30  # of each coordinate; the digits of a value are fewer
 

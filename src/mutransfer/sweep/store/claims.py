@@ -19,7 +19,6 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from os import link
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -92,7 +91,7 @@ def acquire(folder: Path, stale: ClaimState | None = None) -> Claim | None:
     try:
         # Linked only when complete: a claim without an owner would have to be watched.
         draft.write_text(json.dumps(owner))
-        link(draft, path)
+        os.link(draft, path)
     except FileExistsError:
         return None
     finally:

@@ -14,7 +14,7 @@ import numpy as np
 
 from mutransfer.analysis import GroupReport, Results, analyze
 from mutransfer.records import AnalysisTable, StudySpec, TrialResult, TrialSpec
-from mutransfer.records.search import rate_step
+from mutransfer.records.tables.search import rate_step
 from mutransfer.records.trial import AxisValue
 from mutransfer.sweep import Outcome, SweepSummary, TrialStore
 from mutransfer.sweep.driver import POLL_SECONDS
@@ -212,9 +212,10 @@ def _curves(study: StudySpec, candidates: Sequence[TrialSpec]) -> list[_Curve]:
 def run_bracket(
     plan: BracketPlan,
     store: TrialStore,
-    sweep: Callable[[list[TrialSpec], Callable[[Outcome], None]], SweepSummary],
+    sweep: Callable[[list[TrialSpec], Callable[[Outcome], None], int | None], SweepSummary],
     *,
     select: Callable[[list[TrialSpec]], list[TrialSpec]],
+    count: int | None,
     stop: threading.Event,
     on_start: Callable[[list[TrialSpec]], None],
     on_outcome: Callable[[Outcome], None],
@@ -224,8 +225,9 @@ def run_bracket(
     Args:
         plan: The search.
         store: Store of the results.
-        sweep: Runs trials, and reports their outcomes.
+        sweep: Runs trials, at most a number of them, and reports their outcomes.
         select: Leaves out trials that the user did not select.
+        count: Number of trials to run at most, which leaves the others to other drivers.
         stop: Once it is set no trial is started.
         on_start: Called with the new trials of every round.
         on_outcome: Called with the outcome of each trial.
@@ -247,14 +249,16 @@ def run_bracket(
         on_start(select(new))
         while True:
             # All rounds together: trials of two groups may be the same training.
-            summary = sweep(select(plan.trials), report)
+            summary = sweep(select(plan.trials), report, None if count is None else count - ran)
             ran, shared = ran + summary.ran, shared + summary.shared
-            if not summary.taken or stop.is_set():
+            if not summary.taken or count is not None or stop.is_set():
                 break
             time.sleep(POLL_SECONDS)  # another driver runs the rest of this round
         new = plan.advance(store)
-        if stop.is_set() or not new:
+        if stop.is_set() or not new or ran == count:
             break
     summary.ran, summary.shared = ran, shared
+    if ran == count:
+        summary.left += len(select(new))
     summary.stopped |= stop.is_set() and not plan.is_finished
     return summary

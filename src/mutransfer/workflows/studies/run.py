@@ -18,7 +18,6 @@ from mutransfer.sweep import (
     CommandRun,
     Executor,
     FunctionRun,
-    LocalExecutor,
     Outcome,
     SweepSummary,
     TrialStore,
@@ -31,6 +30,7 @@ from mutransfer.sweep import (
     run_sweep,
     select_trials,
 )
+from mutransfer.workflows.studies.executors import SweepRequest, named_executor
 from mutransfer.workflows.studies.lab import (
     LabRun,
     check_lengths,
@@ -130,13 +130,15 @@ def run_study(
     *,
     runner: Callable[..., Any] | None = None,
     store: str | Path | None = None,
-    executor: Executor | Literal["local"] = "local",
+    executor: Executor | str = "local",
     workers: int | Literal["auto"] = "auto",
     only: Mapping[str, object] | None = None,
+    count: int | None = None,
     retry_failed: bool = False,
     stop: threading.Event | None = None,
     on_start: Callable[[list[TrialSpec]], None] = lambda trials: None,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+    on_message: Callable[[str], None] = lambda text: None,
 ) -> StudyRun:
     """Run a study's trials. A second call resumes: finished trials are not run again.
 
@@ -153,16 +155,19 @@ def run_study(
             function's name; results of an edited function are not mixed with those of its former
             version, but refused.
         store: Where results go; `runs/<name>` by default.
-        executor: Where trials run: 'local', or an object with the same contract.
+        executor: Where trials run: 'local', or an object with the contract of an executor.
         workers: Processes of the local executor, one thread each; 'auto' is one per GPU or core.
         only: Run these trials only, for example {"width": [64, 128]}.
+        count: Run at most so many trials, and leave the others to other drivers of this store.
         retry_failed: Retry failed trials, however often they failed in former runs.
         stop: Once this event is set, no trial is started, and running trials are waited for.
         on_start: Called with all trials to run before the first one starts.
         on_outcome: Called with the outcome of each trial, those already in the store first.
+        on_message: Called with lines of the executor for the user.
 
     Raises:
         StudyError: The study is invalid.
+        UsageError: The executor is unknown or cannot run the study, or `count` is not positive.
         StoreError: The store cannot be read or written.
         DataError: The lab's data cannot be read.
 
@@ -177,9 +182,14 @@ def run_study(
     """
     prepared = prepare_study(study, runner)
     trials = select_trials(prepared.study, prepared.trials, only or {})
-    # A wrong number of workers is refused before anything is printed or created.
-    chosen_executor = LocalExecutor(workers) if executor == "local" else executor
     path = Path(store or prepared.default_store)
+    # A wrong number of workers is refused before anything is printed or created.
+    if isinstance(executor, str):
+        file = Path(study) if isinstance(study, str | Path) else None
+        executor = named_executor(
+            executor,
+            SweepRequest(prepared.study, file, path, workers, only or {}, retry_failed, on_message),
+        )
     if trials and not os.path.exists(path):
         prepared.options["check"](trials[0])  # a study that cannot run leaves no folder behind
     trial_store = TrialStore(path, create=True)
@@ -192,12 +202,15 @@ def run_study(
             done=lambda: sum(trial_store.is_done(trial.id) for trial in prepared.trials),
         )
 
-    def sweep(trials: list[TrialSpec], report: Callable[[Outcome], None]) -> SweepSummary:
+    def sweep(
+        trials: list[TrialSpec], report: Callable[[Outcome], None], count: int | None
+    ) -> SweepSummary:
         return run_sweep(
             trials,
             trial_store,
             runner=prepared.runner,
-            executor=chosen_executor,
+            executor=executor,
+            count=count,
             retry_failed=retry_failed,
             stop=stop,
             on_outcome=report,
@@ -216,6 +229,7 @@ def run_study(
             trial_store,
             sweep,
             select=lambda trials: select_trials(prepared.study, trials, only or {}),
+            count=count,
             stop=stop,
             on_start=on_start,
             on_outcome=on_outcome,
@@ -224,7 +238,7 @@ def run_study(
     else:
         trial_store.write_study(prepared.study, prepared.trials)
         on_start(trials)
-        summary = sweep(trials, on_outcome)
+        summary = sweep(trials, on_outcome, count)
     summary.aside = num_others
     return StudyRun(trial_store.path, summary, cost)
 

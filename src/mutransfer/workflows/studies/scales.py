@@ -22,7 +22,7 @@ from pydantic import Field
 from mutransfer.errors import StudyError
 from mutransfer.records import StudySpec
 from mutransfer.records.base import Record
-from mutransfer.records.study import Identifier, Name
+from mutransfer.records.tables.names import Identifier, Name
 
 Scale = Literal["mini", "paper"]
 SCALES: tuple[Scale, ...] = ("mini", "paper")

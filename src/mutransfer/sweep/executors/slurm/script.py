@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutransfer.errors import ClusterError
-from mutransfer.records.slurm import SlurmTable
+from mutransfer.records.tables.slurm import SlurmTable
 
 # Seconds between SIGTERM and the time limit. A worker needs up to 7 to end its programs, and SLURM
 # sends the signal up to 60 seconds earlier than requested [derived: man sbatch, --signal].

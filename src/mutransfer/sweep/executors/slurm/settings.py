@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from mutransfer.errors import StudyError
-from mutransfer.records.slurm import SlurmTable
+from mutransfer.records.tables.slurm import SlurmTable
 
 
 def user_file() -> Path:

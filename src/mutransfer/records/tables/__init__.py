@@ -1,0 +1,1 @@
+"""Tables of a study file, one module each."""
