@@ -31,6 +31,7 @@ from mutransfer.workflows.studies.bracket import is_decided
 ANALYSIS = AnalysisTable(group_by=())
 SEARCH = SearchTable(strategy="bracket")
 WIDTHS = tuple(64.0 * 2.0**k for k in range(5))
+MIN_RATES = 5  # of an axis that a bracket accepts
 DRIFTS = 0.0, 0.25, 0.5, 1.0  # octaves of the best rate per octave of width
 SHAPES = "straight", "skewed", "cliff", "rippled", "settling"
 SKEW, CLIFF, RIPPLE = 0.6, 1.2, (0.004, 1.7)  # per octave; octaves; nats and octaves
@@ -258,7 +259,9 @@ def replay(trials: list[dict[str, str]], total: Row) -> str | None:
         return None
     widths, rates, seeds = (sorted({float(t[n]) for t in trials}) for n in ("width", "lr", "seed"))
     step = rate_step(rates)
-    if len(trials) < len(widths) * len(rates) * len(seeds) or len(widths) < 2 or step is None:
+    if len(trials) < len(widths) * len(rates) * len(seeds) or len(widths) < 2:
+        return None
+    if step is None or len(rates) < MIN_RATES:
         return None
     losses, flops = {}, {}
     for trial in trials:

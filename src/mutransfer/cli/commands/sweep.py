@@ -111,8 +111,8 @@ def sweep(
     result = sweep_result(run.summary, run.store, json)
     has_run = run.summary.ran + len(run.summary.failed) > 0
     if count is not None and result.status == SUCCESS and not has_run:
-        status = OTHERS_RUNNING if run.summary.taken else NOTHING_LEFT
-        result = replace(result, status=status)
+        ended = OTHERS_RUNNING if run.summary.taken else NOTHING_LEFT
+        result = replace(result, status=ended)
     return result if run.search is None else _with_cost(result, run.search)
 
 
