@@ -11,14 +11,11 @@ from typing import Literal
 from mutransfer.errors import UsageError, nearest
 from mutransfer.records import StudySpec
 from mutransfer.sweep import Executor, LocalExecutor
-<<<<<<< HEAD
-from mutransfer.sweep.executors.ray.executor import RayExecutor
-=======
 from mutransfer.sweep.driver import MAX_RUNS
+from mutransfer.sweep.executors.ray.executor import RayExecutor
 from mutransfer.sweep.executors.slurm.executor import SlurmExecutor
 from mutransfer.sweep.executors.slurm.script import Script
 from mutransfer.sweep.executors.slurm.settings import slurm_settings
->>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +46,12 @@ def _local(request: SweepRequest) -> Executor:
     return LocalExecutor(request.workers)
 
 
-<<<<<<< HEAD
 def _ray(request: SweepRequest) -> Executor:
     """Return the executor of a Ray cluster."""
     study = request.study
     return RayExecutor(study.ray.address, study.resources, request.on_message)
 
 
-EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {
-    "local": _local,
-    "ray": _ray,
-}
-=======
 def _slurm(request: SweepRequest) -> Executor:
     """Return the executor whose tasks run `mutransfer sweep` on the nodes of a cluster."""
     study, file = request.study, request.study_file
@@ -93,8 +84,11 @@ def _slurm(request: SweepRequest) -> Executor:
     return SlurmExecutor(script, MAX_RUNS * (1 + retries), request.retry_failed, request.on_message)
 
 
-EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {"local": _local, "slurm": _slurm}
->>>>>>> main
+EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {
+    "local": _local,
+    "ray": _ray,
+    "slurm": _slurm,
+}
 
 
 def named_executor(name: str, request: SweepRequest) -> Executor:
