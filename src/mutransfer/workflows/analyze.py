@@ -110,7 +110,7 @@ def check_region_options(options: AnalysisOptions, reference: str | None = None)
     if unused := [name for name, is_set in options_set.items() if is_set]:
         raise ResultsError(
             f"{listed(unused)} has no effect on several hyperparameters",
-            why="the region of a fit is chosen by the data, and there are no laws over width",
+            why="the region of a fit is chosen by the data, and R(∞) has no reference",
             fix=f"leave out {listed(unused)}",
         )
 
