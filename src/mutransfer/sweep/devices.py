@@ -53,14 +53,16 @@ def worker_environments(
     gpus = visible_gpus() if resources.gpus_per_trial != 0 else []
     room_on_gpus = _room_on_gpus(gpus, resources)
     room_on_cores = _room_on_cores(resources)
-    if workers == "auto":
+    if isinstance(workers, int):
+        num_workers = workers
+    else:
         # The work of a trial on a GPU needs few cores, so the cores limit it only if they are set.
         limits = [room for room in (room_on_gpus or len(gpus), room_on_cores) if room]
-        workers = min(limits) if limits else len(os.sched_getaffinity(0))
-    elif room_on_gpus is not None and workers > room_on_gpus:
-        raise _oversubscription(workers, room_on_gpus, "GPUs", len(gpus))
-    elif room_on_cores is not None and workers > room_on_cores:
-        raise _oversubscription(workers, room_on_cores, "cores", len(os.sched_getaffinity(0)))
+        num_workers = min(limits) if limits else len(os.sched_getaffinity(0))
+    if room_on_gpus is not None and num_workers > room_on_gpus:
+        raise _oversubscription(num_workers, room_on_gpus, "GPUs", len(gpus))
+    if room_on_cores is not None and num_workers > room_on_cores:
+        raise _oversubscription(num_workers, room_on_cores, "cores", len(os.sched_getaffinity(0)))
     threads = max(1, resources.cpus_per_trial // resources.processes_per_trial)
     environment = dict.fromkeys(THREADS, str(threads))
     return [environment | _gpus_of(worker, workers, gpus, resources) for worker in range(workers)]
