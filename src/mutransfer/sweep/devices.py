@@ -65,7 +65,10 @@ def worker_environments(
         raise _oversubscription(num_workers, room_on_cores, "cores", len(os.sched_getaffinity(0)))
     threads = max(1, resources.cpus_per_trial // resources.processes_per_trial)
     environment = dict.fromkeys(THREADS, str(threads))
-    return [environment | _gpus_of(worker, workers, gpus, resources) for worker in range(workers)]
+    return [
+        environment | _gpus_of(worker, num_workers, gpus, resources)
+        for worker in range(num_workers)
+    ]
 
 
 def _gpus_of(
