@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mutransfer.sweep import SweepSummary
     from mutransfer.sweep.status import StoreStatus
     from mutransfer.workflows import PreparedStudy
+    from mutransfer.workflows.studies.bracket import SearchCost
 
 RETRY = "add --retry-failed"
 
@@ -62,7 +63,7 @@ def sweep(
     Args:
         study: A TOML file with axes, and [lab] settings or a [runner] command.
         store: Directory for the results; runs/NAME by default.
-        executor: Where trials run: local for this machine.
+        executor: Where trials run: local for this machine, or slurm for tasks of a cluster.
         workers: Number of processes, one thread each; auto is one per GPU, or else one per core.
         count: Run at most so many trials; other drivers of this store run the others.
         only: Run only these trials: --only width=64,128 --only seed=0.
@@ -93,7 +94,7 @@ def sweep(
     selection = _parse_only(only or [])
     if dry_run:
         return _list_trials(study, store, selection, json)
-    with stop_on_signals() as stop, sweep_progress(shows_others=count is None) as progress:
+    with stop_on_signals(executor) as stop, sweep_progress(shows_others=count is None) as progress:
         run = run_study(
             study,
             store=store,
@@ -109,9 +110,10 @@ def sweep(
         )
     result = sweep_result(run.summary, run.store, json)
     has_run = run.summary.ran + len(run.summary.failed) > 0
-    if count is None or result.status != SUCCESS or has_run:
-        return result
-    return replace(result, status=OTHERS_RUNNING if run.summary.taken else NOTHING_LEFT)
+    if count is not None and result.status == SUCCESS and not has_run:
+        ended = OTHERS_RUNNING if run.summary.taken else NOTHING_LEFT
+        result = replace(result, status=ended)
+    return result if run.search is None else _with_cost(result, run.search)
 
 
 def format_summary(summary: SweepSummary, store: Path, retry: str = RETRY) -> str:
@@ -167,6 +169,15 @@ def sweep_result(
     return CommandResult(format_summary(summary, store, retry), data, status, json)
 
 
+def _with_cost(result: CommandResult, search: SearchCost) -> CommandResult:
+    """Add the cost of a bracket, beside that of its grid, to the result of a sweep."""
+    line = f"search: {search.trials} trials in place of {search.grid_trials} of the grid"
+    if search.share is not None:
+        line += f", and {100 * search.share:.0f} % of its {search.unit} of training"
+    data = {**result.data, "search": asdict(search) | {"share": search.share}}
+    return replace(result, text=f"{line}\n{result.text}", data=data)
+
+
 def _format_failures(
     errors: Mapping[str, str], points: Mapping[str, Mapping[str, object]]
 ) -> list[str]:
@@ -191,13 +202,19 @@ def _list_trials(
     """List the trials of a study, and print the first command as it would be run."""
     from mutransfer.sweep import select_trials
     from mutransfer.workflows import prepare_study
+    from mutransfer.workflows.studies.run import next_trials
 
     prepared = prepare_study(study)
-    trials = select_trials(prepared.study, prepared.trials, selection)
+    place = store or prepared.default_store
+    planned, num_later = next_trials(prepared, place)
+    trials = select_trials(prepared.study, planned, selection)
     lines = [f"{trial.id[:12]}  {format_point(trial.axes)}" for trial in trials]
     data: dict[str, Any] = {"trials": [{"id": trial.id, "axes": trial.axes} for trial in trials]}
-    data["done"] = _num_done(store or prepared.default_store, trials)
+    data["done"] = _num_done(place, trials)
     lines.append(f"{counted(len(trials), 'trial')}, {data['done']} done")
+    if num_later:
+        lines.append(f"later rounds of the bracket: {num_later} trials or more")
+        data["later"] = num_later
     command = _format_command(prepared, trials[0])
     if command is not None:
         lines.append(f"the first command:\n{command}")
