@@ -43,7 +43,7 @@ class SweepRequest:
 
 def _local(request: SweepRequest) -> Executor:
     """Return the executor of this machine."""
-    return LocalExecutor(request.workers)
+    return LocalExecutor(request.workers, request.study.resources)
 
 
 def _ray(request: SweepRequest) -> Executor:

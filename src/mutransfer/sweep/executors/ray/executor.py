@@ -21,7 +21,7 @@ from typing import Any
 from mutransfer.errors import ClusterError, MutransferError
 from mutransfer.records import TrialSpec
 from mutransfer.records.tables.resources import ResourcesTable
-from mutransfer.sweep.devices import VISIBLE
+from mutransfer.sweep.devices import THREADS, VISIBLE
 from mutransfer.sweep.executors.local import pickled
 from mutransfer.sweep.executors.ray.cluster import Demand, connected, demand, nodes
 from mutransfer.sweep.executors.ray.task import DriverPlace, run_trial
@@ -65,11 +65,18 @@ class RayExecutor:
         payload = pickled(work)
         with connected(self.address) as ray:
             need = demand(self.resources, nodes(ray))
-            tasks = _Tasks(ray, need, payload, deque(trials), self.report)
+            tasks = _Tasks(ray, need, self._driver(need), payload, deque(trials), self.report)
             with closing(tasks):
                 yield from tasks.outcomes(stop)
             if tasks.error is not None:
                 raise tasks.error
+
+    def _driver(self, need: Demand) -> DriverPlace:
+        """Return where this driver runs, and the variables of its trials."""
+        threads = str(self.resources.threads_per_process)
+        env = {name: os.environ.get(name, threads) for name in THREADS}
+        # Ray leaves the GPUs of a node visible to a task that needs none.
+        return DriverPlace(os.getcwd(), tuple(sys.path), env if need.gpus else env | {VISIBLE: ""})
 
 
 @dataclass(slots=True)
@@ -97,6 +104,7 @@ class _Tasks:
     Args:
         ray: The module.
         need: What a trial needs.
+        driver: Where the driver runs.
         payload: The pickled work.
         waiting: Trials that are not in flight.
         report: Called with lines for the user.
@@ -106,6 +114,7 @@ class _Tasks:
         self,
         ray: ModuleType,
         need: Demand,
+        driver: DriverPlace,
         payload: bytes,
         waiting: deque[TrialSpec],
         report: Callable[[str], None],
@@ -116,8 +125,7 @@ class _Tasks:
         self._lost: list[tuple[float, TrialSpec]] = []  # with the time to start it again
         self._num_losses: Counter[str] = Counter()
         self._in_flight: dict[Any, _Task] = {}
-        self._env = {} if need.gpus else {VISIBLE: ""}
-        self._driver = DriverPlace(os.getcwd(), tuple(sys.path))
+        self._driver = driver
         self._payload = ray.put(payload)
         # With `max_retries`, Ray would start a trial again while its claim is not yet released.
         task = ray.remote(max_retries=0, num_returns="streaming", **need.options)
@@ -167,7 +175,7 @@ class _Tasks:
         self._room = room
         while self._waiting and len(self._in_flight) < TASKS_PER_ROOM * max(room, 1):
             spec = self._waiting.popleft()
-            task = self._run.remote(self._payload, spec, self._driver, self._env)
+            task = self._run.remote(self._payload, spec, self._driver)
             self._in_flight[task] = _Task(spec)
 
     def _cancel_unstarted(self) -> None:

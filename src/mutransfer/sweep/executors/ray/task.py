@@ -26,14 +26,16 @@ class DriverPlace:
     Args:
         folder: Its working directory, to which paths of the study are relative.
         path: Its import path.
+        env: Variables of the trials.
     """
 
     folder: str
     path: tuple[str, ...]
+    env: dict[str, str]
 
 
 def run_trial(
-    payload: bytes, spec: TrialSpec, driver: DriverPlace, env: dict[str, str]
+    payload: bytes, spec: TrialSpec, driver: DriverPlace
 ) -> Iterator[Outcome | MutransferError]:
     """Yield the outcomes of one trial, 'running' first, or an error that ends the sweep.
 
@@ -41,7 +43,6 @@ def run_trial(
         payload: The pickled work.
         spec: The trial.
         driver: Where the driver runs.
-        env: Variables of the worker.
     """
     try:
         os.chdir(driver.folder)
@@ -54,7 +55,8 @@ def run_trial(
         return
     # The worker gets this process's import path: that of the node, and then that of the driver.
     sys.path.extend(entry for entry in driver.path if entry not in sys.path)
-    worker = WorkerProcess(0, payload, env)
+    os.environ.update(driver.env)  # Ray itself sets as many threads as the trial has cores
+    worker = WorkerProcess(0, payload, {})
     try:
         worker.send(spec)
         while worker.spec is not None:
