@@ -4,7 +4,9 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+from planted_points import planted, random_points
 
 HEAD = "width,lr,seed,loss\n"
 
@@ -307,3 +309,27 @@ def test_published_laws_take_sizes_that_are_no_scale(run) -> None:
     shown = run("predict losses.csv --width 512 --compare --at params=7e9,tokens=1.4e11")[1]
     assert "Step Law" in shown
     assert "needs params" not in shown
+
+
+def test_predict_carries_the_whole_point_of_a_random_search(run, files) -> None:
+    """As text with code, and as one JSON document; published laws and hold-outs are of one rate."""
+    rng = np.random.default_rng(0)
+    widths = (64.0, 128.0, 256.0)
+    points = [random_points(rng, 16, 2) for _ in widths]
+    best = [np.array([0.5, -0.8])] * 3
+    columns = planted(points, best, np.diag([0.1, 0.08]), noise=0.004, rng=rng, widths=widths)
+    rows = [columns, *zip(*columns.values(), strict=True)]
+    (files / "points.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    options = "predict points.csv --hyperparameter lr,init_std --at width=2048"
+    status, out, _ = run(options)
+    assert status == 0
+    assert out.startswith(
+        "all: lr, init_std at width 2048, 8x the largest with a best point\n  lr "
+    )
+    assert "\ninit_std = 0." in out
+    (data,) = json.loads(run(f"{options} --json")[1])["predictions"]
+    assert [value["name"] for value in data["values"]] == ["lr", "init_std"]
+    assert data["values"][0]["best"]["value"] == pytest.approx(2**0.5, rel=0.2)
+    for refused in ("--compare", "--hold-out"):
+        assert "'points.csv' tunes 'lr', 'init_std' together" in run(f"{options} {refused}")[2]
+    assert "--window has no effect on several hyperparameters" in run(f"{options} --window 2")[2]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mutransfer.analysis import Estimate, Prediction
+from mutransfer.analysis import Estimate, PointPrediction, PredictedValue, Prediction
 from mutransfer.errors import UsageError
 from mutransfer.parametrize import apply, make_plan, param_groups
 from mutransfer.report.text.snippet import snippet
@@ -173,3 +173,69 @@ def test_a_hostile_name_stays_in_its_comment() -> None:
 def test_without_a_rate_there_is_no_recommendation() -> None:
     """Only the reason."""
     assert snippet(prediction(lr=None)) == "# no recommendation: one seed: add seeds"
+
+
+def point(**tuned: float) -> PointPrediction:
+    values = tuple(
+        PredictedValue(name, "log", Estimate(value, value / 2, 2 * value), value, {}, NOWHERE)
+        for name, value in tuned.items()
+    )
+    return PointPrediction(
+        "mup", "width", 256, {"width": 256}, 4.0, values, NOWHERE, NOWHERE, NOWHERE, ()
+    )
+
+
+@pytest.mark.parametrize("build", [Layers, Tied])
+def test_every_tuned_value_that_groups_take_reaches_the_optimizer(build, tmp_path: Path) -> None:
+    """The others are named, so that none is lost in silence."""
+    plan = make_plan(build, base=64, target=256)
+    file = tmp_path / "plan.json"
+    file.write_text(plan.to_json())
+    tuned = {"lr": 0.01, "wd": 0.2, "eps": 1e-6, "beta2": 0.95, "init_std": 0.5}
+    code = snippet(point(**tuned, lr_multiplier_input=4.0), plan, plan_file=file)
+    assert "init_std = 0.5  # 90 % interval [0.25, 1]; no part of the optimizer: set it" in code
+    space = {"model": build(256)}
+    exec(code, space)
+    groups = param_groups(
+        build(256),
+        plan,
+        lr=0.01,
+        weight_decay=0.2,
+        eps=1e-6,
+        betas=(0.9, 0.95),
+        lr_multiplier={"input": 4.0},
+    )
+    keys = ("lr", "weight_decay", "eps", "betas", "lr_factor")
+    mine = [[group[key] for key in keys] for group in space["optimizer"].param_groups]
+    assert mine == [[group[key] for key in keys] for group in groups]
+
+
+@pytest.mark.parametrize("name", ["weight_decay", "eps", "lr_multiplier_input"])
+def test_a_single_tuned_value_is_not_replaced_by_a_default(name: str, tmp_path: Path) -> None:
+    """A rate that was not tuned is yours; what was tuned is used."""
+    plan = make_plan(Layers, base=64, target=256)
+    file = tmp_path / "plan.json"
+    file.write_text(plan.to_json())
+    space = {"model": Layers(256)}
+    exec(snippet(replace(prediction(), hyperparameter=name), plan, plan_file=file), space)
+    argument = {"lr_multiplier": {"input": 0.01}} if name.startswith("lr_") else {name: 0.01}
+    groups = param_groups(Layers(256), plan, lr=1e-3, **argument)
+    expected = {
+        p.shape: (g["lr"], g["weight_decay"], g["eps"]) for g in groups for p in g["params"]
+    }
+    for group in space["optimizer"].param_groups:
+        for parameter in group["params"]:
+            wanted = expected[parameter.shape]
+            assert (group["lr"], group["weight_decay"], group["eps"]) == pytest.approx(wanted)
+
+
+def test_a_role_that_the_plan_lacks_is_refused() -> None:
+    plan = make_plan(Layers, base=64, target=256)
+    with pytest.raises(UsageError) as refused:
+        snippet(point(lr=0.01, lr_multiplier_bottleneck=2.0), plan)
+    assert str(refused.value) == (
+        "'lr_multiplier_bottleneck' was tuned, and the plan has no parameter of this role\n"
+        "  why: its value would have no effect on this model\n"
+        "  fix: make the plan from the model that was tuned: mutransfer plan PKG.MOD:BUILD "
+        "--base 64 --target 256 -o plan.json"
+    )

@@ -12,8 +12,8 @@ from recorded_disk import LOSSES, RecordedDisk, Report, write_tree
 from runners import trials
 
 from mutransfer.errors import StoreError
-from mutransfer.records import StudySpec, TrialResult, TrialSpec
-from mutransfer.sweep import TrialStore, driver, run_sweep
+from mutransfer.records import CommandRunner, CommandTable, StudySpec, TrialResult, TrialSpec
+from mutransfer.sweep import CommandRun, TrialStore, driver, run_sweep
 from mutransfer.sweep.store import claims
 
 SPECS = trials(widths=(32,), lrs=(0.25, 0.5, 16.0))
@@ -167,3 +167,16 @@ def test_nothing_torn_is_believed_even_if_the_disk_never_syncs(tmp_path, reboote
             assert why.startswith("  why: ")
             assert fix.startswith(("  fix: remove ", "  fix: restore it: ", "  fix: name a folder"))
     assert kinds == {"StoreError", "run again"}
+
+
+def test_the_output_of_a_program_is_synced_before_its_exit_status_is_written(tmp_path) -> None:
+    """A later attempt that finds the exit status believes the output."""
+    words = "sh -c 'echo loss,width > {trial_dir}/log.csv; echo 2.5,{width} >> {trial_dir}/log.csv'"
+    table = CommandTable.model_validate({"command": words, "loss": {"csv": "log.csv"}})
+    spec = TrialSpec(runner=CommandRunner(command=words), axes={"width": 32})
+    disk = RecordedDisk(tmp_path)
+    with disk.recording():
+        assert CommandRun(table, tmp_path)(spec, tmp_path).loss == 2.5
+    written = disk.calls.index("open ended.json")
+    for name in ("stdout.txt", "stderr.txt", "log.csv"):
+        assert disk.calls.index(f"fsync {name}") < written

@@ -1,6 +1,7 @@
 """The trial store: claims, publication, checks of a result's identity, and error messages."""
 
 import csv
+import errno
 import json
 import os
 
@@ -190,6 +191,42 @@ def test_an_incomplete_result_is_an_error(store, incomplete) -> None:
     assert why == "  why: nothing that is written is ignored, and what cannot run is refused first"
     assert fix == f"  fix: remove it and run the study again: rm {path}"
     assert error_text(lambda: list(store.lookup([spec]))).splitlines()[2] == fix
+
+
+def test_all_damaged_results_are_replaced_by_one_line(store) -> None:
+    specs = trials()
+    for spec in specs:
+        TrialRun(store.path, Valley())(spec)
+    paths = [store.path / spec.id / "result.json" for spec in specs[1:3]]
+    for path in paths:
+        path.write_text("")
+    what, _, fix = error_text(lambda: list(store.lookup(specs))).splitlines()
+    assert what.startswith(f"2 results are damaged; the first: {paths[0]}: ")
+    assert fix == f"  fix: remove them and run the study again: rm {paths[0]} {paths[1]}"
+    assert os.system(fix.partition("again: ")[2]) == 0
+    assert [result is None for _, result in store.lookup(specs)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+def test_a_disk_that_cannot_be_read_is_not_taken_for_a_damaged_file(
+    store, monkeypatch, code
+) -> None:
+    """The result may be intact, so the advice is not to remove it."""
+    spec = trials()[0]
+    TrialRun(store.path, Valley())(spec)
+    opened = os.open
+
+    def fails(path, *how) -> int:
+        if str(path).endswith("result.json"):
+            raise OSError(code, os.strerror(code))
+        return opened(path, *how)
+
+    monkeypatch.setattr(os, "open", fails)
+    assert error_text(lambda: store.result(spec.id)) == (
+        f"cannot read {store.path / spec.id / 'result.json'}: {os.strerror(code)}\n"
+        "  why: what is written there may be intact, and is neither removed nor run again\n"
+        "  fix: check the disk or the file server, then run the same command again"
+    )
 
 
 @pytest.mark.parametrize("part", ["", "result.json"])

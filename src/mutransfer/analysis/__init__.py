@@ -10,14 +10,15 @@ from mutransfer.analysis.results import Results
 from mutransfer.analysis.tuning.types import TunedGroup, TunedValue, TunedWidth, TuningReport
 from mutransfer.analysis.types.estimates import Curve, Estimate, Optimum
 from mutransfer.analysis.types.hold_out import HeldOutCell, HoldOut
+from mutransfer.analysis.types.points import PointPrediction, PredictedValue
 from mutransfer.analysis.types.report import Comparison, GroupReport, MetricDifferences, Report
 from mutransfer.analysis.types.scales import ScalesGroupReport, ScalesReport
 from mutransfer.analysis.types.scaling import CarriedRegret, Prediction, RateLaw
 
 __all__ = [
     "WINDOW", "CarriedRegret", "Comparison", "Curve", "Estimate", "GroupReport",
-    "HeldOutCell", "HoldOut", "MetricDifferences", "Optimum", "Prediction", "RateLaw", "Report",
-    "Results", "ScalesGroupReport", "ScalesReport", "TunedGroup", "TunedValue", "TunedWidth",
-    "TuningReport", "analyze", "compare_groups", "compare_studies", "hold_out", "load_results",
-    "predict", "predict_groups",
+    "HeldOutCell", "HoldOut", "MetricDifferences", "Optimum", "PointPrediction", "PredictedValue",
+    "Prediction", "RateLaw", "Report", "Results", "ScalesGroupReport", "ScalesReport",
+    "TunedGroup", "TunedValue", "TunedWidth", "TuningReport", "analyze", "compare_groups",
+    "compare_studies", "hold_out", "load_results", "predict", "predict_groups",
 ]  # fmt: skip

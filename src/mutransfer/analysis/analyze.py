@@ -231,8 +231,8 @@ def single_hyperparameter(results: Results, hyperparameter: str | Sequence[str] 
         raise ResultsError(
             f"{results.provenance.source} tunes {listed([first, *others])} together",
             why="a curve of one of them would mix the values of the others",
-            fix=f"mutransfer analyze --hyperparameter {','.join([first, *others])} gives the best "
-            f"point; for --hyperparameter {first} alone, runs that vary only {first}",
+            fix="`mutransfer predict` without --hold-out and --compare carries the whole point; "
+            f"for --hyperparameter {first} alone, runs that vary only {first}",
         )
     return first
 

@@ -110,9 +110,10 @@ class TrialSpec(Record):
 
         The identity of a trial has no types, since 1 and 1.0 are the same point; programs may.
         """
-        axes = {
-            n: float(v) if n in float_axes and type(v) is int else v for n, v in self.axes.items()
-        }
+        axes = dict(self.axes)
+        for name in float_axes:
+            if type(axes.get(name)) is int:
+                axes[name] = float(axes[name])
         derived = self.runner.derived
         return {**axes, **derive(derived, axes)} if derived else axes
 

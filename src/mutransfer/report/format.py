@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mutransfer.rules.registry import PARAMETRIZATIONS
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Estimate, Prediction, Report, ScalesReport
+    from mutransfer.analysis import Estimate, PointPrediction, Prediction, Report, ScalesReport
 
 SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 SYMBOLS = {"mup": "µP", "sp": "SP", "umup": "u-µP", "completep": "CompleteP"}
@@ -79,7 +79,7 @@ def format_cost(value: float) -> str:
     return "<0.0001" if 0 < value < 1e-4 else format_number(value)
 
 
-def unit_suffix(result: Report | Prediction, power: str = "") -> str:
+def unit_suffix(result: Report | Prediction | PointPrediction, power: str = "") -> str:
     """Return the unit of the losses with a space before it; empty where it is unknown."""
     return f" {result.loss_unit}{power}" if result.loss_unit else ""
 

@@ -252,8 +252,8 @@ class _Sweep:
 
     def record_failure(self, outcome: Outcome) -> None:
         """Write the error of a worker that died before it could write the error itself."""
-        if outcome.attempt is not None and not (outcome.attempt / "error.txt").exists():
-            with suppress(StoreError):  # on a full disk, only the summary has the error
+        with suppress(StoreError, OSError):  # on a full disk, only the summary has the error
+            if outcome.attempt is not None and not (outcome.attempt / "error.txt").exists():
                 self.store.record_failure(outcome.attempt, outcome.error)
 
     def watch_claims(

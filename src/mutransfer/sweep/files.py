@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shlex
@@ -11,6 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mutransfer.errors import StoreError
+
+# What opening or reading a file raises if the path holds something else.
+WRONG_KIND = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL})
+# What only changes of the user's make room or permissions for.
+NO_ROOM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS}
+)
+CHECK_DISK = "check the disk or the file server, then run the same command again"
 
 
 def read_no_follow(path: str | Path) -> bytes:
@@ -33,9 +42,11 @@ def reject_link(path: Path) -> Path:
     """Return a path of a store.
 
     Raises:
-        StoreError: The path is a symbolic link, which may lead out of the store.
+        StoreError: The path is a symbolic link, which may lead out of the store, or unreadable.
     """
-    if path.is_symlink():
+    with read_errors(path):
+        is_link = path.is_symlink()
+    if is_link:
         raise link_error(path)
     return path
 
@@ -55,11 +66,32 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        has_no_room = error.errno in NO_ROOM
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}",
             why="a result that is not on disk would be lost; published results are kept",
-            fix="free some space or set the permissions, then run the same command again",
+            fix="free some space or set the permissions, then run the same command again"
+            if has_no_room
+            else CHECK_DISK,
         ) from None
+
+
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of a disk into a StoreError that does not accuse the file."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> StoreError:
+    """Return the error for a path that the disk or the file server does not hand out."""
+    return StoreError(
+        f"cannot read {path}: {error.strerror or error}",
+        why="what is written there may be intact, and is neither removed nor run again",
+        fix=CHECK_DISK,
+    )
 
 
 def write_atomically(path: Path, text: str, *, durably: bool = True) -> None:
@@ -82,15 +114,15 @@ def write_atomically(path: Path, text: str, *, durably: bool = True) -> None:
     finally:
         draft.unlink(missing_ok=True)
     if durably:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names of the files and folders in a folder survive a power cut.
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, survive a power cut.
 
     A file that was synced is lost without its name, and so are the files of a folder.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -102,4 +134,4 @@ def make_folders_durably(path: Path) -> None:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
-        sync_folder(folder.parent)
+        sync(folder.parent)

@@ -199,22 +199,24 @@ def _processes() -> list[_Process]:
         if not name.isdecimal():
             continue
         try:
-            with open(f"/proc/{name}/stat", errors="replace") as file:
+            # Bytes, unbuffered: this reads hundreds of files at the end of every program.
+            with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
                 stat = file.read()
         except OSError:
             continue  # it has ended
-        fields = stat.rpartition(")")[2].split()
+        fields = stat.rpartition(b")")[2].split()
         # The main thread of a process may end before the others, which keep its GPU memory.
-        if fields[0] in "ZX" and int(fields[17]) <= 1:
+        if fields[0] in b"ZX" and int(fields[17]) <= 1:
             continue
-        processes.append(_Process(int(name), fields[19], *map(int, fields[1:4])))
+        processes.append(_Process(int(name), fields[19].decode(), *map(int, fields[1:4])))
     return processes
 
 
 def _environment(pid: int) -> bytes:
     """Return the variables of a process, each between two zero bytes; none of other users."""
     try:
-        return b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            return b"\0" + file.read()
     except OSError:
         return b""
 

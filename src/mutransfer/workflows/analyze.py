@@ -11,6 +11,7 @@ from typing import Any
 from mutransfer.analysis import (
     WINDOW,
     HoldOut,
+    PointPrediction,
     Prediction,
     Report,
     Results,
@@ -73,7 +74,7 @@ def analyze_path(
     names = hyperparameter_names(results, options.hyperparameter)
     scale = options.scale or results.defaults.scale
     if len(names) > 1:
-        _check_options(options, reference)
+        check_region_options(options, reference)
         return results, analyze(
             results,
             scale=check_one_scale((scale,) if isinstance(scale, str) else scale, names),
@@ -103,7 +104,7 @@ def analyze_path(
     return results, report
 
 
-def _check_options(options: AnalysisOptions, reference: str | None) -> None:
+def check_region_options(options: AnalysisOptions, reference: str | None = None) -> None:
     """Raise for options that an analysis of several hyperparameters does not have."""
     options_set = {"--window": options.window != WINDOW, "--reference": reference is not None}
     if unused := [name for name, is_set in options_set.items() if is_set]:
@@ -132,7 +133,7 @@ def predict_path(
     at: Mapping[str, float] | None = None,
     group: str | None = None,
     compare: bool = False,
-) -> tuple[Results, list[Prediction]]:
+) -> tuple[Results, Sequence[Prediction | PointPrediction]]:
     """Load a store or a file, and predict for one group or for all of them.
 
     Without `options.scale` the scales are that of `width` and those that `at` names. To `compare`
@@ -145,13 +146,18 @@ def predict_path(
     if scale is None and at:
         first = () if width is None else results.defaults.scales[:1]
         scale = tuple(dict.fromkeys((*first, *at)))
+    names = hyperparameter_names(results, options.hyperparameter)
+    if len(names) > 1:
+        check_region_options(options)
+        if compare:
+            single_hyperparameter(results, names)  # raises: published laws are of the rate alone
     predictions = predict_groups(
         results,
         width=width,
         at=at,
         group=group,
         scale=scale,
-        hyperparameter=single_hyperparameter(results, options.hyperparameter),
+        hyperparameter=names,
         group_by=options.group_by,
         window=options.window,
     )
@@ -179,7 +185,7 @@ def hold_out_path(
 
 def compare_published_laws(
     results: Results,
-    predictions: Sequence[Prediction],
+    predictions: Sequence[Prediction | PointPrediction],
     target: Mapping[str, float],
     options: AnalysisOptions = AnalysisOptions(),
 ) -> tuple[str, list[dict[str, Any]]]:
@@ -206,6 +212,8 @@ def compare_published_laws(
     sizes = {**common_sizes(results), **named_sizes(target)}
     texts, rows = [], []
     for prediction in predictions:
+        if isinstance(prediction, PointPrediction):
+            continue  # `predict_path` refuses to compare the point of several
         laws = compare_laws(sizes, anchors[prediction.group])
         texts.append(laws_text(laws, sizes, prediction.log2_lr, prediction.group))
         rows += laws_data(laws, prediction.group)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import overload
 
 import numpy as np
 
-from mutransfer.analysis.analyze import analysis_settings, noise_notes, placed_runs
+from mutransfer.analysis.analyze import (
+    analysis_settings,
+    check_one_scale,
+    hyperparameter_names,
+    noise_notes,
+    placed_runs,
+)
 from mutransfer.analysis.curves.fit import WINDOW
 from mutransfer.analysis.curves.group import FittedGroup, Settings
 from mutransfer.analysis.curves.skew import skew
@@ -17,6 +24,7 @@ from mutransfer.analysis.prediction.cells import OptimumCells, optimum_cells
 from mutransfer.analysis.prediction.cost import TargetCurve, target_curve
 from mutransfer.analysis.prediction.laws import average_laws
 from mutransfer.analysis.prediction.loss import extrapolated_loss, least_loss, loss_over_scales
+from mutransfer.analysis.prediction.points import NO_SHARE, predict_points
 from mutransfer.analysis.prediction.rate import LAWS, held_out_errors, predict_rate
 from mutransfer.analysis.prediction.target import target_values
 from mutransfer.analysis.prediction.warnings import warnings
@@ -24,16 +32,18 @@ from mutransfer.analysis.results import Results
 from mutransfer.analysis.scales.analyze import check_values
 from mutransfer.analysis.scales.cells import fitted_cells
 from mutransfer.analysis.transfer.optima import Optima, fit_optima
+from mutransfer.analysis.tuning.columns import TuningColumns
 from mutransfer.analysis.types.estimates import Estimate, Floats
+from mutransfer.analysis.types.points import PointPrediction
 from mutransfer.analysis.types.scaling import Band, Prediction, RateLaw
 from mutransfer.errors import ResultsError, listed, nearest
 
 # Shape legend: K scales, S samples (the data first, then the draws).
 
 NUM_STEPS = 9  # points of the path to the target
-NO_SHARE = Estimate(undetermined="the loss is not positive, so a share of it has no meaning")
 
 
+@overload
 def predict(
     results: Results,
     *,
@@ -46,7 +56,37 @@ def predict(
     window: float = WINDOW,
     draws: int = 1000,
     seed: int = 0,
-) -> Prediction:
+) -> Prediction: ...
+
+
+@overload
+def predict(
+    results: Results,
+    *,
+    width: float | None = None,
+    at: Mapping[str, float] | None = None,
+    group: str | None = None,
+    scale: str | Sequence[str] | None = None,
+    hyperparameter: list[str] | tuple[str, ...],
+    group_by: str | Sequence[str] | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Prediction | PointPrediction: ...
+
+
+def predict(
+    results: Results,
+    *,
+    width: float | None = None,
+    at: Mapping[str, float] | None = None,
+    group: str | None = None,
+    scale: str | Sequence[str] | None = None,
+    hyperparameter: str | list[str] | tuple[str, ...] | None = None,
+    group_by: str | Sequence[str] | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Prediction | PointPrediction:
     """Predict the best rate, the loss and the regret at a target that was not run.
 
     The rate is the median of an average over laws, constant, power and saturating, each with
@@ -59,14 +99,15 @@ def predict(
         at: The target's values of several scales, by name.
         group: The group; required if there are several.
         scale: As for `analyze`, one or several.
-        hyperparameter: As for `analyze`.
+        hyperparameter: As for `analyze`, one or several.
         group_by: As for `analyze`.
         window: As for `analyze`.
         draws: As for `analyze`.
         seed: As for `analyze`.
 
     Returns:
-        Rate, loss and regret with intervals, and warnings.
+        Rate, loss and regret with intervals, and warnings. With several hyperparameters a
+        `PointPrediction`: every value with its interval, and loss and regret of the whole point.
 
     Raises:
         ResultsError: As `analyze`; or the target lacks a scale or is not positive, or there are
@@ -102,6 +143,7 @@ def predict(
     return predictions[0]
 
 
+@overload
 def predict_groups(
     results: Results,
     *,
@@ -109,25 +151,54 @@ def predict_groups(
     at: Mapping[str, float] | None = None,
     group: str | None = None,
     scale: str | Sequence[str] | None = None,
-    hyperparameter: str | None = None,
+    hyperparameter: str,
     group_by: str | Sequence[str] | None = None,
     window: float = WINDOW,
     draws: int = 1000,
     seed: int = 0,
-) -> list[Prediction]:
+) -> list[Prediction]: ...
+
+
+@overload
+def predict_groups(
+    results: Results,
+    *,
+    width: float | None = None,
+    at: Mapping[str, float] | None = None,
+    group: str | None = None,
+    scale: str | Sequence[str] | None = None,
+    hyperparameter: str | Sequence[str] | None = None,
+    group_by: str | Sequence[str] | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Sequence[Prediction | PointPrediction]: ...
+
+
+def predict_groups(
+    results: Results,
+    *,
+    width: float | None = None,
+    at: Mapping[str, float] | None = None,
+    group: str | None = None,
+    scale: str | Sequence[str] | None = None,
+    hyperparameter: str | Sequence[str] | None = None,
+    group_by: str | Sequence[str] | None = None,
+    window: float = WINDOW,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Sequence[Prediction | PointPrediction]:
     """Predict for every group, or for the named one; arguments as for `predict`."""
-    settings = analysis_settings(results, scale, hyperparameter, group_by, window, draws, seed)
+    names = hyperparameter_names(results, hyperparameter)
+    settings = analysis_settings(results, scale, names[0], group_by, window, draws, seed)
     target = target_values(settings.axes, width, at)
-    results = placed_runs(results, settings)
-    fitted = fitted_cells(results, settings)
-    if settings.axes.further:
-        check_values(results, fitted, settings.axes)
-    groups = [cells.group for cells in fitted.values()]
-    notes = (*results.notes, *noise_notes(results, groups))
-    predictions = [
-        replace(predict_group(one, target, settings), notes=notes, loss_unit=results.loss_unit)
-        for one in groups
-    ]
+    predictions: Sequence[Prediction | PointPrediction]
+    if len(names) > 1:
+        size = target[check_one_scale(settings.axes.scales, names)]
+        columns = TuningColumns(settings.axes.scale, names, settings.group_by)
+        predictions = predict_points(results, columns, size, draws=draws, seed=seed)
+    else:
+        predictions = _predict_groups(results, target, settings)
     if group is None:
         return predictions
     matches = [prediction for prediction in predictions if prediction.group == group]
@@ -136,8 +207,27 @@ def predict_groups(
     return matches
 
 
+def _predict_groups(
+    results: Results, target: Mapping[str, float], settings: Settings
+) -> list[Prediction]:
+    """Predict the best rate of every group."""
+    results = placed_runs(results, settings)
+    fitted = fitted_cells(results, settings)
+    if settings.axes.further:
+        check_values(results, fitted, settings.axes)
+    groups = [cells.group for cells in fitted.values()]
+    notes = (*results.notes, *noise_notes(results, groups))
+    return [
+        replace(predict_group(one, target, settings), notes=notes, loss_unit=results.loss_unit)
+        for one in groups
+    ]
+
+
 def _group_error(
-    results: Results, problem: str, predictions: Sequence[Prediction], group: str | None = None
+    results: Results,
+    problem: str,
+    predictions: Sequence[Prediction | PointPrediction],
+    group: str | None = None,
 ) -> ResultsError:
     """Build the error about a group that is missing or not named."""
     names = [prediction.group for prediction in predictions]
@@ -170,11 +260,16 @@ def predict_group(
     rng = np.random.default_rng([settings.seed, *group.name.encode(errors="replace"), 1])
     optima = None if axes.further else fit_optima(group, axes)
     if optima is not None:
-        loss = extrapolated_loss(optima, target[axes.scale], rng)
+        law, width = optima.loss_law, target[axes.scale]
+        loss = extrapolated_loss(
+            optima.n, optima.loss, law, width, optima.no_value, optima.no_interval, rng
+        )
     else:
         loss = loss_over_scales(group, np.exp2(log2_target_K), settings, rng)
     # Shares and the bound of an untrained network are relative to this loss.
-    best = loss.value if loss.value is not None else least_loss(cells, log2_target_K)
+    best = loss.value
+    if best is None:
+        best = least_loss(cells.loss[0], cells.log2_s, log2_target_K)
     curve = None
     if rate.law is not None:
         shifts = skew_shifts(skewness)

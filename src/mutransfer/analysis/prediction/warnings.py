@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mutransfer.analysis.curves.group import FittedGroup
 from mutransfer.analysis.format import AxisNames, format_size, format_value
@@ -23,19 +23,30 @@ def warnings(
     if len(cells.rate) < USUAL_OPTIMA:
         count = "one optimum shows" if len(cells.rate) == 1 else "two optima show"
         sentences.append(f"{count} no scatter about a law: add a {axes.scale}")
-    if sentence := _distance(group, cells, target, axes):
+    run = [curve.grid.sizes for curve in group.curves]
+    fitted = [curve.grid.sizes for curve in group.curves if curve.quadratic is not None]
+    if sentence := distance_warning(run, fitted, target, axes):
         sentences.append(sentence)
     return sentences
 
 
-def _distance(
-    group: FittedGroup, cells: OptimumCells, target: Mapping[str, float], axes: AxisNames
+def distance_warning(
+    run: Sequence[tuple[float, ...]],
+    fitted: Sequence[tuple[float, ...]],
+    target: Mapping[str, float],
+    axes: AxisNames,
 ) -> str | None:
-    """Return a sentence on a target that is too far from the cells, or too near; or None."""
+    """Return a sentence on a target that is too far from the cells, or too near; or None.
+
+    Args:
+        run: Sizes of all cells.
+        fitted: Sizes of the cells with an optimum, one or more.
+        target: The target's value of every scale.
+        axes: Names of the scales.
+    """
     sizes, name = tuple(target.values()), axes.cell(*target.values())
-    if sizes in [curve.grid.sizes for curve in group.curves]:
+    if sizes in run:
         return f"{name} was run: `mutransfer analyze` shows its own result"
-    fitted = [curve.grid.sizes for curve in group.curves if curve.quadratic is not None]
     largest = [max(column) for column in zip(*fitted, strict=True)]
     ratios = [size / most_run for size, most_run in zip(sizes, largest, strict=True)]
     least, most = STUDIED_EXTRAPOLATION

@@ -71,16 +71,13 @@ def analyze_points(
     )
 
 
-def _group(
-    name: str,
-    tables: Sequence[SampleTable],
-    scale: str,
-    threshold: float,
-    loss_unit: str | None,
-    num_draws: int,
-    seed: int,
-) -> TunedGroup:
-    """Analyze one group. Its draws do not depend on which other groups there are."""
+def fitted_widths(
+    name: str, tables: Sequence[SampleTable], scale: str, num_draws: int, seed: int
+) -> tuple[list[TunedWidth], list[FittedWidth]]:
+    """Fit every width of a group: all best points, and the fits that can be trusted.
+
+    The draws do not depend on which other groups there are.
+    """
     rng = np.random.default_rng([seed, *name.encode(errors="replace")])
     candidates = fit_surfaces(tables)
     drawn = draw_surfaces(candidates, num_draws, rng) if candidates else [None for _ in tables]
@@ -94,6 +91,20 @@ def _group(
         if fit is not None and is_trusted:
             reasons = {v.name: v.best.undetermined for v in width.values if v.best.undetermined}
             fitted.append(FittedWidth(fit, draws, reasons))
+    return widths, fitted
+
+
+def _group(
+    name: str,
+    tables: Sequence[SampleTable],
+    scale: str,
+    threshold: float,
+    loss_unit: str | None,
+    num_draws: int,
+    seed: int,
+) -> TunedGroup:
+    """Analyze one group."""
+    widths, fitted = fitted_widths(name, tables, scale, num_draws, seed)
     drift = {
         coordinate.name: _drift(widths, fitted, h, coordinate.name)
         for h, coordinate in enumerate(tables[0].coordinates)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mutransfer.analysis import Report, TunedGroup, TunedValue, TunedWidth, TuningReport
+from mutransfer.analysis import (
+    PredictedValue,
+    Report,
+    TunedGroup,
+    TunedValue,
+    TunedWidth,
+    TuningReport,
+)
 from mutransfer.analysis.format import format_loss, format_share, format_value
 from mutransfer.report.text.analysis import format_estimate, source_notes, verdict_text
 
@@ -77,7 +84,7 @@ def _width_lines(width: TunedWidth, report: TuningReport, reasons: list[str]) ->
     return lines
 
 
-def format_best(value: TunedValue) -> str:
+def format_best(value: TunedValue | PredictedValue) -> str:
     """Format a best value with its interval, or its bound, or what the samples prefer.
 
     Example:

@@ -24,9 +24,16 @@ from mutransfer.records import CommandRunner, CommandTable, TrialResult, TrialSp
 from mutransfer.records.program.command import parse_duration
 from mutransfer.records.program.templates import expand, substitute
 from mutransfer.sweep.devices import device
-from mutransfer.sweep.files import read_no_follow
+from mutransfer.sweep.files import read_no_follow, sync
 from mutransfer.sweep.processes import Interrupted, start_program, was_interrupted
-from mutransfer.sweep.runners.losses import ENV_FILE, STDERR, STDOUT, any_line_matches, read_loss
+from mutransfer.sweep.runners.losses import (
+    ENV_FILE,
+    STDERR,
+    STDOUT,
+    any_line_matches,
+    loss_path,
+    read_loss,
+)
 from mutransfer.sweep.store.checkpoints import VARIABLE, checkpoint_dir
 from mutransfer.sweep.termination import terminate_trial
 
@@ -67,6 +74,10 @@ class CommandRun:
         start = time.perf_counter()
         status, terminated = self._run(spec, trial_dir)
         seconds = time.perf_counter() - start
+        # A later attempt that finds the exit status reads the loss, which a power cut may not tear.
+        for output in {*_logs(trial_dir), loss_path(self.table.loss, trial_dir)}:
+            with suppress(OSError):  # none, which reading the loss reports
+                sync(output)
         (trial_dir / EXIT_FILE).write_text(json.dumps({"status": status, "seconds": seconds}))
         try:
             return self._result(spec, trial_dir, status, seconds)

@@ -32,16 +32,13 @@ def read_loss(source: LossSource, attempt: Path) -> float:
     Raises:
         TrialError: The loss is missing or not a number.
     """
+    path, parse = loss_path(source, attempt), _from_json
     if source.csv is not None:
-        path, parse = attempt / source.csv, _from_csv
+        parse = _from_csv
     elif source.jsonl is not None:
-        path, parse = attempt / source.jsonl, _from_jsonl
-    elif source.json_file is not None:
-        path, parse = attempt / source.json_file, _from_json
+        parse = _from_jsonl
     elif source.regex is not None:
-        path, parse = attempt / STDOUT, _from_lines
-    else:
-        path, parse = attempt / ENV_FILE, _from_json
+        parse = _from_lines
     try:
         with _open_inside(path, attempt) as file:
             values = array("d", parse(file, source))
@@ -70,6 +67,13 @@ def read_loss(source: LossSource, attempt: Path) -> float:
             )
         values = values[-count:]
     return sum(values) / len(values)
+
+
+def loss_path(source: LossSource, attempt: Path) -> Path:
+    """Return the file that has the loss of a finished program."""
+    return attempt / (
+        source.csv or source.jsonl or source.json_file or (STDOUT if source.regex else ENV_FILE)
+    )
 
 
 def _written(source: LossSource, attempt: Path) -> str:

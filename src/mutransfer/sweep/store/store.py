@@ -21,11 +21,14 @@ from mutransfer.records import StudySpec, TrialResult, TrialSpec
 from mutransfer.records.axes import spellings
 from mutransfer.records.base import validation_error
 from mutransfer.sweep.files import (
+    WRONG_KIND,
     link_error,
     make_folders_durably,
+    read_errors,
     read_no_follow,
     reject_link,
-    sync_folder,
+    sync,
+    unreadable,
     write_atomically,
     write_errors,
 )
@@ -73,6 +76,8 @@ class TrialStore:
         try:
             schema = json.loads(read_no_follow(path))["schema"]
         except OSError as error:
+            if error.errno not in WRONG_KIND | {errno.ENOENT}:
+                raise unreadable(path, error) from None
             what = f"{self.path} is not a trial store: store.json: {error.strerror}"
             if not os.path.exists(self.path):
                 what = f"the trial store {self.path} does not exist"
@@ -109,7 +114,11 @@ class TrialStore:
 
     def is_done(self, trial_id: str) -> bool:
         """Return whether a trial has a result."""
-        return os.path.lexists(self.folder(trial_id) / "result.json")
+        path = self.folder(trial_id) / "result.json"
+        with read_errors(path), suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(path)
+            return True
+        return False
 
     def claim(self, spec: TrialSpec, stale: ClaimState | None = None) -> Claim | None:
         """Claim a trial for this process; None if it is done or claimed by another.
@@ -133,7 +142,9 @@ class TrialStore:
 
     def current_claim(self, trial_id: str) -> ClaimState | None:
         """Return the claim on a trial, if there is one."""
-        return current_claim(self.folder(trial_id))
+        folder = self.folder(trial_id)
+        with read_errors(folder):
+            return current_claim(folder)
 
     def new_attempt(self, trial_id: str) -> Path:
         """Create the folder of a new attempt: its `trial_dir`.
@@ -164,8 +175,8 @@ class TrialStore:
                 os.fsync(file.fileno())
             with suppress(FileExistsError):  # its driver may not have synced it yet
                 os.link(draft, final)
-            sync_folder(final.parent)
-            sync_folder(self.path)  # the trial's folder may be new
+            sync(final.parent)
+            sync(self.path)  # the trial's folder may be new
 
     def share(self, result: TrialResult, spec: TrialSpec) -> None:
         """Publish a copy of a result for a trial that is the same training run."""
@@ -186,7 +197,9 @@ class TrialStore:
         """Return the errors of a trial's failed attempts, the oldest first."""
         attempts = reject_link(self.folder(trial_id) / "attempts")
         errors = []
-        for path in sorted(attempts.glob("*/error.txt"), key=lambda path: path.lstat().st_mtime):
+        with read_errors(attempts):
+            paths = sorted(attempts.glob("*/error.txt"), key=lambda path: path.lstat().st_mtime)
+        for path in paths:
             reject_link(path.parent)
             with suppress(OSError):  # a link or a folder, which no attempt wrote
                 errors.append(read_no_follow(path).decode(errors="replace"))
@@ -205,17 +218,33 @@ class TrialStore:
         return _checked(result, trial_id, path)
 
     def lookup(self, trials: Iterable[TrialSpec]) -> Iterator[tuple[TrialSpec, TrialResult | None]]:
-        """Yield trials with their results, None where not done, in one pass over the store."""
-        present = set(self.ids())
+        """Yield trials with their results, None where not done, in one pass over the store.
+
+        Raises:
+            StoreError: Some results are damaged; raised at the end, with all of them.
+        """
+        present, damaged = set(self.ids()), dict[str, StoreError]()
         for spec in trials:
             path = f"{self.path}/{spec.id}/result.json"
-            result = self._read(path) if spec.id in present else None
-            # An equal spec has an equal id: this saves hashing every spec.
-            if result is not None and (result.id, result.spec.axes, result.spec.runner) != (
-                (spec.id, spec.axes, spec.runner)
-            ):
-                result = _checked(result, spec.id, Path(path))
+            try:
+                result = self._read(path) if spec.id in present else None
+                # An equal spec has an equal id: this saves hashing every spec.
+                if result is not None and (result.id, result.spec.axes, result.spec.runner) != (
+                    (spec.id, spec.axes, spec.runner)
+                ):
+                    result = _checked(result, spec.id, Path(path))
+            except StoreError as error:
+                if error.fix != _rerun(path):
+                    raise
+                damaged[path] = error
+                continue
             yield spec, result
+        if len(damaged) > 1:
+            first = next(iter(damaged.values()))
+            what = f"{len(damaged)} results are damaged; the first: {first.what}"
+            raise StoreError(what, why=first.why, fix=_rerun(*damaged))
+        if damaged:
+            raise damaged.popitem()[1]
 
     def _read(self, path: str) -> TrialResult | None:
         """Read a result without following a link; None if there is none."""
@@ -226,6 +255,8 @@ class TrialStore:
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise link_error(Path(path)) from None
+            if error.errno not in WRONG_KIND:
+                raise unreadable(Path(path), error) from None
             raise _damaged(Path(path), error.strerror or str(error)) from None
         try:
             return TrialResult.model_validate_json(data)
@@ -235,7 +266,7 @@ class TrialStore:
 
     def ids(self) -> list[str]:
         """Return the ids of all trials that have a folder."""
-        with os.scandir(self.path) as entries:
+        with read_errors(self.path), os.scandir(self.path) as entries:
             folders = [entry for entry in entries if TRIAL_ID.fullmatch(entry.name)]
         for entry in folders:
             if entry.is_symlink():
@@ -287,14 +318,14 @@ class TrialStore:
 
     def write_csv(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Rebuild `results.csv`, a view for spreadsheets, from rows of `csv_row`."""
-        settings = dict.fromkeys(n for row in rows for n in row if n not in LAST_COLUMNS)
+        names = dict.fromkeys(n for row in rows for n in row if n not in LAST_COLUMNS)
+        columns = (*names, *LAST_COLUMNS)
         text = io.StringIO()
-        writer = csv.DictWriter(text, [*settings, *LAST_COLUMNS], lineterminator="\n")
-        writer.writeheader()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
         for row in rows:
-            writer.writerow(
-                {n: spellings(v)[0] if isinstance(v, bool) else v for n, v in row.items()}
-            )
+            values = map(row.get, columns)  # a row without a column has an empty cell
+            writer.writerow([spellings(v)[0] if v is True or v is False else v for v in values])
         with write_errors(self.path):
             write_atomically(self.path / "results.csv", text.getvalue())
 
@@ -337,9 +368,10 @@ def _damaged(path: Path, problem: str) -> StoreError:
     )
 
 
-def _rerun(path: str | Path) -> str:
-    """Format the advice for replacing a result."""
-    return f"remove it and run the study again: rm {shlex.quote(str(path))}"
+def _rerun(*paths: str | Path) -> str:
+    """Format the advice for replacing results."""
+    them = "it" if len(paths) == 1 else "them"
+    return f"remove {them} and run the study again: rm {shlex.join(map(str, paths))}"
 
 
 def _is_draft(path: Path) -> bool:
