@@ -10,7 +10,6 @@ import pytest
 from mutransfer.errors import StudyError, TrialError
 from mutransfer.records import CommandRunner, CommandTable, TrialSpec
 from mutransfer.sweep import CommandRun
-from mutransfer.sweep.devices import gpu_environment
 from mutransfer.sweep.processes import PROCESS_FILE, pid_scope, start_time
 from mutransfer.sweep.termination import terminate_trial
 
@@ -159,24 +158,3 @@ def test_the_command_line_can_be_typed_at_a_shell(tmp_path) -> None:
     assert command == f"cd {tmp_path} && A='b c' sh -c 'echo 0.5 > \"x y\"'"
     assert os.system(command) == 0
     assert (tmp_path / "x y").read_text() == "0.5\n"
-
-
-@pytest.mark.parametrize(
-    ("visible", "workers", "parts"),
-    [
-        ("0,1,2,3", 4, ["0", "1", "2", "3"]),
-        ("0,1,2,3", 2, ["0,1", "2,3"]),
-        ("4,5", 4, ["4", "4", "5", "5"]),
-        ("GPU-a,GPU-b,GPU-c", 2, ["GPU-a", "GPU-b,GPU-c"]),
-    ],
-)
-def test_visible_gpus_are_distributed_among_workers(monkeypatch, visible, workers, parts) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    shares = [gpu_environment(k, workers)["CUDA_VISIBLE_DEVICES"] for k in range(workers)]
-    assert shares == parts
-
-
-@pytest.mark.parametrize("hidden", ["", "-1"])
-def test_hidden_gpus_are_not_distributed(monkeypatch, hidden) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    assert gpu_environment(0, 2) == {}

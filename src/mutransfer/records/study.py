@@ -113,6 +113,7 @@ class StudySpec(Record):
         if shared := sorted(self.variables.keys() & set(self.derived)):
             what = f"'{shared[0]}' is both an axis and a derived value"
             problems.append(Problem(what, f"rename '{shared[0]}' in [derived]"))
+        problems += self.resources.problems(self.runner)
         problems += self._search_problems()
         problems += self._part_problems()
         problems += self._analysis_problems()

@@ -6,7 +6,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mutransfer.records.base import InvalidValue, Record
+from mutransfer.records.base import InvalidValue, Problem, Record
+from mutransfer.records.program.command import CommandTable
 
 
 class ResourcesTable(Record):
@@ -39,6 +40,22 @@ class ResourcesTable(Record):
         """Trials that share a GPU; 1 if a trial has its GPUs for itself."""
         share = self.gpus_per_trial or 1.0
         return int(1 / share + 1e-9) if share < 1 else 1  # 1 / (1 / 49) is below 49
+
+    def problems(self, runner: CommandTable | None) -> list[Problem]:
+        """Return why torchrun cannot start the trials of a runner in several processes."""
+        if self.processes_per_trial == 1:
+            return []
+        what = f"resources.processes_per_trial is {self.processes_per_trial}, "
+        if runner is None:
+            what += "but only a [runner] command trains in several processes"
+            return [Problem(what, "remove it, or write a [runner] command")]
+        program, *options = runner.words
+        is_option = options and options[0].startswith("-") and options[0] != "-m"
+        if program not in ("{python}", "python", "python3") or not options or is_option:
+            what += f"and torchrun cannot start '{' '.join(runner.words[:2])}'"
+            fix = "begin the command with {python} and a script, or remove it and write torchrun"
+            return [Problem(what, fix)]
+        return []
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:

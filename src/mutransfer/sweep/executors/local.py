@@ -16,29 +16,31 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Literal
 
 import cloudpickle
 
 from mutransfer.errors import MutransferError, UsageError
 from mutransfer.records import TrialSpec
-from mutransfer.sweep.devices import gpu_environment, visible_gpus
+from mutransfer.records.tables.resources import ResourcesTable
+from mutransfer.sweep.devices import VISIBLE, worker_environments
 from mutransfer.sweep.executors.worker import BOOT
 from mutransfer.sweep.termination import KILL_SECONDS, terminate_trial
 from mutransfer.sweep.trial_run import Outcome, Work
 
 WORKER_ENVIRONMENT = {
-    # Two processes with one thread each do twice the work of one; two threads do not.
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
     # Huge pages on Linux save the page faults of freed and allocated activations: a training step
     # on a CPU takes 5 % less time, with the same bits [measured: LOG]. Other systems ignore it.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-"""Variables of a worker that the user's environment overrides."""
+"""Variables of a worker that the user's environment overrides, as it does the threads.
+
+Trials have one thread each by default: two processes with one thread do twice the work of one; two
+threads do not.
+"""
 
 POLL_SECONDS = 0.5  # between checks of the stop event and for dead workers
 
@@ -48,14 +50,16 @@ class LocalExecutor:
     """Run trials in processes of this machine.
 
     Args:
-        workers: Number of processes; 'auto' is one per GPU, or one per core without GPUs. GPUs
-            are distributed among workers by `CUDA_VISIBLE_DEVICES`.
+        workers: Number of processes; 'auto' is one per GPU, or one per core without GPUs, or as
+            many as the resources allow.
+        resources: What a trial needs. `CUDA_VISIBLE_DEVICES` shows a worker its own GPUs only.
 
     Raises:
-        UsageError: The number of workers is not positive.
+        UsageError: The number of workers is not positive, or this machine has too little for them.
     """
 
-    workers: int | str = "auto"
+    workers: int | Literal["auto"] = "auto"
+    resources: ResourcesTable = field(default_factory=ResourcesTable)
 
     def __post_init__(self) -> None:
         if self.workers != "auto" and not (isinstance(self.workers, int) and self.workers > 0):
@@ -64,13 +68,7 @@ class LocalExecutor:
                 why="training needs at least one process",
                 fix="write --workers 4, or --workers auto for one per GPU or core",
             )
-
-    @property
-    def num_workers(self) -> int:
-        """Number of processes."""
-        if isinstance(self.workers, int):
-            return self.workers
-        return len(visible_gpus()) or len(os.sched_getaffinity(0))
+        worker_environments(self.workers, self.resources)
 
     def run(
         self, trials: Sequence[TrialSpec], work: Work, stop: threading.Event
@@ -82,17 +80,16 @@ class LocalExecutor:
         """
         queue, error = deque(trials), None
         workers: list[_Worker] = []
-        slots = range(min(self.num_workers, len(trials)))
+        environments = worker_environments(self.workers, self.resources)[: len(trials)]
         payload = _pickled(work)
         try:
             while True:
                 workers = [w for w in workers if w.process.poll() is None or w.spec]
-                for slot in slots:
+                for slot, environment in enumerate(environments):
                     if queue and not stop.is_set() and error is None:
                         worker = next((w for w in workers if w.slot == slot), None)
                         if worker is None:
-                            gpus = gpu_environment(slot, self.num_workers)
-                            worker = _Worker(slot, payload, gpus)
+                            worker = _Worker(slot, payload, environment)
                             workers.append(worker)
                         if worker.spec is None:
                             worker.send(queue.popleft())
@@ -129,6 +126,7 @@ class _Worker:
 
     def __init__(self, slot: int, payload: bytes, env: dict[str, str]) -> None:
         own_end, worker_end = socket.socketpair()
+        gpus = {name: value for name, value in env.items() if name == VISIBLE}
         self.slot = slot
         self.connection = Connection(own_end.detach())
         self.spec: TrialSpec | None = None
@@ -139,7 +137,8 @@ class _Worker:
                 pass_fds=[worker_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C reaches only the driver, which stops its workers
-                env={**WORKER_ENVIRONMENT, **os.environ, **env},
+                # A user who sets the threads or the pages means it; GPUs are always assigned.
+                env={**WORKER_ENVIRONMENT, **env, **os.environ, **gpus},
             )
         with suppress(OSError):  # if the worker died, messages() reports it
             self.connection.send_bytes(payload)

@@ -50,12 +50,14 @@ class CommandRun:
         cwd: Working directory of the program.
         commit: Commit of the source checkout in `cwd`, if there is one.
         float_axes: Axes of which also whole numbers are passed as floats.
+        processes: Number of processes of a trial; torchrun starts several.
     """
 
     table: CommandTable
     cwd: Path
     commit: str | None = None
     float_axes: frozenset[str] = frozenset()
+    processes: int = 1
 
     def __call__(self, spec: TrialSpec, trial_dir: Path) -> TrialResult:
         """Run the program to its end.
@@ -114,7 +116,11 @@ class CommandRun:
         env = {name: substitute(text, inserted) for name, text in self.table.env.items()}
         if self.table.loss.env is not None:
             env[self.table.loss.env] = str(trial_dir.absolute() / ENV_FILE)
-        return expand(self.table.words, values, texts), env
+        arguments = expand(self.table.words, values, texts)
+        if self.processes > 1:
+            launcher = ("-m", "torch.distributed.run", "--standalone")
+            arguments[1:1] = [*launcher, f"--nproc-per-node={self.processes}"]
+        return arguments, env
 
     def command_line(self, spec: TrialSpec, trial_dir: Path) -> str:
         """Format the command of a trial as it is typed at a shell."""

@@ -37,7 +37,7 @@ class SweepRequest:
 
 def _local(request: SweepRequest) -> Executor:
     """Return the executor of this machine."""
-    return LocalExecutor(request.workers)
+    return LocalExecutor(request.workers, request.study.resources)
 
 
 EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {"local": _local}
@@ -51,10 +51,10 @@ def named_executor(name: str, request: SweepRequest) -> Executor:
 
     Example:
         >>> study = StudySpec.model_validate_json(
-        ...     '{"schema": 1, "study": {"name": "s"}, "axes": {"lr": [1]}}'
+        ...     '{"schema": 1, "study": {"name": "s"}, "axes": {"width": [8], "lr": [1]}}'
         ... )
-        >>> named_executor("local", SweepRequest(study, None, Path("runs/s"), workers=2))
-        LocalExecutor(workers=2)
+        >>> named_executor("local", SweepRequest(study, None, Path("runs/s"), workers=2)).workers
+        2
     """
     if name not in EXECUTORS:
         raise UsageError(

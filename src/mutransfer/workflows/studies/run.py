@@ -110,7 +110,8 @@ def prepare_study(source: StudySource, runner: Callable[..., Any] | None = None)
     derived = dict(study.derived)
     if study.runner is not None:
         cwd = (folder / study.runner.cwd).resolve()
-        command = CommandRun(study.runner, cwd, checkout_commit(cwd), study.float_axes)
+        processes = study.resources.processes_per_trial
+        command = CommandRun(study.runner, cwd, checkout_commit(cwd), study.float_axes, processes)
         trials = grid_trials(study, CommandRunner(command=study.runner.command, derived=derived))
         options = {"check": command.check, "retries": study.runner.retries}
         return PreparedStudy(study, _check_derived(trials, where), command, options)
