@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow test-all docs browser benchmark clean help
+.PHONY: demo test test-slow test-all docs browser slurm benchmark clean help
 
 help:
 	@echo "make demo       set up, then the main job: SP against µP on real text (minutes)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-all   both"
 	@echo "make docs       set up, then the documentation site: docs/_build/html/index.html"
 	@echo "make browser    install Chromium from Debian's packages, for the browser test"
+	@echo "make slurm      install SLURM from Debian's packages, for the tests of its executor"
 	@echo "make benchmark  measure trainer and sweep"
 
 # One environment, remade when the pins change. torch comes as pinned, never a second one.
@@ -48,6 +49,11 @@ docs: $(READY)
 
 browser:
 	apt-get update -qq && apt-get install -y -qq chromium
+
+# No service starts by itself, and nothing in /etc changes: the tests start what they need.
+slurm:
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+		slurmctld slurmd slurm-client munge
 
 benchmark: $(READY)
 	$(BIN)/python benchmarks/trainer.py

@@ -10,6 +10,9 @@ last tenth of the bytes is held out. The same settings give the same run on the 
 At each evaluation the script prints a line and adds a row to `out_dir`/log.csv:
 iter, train_loss, val_loss, lr. A log.csv that is there already is replaced.
 
+With --checkpoint_dir the run is saved there at each evaluation, and one that was interrupted
+continues from there: same command, same numbers as if it had never stopped.
+
 Exit status: 0 the run is complete; 2 a setting was refused; 3 the run failed: the last line says
 "loss is nan" (or inf), or "diverged at iter N": the loss passed ten times its first value.
 """
@@ -20,7 +23,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +52,7 @@ device = "cpu"
 data = ""  # a file or folder; "" is Python's standard library
 max_bytes = 4_000_000  # read no more text than this
 out_dir = "out"
+checkpoint_dir = ""  # "" saves nothing
 
 SETTINGS = {k: v for k, v in globals().items() if type(v) in (int, float, str) and k[0] != "_"}
 VOCAB_SIZE = 256  # a token is a byte
@@ -188,6 +192,33 @@ def stop_if_failed(loss: float, first_loss: float, iteration: int) -> None:
         sys.exit(3)
 
 
+def save_checkpoint(state: dict[str, Any]) -> None:
+    """Write the state of a run, so that the file is complete whenever the process is killed."""
+    if checkpoint_dir:
+        draft = Path(checkpoint_dir) / "checkpoint.draft"
+        with open(draft, "wb") as file:
+            torch.save({**state, "settings": run_settings()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, draft.with_suffix(".pt"))
+
+
+def load_checkpoint() -> dict[str, Any] | None:
+    """Read the state of an interrupted run, if there is one."""
+    path = Path(checkpoint_dir) / "checkpoint.pt"
+    if not checkpoint_dir or not path.exists():
+        return None
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["settings"] != run_settings():
+        fail(f"--checkpoint_dir={checkpoint_dir} has a run of other settings")
+    return state
+
+
+def run_settings() -> dict[str, int | float | str]:
+    """Return the settings that decide what a run computes: all but its folders."""
+    return {k: globals()[k] for k in SETTINGS if k not in ("out_dir", "checkpoint_dir")}
+
+
 def main() -> None:
     """Train the model, with an evaluation every `eval_interval` iterations."""
     check_settings()
@@ -205,17 +236,38 @@ def main() -> None:
     ]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(beta1, beta2))
 
-    Path(out_dir).mkdir(parents=True, exist_ok=True)
+    first, rows = 0, []
+    if state := load_checkpoint():
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        batches.set_state(state["batches"])
+        first, rows = state["iteration"], state["rows"]
+        print(f"continues at iter {first}", flush=True)
+
+    for folder in filter(None, (out_dir, checkpoint_dir)):
+        Path(folder).mkdir(parents=True, exist_ok=True)
     with open(Path(out_dir) / "log.csv", "w", newline="", encoding="utf-8") as file:
         log = csv.writer(file)
         log.writerow(["iter", "train_loss", "val_loss", "lr"])
-        start, first_loss = time.perf_counter(), math.inf
-        for iteration in range(max_iters + 1):
+        log.writerows(rows)
+        start, first_loss = time.perf_counter(), rows[0][1] if rows else math.inf
+        for iteration in range(first, max_iters + 1):
             lr = lr_at(iteration)
 
             if iteration % eval_interval == 0 or iteration == max_iters:
+                if iteration > first:
+                    save_checkpoint(
+                        {
+                            "iteration": iteration,
+                            "rows": rows,
+                            "model": model.state_dict(),
+                            "optimizer": optimizer.state_dict(),
+                            "batches": batches.get_state(),
+                        }
+                    )
                 train_loss, val_loss = evaluate(model, train_tokens), evaluate(model, val_tokens)
-                log.writerow([iteration, train_loss, val_loss, lr])
+                rows.append([iteration, train_loss, val_loss, lr])
+                log.writerow(rows[-1])
                 file.flush()
                 seconds = time.perf_counter() - start
                 losses = f"train {train_loss:.4f}, val {val_loss:.4f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,3 +104,24 @@ def test_a_study_with_several_scales_is_analyzed_over_them(run, file) -> None:
     with pytest.raises(ResultsError, match="has 2 scales: 'width', 'tokens'"):
         analyze(replace(results, defaults=table))
     assert analyze(replace(results, defaults=table), scale=table.scales).scales == table.scales
+
+
+def test_held_out_cells_are_rows_of_a_table(run, file) -> None:
+    """The numbers of a row are those of the JSON."""
+    status, out, _ = run("predict sweep.csv --scale width,tokens --hold-out")
+    assert status == 0
+    check = json.loads(run("predict sweep.csv --scale width,tokens --hold-out --json")[1])[
+        "hold_out"
+    ][1]
+    block = out.strip().split("\n\n")[-1].splitlines()
+    assert block[0].startswith("all: had you not run tokens 8e+09: lr off by 0.")
+    assert block[2] == "  errors in octaves of lr, regret and loss in % of the loss"
+    heads = ["width", "predicted lr", "observed", "off by", "covered", "regret", "loss off by"]
+    assert re.split(" {2,}", block[3].strip()) == heads
+    assert len(block) == 4 + len(check["cells"]) == 8
+    for line, cell in zip(block[4:], check["cells"], strict=True):
+        texts = re.split(" {2,}", line.strip())
+        assert float(texts[0]) == cell["sizes"]["width"]
+        assert float(texts[3]) == pytest.approx(cell["rate_error"]["value"], abs=0.006)
+        assert texts[4] == ("yes" if cell["is_covered"] else "no")
+        assert float(texts[6]) == pytest.approx(100 * cell["loss_error"]["value"], abs=0.006)

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,54 @@ def test_a_script_without_mutransfer_is_swept(tmp_path) -> None:
     run = run_study(study, store=tmp_path / "store", only=only)
     losses = {r.spec.axes["lr"]: r.loss for r in TrialStore(run.store).results()}
     assert 2 < losses[2**-8] < losses[2**-6] < 4
+
+
+def example_run(folder: Path, *options: str) -> subprocess.Popen:
+    """Start the example's script on a small text."""
+    sizes = ["--n_embd=16", "--max_iters=30", "--eval_interval=5", "--eval_windows=8"]
+    script = ROOT / "examples/nanogpt_style/train.py"
+    return subprocess.Popen(
+        [sys.executable, script, *sizes, f"--data={script}", f"--out_dir={folder}", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_the_example_script_continues_bit_for_bit(tmp_path) -> None:
+    """It is killed behind its third evaluation, and behind the second one of its next run."""
+    whole = example_run(tmp_path / "whole")
+    assert whole.wait(60) == 0
+    option = f"--checkpoint_dir={tmp_path / 'checkpoints'}"
+    starts = []
+    for number, evaluations in enumerate((3, 2)):
+        killed = example_run(tmp_path / str(number), option)
+        lines = [killed.stdout.readline() for _ in range(evaluations + 1)]
+        starts.append(lines[0])
+        killed.kill()
+        killed.communicate()
+    last = example_run(tmp_path / "last", option)
+    out, err = last.communicate(timeout=60)
+    assert (last.returncode, err) == (0, "")
+    starts.append(out.partition("\n")[0])
+    assert starts[0].startswith("iter 0: ")
+    first, second = (int(line.removeprefix("continues at iter ")) for line in starts[1:])
+    assert 10 <= first < second <= 25
+    logs = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "last")]
+    assert logs[0] == logs[1]
+    assert len(logs[0].splitlines()) == 8
+
+
+@pytest.mark.slow
+def test_the_example_script_refuses_the_checkpoint_of_another_run(tmp_path) -> None:
+    option = f"--checkpoint_dir={tmp_path}"
+    assert example_run(tmp_path, option).wait(60) == 0
+    other = example_run(tmp_path, option, "--seed=1")
+    assert other.communicate(timeout=60)[1] == (
+        f"train.py: error: {option} has a run of other settings\n"
+    )
+    assert other.returncode == 2
 
 
 def commands() -> list[str]:

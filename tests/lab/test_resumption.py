@@ -161,16 +161,35 @@ def test_checkpoints_are_written_only_when_it_is_time(tmp_path, monkeypatch) -> 
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_full_disk_costs_the_checkpoint_and_not_the_trial(tmp_path, monkeypatch, capsys) -> None:
-    trial = spec()
-    interrupt(trial, tmp_path, after=2)
-    previous = (tmp_path / FILE).read_bytes()
-    capsys.readouterr()
+def fail_to_sync(monkeypatch) -> None:
+    """Let the disk be full when the file is synchronized, as on a network file system."""
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module.os, "fsync", fail)
+
+
+def fail_to_write(monkeypatch) -> None:
+    """Let the disk be full when torch writes."""
+    save = torch.save
+
+    def fail(content: object, file: object) -> None:
+        with open("/dev/full", "wb") as full:
+            save(content, full)
+
+    monkeypatch.setattr(module.torch, "save", fail)
+
+
+@pytest.mark.parametrize("fill_disk", [fail_to_sync, fail_to_write])
+def test_a_full_disk_costs_the_checkpoint_and_not_the_trial(
+    fill_disk, tmp_path, monkeypatch, capsys
+) -> None:
+    trial = spec()
+    interrupt(trial, tmp_path, after=2)
+    previous = (tmp_path / FILE).read_bytes()
+    capsys.readouterr()
+    fill_disk(monkeypatch)
     result = run(trial, tmp_path, seconds=1e-9)
     assert outcome(result) == outcome(run_trial(trial))
     assert capsys.readouterr().err.splitlines() == [

@@ -147,6 +147,11 @@ class AxisNames:
         return f"{what} needs an optimum at {needed} values of {self.scale}, and {num_text}"
 
     @property
+    def rate(self) -> str:
+        """The hyperparameter in a sentence."""
+        return "rate" if self.hyperparameter == "lr" else self.hyperparameter
+
+    @property
     def rates(self) -> str:
         """The plural of the hyperparameter."""
         return "rates" if self.hyperparameter == "lr" else f"values of {self.hyperparameter}"

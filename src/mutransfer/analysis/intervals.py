@@ -15,7 +15,7 @@ from mutransfer.analysis.types.scaling import skew_weight
 LOWER, UPPER = 0.05, 0.95  # of a central 90 % interval
 Z = 1.6448536269514722  # the quantile UPPER of the normal distribution
 MAX_BAD_SHARE = 0.1  # draws that may lack a value before the interval is withheld [assumed]
-ON_BOUND = "the fit ends on a bound of the search: add larger widths, or seeds"
+ON_BOUND = "the fit ends on a bound of the search: add larger sizes, or seeds"
 # A law with a floor has three parameters: three widths always fit, the fourth shows a misfit.
 # [derived: docs/numbers.md]
 WIDTHS_FOR_VALUE, WIDTHS_FOR_INTERVAL, SPAN_FOR_INTERVAL = 4, 5, 16.0
@@ -58,7 +58,7 @@ def estimate(
         value,
         None if on_low else interval.low,
         None if on_high else interval.high,
-        "an end of the interval lies on a bound of the search: add larger widths, or seeds",
+        "an end of the interval lies on a bound of the search: add larger sizes, or seeds",
     )
 
 

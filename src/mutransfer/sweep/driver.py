@@ -147,7 +147,7 @@ class _Sweep:
     stop: threading.Event
     summary: SweepSummary
     tries_left: dict[str, int] = field(default_factory=dict)  # in this run
-    tries_in_all_runs: dict[str, int] = field(default_factory=dict)
+    max_failures: int = MAX_RUNS  # of a trial, in all runs
     rows: dict[str, dict[str, object]] = field(default_factory=dict)  # of results.csv
     groups: dict[str, list[TrialSpec]] = field(default_factory=dict)
 
@@ -166,12 +166,12 @@ class _Sweep:
 
     def allow_tries(self, pending: Sequence[TrialSpec], retries: int, retry_failed: bool) -> None:
         """Set how often each trial may run in this sweep; count those that are given up."""
+        self.max_failures = MAX_RUNS * (1 + retries)
         for spec in pending:
             errors = [] if retry_failed else self.store.failures(spec.id)
-            left = MAX_RUNS * (1 + retries) - len(errors)
+            left = self.max_failures - len(errors)
             if left > 0:
                 self.tries_left[spec.id] = min(1 + retries, left)
-                self.tries_in_all_runs[spec.id] = left
             else:
                 self.summary.given_up += 1
                 error = error_summary(errors[-1])
@@ -186,7 +186,6 @@ class _Sweep:
             elif outcome.status == "failed":
                 self.record_failure(outcome)
                 self.tries_left[outcome.spec.id] -= 1
-                self.tries_in_all_runs[outcome.spec.id] -= 1
                 is_retried = self.tries_left[outcome.spec.id] > 0 and not self.stop.is_set()
                 retried.append(outcome.spec) if is_retried else self.count(outcome)
             elif outcome.status == "interrupted" and not self.stop.is_set():
@@ -207,7 +206,8 @@ class _Sweep:
         if outcome.status == "failed":
             self.summary.failed[outcome.spec.id] = outcome.error
             self.summary.points[outcome.spec.id] = dict(outcome.spec.axes)
-            self.summary.exhausted += self.tries_in_all_runs.get(outcome.spec.id) == 0
+            num_failures = len(self.store.failures(outcome.spec.id))
+            self.summary.exhausted += not outcome.before and num_failures >= self.max_failures
         self.on_outcome(outcome)
 
     @property

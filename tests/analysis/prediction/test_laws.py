@@ -15,6 +15,7 @@ from mutransfer.analysis.prediction.laws import (
     Bounds,
     ScaleCells,
     average_laws,
+    average_laws_each,
 )
 
 OCTAVES = np.arange(5.0)
@@ -27,6 +28,26 @@ def cells(value_C: np.ndarray, sd: float = 0.02, log2_s: np.ndarray = OCTAVES) -
 
 def median(value_C: np.ndarray, target: np.ndarray = TARGET, **options) -> float:
     return average_laws(cells(value_C, **options), target)[0].mixture.quantile(0.5)
+
+
+def test_targets_that_share_a_fit_have_the_laws_of_each_alone() -> None:
+    """Cells on a grid with two bounds, which each target uses in its own order."""
+    grid = np.array([(n, d) for n in range(4) for d in range(3)], dtype=float)
+    value_C = grid @ [-0.5, 0.2] + np.random.default_rng(0).normal(0, 0.05, len(grid))
+    sides = np.array([True, False])
+    bounds = Bounds(np.array([[5.0, 0.0], [0.0, 5.0]]), np.array([-2.6, 0.9]), sides)
+    data = cells(value_C, 0.05, log2_s=grid).with_bounds(bounds)
+    targets = np.array([[6.0, 1.0], [1.0, 7.0], [5.0, 5.0]])
+    together = average_laws_each(data, targets)
+    for law, target_K in zip(together, targets, strict=True):
+        [alone] = average_laws(data, target_K[None])
+        ours, theirs = law.mixture.estimate(), alone.mixture.estimate()
+        assert [ours.value, ours.low, ours.high] == pytest.approx(
+            [theirs.value, theirs.low, theirs.high], abs=1e-9
+        )
+        assert law.weight("power") == pytest.approx(alone.weight("power"), abs=1e-9)
+    without = average_laws(cells(value_C, 0.05, log2_s=grid), targets[:1])[0].mixture.estimate()
+    assert abs(without.value - together[0].mixture.estimate().value) > 1e-3  # the bounds count
 
 
 def test_weights_and_means_are_those_of_the_joint_distribution() -> None:

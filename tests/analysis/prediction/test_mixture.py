@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from mutransfer.analysis.prediction.mixture import Mixture
+from mutransfer.analysis.laws.mixture import Mixture
 
 MIXTURE = Mixture(
     np.array([-3.0, 0.0, 2.0]), np.array([0.2, 1.0, 0.5]), np.log([0.2, 0.5, 0.3]) + 7

@@ -112,6 +112,20 @@ def test_the_regret_is_that_of_the_rate() -> None:
     )
 
 
+def test_the_rate_of_the_nearest_width_has_its_own_cost() -> None:
+    """Under drift it costs what the planted parabola at the target says; without drift nothing."""
+    drift = -0.4
+    prediction = predict(results(drift), width=TARGET)
+    nearest = prediction.nearest
+    assert nearest.sizes == {"width": WIDTHS[-1]}
+    loss = surface(drift)
+    best = -6.2 + drift * math.log2(TARGET / 128)
+    expected = loss(TARGET, nearest.log2_lr) / loss(TARGET, best) - 1
+    assert nearest.regret_share.value == pytest.approx(expected, rel=0.15)
+    assert nearest.regret_share.high > prediction.regret_share.high
+    assert predict(results(), width=TARGET).nearest.regret_share.value < 0.01 * expected
+
+
 def test_no_regret_exceeds_that_of_an_untrained_network() -> None:
     """At 30 octaves of drift the parabola's excess loss is absurd; ln(vocabulary) bounds it."""
     table = columns(surface(-0.5), WIDTHS, HALVES, 3, 0.004, 0.008, np.random.default_rng(0))

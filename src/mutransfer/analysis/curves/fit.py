@@ -132,13 +132,14 @@ def fit_curve(grid: LossGrid, axes: AxisNames, window: float = WINDOW) -> CurveF
     where, log2_lr_R = axes.at(*grid.sizes), grid.log2_lr
     edge: Literal["low", "high"] | None = None
     if best is None:
-        reason = f"every rate diverged {where}: add {axes.rates} below {format_rate(log2_lr_R[0])}"
+        lowest = format_rate(log2_lr_R[0])
+        reason = f"every {axes.rate} diverged {where}: add {axes.rates} below {lowest}"
     elif last == 0:
         rate = format_rate(log2_lr_R[0])
-        reason = f"one rate {where}: add {axes.rates} on both sides of {rate}"
+        reason = f"one {axes.rate} {where}: add {axes.rates} on both sides of {rate}"
     elif _is_flat(grid.mean[grid.usable]):
         reason = (
-            f"the loss is {grid.mean[best]:.4g} at every rate {where}: "
+            f"the loss is {grid.mean[best]:.4g} at every {axes.rate} {where}: "
             "nothing was learned, or the column holds another number"
         )
     elif best in (0, last):
@@ -154,7 +155,7 @@ def fit_curve(grid: LossGrid, axes: AxisNames, window: float = WINDOW) -> CurveF
             problem = _fit_problem(quadratic, grid, best, axes)
             return CurveFit(grid, best, None, None if problem else quadratic, problem)
         reason = (
-            f"fewer than three rates did not diverge {where}: "
+            f"fewer than three {axes.rates} did not diverge {where}: "
             f"add {axes.rates} near {format_rate(log2_lr_R[best])}"
         )
     return CurveFit(grid, best, edge, None, reason)
@@ -220,6 +221,6 @@ def _fit_problem(
     end, neighbor = (quadratic.low, best - 1) if is_low else (quadratic.high, best + 1)
     kind = "" if grid.usable[neighbor] else "the diverged "
     return (
-        f"the fitted minimum lies outside the rates near {best_rate} {where}: "
+        f"the fitted minimum lies outside the {axes.rates} near {best_rate} {where}: "
         f"add {axes.rates} between it and {kind}{format_rate(end / LN2)}"
     )

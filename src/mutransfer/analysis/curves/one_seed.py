@@ -98,7 +98,7 @@ def with_seed_shift(
     law = fit_floor_law(width_W, loss_W[None])
     rest_W = loss_W - [float(law.at(width)[0]) for width in width_W]
     # The part of a run's variance that the best loss of its parabola has, for small noise.
-    shares = [_share_in_best_loss(quadratic) for _, quadratic in fits]
+    shares = [share_in_best_loss(quadratic) for _, quadratic in fits]
     square = float((rest_W**2).sum()) / freedom
     shifted = replace(
         noise, between=square, df_between=freedom, inverse_rates=float(np.mean(shares))
@@ -106,7 +106,7 @@ def with_seed_shift(
     return shifted, None
 
 
-def _share_in_best_loss(quadratic: LocalQuadratic) -> float:
+def share_in_best_loss(quadratic: LocalQuadratic) -> float:
     """Return the variance of the best loss for runs of variance one."""
     z = quadratic.optimum - quadratic.center
     return float(((np.array([1.0, z, z**2]) @ quadratic.solve) ** 2).sum())

@@ -10,11 +10,10 @@ import numpy as np
 from mutransfer.analysis.curves.fit import CurveFit
 from mutransfer.analysis.curves.group import FittedGroup
 from mutransfer.analysis.intervals import UPPER
-from mutransfer.analysis.prediction.cells import OptimumCells
-from mutransfer.analysis.prediction.laws import AveragedLaw, average_laws
+from mutransfer.analysis.prediction.laws import AveragedLaw
 from mutransfer.analysis.types.estimates import LN2, Estimate, Floats
 
-# Shape legend: D draws, K scales.
+# Shape legend: D draws.
 
 MAX_LOG2 = 200.0  # of a curvature: beyond, squares of distances would overflow [assumed]
 TOO_FAR = (
@@ -57,9 +56,8 @@ class TargetCurve:
 
 def target_curve(
     group: FittedGroup,
-    cells: OptimumCells,
     rate: AveragedLaw,
-    log2_target_K: Floats,
+    curvature: AveragedLaw,
     shifts: Sequence[float],
     best_loss: float | None,
     rng: np.random.Generator,
@@ -69,15 +67,13 @@ def target_curve(
 
     Args:
         group: The fitted group.
-        cells: Its optima, two or more.
         rate: The law of the best rate at the target.
-        log2_target_K: log2 of the target's scales.
+        curvature: That of log2 of the curvature.
         shifts: Shifts of ln(best rate) that skewed curves allow.
         best_loss: The best loss there, or a low estimate of it, or None.
         rng: Generator of the draws.
         num_draws: How many.
     """
-    [curvature] = average_laws(cells.curvature, log2_target_K[None])
     reach = max(_reach(curve) for curve in group.curves if curve.quadratic is not None)
     return TargetCurve(
         log2_lr=rate.mixture.draw(rng, num_draws),

@@ -19,7 +19,7 @@ from mutransfer.analysis.curves.group import (
 from mutransfer.analysis.curves.skew import regret_weight, skew
 from mutransfer.analysis.format import AxisNames, format_rate
 from mutransfer.analysis.intervals import estimate, widen_by_skew
-from mutransfer.analysis.prediction.predict import predict_group
+from mutransfer.analysis.prediction.group import predict_group
 from mutransfer.analysis.results import Results, as_floats
 from mutransfer.analysis.scales.cells import Cells, fitted_cells
 from mutransfer.analysis.transfer.regret import regret_of_rate, share_of_loss
@@ -87,14 +87,19 @@ def hold_out(
             why="every group is predicted from its own runs",
             fix=f"for --group (in Python: group), {nearest(group, groups)}",
         )
+    skews = {name: skew(cells.group, settings.axes) for name, cells in groups.items()}
     checks = []
     for held_out in settings.axes.scales:
-        checks += _along(held_out, placed, groups, settings)
+        checks += _along(held_out, placed, groups, skews, settings)
     return [check for check in checks if group in (None, check.group)]
 
 
 def _along(
-    scale: str, results: Results, groups: Mapping[str, Cells], settings: Settings
+    scale: str,
+    results: Results,
+    groups: Mapping[str, Cells],
+    skews: Mapping[str, Estimate],
+    settings: Settings,
 ) -> list[HoldOut]:
     """Hold out the largest value of one scale in every group."""
     column = settings.axes.scales.index(scale)
@@ -111,17 +116,18 @@ def _along(
         kept = fitted_groups(_without(results, scale, value), settings)
         for name in names:
             if name not in problems:
-                for sizes in map(tuple, _sizes_at(groups[name], column, value).tolist()):
-                    target = dict(zip(settings.axes.scales, sizes, strict=True))
-                    predictions[name, sizes] = predict_group(kept[name], target, settings)
+                rows = [tuple(row) for row in _sizes_at(groups[name], column, value).tolist()]
+                targets = [dict(zip(settings.axes.scales, row, strict=True)) for row in rows]
+                predicted = predict_group(kept[name], targets, settings)
+                predictions |= {(name, row): one for row, one in zip(rows, predicted, strict=True)}
     checks = []
     for name, cells in groups.items():
         value = largest[name]
-        held = np.flatnonzero(cells.values[:, column] == value).tolist()
+        held = {k: tuple(cells.values[k].tolist()) for k in range(len(cells.values))}
         compared = [
-            _compare(cells, k, predictions[name, tuple(cells.values[k].tolist())], settings.axes)
-            for k in held
-            if name not in problems
+            _compare(cells, k, predictions[name, sizes], skews[name], settings.axes)
+            for k, sizes in held.items()
+            if sizes[column] == value and name not in problems
         ]
         checks.append(
             HoldOut(
@@ -166,12 +172,13 @@ def _without(results: Results, scale: str, value: float) -> Results:
     return replace(results.without(is_held_out, "the held-out size"), notes=results.notes)
 
 
-def _compare(cells: Cells, index: int, prediction: Prediction, axes: AxisNames) -> HeldOutCell:
+def _compare(
+    cells: Cells, index: int, prediction: Prediction, observed_skew: Estimate, axes: AxisNames
+) -> HeldOutCell:
     """Compare a prediction with the curve that was observed."""
     group = cells.group
     curve = group.curves[index]
     observed_rate = observed_loss = Estimate(undetermined=curve.undetermined)
-    observed_skew = skew(group, axes)
     reason = no_draws_reason(group, [index], axes)
     if curve.quadratic is not None:
         x_S, loss_S, _ = optimum_samples(group, index)

@@ -23,12 +23,12 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from mutransfer.analysis.prediction.mixture import Mixture, normal_cdf
+from mutransfer.analysis.laws.mixture import Mixture, normal_cdf
 from mutransfer.analysis.types.estimates import LN2, Bools, Floats
 from mutransfer.analysis.types.scaling import LawName
 
 # Shape legend: C cells, E bounds, K scales, T targets, M points (targets, then bounds),
-# H components (trend, departure, scatter, share of noise).
+# H components (trend, departure, scatter, share of noise), N scatters with shares of noise.
 
 # Name, exponent δ, prior probability: half for a power, which public sweeps favor, a quarter each
 # for a rate that stays and for one that settles, as under µP. [measured: benchmarks/prediction.md]
@@ -48,6 +48,7 @@ LEVEL_SD = 10.0  # of the level, about the mean of the optima: no information [a
 DEPARTURES = ((0.0, 1.0, 0.7), (0.2, 2.0, 0.1), (0.2, 4.0, 0.1), (0.5, 2.0, 0.05), (1.0, 4.0, 0.05))
 SCATTERS = np.geomspace(0.005, 0.64, 8)  # octaves; equal probabilities
 MAX_CELLS, MAX_BOUNDS = 160, 24  # the cost grows with the third power
+MAX_SOLVED = 16  # equations of a triangular system from which on it is halved: fastest
 # A single bound must not rule a law out: a curve may be wrong. [assumed]
 MIN_PROBABILITY = 1e-3
 
@@ -65,6 +66,10 @@ class Bounds:
     log2_s: Floats
     limit: Floats
     is_upper: Bools
+
+    def select(self, indices: NDArray[np.intp]) -> Bounds:
+        """Return some of the bounds, in this order."""
+        return Bounds(self.log2_s[indices], self.limit[indices], self.is_upper[indices])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +117,12 @@ class Component:
         departure: Standard deviation of the departure.
         scatter: Standard deviation of the scatter from cell to cell.
         log_prior: Logarithm of its prior probability.
-        covariance: Covariance of the values at all points, with the noise of the cells.
     """
 
     trend: LawName
     departure: float
     scatter: float
     log_prior: float
-    covariance: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,8 @@ def average_laws(cells: ScaleCells, targets: Floats) -> list[AveragedLaw]:
 
     Args:
         cells: The cells, one or more.
-        targets: log2 of the targets' scales, (T, K).
+        targets: log2 of the targets' scales, (T, K), one or more. They share the cells, of which
+            those near their mean are used where there are too many: see `average_laws_each`.
 
     Source:
         Kriging with a trend: Rasmussen and Williams (2006), section 2.7. Averaging over models by
@@ -168,50 +172,68 @@ def average_laws(cells: ScaleCells, targets: Floats) -> list[AveragedLaw]:
     if cells.bounds is not None:
         targets = np.concatenate([targets, cells.bounds.log2_s])
     center = float(cells.value.mean())
-    components = _components(cells, targets)
-    posterior = _condition(
-        np.array([component.covariance for component in components]), cells.value - center
-    )
+    components, covariances = _components(cells, targets)
+    posterior = _condition(covariances, cells.value - center)
     scatter_H = np.array([component.scatter for component in components])
-    if cells.bounds is not None:
-        limits = replace(cells.bounds, limit=cells.bounds.limit - center)
-        posterior = _truncate(posterior, limits, num_targets, scatter_H)
-    log_weight_H = posterior.log_likelihood + [component.log_prior for component in components]
-    mean_HT = posterior.mean + center
-    # A target scatters about the law as the cells do.
-    variance_HT = np.maximum(np.diagonal(posterior.covariance, axis1=1, axis2=2), 0.0)
-    sd_HT = np.sqrt(variance_HT + scatter_H[:, None] ** 2)
-    return [
-        AveragedLaw(Mixture(mean_HT[:, t], sd_HT[:, t], log_weight_H), components)
-        for t in range(num_targets)
-    ]
+    log_prior_H = np.array([component.log_prior for component in components])
+    laws = []
+    for t in range(num_targets):
+        at_target = posterior.select([t])
+        if cells.bounds is not None:
+            order = _by_distance(cells.bounds.log2_s, targets[t])
+            limits = cells.bounds.select(order)
+            limits = replace(limits, limit=limits.limit - center)
+            at_target = posterior.select([t, *(num_targets + order).tolist()])
+            at_target = _truncate(at_target, limits, scatter_H)
+        variance_H = np.maximum(at_target.covariance[:, 0, 0], 0.0)
+        # A target scatters about the law as the cells do.
+        sd_H = np.sqrt(variance_H + scatter_H**2)
+        log_weight_H = at_target.log_likelihood + log_prior_H
+        laws.append(
+            AveragedLaw(Mixture(at_target.mean[:, 0] + center, sd_H, log_weight_H), components)
+        )
+    return laws
 
 
-def _components(cells: ScaleCells, targets: Floats) -> list[Component]:
-    """Return every combination of unknowns."""
+def average_laws_each(cells: ScaleCells, targets: Floats) -> list[AveragedLaw]:
+    """Average over the laws as `average_laws` does at each target alone, with one fit if possible.
+
+    The cost is that of the fit, which does not depend on the target unless there are so many cells
+    or bounds that only those near it are used.
+    """
+    num_bounds = 0 if cells.bounds is None else len(cells.bounds.limit)
+    if len(cells) <= MAX_CELLS and num_bounds <= MAX_BOUNDS:
+        return average_laws(cells, targets)
+    return [law for target_K in targets for law in average_laws(cells, target_K[None])]
+
+
+def _components(cells: ScaleCells, targets: Floats) -> tuple[list[Component], Floats]:
+    """Return every combination of unknowns, and the covariance of the values at all points."""
     points, num_cells = np.concatenate([cells.log2_s, targets]), len(cells)
     departures = [
         (sd, prior, _departure_covariance(points, sd, length)) for sd, length, prior in DEPARTURES
     ]
-    diagonal, components = np.arange(num_cells), []
+    noises = list(product(SCATTERS.tolist(), cells.noise_shares))
+    noise_NC = np.array([share * cells.variance + scatter**2 for scatter, share in noises])
+    num = len(TRENDS) * len(departures) * len(noises)
+    covariances = np.empty((num, len(points), len(points)))
+    diagonal, components = np.arange(num_cells), list[Component]()
     for name, delta, trend_prior in TRENDS:
         trend = _trend_covariance(points, num_cells, name, delta)
-        for (sd, prior, departure), scatter, share in product(
-            departures, SCATTERS, cells.noise_shares
-        ):
-            covariance = trend + departure
-            covariance[diagonal, diagonal] += share * cells.variance + scatter**2
+        for sd, prior, departure in departures:
+            own = slice(len(components), len(components) + len(noises))
+            covariances[own] = trend + departure
+            covariances[own, diagonal, diagonal] += noise_NC
             log_prior = math.log(trend_prior * prior)
-            components.append(Component(name, sd, float(scatter), log_prior, covariance))
-    return components
+            components += [Component(name, sd, scatter, log_prior) for scatter, _ in noises]
+    return components, covariances
 
 
 def _nearest(cells: ScaleCells, target_K: Floats) -> ScaleCells:
     """Return at most `MAX_CELLS` cells, most of them near a target, and the nearest bounds."""
     bounds = cells.bounds
     if bounds is not None:
-        nearest = _by_distance(bounds.log2_s, target_K)[:MAX_BOUNDS]
-        bounds = Bounds(bounds.log2_s[nearest], bounds.limit[nearest], bounds.is_upper[nearest])
+        bounds = bounds.select(np.sort(_by_distance(bounds.log2_s, target_K)[:MAX_BOUNDS]))
     if len(cells) > MAX_CELLS:
         order = _by_distance(cells.log2_s, target_K)
         ranks = np.unique(np.geomspace(1, len(order), 4 * MAX_CELLS).astype(np.intp) - 1)
@@ -261,14 +283,20 @@ class _Posterior:
     covariance: Floats
     log_likelihood: Floats
 
+    def select(self, points: Sequence[int]) -> _Posterior:
+        """Return the values at some of the points, in this order."""
+        at = np.array(points)
+        covariance = self.covariance[:, at[:, None], at]
+        return _Posterior(self.mean[:, at], covariance, self.log_likelihood)
+
 
 def _condition(covariances: Floats, rest_C: Floats) -> _Posterior:
     """Condition the last variables of normal distributions on the first."""
     num_cells = len(rest_C)
-    lower = np.linalg.cholesky(covariances[:, :num_cells, :num_cells])
+    lower = np.asarray(np.linalg.cholesky(covariances[:, :num_cells, :num_cells]), np.float64)
     rest = np.broadcast_to(rest_C[:, None], (len(lower), num_cells, 1))
     cross = covariances[:, :num_cells, num_cells:]
-    whitened = np.linalg.solve(lower, np.concatenate([rest, cross], axis=-1))
+    whitened = _forward(lower, np.concatenate([rest, cross], axis=-1))
     rest_HC, cross_HCM = whitened[..., 0], whitened[..., 1:]
     log_determinant_H = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
     explained = cross_HCM.transpose(0, 2, 1) @ cross_HCM
@@ -279,17 +307,26 @@ def _condition(covariances: Floats, rest_C: Floats) -> _Posterior:
     )
 
 
-def _truncate(
-    posterior: _Posterior, bounds: Bounds, num_targets: int, scatter_H: Floats
-) -> _Posterior:
-    """Condition on bounds, which the points after the targets stand for, one after another.
+def _forward(lower: Floats, right: Floats) -> Floats:
+    """Solve lower triangular systems; numpy's `solve` would not use that they are triangular."""
+    num = lower.shape[1]
+    if num <= MAX_SOLVED:
+        return np.asarray(np.linalg.solve(lower, right))
+    half = num // 2
+    top = _forward(lower[:, :half, :half], right[:, :half])
+    rest = right[:, half:] - lower[:, half:, :half] @ top
+    return np.concatenate([top, _forward(lower[:, half:, half:], rest)], axis=1)
+
+
+def _truncate(posterior: _Posterior, bounds: Bounds, scatter_H: Floats) -> _Posterior:
+    """Condition on bounds, which the points after the target stand for, one after another.
 
     Every truncated distribution is replaced by the normal one with its mean and variance.
     """
     mean, covariance = posterior.mean.copy(), posterior.covariance.copy()
     log_likelihood_H = posterior.log_likelihood.copy()
     for e, (limit, is_upper) in enumerate(zip(bounds.limit, bounds.is_upper, strict=True)):
-        at, sign = num_targets + e, 1.0 if is_upper else -1.0
+        at, sign = 1 + e, 1.0 if is_upper else -1.0
         variance_H = np.maximum(covariance[:, at, at], 0.0) + scatter_H**2
         sd_H = np.sqrt(variance_H)
         z_H = sign * (limit - mean[:, at]) / sd_H

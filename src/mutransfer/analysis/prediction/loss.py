@@ -9,7 +9,7 @@ from mutransfer.analysis.intervals import estimate
 from mutransfer.analysis.laws.power_law import FloorLaw, fit_floor_law
 from mutransfer.analysis.scales.cells import Cells
 from mutransfer.analysis.scales.exponents import cell_optima
-from mutransfer.analysis.scales.loss_law import fit_loss_law
+from mutransfer.analysis.scales.loss_law import LossFit, fit_loss_law
 from mutransfer.analysis.types.estimates import Estimate, Floats
 
 # Shape legend: W widths, S samples (the data first, then the draws), C cells, K scales.
@@ -47,14 +47,12 @@ def extrapolated_loss(
     return estimate(loss_S, None, drawn.is_bound | law.is_bound[0])
 
 
-def loss_over_scales(
-    group: FittedGroup, target_K: Floats, settings: Settings, rng: np.random.Generator
-) -> Estimate:
-    """Extrapolate the best loss over several scales by an additive law."""
+def law_over_scales(group: FittedGroup, settings: Settings, rng: np.random.Generator) -> LossFit:
+    """Fit an additive law of the best loss over several scales."""
     axes = settings.axes
     values = np.array([curve.grid.sizes for curve in group.curves])
     optima = cell_optima(Cells(group, axes.scales, values), settings.draws)
-    return fit_loss_law(optima, axes, rng).at(target_K, rng)
+    return fit_loss_law(optima, axes, rng)
 
 
 def _scatter(

@@ -9,11 +9,16 @@ import numpy as np
 
 from mutransfer.analysis.format import AxisNames
 from mutransfer.analysis.intervals import widen_by_skew
-from mutransfer.analysis.prediction.laws import AveragedLaw, ScaleCells, average_laws
+from mutransfer.analysis.prediction.laws import (
+    AveragedLaw,
+    ScaleCells,
+    average_laws,
+    average_laws_each,
+)
 from mutransfer.analysis.types.estimates import Estimate, Floats
 from mutransfer.analysis.types.scaling import LawName
 
-# Shape legend: K scales.
+# Shape legend: T targets, K scales.
 
 LAWS: tuple[LawName, ...] = ("constant", "power", "saturating")
 # One optimum has no trend. Two give an interval that rests on the prior distributions.
@@ -37,14 +42,14 @@ class PredictedRate:
     law: AveragedLaw | None
 
 
-def predict_rate(
-    cells: ScaleCells, log2_target_K: Floats, skew: Estimate, no_value: str, axes: AxisNames
-) -> PredictedRate:
-    """Average over the laws of the best rate at a target.
+def predict_rates(
+    cells: ScaleCells, log2_target_TK: Floats, skew: Estimate, no_value: str, axes: AxisNames
+) -> list[PredictedRate]:
+    """Average over the laws of the best rate at each target.
 
     Args:
         cells: log2 of the best rates.
-        log2_target_K: log2 of the target's scales.
+        log2_target_TK: log2 of the targets' scales.
         skew: Error of the best rates where curves are not parabolas, in octaves.
         no_value: Why there is no optimum, if there is none.
         axes: Names of the scales and of the hyperparameter.
@@ -54,14 +59,17 @@ def predict_rate(
         if len(cells):
             reason = axes.too_few("an interval", MIN_OPTIMA, len(cells))
             only = Estimate(float(cells.value[0]), undetermined=reason)
-        return PredictedRate(only, dict.fromkeys(LAWS, only), dict.fromkeys(LAWS, 1 / 3), None)
-    [law] = average_laws(cells, log2_target_K[None])
-    return PredictedRate(
-        widen_by_skew(law.mixture.estimate(), skew),
-        {name: widen_by_skew(law.of_trend(name).estimate(), skew) for name in LAWS},
-        {name: law.weight(name) for name in LAWS},
-        law,
-    )
+        none = PredictedRate(only, dict.fromkeys(LAWS, only), dict.fromkeys(LAWS, 1 / 3), None)
+        return [none] * len(log2_target_TK)
+    return [
+        PredictedRate(
+            widen_by_skew(law.mixture.estimate(), skew),
+            {name: widen_by_skew(law.of_trend(name).estimate(), skew) for name in LAWS},
+            {name: law.weight(name) for name in LAWS},
+            law,
+        )
+        for law in average_laws_each(cells, log2_target_TK)
+    ]
 
 
 def held_out_errors(cells: ScaleCells, axes: AxisNames) -> dict[LawName, Estimate]:

@@ -257,16 +257,17 @@ def _quantiles(lower_D: Floats, upper_D: Floats, tail: float | None) -> tuple[fl
 def _unbounded_reason(target: CurveFit, x: float, axes: AxisNames) -> str:
     """Return why the loss at a carried rate has no upper bound, and what to add."""
     grid, log2_lr, where = target.grid, x / LN2, axes.at(*target.grid.sizes)
+    carried = f"the carried {axes.rate} {format_rate(log2_lr)}"
     first, last = grid.log2_lr[0], grid.log2_lr[-1]
     if not first <= log2_lr <= last:
         return (
-            f"the carried rate {format_rate(log2_lr)} lies outside the {axes.rates} tried {where}, "
-            f"so the regret has a lower bound only: add {axes.rates} up to it"
+            f"{carried} lies outside the {axes.rates} tried {where}, so the regret has a lower "
+            f"bound only: add {axes.rates} up to it"
         )
     diverged_R = grid.log2_lr[~grid.usable]
     neighbor = float(diverged_R[np.argmin(np.abs(diverged_R - log2_lr))])
     return (
-        f"the carried rate {format_rate(log2_lr)} is at or next to {format_rate(neighbor)}, which "
+        f"{carried} is at or next to {format_rate(neighbor)}, which "
         f"diverged {where}, so the regret has a lower bound only: add {axes.rates} in between"
     )
 

@@ -217,6 +217,22 @@ class RateLaw:
 
 
 @dataclass(frozen=True, slots=True)
+class NearestRate:
+    """The best rate of the nearest size that was run, used at a target as it is.
+
+    Args:
+        sizes: Scale -> value of the size that has an optimum and is nearest, in octaves.
+        log2_lr: log2 of its best rate.
+        regret_share: Excess loss at the target with this rate, as a share of the loss; `high` is a
+            one-sided 95 % bound.
+    """
+
+    sizes: Mapping[str, float]
+    log2_lr: float
+    regret_share: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The rate to use at a target that was not run, and the loss and regret to expect there.
 
@@ -235,6 +251,7 @@ class Prediction:
         regret_share: The regret as a share of the loss.
         law: The law with the largest weight.
         laws: All laws.
+        nearest: The best rate of the nearest size, and its cost; None without an optimum.
         path: Rate and loss from the largest width with an optimum to the target, for figures;
             empty with several scales.
         warnings: Reasons for caution, in sentences.
@@ -256,6 +273,7 @@ class Prediction:
     law: LawName
     laws: tuple[RateLaw, ...]
     warnings: tuple[str, ...]
+    nearest: NearestRate | None = None
     path: tuple[Band, ...] = field(default=(), metadata={"json": False})
     loss_unit: str | None = field(default=None, metadata={"json": False})
     # The JSON has them once, above all predictions.

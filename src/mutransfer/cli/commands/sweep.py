@@ -62,7 +62,7 @@ def sweep(
     Args:
         study: A TOML file with axes, and [lab] settings or a [runner] command.
         store: Directory for the results; runs/NAME by default.
-        executor: Where trials run: local for this machine.
+        executor: Where trials run: local for this machine, or slurm for tasks of a cluster.
         workers: Number of processes, one thread each; auto is one per GPU, or else one per core.
         count: Run at most so many trials; other drivers of this store run the others.
         only: Run only these trials: --only width=64,128 --only seed=0.
@@ -93,7 +93,7 @@ def sweep(
     selection = _parse_only(only or [])
     if dry_run:
         return _list_trials(study, store, selection, json)
-    with stop_on_signals() as stop, sweep_progress(shows_others=count is None) as progress:
+    with stop_on_signals(executor) as stop, sweep_progress(shows_others=count is None) as progress:
         run = run_study(
             study,
             store=store,

@@ -170,6 +170,10 @@ def prediction_text(prediction: Prediction) -> str:
     lines.estimate(tuned, prediction.log2_lr, formatter=format_rate)
     for law in prediction.laws if prediction.lr.low is not None else ():
         lines.add(f"  {law.name} law", _law_text(law))
+    if (nearest := prediction.nearest) and (cost := format_cost_share(nearest.regret_share)):
+        sizes = ", ".join(f"{name} {size:g}" for name, size in nearest.sizes.items())
+        text = f"{format_rate(nearest.log2_lr)}, {cost}"
+        lines.add(f"  that of {sizes}", text)
     lines.estimate("loss there", prediction.loss, unit_suffix(prediction))
     lines.estimate("regret there", prediction.regret, unit_suffix(prediction))
     lines.estimate("  of the loss", prediction.regret_share, formatter=format_share)
@@ -184,15 +188,14 @@ def prediction_text(prediction: Prediction) -> str:
     return "\n".join([head, *lines.with_reasons()])
 
 
-def format_law_cost(law: RateLaw) -> str:
-    """Format what a law's rate costs at the target; empty where that is undetermined.
+def format_cost_share(share: Estimate) -> str:
+    """Format what a rate costs at the target; empty where that is undetermined.
 
     Example:
-        >>> law = RateLaw("constant", 0.1, Estimate(-6.0), Estimate(), Estimate(0.142))
-        >>> format_law_cost(law)
+        >>> format_cost_share(Estimate(0.142))
         'costs about 14.2 % of the loss, without an upper bound'
     """
-    value, high = law.regret_share.value, law.regret_share.high
+    value, high = share.value, share.high
     if high is not None:
         return f"costs at most {format_share(high)} of the loss"
     return (
@@ -204,7 +207,7 @@ def format_law_cost(law: RateLaw) -> str:
 
 def _law_text(law: RateLaw) -> str:
     """Format one law: its weight, its rate, what that costs, and how well it predicted."""
-    error, cost = law.held_out.value, format_law_cost(law)
+    error, cost = law.held_out.value, format_cost_share(law.regret_share)
     return (
         f"weight {format_share(round(law.weight, 3))}, "
         f"{format_estimate(law.log2_lr, format_rate, brief=True) or '?'}"

@@ -18,6 +18,7 @@ from mutransfer.report.format import Formatter
 from mutransfer.report.text.analysis import format_estimate, source_notes
 
 INSIDE = {True: "within the error of both", False: "more than their errors", None: "no interval"}
+UNKNOWN = "–"
 MOST_CELLS = 20  # of one check; the JSON has all
 
 
@@ -36,17 +37,61 @@ def _check_text(check: HoldOut) -> str:
     if check.kept and check.cells:
         kept = ", ".join(map(format_size, check.kept))
         lines.append(f"  predicted from {check.scale} {kept}")
-    for cell in check.cells[:MOST_CELLS]:
+    if len(check.cells) > 1:
+        return "\n".join([*lines, *_table(check)])
+    for cell in check.cells:
         lines += _cell_lines(check, cell)
+    return "\n".join(lines)
+
+
+def _table(check: HoldOut) -> list[str]:
+    """Format one row for each held-out combination, below the names of the columns."""
+    fixed = [name for name in check.cells[0].sizes if name != check.scale]
+    heads = [*fixed, f"predicted {check.hyperparameter}", "observed", "off by", "covered", "regret",
+             "loss off by"]  # fmt: skip
+    rows = [_row(cell, fixed) for cell in check.cells[:MOST_CELLS]]
+    # Where the loss falls along some scales only, no prediction of it has a value.
+    shown = len(heads) - all(row[-1] == UNKNOWN for row in rows)
+    rows = [row[:shown] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "    " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    lines = [line.rstrip() for line in lines]
+    if any(UNKNOWN in row for row in rows):
+        lines.append(f"  {UNKNOWN} is undetermined: --json says why")
     if len(check.cells) > MOST_CELLS:
         lines.append(f"  {len(check.cells) - MOST_CELLS} more: --json lists them all")
-    return "\n".join(lines)
+    units = f"  errors in octaves of {check.hyperparameter}, regret and loss in % of the loss"
+    return [units, *lines]
+
+
+def _row(cell: HeldOutCell, fixed: Sequence[str]) -> list[str]:
+    """Format the numbers of one held-out combination."""
+    covered = {True: "yes", False: "no", None: UNKNOWN}[cell.is_covered]
+    return [
+        *(format_size(cell.sizes[name]) for name in fixed),
+        format_estimate(cell.prediction.log2_lr, format_power) or UNKNOWN,
+        format_estimate(cell.log2_lr, format_power) or UNKNOWN,
+        _signed(cell.rate_error),
+        covered,
+        format_estimate(cell.regret_share.times(100), "{:.2g}".format) or UNKNOWN,
+        _signed(cell.loss_error.times(100)),
+    ]
+
+
+def _signed(error: Estimate) -> str:
+    """Format an error with its sign."""
+    if error.value is None:
+        return UNKNOWN
+    return f"{round(error.value, 2) + 0.0:+.2f}"
 
 
 def _cell_lines(check: HoldOut, cell: HeldOutCell) -> list[str]:
     """Format predicted and observed numbers of one held-out combination."""
     lines = []
-    if len(cell.sizes) > 1:
+    if len(cell.sizes) > 1:  # the only combination of several scales that has the largest value
         sizes = ", ".join(f"{name} {format_size(size)}" for name, size in cell.sizes.items())
         lines.append(f"  {sizes}")
     rate_error = loss_error = ""

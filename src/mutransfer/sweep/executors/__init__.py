@@ -1,5 +1,4 @@
-"""Executors: where trials run. `local` uses processes of this machine.
+"""Executors: where trials run. `local` uses processes of this machine, `slurm` tasks of a cluster.
 
-Executors for SLURM and Ray are not built; each would be a module here with the contract of
-`mutransfer.sweep.driver.Executor`.
+Each has the contract of `mutransfer.sweep.driver.Executor`.
 """

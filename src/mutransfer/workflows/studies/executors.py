@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Literal
 from mutransfer.errors import UsageError, nearest
 from mutransfer.records import StudySpec
 from mutransfer.sweep import Executor, LocalExecutor
+from mutransfer.sweep.driver import MAX_RUNS
+from mutransfer.sweep.executors.slurm.executor import SlurmExecutor
+from mutransfer.sweep.executors.slurm.script import Script
+from mutransfer.sweep.executors.slurm.settings import slurm_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,39 @@ def _local(request: SweepRequest) -> Executor:
     return LocalExecutor(request.workers, request.study.resources)
 
 
-EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {"local": _local}
+def _slurm(request: SweepRequest) -> Executor:
+    """Return the executor whose tasks run `mutransfer sweep` on the nodes of a cluster."""
+    study, file = request.study, request.study_file
+    if file is None:
+        raise UsageError(
+            "this study is not a file",
+            why="tasks on other machines run `mutransfer sweep STUDY.toml`",
+            fix="write it to a TOML file with a [runner] command or [lab], and pass its path",
+        )
+    settings, store = slurm_settings(study.slurm), request.store.resolve()
+    resources = study.resources
+    workers = resources.trials_per_gpu
+    words = [sys.executable, "-m", "mutransfer.cli", "sweep", str(file.resolve())]
+    words += ["--store", str(store), "--workers", str(workers)]
+    words += ["--count", str(workers * settings.trials_per_task)]
+    for axis, points in request.only.items():
+        values = points if isinstance(points, list | tuple) else [points]
+        words += ["--only", f"{axis}={','.join(map(str, values))}"]
+    sets_cores = "cpus_per_trial" in resources.model_fields_set
+    script = Script(
+        store,
+        study.study.name,
+        words,
+        settings,
+        gpus=1 if workers > 1 else resources.whole_gpus,
+        cpus=resources.cpus_per_trial * workers if sets_cores else None,
+        trials=settings.trials_per_task * workers,
+    )
+    retries = study.runner.retries if study.runner is not None else 0
+    return SlurmExecutor(script, MAX_RUNS * (1 + retries), request.retry_failed, request.on_message)
+
+
+EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {"local": _local, "slurm": _slurm}
 
 
 def named_executor(name: str, request: SweepRequest) -> Executor:

@@ -151,7 +151,7 @@ def run_study(
             function's name; results of an edited function are not mixed with those of its former
             version, but refused.
         store: Where results go; `runs/<name>` by default.
-        executor: Where trials run: 'local', or an object with the contract of an executor.
+        executor: Where trials run: 'local', 'slurm', or an object with the contract of an executor.
         workers: Processes of the local executor, one thread each; 'auto' is one per GPU or core.
         only: Run these trials only, for example {"width": [64, 128]}.
         count: Run at most so many trials, and leave the others to other drivers of this store.
@@ -164,6 +164,7 @@ def run_study(
     Raises:
         StudyError: The study is invalid.
         UsageError: The executor is unknown or cannot run the study, or `count` is not positive.
+        ClusterError: A cluster refuses the trials, or loses them again and again.
         StoreError: The store cannot be read or written.
         DataError: The lab's data cannot be read.
 

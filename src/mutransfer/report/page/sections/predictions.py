@@ -18,7 +18,7 @@ from mutransfer.report.format import (
     unit_suffix,
 )
 from mutransfer.report.page.elements import Footnotes, bullets, fact, interval, table, text_box
-from mutransfer.report.text.analysis import format_law_cost
+from mutransfer.report.text.analysis import format_cost_share
 
 if TYPE_CHECKING:
     from mutransfer.analysis import Prediction, Report
@@ -96,7 +96,7 @@ def _regret(prediction: Prediction, notes: Footnotes) -> str:
 
 
 def _laws(prediction: Prediction) -> str:
-    """Return the laws as a list: weight, rate, cost, error at the largest width."""
+    """Return the laws, then the nearest width, as a list: weight, rate, cost, error."""
     if prediction.log2_lr.low is None:
         return ""
     items = []
@@ -105,10 +105,13 @@ def _laws(prediction: Prediction) -> str:
         parts = [
             f"{law.name} law ({LAWS[law.name]}): weight {format_percent(law.weight)}",
             "" if rate is None else format_power(rate),
-            format_law_cost(law),
+            format_cost_share(law.regret_share),
             "" if missed is None else f"missed the largest by {format_number(missed, 2)} octaves",
         ]
         items.append(escape(", ".join(filter(None, parts))))
+    if (nearest := prediction.nearest) and (cost := format_cost_share(nearest.regret_share)):
+        sizes = ", ".join(f"{name} {format_width(size)}" for name, size in nearest.sizes.items())
+        items.append(escape(f"that of {sizes}, {format_power(nearest.log2_lr)}, {cost}"))
     return bullets(items, "laws")
 
 

@@ -34,12 +34,14 @@ class SlurmExecutor:
 
     Args:
         script: What a task runs.
-        tries: Failed attempts after which a trial has failed.
+        tries: Failed attempts after which no worker tries a trial again.
+        retry_failed: Whether failures before this sweep no longer count.
         report: Called with lines for the user: jobs submitted, why tasks wait, tasks lost.
     """
 
     script: Script
     tries: int = 1
+    retry_failed: bool = False
     report: Callable[[str], None] = lambda text: None
 
     def run(
@@ -53,7 +55,8 @@ class SlurmExecutor:
             ClusterError: SLURM refuses the job, or tasks end again and again without their trials.
         """
         self._write_script()
-        watch = StoreWatch(TrialStore(self.script.store), trials, self.tries)
+        store = TrialStore(self.script.store)
+        watch = StoreWatch(store, trials, self.tries, retry_failed=self.retry_failed)
         queue = TaskQueue(self.script, self.report)
         next_look = 0.0
         try:
@@ -69,7 +72,8 @@ class SlurmExecutor:
                         if outcome.status == "failed":
                             queue.count_trial()
                         yield outcome
-                    queue.update(len(watch.unfinished), watch.num_running)
+                    if watch.unfinished:
+                        queue.update(len(watch.unfinished), watch.num_running, watch.num_retries)
                     next_look = time.monotonic() + QUEUE_SECONDS
                 if not watch.unfinished:
                     queue.cancel_waiting()

@@ -58,6 +58,11 @@ class TaskPlan:
             return lost
         return 0
 
+    def add(self, num_tasks: int) -> None:
+        """Plan tasks for trials that others left; those that are not needed are dropped in time."""
+        if self.planned is not None:
+            self.planned += num_tasks
+
     def next_array(self, num_live: int) -> tuple[int, int | None]:
         """Return how many tasks to submit now, and how many of them may run at the same time.
 

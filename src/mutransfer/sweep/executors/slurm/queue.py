@@ -15,8 +15,9 @@ from mutransfer.sweep.executors.slurm.script import Script
 
 FULL_SECONDS = 60.0  # until a queue that accepted not even one task is tried again [assumed]
 LOG_LINES = 5  # of a task that failed, in its error
-# Exit statuses of a worker that ran trials or was interrupted; with others, it could not begin.
-WORKED = (0, 4, 130)
+# Exit statuses of a worker that ran trials, found none or was interrupted (docs/commands.md); with
+# others, it could not begin.
+WORKED = (0, 4, 5, 6, 130)
 
 
 @dataclass(slots=True)
@@ -34,24 +35,25 @@ class TaskQueue:
     _arrays: set[str] | None = None  # numbers of those that were found or submitted
     _ended: dict[tuple[str, str], Task] = field(default_factory=dict)  # since the last replacement
     _counted: set[tuple[str, str]] = field(default_factory=set)  # ended before it
+    _num_retries: int = 0
     _has_progress: bool = False  # since the last replacement
     _reported: set[str] = field(default_factory=set)  # lines that are reported once
     _next_submission: float = 0.0
 
     def __post_init__(self) -> None:
-        settings = self.script.settings
-        self._plan = TaskPlan(settings.trials_per_task, settings.array_limit)
+        self._plan = TaskPlan(self.script.trials, self.script.settings.array_limit)
 
     def count_trial(self) -> None:
         """Count a trial that ended, which shows that tasks work."""
         self._plan.replacements, self._has_progress = 0, True
 
-    def update(self, num_unfinished: int, num_running: int) -> None:
+    def update(self, num_unfinished: int, num_running: int, num_retries: int) -> None:
         """List the tasks, replace those that were lost, and submit those that are missing.
 
         Args:
             num_unfinished: Trials without an outcome.
             num_running: Trials that workers run, in tasks of this sweep or elsewhere.
+            num_retries: Trials that failed since the start and are tried again, by another task.
 
         Raises:
             ClusterError: SLURM refuses the job, or tasks end again and again without their trials.
@@ -67,6 +69,8 @@ class TaskQueue:
             if not task.is_live and task.job in arrays and task.key not in self._counted:
                 self._ended[task.key] = task
         num_elsewhere = max(0, num_running - (len(live) - len(waiting)))
+        self._plan.add(num_retries - self._num_retries)
+        self._num_retries = num_retries
         if num_lost := self._plan.lost(num_unfinished - num_elsewhere, len(live)):
             self._replace(num_lost)
         self._submit(len(live))

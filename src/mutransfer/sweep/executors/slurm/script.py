@@ -28,6 +28,7 @@ class Script:
         settings: The `[slurm]` table.
         gpus: GPUs of a task.
         cpus: Cores of a task; None is the default of the cluster.
+        trials: Trials of a task.
     """
 
     store: Path
@@ -36,6 +37,7 @@ class Script:
     settings: SlurmTable
     gpus: int = 0
     cpus: int | None = None
+    trials: int = 1
 
     @property
     def name(self) -> str:

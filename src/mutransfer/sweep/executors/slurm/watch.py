@@ -6,11 +6,15 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mutransfer.records import TrialSpec
+from mutransfer.sweep.files import write_errors
 from mutransfer.sweep.store.claims import STALE_SECONDS, ClaimState
 from mutransfer.sweep.store.store import TrialStore, error_summary
 from mutransfer.sweep.trial_run import Outcome
+
+FORGIVEN = "error-before.txt"  # name of the error of an attempt that no longer counts
 
 
 @dataclass(slots=True)
@@ -22,8 +26,9 @@ class _Claimed:
 
     def is_live(self) -> bool:
         """Whether its owner may run."""
-        is_silent = time.monotonic() - self.changed > STALE_SECONDS
-        return self.state.is_alive is not False and (self.state.is_alive is True or not is_silent)
+        if self.state.is_alive is not None:
+            return self.state.is_alive
+        return time.monotonic() - self.changed <= STALE_SECONDS
 
 
 class StoreWatch:
@@ -32,15 +37,26 @@ class StoreWatch:
     Args:
         store: The store.
         trials: The trials to watch.
-        tries: Failed attempts from now on after which a trial has failed.
+        tries: Failed attempts after which no worker tries a trial again.
+        retry_failed: Whether earlier failures no longer count.
+
+    Attributes:
+        unfinished: Trials without an outcome, by id.
+        num_retries: Failures after which another worker is to try the trial again.
     """
 
-    def __init__(self, store: TrialStore, trials: Sequence[TrialSpec], tries: int) -> None:
+    def __init__(
+        self, store: TrialStore, trials: Sequence[TrialSpec], tries: int, *, retry_failed: bool
+    ) -> None:
         self._store, self._tries = store, tries
         self._claims: dict[str, _Claimed] = {}
+        self._failures: dict[str, int] = {}
+        self.num_retries = 0
         self.unfinished = {spec.id: spec for spec in trials}
-        started = self._started()
-        self._failures = {trial_id: len(store.failures(trial_id)) for trial_id in started}
+        for trial_id in self._started():
+            if retry_failed:
+                self._forgive(store.folder(trial_id))
+            self._failures[trial_id] = len(store.failures(trial_id))
 
     @property
     def num_running(self) -> int:
@@ -51,22 +67,26 @@ class StoreWatch:
         """Yield the trials that have a result now."""
         for trial_id in self._started():
             if self._store.is_done(trial_id):
-                spec = self._end(trial_id)
-                folder = self._store.folder(trial_id) / "attempts"
-                attempt = next((p.parent for p in folder.glob("*/result.json")), None)
-                yield Outcome(spec, "done", self._store.result(trial_id), attempt=attempt)
+                attempts = self._store.folder(trial_id) / "attempts"
+                attempt = next((path.parent for path in attempts.glob("*/result.json")), None)
+                result = self._store.result(trial_id)
+                yield Outcome(self._end(trial_id), "done", result, attempt=attempt)
 
     def claims(self) -> Iterator[Outcome]:
-        """Yield the trials that started or failed since the last call."""
+        """Yield the trials that started or failed since the last call; count other failures."""
         for trial_id in self._started():
             state = self._store.current_claim(trial_id)
             before = self._claims.get(trial_id)
             if state is None:
                 self._claims.pop(trial_id, None)
                 errors = self._store.failures(trial_id)
-                num_new = len(errors) - self._failures.get(trial_id, 0)
-                if num_new >= self._tries and not self._store.is_done(trial_id):
+                if self._store.is_done(trial_id):
+                    continue
+                if len(errors) >= self._tries:
                     yield Outcome(self._end(trial_id), "failed", error=error_summary(errors[-1]))
+                elif len(errors) > self._failures.get(trial_id, 0):
+                    self._failures[trial_id] = len(errors)
+                    self.num_retries += 1
             elif before is None or before.state != state:
                 self._claims[trial_id] = _Claimed(state, time.monotonic())
                 if before is None:
@@ -81,3 +101,10 @@ class StoreWatch:
         """Return the trials that have a folder, which a worker makes before it claims one."""
         # A listing asks the file server, where a look at each trial may be answered from a cache.
         return [name for name in os.listdir(self._store.path) if name in self.unfinished]
+
+    @staticmethod
+    def _forgive(folder: Path) -> None:
+        """Rename the errors of a trial, which every worker then takes for one that never failed."""
+        with write_errors(folder):
+            for path in folder.glob("attempts/*/error.txt"):
+                path.rename(path.with_name(FORGIVEN))
