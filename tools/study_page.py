@@ -236,7 +236,7 @@ def settings() -> dict[str, str]:
 def origin(data: Data) -> dict[str, str]:
     """Return where the numbers are from."""
     costs = {row["study"]: row["cost"] for row in data["studies"]}
-    studies = data["provenance"]["studies"].values()
+    studies = [row for name, row in data["provenance"]["studies"].items() if name in costs]
     torch = {version for row in studies for version in row["versions"].get("torch", ())}
     return {
         "trials": f"{sum(cost['trials'] for cost in costs.values()):,}",

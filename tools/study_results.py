@@ -21,17 +21,20 @@ import mutransfer
 from mutransfer.records import LabRunner, TrialResult
 from mutransfer.report.files import write_file
 from mutransfer.sweep import TrialStore
-from mutransfer.workflows.comparison.studies import PROVENANCE, scaled_studies
+from mutransfer.workflows.comparison.studies import PROVENANCE
 from mutransfer.workflows.comparison.table import table_of
-from mutransfer.workflows.studies.catalog import expand
+from mutransfer.workflows.studies.catalog import named_studies
+from mutransfer.workflows.studies.named_run import sweep_study
 from mutransfer.workflows.studies.run import prepare_study
 
+# The demo is there to be run, and a ladder trains no trials.
+WITHOUT_RESULTS = ("demo", "demo-large", "eleuther-ladder")
 RESULTS = Path(mutransfer.__file__).parent / "studies" / "results"
 
 
 def study_results(store: TrialStore, name: str) -> tuple[list[TrialResult], list[str]]:
     """Return the results of a study's trials, or the problems of its store."""
-    trials = {trial.id for trial in prepare_study(expand(name, "mini")).trials}
+    trials = {trial.id for trial in prepare_study(sweep_study(name)).trials}
     stored = set(store.study_trials())
     problems = []
     if other := stored - trials:
@@ -89,14 +92,15 @@ def write_results(runs: Path, output: Path, commit: str | None) -> list[str]:
     made: dict[str, Any] = {}
     if (output / PROVENANCE).exists():
         made = json.loads((output / PROVENANCE).read_text())["studies"]
-    for study in scaled_studies():
+    sweeps = [study for study in named_studies() if study.name not in WITHOUT_RESULTS]
+    for study in sweeps:
         if not (runs / study.name / "store.json").is_file():
             problems.append(f"{study.name}: there is no store {runs / study.name}")
             continue
         results, wrong = study_results(TrialStore(runs / study.name), study.name)
         problems += [f"{study.name}: {problem}" for problem in wrong]
         if results:
-            axes = list(expand(study.name, "mini").axes)
+            axes = list(sweep_study(study.name).variables)
             write_file(output / f"{study.name}.csv", table_of(results, axes).to_csv().encode())
             made[study.name] = provenance(results, commit)
     if made:

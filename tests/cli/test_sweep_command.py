@@ -323,3 +323,46 @@ def test_an_unknown_executor_is_refused(run) -> None:
         "  why: an executor is the place where trials run",
         "  fix: --executor: did you mean 'local'?",
     ]
+
+
+BRACKET = """
+schema = 1
+[study]
+name = "rounds"
+[axes]
+width = [16, 32, 64]
+lr = "2^-9 .. 2^-4"
+seed = [0, 1, 2]
+[search]
+strategy = "bracket"
+[lab]
+base_width = 16
+head_width = 16
+depth = 1
+context = 16
+batch = 2
+steps = 4
+warmup = 1
+"""
+
+
+def test_a_bracket_lists_its_next_round_and_what_follows_at_least(run, folder) -> None:
+    (folder / "rounds.toml").write_text(BRACKET)
+    status, out, _ = run("rounds.toml", "--dry-run")
+    assert status == 0
+    assert out.endswith("18 trials, 0 done\nlater rounds of the bracket: 9 trials or more\n")
+    assert json.loads(run("rounds.toml", "--dry-run", "--json")[1])["later"] == 9
+
+
+@pytest.mark.slow
+def test_a_bracket_of_the_lab_prints_its_flops_beside_those_of_the_grid(run, folder) -> None:
+    (folder / "rounds.toml").write_text(BRACKET)
+    assert (
+        "18 of 18 trials done"
+        in run("rounds.toml", "--only", "lr=2^-9,2^-8,2^-7,2^-6,2^-5,2^-4")[1]
+    )
+    assert run("rounds.toml", "--dry-run")[1].count("width=16") > 18  # the best rate is an end
+    status, out, _ = run("rounds.toml", "--json")
+    search = json.loads(out)["search"]
+    assert (status, search["unit"], search["grid_trials"]) == (0, "FLOPs", 54)
+    assert 0 < search["share"] == search["cost"] / search["grid_cost"]

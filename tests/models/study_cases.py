@@ -12,7 +12,7 @@ from mutransfer.records import StudySpec, TrialResult, TrialSpec, lab_settings
 from mutransfer.sweep import TrialStore
 from mutransfer.workflows.comparison.studies import FinishedStudy, scaled_studies
 from mutransfer.workflows.comparison.table import StudyTable, table_of
-from mutransfer.workflows.studies.catalog import expand
+from mutransfer.workflows.studies.catalog import describe, named_study
 from mutransfer.workflows.studies.run import prepare_study
 from mutransfer.workflows.studies.scales import Scale
 
@@ -65,7 +65,8 @@ def planted_results(
 
 def study_of(name: str, scale: Scale = "mini", text: str | None = None) -> StudySpec:
     """Return a named study, on another text if there is one."""
-    study = expand(name, scale)
+    study = named_study(name, scale if describe(name).has_scales else None)
+    assert isinstance(study, StudySpec)
     assert study.lab is not None
     if text is None:
         return study

@@ -106,7 +106,7 @@ ERRORS = [
     ({"ranges": {**RANGES, "beta 2": "0.9 .. 0.99"}}, "'beta 2' is not a valid name"),
     ({"ranges": {**RANGES, "beta2": "0.9 .. 0.99"}}, "which the analysis does not tune"),
     ({"strategy": "grid"}, "'ranges' has no effect on a grid"),
-    ({"strategy": "sobol"}, "choose from 'grid', 'random'"),
+    ({"strategy": "sobol"}, "choose from 'bracket', 'grid', 'random'"),
 ]
 
 

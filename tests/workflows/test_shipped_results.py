@@ -36,7 +36,7 @@ def test_shipped_trials_are_those_of_the_study_as_it_is_now(name: str) -> None:
     """A changed study, text or arithmetic has other trials: its results must be made again."""
     table = read_table((SHIPPED / name).read_text(encoding="utf-8"), name)
     study = study_of(name.removesuffix(".csv"))
-    assert table.axes == tuple(study.axes)
+    assert table.axes == tuple(study.variables)
     assert set(table.ids) == {trial.id for trial in prepare_study(study).trials}
     assert len(set(table.ids)) == len(table.ids)
 

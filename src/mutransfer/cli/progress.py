@@ -45,14 +45,14 @@ class SweepProgress:
         self._seconds: defaultdict[object, list[float]] = defaultdict(list)
 
     def on_start(self, trials: list[TrialSpec]) -> None:
-        """Print how many trials there are."""
-        self._total = len(trials)
-        self._remaining = Counter(_size(spec) for spec in trials)
+        """Print how many trials there are; a search calls this again for every round."""
+        self._total += len(trials)
+        self._remaining.update(_size(spec) for spec in trials)
         self._print(f"{self._intro}{counted(len(trials), 'trial')}")
         for note in sharing_notes(trials):
             self._print(note)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, total=len(trials))
+            self._bar.update(self._task, total=self._total)
 
     def on_outcome(self, outcome: Outcome) -> None:
         """Update the display with a trial that waits, starts or ends."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +21,7 @@ from mutransfer.records.tables.analysis import AnalysisTable
 from mutransfer.records.tables.lab import LabTable
 from mutransfer.records.tables.names import Identifier, identifier
 from mutransfer.records.tables.resources import ResourcesTable
-from mutransfer.records.tables.search import SearchTable
+from mutransfer.records.tables.search import SearchTable, bracket_problems, range_problems
 from mutransfer.records.tables.slurm import SlurmTable
 from mutransfer.records.tables.study import StudyTable
 from mutransfer.records.trial import AxisValue
@@ -187,23 +186,21 @@ class StudySpec(Record):
         return [("hyperparameter", n) for n in ((names,) if isinstance(names, str) else names)]
 
     def _search_problems(self) -> list[Problem]:
-        """Return ranges that are axes as well, or that the analysis would ignore."""
+        """Return settings of the search that the study or its analysis contradict."""
         problems = []
-        ranges = self.search.ranges
-        for name in sorted(self.axes.keys() & ranges.keys()):
-            what = f"'{name}' is both an axis and a range of the search"
-            problems.append(Problem(what, f"remove '{name}' from [axes] or from [search.ranges]"))
-        for name in ranges:
+        for name in self.search.ranges:
             with suppress(InvalidValue):
                 identifier(name)
                 continue
             problems.append(Problem(f"search.ranges: '{name}' is not a valid name", "rename it"))
-        tuned = [name for _, name in self._tuned()]
-        if ignored := [name for name in ranges if name not in tuned]:
-            what = f"the search varies {listed(ignored)}, which the analysis does not tune"
-            names = json.dumps(list(ranges) if len(ranges) > 1 else ignored[0])
-            problems.append(Problem(what, f"write [analysis] hyperparameter = {names}"))
-        return problems
+        tuned, analysis = [name for _, name in self._tuned()], self.analysis
+        if self.search.strategy == "bracket":
+            if self.only:
+                what = "'only' has no use with a bracket, which chooses the trials itself"
+                problems.append(Problem(what, "remove [[only]]"))
+            scales, group_by = analysis.scales, analysis.group_by
+            problems += bracket_problems(self.search, self.axes, scales, tuned, group_by)
+        return problems + range_problems(self.search, self.axes, tuned)
 
     def _numeric_axis(self) -> str:
         """Guess which axis is meant: the first numeric one that has no other use."""

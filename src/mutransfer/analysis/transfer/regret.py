@@ -265,6 +265,11 @@ def _unbounded_reason(target: CurveFit, x: float, axes: AxisNames) -> str:
             f"bound only: add {axes.rates} up to it"
         )
     diverged_R = grid.log2_lr[~grid.usable]
+    if not len(diverged_R):  # the rate itself has a bound, but its interval ends beyond the rates
+        return (
+            f"the carried rate {format_rate(log2_lr)} may lie outside the {axes.rates} tried "
+            f"{where}, so the regret has a lower bound only: add {axes.rates} on both sides"
+        )
     neighbor = float(diverged_R[np.argmin(np.abs(diverged_R - log2_lr))])
     return (
         f"{carried} is at or next to {format_rate(neighbor)}, which "

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mutransfer.sweep import SweepSummary
     from mutransfer.sweep.status import StoreStatus
     from mutransfer.workflows import PreparedStudy
+    from mutransfer.workflows.studies.bracket import SearchCost
 
 RETRY = "add --retry-failed"
 
@@ -108,7 +109,9 @@ def sweep(
             on_message=progress.on_message,
         )
     result = sweep_result(run.summary, run.store, json)
-    return result if count is None else replace(result, status=_status_of_count(run.summary))
+    if count is not None:
+        result = replace(result, status=_status_of_count(run.summary))
+    return result if run.search is None else _with_cost(result, run.search)
 
 
 def _status_of_count(summary: SweepSummary) -> int:
@@ -178,6 +181,15 @@ def sweep_result(
     return CommandResult(format_summary(summary, store, retry), data, status, json)
 
 
+def _with_cost(result: CommandResult, search: SearchCost) -> CommandResult:
+    """Add the cost of a bracket, beside that of its grid, to the result of a sweep."""
+    line = f"search: {search.trials} trials in place of {search.grid_trials} of the grid"
+    if search.share is not None:
+        line += f", and {100 * search.share:.0f} % of its {search.unit} of training"
+    data = {**result.data, "search": asdict(search) | {"share": search.share}}
+    return replace(result, text=f"{line}\n{result.text}", data=data)
+
+
 def _format_failures(
     errors: Mapping[str, str], points: Mapping[str, Mapping[str, object]]
 ) -> list[str]:
@@ -202,13 +214,19 @@ def _list_trials(
     """List the trials of a study, and print the first command as it would be run."""
     from mutransfer.sweep import select_trials
     from mutransfer.workflows import prepare_study
+    from mutransfer.workflows.studies.run import next_trials
 
     prepared = prepare_study(study)
-    trials = select_trials(prepared.study, prepared.trials, selection)
+    place = store or prepared.default_store
+    planned, num_later = next_trials(prepared, place)
+    trials = select_trials(prepared.study, planned, selection)
     lines = [f"{trial.id[:12]}  {format_point(trial.axes)}" for trial in trials]
     data: dict[str, Any] = {"trials": [{"id": trial.id, "axes": trial.axes} for trial in trials]}
-    data["done"] = _num_done(store or prepared.default_store, trials)
+    data["done"] = _num_done(place, trials)
     lines.append(f"{counted(len(trials), 'trial')}, {data['done']} done")
+    if num_later:
+        lines.append(f"later rounds of the bracket: {num_later} trials or more")
+        data["later"] = num_later
     command = _format_command(prepared, trials[0])
     if command is not None:
         lines.append(f"the first command:\n{command}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from mutransfer.errors import StudyError, listed, nearest
@@ -46,11 +47,45 @@ def grid_trials(
 
 
 def study_points(study: StudySpec) -> list[dict[str, AxisValue]]:
-    """Return the values of every trial; random points are the same at every point of the grid."""
+    """Return the values of every trial; random points are the same at every point of the grid.
+
+    Those of a bracket are all that it may choose from.
+    """
+    if study.search.strategy == "bracket":
+        name = str(study.analysis.hyperparameter)
+        first, *_ = axis = study.axes[name]
+        points = (point for point in study.points if point[name] == first)
+        rates = lattice([float(rate) for rate in axis])
+        return [{**point, name: rate} for point in points for rate in rates]
     if study.search.strategy == "grid":
         return list(study.points)
     samples = random_points(study.search)
     return [{**point, **sample} for point in study.points for sample in samples]
+
+
+def lattice(rates: Sequence[float]) -> list[float]:
+    """Return the rates of an axis, after and before as many further ones at the same steps.
+
+    Example:
+        >>> lattice([0.25, 0.5])
+        [0.0625, 0.125, 0.25, 0.5, 1.0, 2.0]
+        >>> lattice([0.001, 0.01])
+        [1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0]
+    """
+    count = len(rates)
+    log2_first = math.log2(rates[0])
+    step = (math.log2(rates[-1]) - log2_first) / (count - 1)
+
+    def rate(number: int) -> float:
+        return float(2.0 ** round(log2_first + number * step, 9))
+
+    # A trial's id contains its rate: a longer axis of the user must have the same numbers, which
+    # are exact powers of two, or decimals.
+    is_power = all(rate(number) == rates[number] for number in range(count))
+    further = [rate(number) for number in (*range(-count, 0), *range(count, 2 * count))]
+    if not is_power:
+        further = [float(f"{value:.6g}") for value in further]
+    return [*further[:count], *rates, *further[count:]]
 
 
 def select_trials(

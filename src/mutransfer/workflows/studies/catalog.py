@@ -17,7 +17,10 @@ SOURCES = {
     "kalra2026": "Kalra and Barkeshli 2026 (arXiv:2605.21486)",
     "eleutherai": "EleutherAI and Cerebras, the practitioner's guide to µP",
 }
-_SOURCE_OF_PLAIN = {"demo": "demo", "demo-large": "demo", "eleuther-ladder": "eleutherai"}
+_SOURCE_OF_PLAIN = {
+    **{"demo": "demo", "demo-large": "demo", "eleuther-ladder": "eleutherai"},
+    **{"guide-proxy-search": "eleutherai", "guide-proxy-target": "eleutherai"},
+}
 # The order of the studies of a source is that of these names; the baseline serves all others.
 _FIRST = ("demo", "baseline", "sp", "sp-simple", "absolute", "embedding-rate", "hybrids")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mutransfer.analysis import Report, TuningReport
+from mutransfer.analysis import Report, ScalesReport, TuningReport
 from mutransfer.errors import DataError, UsageError
 from mutransfer.records import LadderSpec, StudySpec, TrialResult, TrialSpec
 from mutransfer.sweep import Outcome, TrialStore
@@ -109,7 +109,7 @@ def run_named_study(
     if run.summary.done < run.summary.total:
         return NamedStudyRun(run, None, None)
     results, report = analyze_path(run.store)
-    assert isinstance(report, Report)  # a named study has one scale
+    assert not isinstance(report, ScalesReport)  # a named study has one scale
     page = run.store / "report.html"
     # Writing the page takes seconds: where no trial was added, the page is still true.
     if copied or run.summary.ran or run.summary.shared or not page.exists():

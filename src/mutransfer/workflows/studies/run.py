@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mutransfer.errors import StudyError
 from mutransfer.lab.data.sources import lab_source, source_hash
@@ -39,6 +39,9 @@ from mutransfer.workflows.studies.lab import (
     same_training,
 )
 
+if TYPE_CHECKING:
+    from mutransfer.workflows.studies.bracket import SearchCost
+
 StudySource = str | Path | Mapping[str, Any] | StudySpec
 
 
@@ -49,10 +52,12 @@ class StudyRun:
     Args:
         store: The directory of the trials; `load_results` reads it.
         summary: How many trials are done, diverged, failed.
+        search: What a bracket cost, and what its grid would have.
     """
 
     store: Path
     summary: SweepSummary
+    search: SearchCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,21 +203,62 @@ def run_study(
             trial_store.path,
             done=lambda: sum(trial_store.is_done(trial.id) for trial in prepared.trials),
         )
-    trial_store.write_study(prepared.study, prepared.trials)
-    on_start(trials)
-    summary = run_sweep(
-        trials,
-        trial_store,
-        runner=prepared.runner,
-        executor=executor,
-        count=count,
-        retry_failed=retry_failed,
-        stop=stop,
-        on_outcome=on_outcome,
-        **prepared.options,
-    )
+
+    def sweep(
+        trials: list[TrialSpec], report: Callable[[Outcome], None], count: int | None
+    ) -> SweepSummary:
+        return run_sweep(
+            trials,
+            trial_store,
+            runner=prepared.runner,
+            executor=executor,
+            count=count,
+            retry_failed=retry_failed,
+            stop=stop,
+            on_outcome=report,
+            **prepared.options,
+        )
+
+    cost = None
+    if prepared.study.search.strategy == "bracket":
+        # Only a bracket is planned by an analysis, which takes a second to import.
+        from mutransfer.workflows.studies.bracket import BracketPlan, run_bracket
+
+        plan = BracketPlan(prepared.study, prepared.trials)
+        stop = stop or threading.Event()
+        summary = run_bracket(
+            plan,
+            trial_store,
+            sweep,
+            select=lambda trials: select_trials(prepared.study, trials, only or {}),
+            count=count,
+            stop=stop,
+            on_start=on_start,
+            on_outcome=on_outcome,
+        )
+        cost = plan.cost()
+    else:
+        trial_store.write_study(prepared.study, prepared.trials)
+        on_start(trials)
+        summary = sweep(trials, on_outcome, count)
     summary.aside = num_others
-    return StudyRun(trial_store.path, summary)
+    return StudyRun(trial_store.path, summary, cost)
+
+
+def next_trials(prepared: PreparedStudy, store: Path) -> tuple[list[TrialSpec], int]:
+    """Return the trials of a study so far, and how many a bracket has yet to plan at least.
+
+    Args:
+        prepared: The study.
+        store: Its store, which need not exist.
+    """
+    if prepared.study.search.strategy != "bracket":
+        return prepared.trials, 0
+    from mutransfer.workflows.studies.bracket import BracketPlan
+
+    plan = BracketPlan(prepared.study, prepared.trials)
+    plan.advance(TrialStore(store) if os.path.exists(store) else None)
+    return plan.trials, plan.least_trials
 
 
 def _prepare_lab(study: StudySpec, where: str, folder: Path) -> PreparedStudy:
