@@ -332,4 +332,4 @@ def test_predict_carries_the_whole_point_of_a_random_search(run, files) -> None:
     assert data["values"][0]["best"]["value"] == pytest.approx(2**0.5, rel=0.2)
     for refused in ("--compare", "--hold-out"):
         assert "'points.csv' tunes 'lr', 'init_std' together" in run(f"{options} {refused}")[2]
-    assert "--window has no effect on several hyperparameters" in run(f"{options} --window 2")[2]
+    assert "'--window' has no effect on several hyperparameters" in run(f"{options} --window 2")[2]

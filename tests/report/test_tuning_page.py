@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from planted_points import planted, random_points
 
-from mutransfer.analysis import Results, TuningReport, analyze
+from mutransfer.analysis import Results, TuningReport, analyze, predict_groups
 from mutransfer.report import write_figures, write_report
 from mutransfer.report.figures.numbers.slices import slice_numbers
 from mutransfer.report.text.tuning import tuning_text
@@ -100,3 +100,22 @@ def test_the_json_has_no_nan_and_every_number_of_the_table() -> None:
     assert [value["name"] for value in width["values"]] == ["lr", "init_std"]
     assert width["samples"][0].keys() == {"values", "loss", "is_fitted"}
     assert {"value", "low", "high", "undetermined"} == width["values"][0]["best"].keys()
+
+
+def test_the_page_has_the_point_to_use_at_the_target(tmp_path) -> None:
+    """With its code, in a section of its own; without predictions there is none."""
+    results, report = tuning()
+    points = predict_groups(results, width=2048, hyperparameter=report.hyperparameters)
+    page = write_report(
+        tmp_path / "page.html",
+        results=results,
+        report=report,
+        predictions=points,
+        snippets={point.group: "init_std = 0.5" for point in points},
+    ).read_text()
+    assert "<h2>What to use at the target</h2>" in page
+    assert "at width 2048</h3>" in page
+    assert "init_std = 0.5" in page
+    assert page.count("two optima show no scatter about a law") == 1
+    alone = write_report(tmp_path / "alone.html", results=results, report=report).read_text()
+    assert "What to use at the target" not in alone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import overload
 
 from mutransfer.analysis.comparison.compare import compare
@@ -25,6 +26,7 @@ from mutransfer.analysis.transfer.group_report import group_report
 from mutransfer.analysis.transfer.optima import fit_optima
 from mutransfer.analysis.tuning.analyze import analyze_points
 from mutransfer.analysis.tuning.columns import TuningColumns
+from mutransfer.analysis.tuning.samples import random_points_note
 from mutransfer.analysis.tuning.types import TuningReport
 from mutransfer.analysis.types.report import Report
 from mutransfer.analysis.types.scales import ScalesReport
@@ -264,6 +266,9 @@ def placed_runs(results: Results, settings: Settings) -> Results:
     if not {*axes.scales, axes.hyperparameter} <= results.axes.keys():
         return results  # the missing column becomes an error that proposes names
     results = results.having(*axes.scales, axes.hyperparameter)
+    used = (*axes.scales, axes.hyperparameter, *settings.group_by)
+    if note := random_points_note(results, axes.scale, axes.hyperparameter, used):
+        results = replace(results, notes=(*results.notes, note))
     return merge_near_values(results, dict.fromkeys((*axes.scales, *settings.group_by)))
 
 

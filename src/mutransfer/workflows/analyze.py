@@ -110,7 +110,7 @@ def check_region_options(options: AnalysisOptions, reference: str | None = None)
     if unused := [name for name, is_set in options_set.items() if is_set]:
         raise ResultsError(
             f"{listed(unused)} has no effect on several hyperparameters",
-            why="the region of a fit is chosen by the data, and there are no laws over width",
+            why="the region of a fit is chosen by the data, and R(∞) has no reference",
             fix=f"leave out {listed(unused)}",
         )
 
@@ -276,13 +276,29 @@ def write_page(
     text = study.read_text(errors="replace") if study.is_file() else ""
     plans = stored_plans(path)
     if isinstance(report, TuningReport):
-        _check_no_width(width, "hyperparameters")
+        run = max(size.width for group in report.values() for size in group.widths)
+        points = predict_groups(
+            results,
+            width=width or EXAMPLE_TARGET * run,
+            scale=report.scale,
+            hyperparameter=report.hyperparameters,
+            group_by=report.group_by,
+            draws=report.draws,
+            seed=report.seed,
+        )
         page = write_report(
-            output, results=results, report=report, plan=plans, study=text, title=title
+            output,
+            results=results,
+            report=report,
+            plan=plans,
+            study=text,
+            title=title,
+            predictions=points,
+            snippets={point.group: snippet(point) for point in points},
         )
         return page, [] if figures is None else write_figures(figures, report)
     if isinstance(report, ScalesReport):
-        _check_no_width(width, "scales")
+        _check_no_width(width)
         checks: list[HoldOut] = []
         if (num := _num_held_out(report)) <= MOST_HELD_OUT:
             checks = _page_checks(results, report)
@@ -355,12 +371,11 @@ def _num_held_out(report: ScalesReport) -> int:
     return num
 
 
-def _check_no_width(width: float | None, several: str) -> None:
-    """Raise if a page over several scales or hyperparameters has a target."""
+def _check_no_width(width: float | None) -> None:
+    """Raise if a page over several scales has a target."""
     if width is not None:
         raise ResultsError(
-            f"the width {width:g} is no target where there are several {several}",
+            f"the width {width:g} is no target where there are several scales",
             why="such a page has no predictions",
-            fix="leave out --width; for several scales: "
-            "mutransfer predict FILE --at params=7e9,tokens=1.4e11",
+            fix="leave out --width: mutransfer predict FILE --at params=7e9,tokens=1.4e11",
         )

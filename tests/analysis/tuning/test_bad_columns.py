@@ -100,3 +100,28 @@ def test_one_text_among_numbers_is_named_alone() -> None:
     what, _, fix = error_of(columns, "lr", "init_std").splitlines()
     assert what.endswith("not 'auto' in row 24")
     assert fix == "  fix: correct 1 of 24 values of 'init_std', or leave them empty"
+
+
+def test_random_points_read_as_a_curve_of_one_hyperparameter_are_noted() -> None:
+    """The others would pass for noise; a setting that follows the rate, or a grid, would not."""
+    rng = np.random.default_rng(0)
+    points = [random_points(rng, 24, 2, 2)] * 2
+    columns = planted(points, [np.zeros(2)] * 2, np.diag([0.1, 0.1]))
+    assert analyze(Results.from_columns(columns)).notes[0] == (
+        "'init_std' varies with lr too, as random points do, and what it changes counts as noise "
+        "of the curve: --hyperparameter lr,init_std gives the best point of all"
+    )
+    follows = {**columns, "init_std": [0.1 / lr for lr in columns["lr"]]}
+    assert not any("init_std" in note for note in analyze(Results.from_columns(follows)).notes)
+
+
+def test_random_points_of_the_rate_alone_are_noted_and_even_ones_are_not() -> None:
+    """Between two rates that nearly agree, noise looks like a step of the curve."""
+    rng = np.random.default_rng(1)
+    even = np.linspace(-3, 3, 25)[:, None]
+    notes = []
+    for points in ([random_points(rng, 24, 1, 3)] * 2, [even] * 2):
+        columns = planted(points, [np.array([0.4])] * 2, np.array([[0.1]]), noise=0.002, rng=rng)
+        notes.append(analyze(Results.from_columns(columns)).notes)
+    text = "the values of lr are as uneven as random points"
+    assert [any(text in note for note in group) for group in notes] == [True, False]

@@ -18,13 +18,18 @@ from mutransfer.analysis.curves.duplicates import (
 from mutransfer.analysis.curves.grid import group_names
 from mutransfer.analysis.curves.lengths import is_length
 from mutransfer.analysis.format import format_group_by, format_power, format_value
-from mutransfer.analysis.results import Cell, Results
+from mutransfer.analysis.results import Cell, Results, as_floats
 from mutransfer.analysis.rounding import without_rounding
 from mutransfer.analysis.tuning.columns import TuningColumns, numbers
 from mutransfer.analysis.types.estimates import Bools, Floats
 from mutransfer.errors import ResultsError, listed
 
 # Shape legend: N trials, P points, H hyperparameters, S seeds.
+
+# The steps of a grid are equal; those between random points scatter as much as they are long,
+# and those of a Sobol sequence by half of that. [derived: uniform spacings are exponential]
+IRREGULAR, UNEVEN = 0.3, 0.7
+MIN_RANDOM = 6  # rates, of which fewer show no pattern [assumed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +212,7 @@ def _column_notes(
         for c in coordinates
         if not c.is_log
     ]
-    varying = [
-        name
-        for name, values in results.axes.items()
-        if name not in columns.used
-        and name.lower() not in {*INCIDENTAL, SEED}
-        and not MEASURED.search(name)
-        and not is_length(name)
-        and _varies_with_the_point(values, results.axes[columns.scale])
-    ]
+    varying = _varying(results, columns.scale, columns.used)
     if varying:
         notes.append(
             f"{listed(varying)} {'varies' if len(varying) == 1 else 'vary'} too; what "
@@ -223,6 +220,69 @@ def _column_notes(
             "every hyperparameter that was sampled, or group by it"
         )
     return notes
+
+
+def _varying(results: Results, scale: str, used: Sequence[str]) -> list[str]:
+    """Return the columns of settings that have many values at one width and are not used."""
+    return [
+        name
+        for name, values in results.axes.items()
+        if name not in used
+        and name.lower() not in {*INCIDENTAL, SEED}
+        and not MEASURED.search(name)
+        and not is_length(name)
+        and _varies_with_the_point(values, results.axes[scale])
+    ]
+
+
+def random_points_note(results: Results, scale: str, tuned: str, used: Sequence[str]) -> str | None:
+    """Return a sentence where random points are read as the curve of one setting, or None.
+
+    On a grid two runs would share a rate, which is an error; random points share none.
+    """
+    unevenness = _unevenness(as_floats(results.axes[scale]), as_floats(results.axes[tuned]))
+    if unevenness < IRREGULAR:
+        return None
+    names = [
+        name
+        for name in _varying(results, scale, used)
+        if not _follows(results.axes[name], results.axes[tuned])
+    ]
+    if names:
+        option = ",".join([tuned, *names])
+        return (
+            f"{listed(names)} {'varies' if len(names) == 1 else 'vary'} with {tuned} too, as "
+            f"random points do, and what {'it changes' if len(names) == 1 else 'they change'} "
+            f"counts as noise of the curve: --hyperparameter {option} gives the best point of all"
+        )
+    if unevenness < UNEVEN:
+        return None
+    return (
+        f"the values of {tuned} are as uneven as random points, and between two that nearly agree "
+        "noise looks like a step of the curve, or a divergence: prefer an even grid"
+    )
+
+
+def _unevenness(size_N: Floats, rate_N: Floats) -> float:
+    """Return the scatter of the steps between rates over their mean, where most rates were run."""
+    is_number_N = np.isfinite(size_N) & np.isfinite(rate_N) & (rate_N > 0)
+    rate_N = without_rounding(np.where(is_number_N, rate_N, 1.0))
+    rates = [np.unique(rate_N[is_number_N & (size_N == size)]) for size in np.unique(size_N)]
+    most = max(rates, key=len, default=np.empty(0))
+    if len(most) < MIN_RANDOM:
+        return 0.0
+    steps = np.diff(np.log2(most))
+    return float(steps.std() / steps.mean())
+
+
+def _follows(values: Sequence[Cell], rates: Sequence[Cell]) -> bool:
+    """Return whether a column is a function of the rate, such as a decay of 0.1/lr."""
+    value_N, rate_N = as_floats(values), as_floats(rates)
+    is_number_N = np.isfinite(value_N) & np.isfinite(rate_N)
+    pairs = np.unique(np.column_stack([rate_N, value_N])[is_number_N], axis=0)
+    moves = np.diff(pairs[:, 1])
+    is_function = len(np.unique(pairs[:, 0])) == len(pairs)
+    return is_function and bool((moves >= 0).all() or (moves <= 0).all())
 
 
 def _varies_with_the_point(values: Sequence[Cell], widths: Sequence[Cell]) -> bool:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mutransfer.analysis.tuning.types import TuningReport
+from mutransfer.analysis.types.points import PointPrediction
 from mutransfer.analysis.types.report import Report
 from mutransfer.analysis.types.scales import ScalesReport
 from mutransfer.errors import ResultsError
@@ -63,7 +64,7 @@ def write_report(
     study: str = "",
     title: str = "",
     figures: str | os.PathLike[str] | None = None,
-    predictions: Sequence[Prediction] = (),
+    predictions: Sequence[Prediction | PointPrediction] = (),
     snippets: Mapping[str, str] = NO_SNIPPETS,
     hold_outs: Sequence[HoldOut] = (),
     check: Check | None = None,
@@ -128,7 +129,8 @@ def write_report(
     # JSON can hold a lone surrogate, which UTF-8 cannot encode.
     write_file(file, text.encode(errors="replace"))
     if figures is not None:
-        write_figures(figures, report, predictions, check, results)
+        rates = [p for p in predictions if not isinstance(p, PointPrediction)]
+        write_figures(figures, report, rates, check, results)
     return file
 
 
@@ -148,7 +150,7 @@ def page(
     plans: Sequence[Plan] = (),
     study: str = "",
     title: str = "",
-    predictions: Sequence[Prediction] = (),
+    predictions: Sequence[Prediction | PointPrediction] = (),
     snippets: Mapping[str, str] = NO_SNIPPETS,
     hold_outs: Sequence[HoldOut] = (),
     check: Check | None = None,
@@ -159,7 +161,8 @@ def page(
     sections, headlines, questions = [], [], []
     num_widths, steps = 1, 0
     if isinstance(report, TuningReport) and results is not None:
-        sections += tuning_sections(report, charts)
+        points = [p for p in predictions if isinstance(p, PointPrediction)]
+        sections += tuning_sections(report, points, snippets, charts)
         headlines.append(tuning_headline(report))
         questions.append(tuning_question(report, study, results.provenance.source))
         num_widths = len(width_names(report))
@@ -169,7 +172,8 @@ def page(
         source = results.provenance.source
         questions.append(with_name(scales_question(report), study, source))
     elif isinstance(report, Report) and results is not None:
-        verdict, *others = _analysis_sections(report, predictions, snippets, hold_outs, charts)
+        rates = [p for p in predictions if not isinstance(p, PointPrediction)]
+        verdict, *others = _analysis_sections(report, rates, snippets, hold_outs, charts)
         sections += [verdict, *([claims_section(claims)] if claims else []), *others]
         drawn = training_curves(results, report)
         sections += training_section(report, drawn, charts) + stability_section(report, charts)

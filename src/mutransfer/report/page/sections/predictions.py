@@ -21,7 +21,7 @@ from mutransfer.report.page.elements import Footnotes, bullets, fact, interval, 
 from mutransfer.report.text.analysis import format_cost_share
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import Prediction, Report
+    from mutransfer.analysis import PointPrediction, Prediction, Report
 
 MOST_CARDS = 6  # more predictions become a table
 LAWS = {
@@ -40,7 +40,7 @@ def prediction_section(
         return f'<div class="cards">{cards}</div>'
     folded = "".join(
         f"<details><summary>Code for {escape(format_group(report, p.group))}</summary>"
-        f"{_snippet(snippets[p.group], format_group(report, p.group))}</details>"
+        f"{format_snippet(snippets[p.group], format_group(report, p.group))}</details>"
         for p in predictions
         if snippets.get(p.group)
     )
@@ -59,7 +59,7 @@ def _card(report: Report, prediction: Prediction, snippet: str) -> str:
         ),
         fact(
             "Expected regret",
-            _regret(prediction, notes),
+            format_regret(prediction, notes),
             "The excess loss from using this rate there, with its bound.",
         ),
     ]
@@ -70,7 +70,7 @@ def _card(report: Report, prediction: Prediction, snippet: str) -> str:
         f'<p class="rate">{escape(hyperparameter_title(report))} {rate}</p>'
         f"<dl>{''.join(facts)}</dl>{notes.to_html()}{_laws(prediction)}"
         f"{bullets([escape(warning) for warning in prediction.warnings], 'warnings')}"
-        f"{_snippet(snippet, title)}</article>"
+        f"{format_snippet(snippet, title)}</article>"
     )
 
 
@@ -82,7 +82,7 @@ def _rate(prediction: Prediction, notes: Footnotes) -> str:
     return f"<span>{value}</span>{interval(rate, format_power)}{mark}"
 
 
-def _regret(prediction: Prediction, notes: Footnotes) -> str:
+def format_regret(prediction: Prediction | PointPrediction, notes: Footnotes) -> str:
     """Return the share with its upper bound, and the difference of losses."""
     share, cost = prediction.regret_share, prediction.regret
     if share.value is None:
@@ -115,7 +115,7 @@ def _laws(prediction: Prediction) -> str:
     return bullets(items, "laws")
 
 
-def _snippet(text: str, what: str) -> str:
+def format_snippet(text: str, what: str) -> str:
     """Return code to copy; the button appears where scripts run."""
     if not text:
         return ""
@@ -134,7 +134,7 @@ def _table(report: Report, predictions: Sequence[Prediction]) -> str:
             format_width(prediction.width),
             _rate(prediction, notes),
             notes.estimate(prediction.loss, format_loss),
-            _regret(prediction, notes),
+            format_regret(prediction, notes),
             escape("; ".join([f"most likely {LAWS[prediction.law]}", *prediction.warnings])),
         ]
         for prediction in predictions

@@ -20,7 +20,7 @@ from mutransfer.report.page.cards import CLASSES, MARKS
 from mutransfer.report.page.elements import Footnotes, bullets, fact, table
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import TunedGroup, TunedValue, TunedWidth, TuningReport
+    from mutransfer.analysis import PredictedValue, TunedGroup, TunedValue, TunedWidth, TuningReport
 
 FORMS = {"quadratic": "with interactions", "diagonal": "without interactions", "sample": ""}
 
@@ -100,20 +100,24 @@ def _width_cell(width: TunedWidth) -> str:
     return f"<strong>{format_width(width.width)}</strong>{loss}<small>{escape(text)}</small>"
 
 
+def format_best(value: TunedValue | PredictedValue, notes: Footnotes) -> str:
+    """Return a best value with its interval, or the end that the samples bound, as HTML."""
+    if value.best.value is not None:
+        return notes.estimate(value.best, format_number)
+    bound = ""
+    if value.best.low is not None:
+        bound = f"above {format_number(value.best.low)}"
+    elif value.best.high is not None:
+        bound = f"below {format_number(value.best.high)}"
+    return f"<span>{bound or '–'}</span>{notes.mark(value.best.undetermined)}"
+
+
 def _cells(value: TunedValue, notes: Footnotes) -> list[str]:
     """Return the cells of one hyperparameter."""
-    best = notes.estimate(value.best, format_number)
-    if value.best.value is None:
-        bound = ""
-        if value.best.low is not None:
-            bound = f"above {format_number(value.best.low)}"
-        elif value.best.high is not None:
-            bound = f"below {format_number(value.best.high)}"
-        best = f"<span>{bound or '–'}</span>{notes.mark(value.best.undetermined)}"
     tried = f"{format_number(value.lowest)} to {format_number(value.highest)}"
     return [
         escape(value.name),
-        best,
+        format_best(value, notes),
         escape(format_number(value.recommended)),
         escape(tried),
         _bar(value, notes),

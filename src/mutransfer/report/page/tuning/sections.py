@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mutransfer.report.figures.slice_panels import group_title, slice_panels, width_names
@@ -9,16 +10,22 @@ from mutransfer.report.format import escape, format_percent
 from mutransfer.report.page.charts import SMALL, Charts, legend, panel_grid
 from mutransfer.report.page.elements import section
 from mutransfer.report.page.tuning.cards import best_points, point_verdicts
+from mutransfer.report.page.tuning.predictions import point_predictions
 from mutransfer.report.theme import page_theme
 
 if TYPE_CHECKING:
-    from mutransfer.analysis import TuningReport
+    from mutransfer.analysis import PointPrediction, TuningReport
 
 IN_TABLE = "The table of best points has the numbers."
 
 
-def tuning_sections(report: TuningReport, charts: Charts) -> list[str]:
-    """Return verdicts, best points and slices."""
+def tuning_sections(
+    report: TuningReport,
+    predictions: Sequence[PointPrediction],
+    snippets: Mapping[str, str],
+    charts: Charts,
+) -> list[str]:
+    """Return verdicts, predictions, best points and slices."""
     threshold = format_percent(report.threshold)
     criterion = (
         "A group <b>transfers</b> if carrying the whole best point from the smallest to the largest"
@@ -42,8 +49,17 @@ def tuning_sections(report: TuningReport, charts: Charts) -> list[str]:
         " those of the fit, triangles at the upper edge lie above it, crosses diverged, and"
         " diamonds are the best values with their intervals."
     )
+    ahead = (
+        "These are extrapolations, one hyperparameter at a time; the regret is that of all of them"
+        " together. Check the point with one run before a large one."
+    )
+    target = []
+    if predictions:
+        cards = point_predictions(report, predictions, snippets)
+        target = [section("What to use at the target", ahead, cards)]
     return [
         section("Verdict", criterion, point_verdicts(report)),
+        *target,
         section("Best points", points, tables),
         section("Slices through the best point", slices, _slices(report, charts)),
     ]
