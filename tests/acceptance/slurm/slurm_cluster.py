@@ -22,8 +22,8 @@ name = "study"
 width = {widths}
 lr = {lrs}
 [runner]
-command = "sh -c 'echo start {{width}}-{{lr}} $$(date +%s.%N) >>log; sleep {seconds}; \
-echo end {{width}}-{{lr}} $$(date +%s.%N) >>log; echo loss 2.{{width}}'"
+command = "sh -c 'echo start {{width}}-{{lr}} $$(date +%s.%N) $SLURMD_NODENAME >>log; \
+sleep {seconds}; echo end {{width}}-{{lr}} $$(date +%s.%N) >>log; echo loss 2.{{width}}'"
 loss = {{ regex = 'loss (\\S+)' }}
 [slurm]
 {settings}
@@ -109,6 +109,12 @@ class Sweep:
     def num_done(self) -> int:
         """Return the number of trials with a result."""
         return len(list(self.store.glob("*/result.json")))
+
+    def runs_on(self, node: str) -> bool:
+        """Return whether a program runs on a node."""
+        ends = {line.split()[1] for line in self.lines() if line.startswith("end")}
+        starts = (line.split() for line in self.lines() if line.startswith("start"))
+        return any(words[3] == node and words[1] not in ends for words in starts)
 
     def running(self) -> int:
         """Return the number of programs that started and did not end."""

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 def test_a_killed_driver_is_replaced_by_one_that_finds_its_tasks(sweep) -> None:
     sweep.write(widths=3, lrs=6, seconds=3)
     driver = sweep.start()
-    assert wait_until(lambda: sweep.running() == 6, 60)
+    assert wait_until(lambda: sweep.running() >= 2, 60)
     driver.kill()
     driver.communicate()
     output = sweep.finish(sweep.start())
@@ -25,7 +25,7 @@ def test_a_killed_driver_is_replaced_by_one_that_finds_its_tasks(sweep) -> None:
 def test_one_interrupt_leaves_the_tasks_in_the_queue(sweep, stop) -> None:
     sweep.write(widths=2, lrs=5, seconds=3)
     driver = sweep.start()
-    assert wait_until(lambda: sweep.running() == 6, 60)
+    assert wait_until(lambda: sweep.running() >= 2, 60)
     stop(driver, 1)
     output, _ = driver.communicate(timeout=30)
     assert driver.returncode == 130

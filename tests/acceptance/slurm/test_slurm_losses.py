@@ -10,9 +10,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
 def test_two_hundred_trials_on_three_nodes_survive_the_death_of_one(sweep, cluster) -> None:
     """The trials of the dead node run again on another, once their claims are silent."""
-    sweep.write(widths=10, lrs=20, seconds=0.4, settings="trials_per_task = 5")
+    sweep.write(widths=10, lrs=20, seconds=1, settings="trials_per_task = 5")
     driver = sweep.start()
     assert wait_until(lambda: sweep.num_done() >= 60, 100), "60 trials done"
+    assert wait_until(lambda: sweep.runs_on("n1"), 30)
     cluster.node("kill-node", "n1")
     output = sweep.finish(driver)
     assert "200 of 200 trials done" in output
@@ -24,7 +25,7 @@ def test_two_hundred_trials_on_three_nodes_survive_the_death_of_one(sweep, clust
 def test_preempted_tasks_are_requeued_and_their_trials_run_again(sweep, cluster) -> None:
     sweep.write(widths=4, lrs=6, seconds=3)
     driver = sweep.start()
-    assert wait_until(lambda: sweep.running() == 6, 60)
+    assert wait_until(lambda: sweep.running() >= 2, 60)
     urgent = ["--partition=urgent", "--nodes=3", "--exclusive", "--output=/dev/null"]
     cluster("sbatch", *urgent, "--wrap=sleep 5")
     output = sweep.finish(driver)
@@ -38,7 +39,7 @@ def test_tasks_that_others_cancel_are_replaced(sweep, cluster) -> None:
     """A running task releases its trial, and tasks that wait have none."""
     sweep.write(widths=4, lrs=5, seconds=4)
     driver = sweep.start()
-    assert wait_until(lambda: sweep.running() == 6, 60)
+    assert wait_until(lambda: sweep.running() >= 2, 60)
     job = sweep.tasks()[0].split("_")[0]
     cluster("scancel", job)
     output = sweep.finish(driver)
