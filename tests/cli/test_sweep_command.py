@@ -294,6 +294,13 @@ def test_a_loop_of_single_trials_ends_when_nothing_is_left(run, folder) -> None:
     assert run("study.toml")[0] == 0
 
 
+def test_a_loop_of_single_trials_ends_although_some_failed_twice(run) -> None:
+    statuses = [run("study.toml", "--workers", "1", "--count", "1")[0] for _ in range(7)]
+    assert sorted(statuses[:6]) == [0, 0, 4, 4, 4, 4]
+    assert statuses[6] == 5
+    assert run("study.toml")[0] == 4, "without a count, all failures count"
+
+
 def test_a_loop_of_single_trials_ends_while_others_run(run, folder) -> None:
     (folder / "slow").write_text("8")
     (folder / "fixed").touch()

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runners import DyingRunner, FailingRunner, Valley, trials
+from executor_contract import OutcomeContract, ProcessContract, calls
+from runners import FailingRunner, Valley, trials
 
 from mutransfer.sweep import LocalExecutor, TrialStore, run_sweep
 
@@ -29,34 +30,20 @@ def store(tmp_path):
     return TrialStore(tmp_path / "runs", create=True)
 
 
-def calls(store) -> list[list[str]]:
-    log = store.path / "calls.log"
-    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+class TestInProcessExecutor(OutcomeContract):
+    """Also the oracle of the contract: the smallest executor keeps it."""
+
+    @pytest.fixture
+    def executor(self) -> InProcess:
+        return InProcess()
 
 
-class TestExecutorContract:
-    """Every executor yields one outcome per trial, in any order; run this on your own executor."""
+class TestLocalExecutor(ProcessContract):
+    """Two workers of this machine."""
 
-    @pytest.fixture(params=[InProcess(), LocalExecutor(2)], ids=["in process", "local"])
-    def executor(self, request):
-        return request.param
-
-    def test_every_trial_gets_one_outcome(self, executor, store) -> None:
-        specs, trial_ids = trials(widths=(1, 2, 3)), []
-        summary = run_sweep(
-            specs,
-            store,
-            runner=Valley(),
-            executor=executor,
-            on_outcome=lambda o: o.status == "running" or trial_ids.append(o.spec.id),
-        )
-        assert sorted(trial_ids) == sorted(spec.id for spec in specs)
-        assert (summary.done, summary.ran, summary.failed) == (6, 6, {})
-
-    def test_a_failure_is_an_outcome_and_the_other_trials_run(self, executor, store) -> None:
-        summary = run_sweep(trials(), store, runner=FailingRunner(0.5), executor=executor)
-        assert (summary.done, len(summary.failed)) == (2, 2)
-        assert {e.splitlines()[0] for e in summary.failed.values()} == {"no such device 'cuda:9'"}
+    @pytest.fixture
+    def executor(self) -> LocalExecutor:
+        return LocalExecutor(2)
 
 
 def test_a_second_run_repeats_no_trial(store) -> None:
@@ -93,16 +80,6 @@ def test_a_failed_trial_is_retried_in_one_more_run(store) -> None:
         assert len(store.failures(failed)) == min(attempt, 2)
     assert "KeyError: 'oops'" in summary.failed[failed]
     assert "Traceback" in store.failures(failed)[0]
-
-
-def test_a_killed_worker_fails_only_its_own_trial(store) -> None:
-    specs = trials(widths=(1, 2, 3, 4))
-    first = run_sweep(specs, store, runner=DyingRunner(0.5), executor=LocalExecutor(2))
-    assert first.done + len(first.failed) == len(specs)
-    second = run_sweep(specs, store, runner=Valley(), executor=LocalExecutor(2))
-    assert (second.done, second.failed) == (len(specs), {})
-    counts = [trial_id for trial_id, *_ in calls(store)]
-    assert len(counts) == len(set(counts)), "a finished trial ran twice"
 
 
 def test_workers_have_one_thread_and_are_reused(store) -> None:

@@ -79,6 +79,15 @@ def test_whole_gpus_belong_to_one_worker(gpus) -> None:
     assert shares(1, gpus_per_trial=2) == ["0,1"]
 
 
+def test_several_processes_have_a_gpu_each_where_there_are_any(gpus, cores) -> None:
+    gpus("0,1,2,3,4")
+    cores(3)
+    assert shares("auto", processes_per_trial=2) == ["0,1", "2,3"]
+    assert shares("auto", processes_per_trial=2, gpus_per_trial=1) == ["0", "1", "2", "3", "4"]
+    gpus("")
+    assert shares("auto", processes_per_trial=2) == [None] * 3
+
+
 def test_a_part_of_a_gpu_is_shared_by_as_many_workers_as_it_holds(gpus) -> None:
     gpus("0,1")
     assert shares("auto", gpus_per_trial=0.3) == ["0", "1"] * 3
@@ -167,6 +176,14 @@ def test_needs_that_cannot_be_met_anywhere_are_invalid(case) -> None:
     command, resources, fix = INVALID[case]
     with pytest.raises(StudyError, match=re.escape(fix)):
         StudySpec.read(study(command, **resources), error=StudyError, where="s")
+
+
+def test_an_exit_status_that_torchrun_hides_is_invalid() -> None:
+    spec = study("{python} a.py {width} {lr}", processes_per_trial=2)
+    StudySpec.read(spec, error=StudyError, where="s")
+    spec["runner"]["diverged"] = {"exit": 3}
+    with pytest.raises(StudyError, match="cannot be observed: torchrun ends with status 1"):
+        StudySpec.read(spec, error=StudyError, where="s")
 
 
 def test_only_a_command_trains_in_several_processes() -> None:

@@ -20,6 +20,7 @@ from mutransfer.records.program.command import CommandTable
 from mutransfer.records.tables.analysis import AnalysisTable
 from mutransfer.records.tables.lab import LabTable
 from mutransfer.records.tables.names import Identifier, identifier
+from mutransfer.records.tables.ray import RayTable
 from mutransfer.records.tables.resources import ResourcesTable
 from mutransfer.records.tables.search import SearchTable, bracket_problems, range_problems
 from mutransfer.records.tables.slurm import SlurmTable
@@ -41,6 +42,7 @@ class StudySpec(Record):
     lab: LabTable | None = None
     resources: ResourcesTable = ResourcesTable()
     slurm: SlurmTable = SlurmTable()
+    ray: RayTable = RayTable()
     search: SearchTable = SearchTable()
     analysis: AnalysisTable = AnalysisTable()
 

@@ -36,7 +36,8 @@ def worker_environments(
     Args:
         workers: Number of workers; 'auto' is as many as there are GPUs, or cores without GPUs.
         resources: What a trial needs. Unless it says how many GPUs, they are distributed evenly:
-            with more workers than GPUs some share one, with fewer a worker has several.
+            with more workers than GPUs some share one, with fewer a worker has several. A trial of
+            several processes has one GPU for each, where there are any.
 
     Raises:
         UsageError: This machine has less than the workers need together.
@@ -51,6 +52,9 @@ def worker_environments(
         >>> del os.environ["CUDA_VISIBLE_DEVICES"]
     """
     gpus = visible_gpus() if resources.gpus_per_trial != 0 else []
+    if gpus and resources.gpus_per_trial is None and resources.processes_per_trial > 1:
+        one_each = {"gpus_per_trial": float(resources.processes_per_trial)}
+        resources = resources.model_copy(update=one_each)
     room_on_gpus = _room_on_gpus(gpus, resources)
     room_on_cores = _room_on_cores(resources)
     if isinstance(workers, int):
@@ -63,8 +67,7 @@ def worker_environments(
         raise _oversubscription(num_workers, room_on_gpus, "GPUs", len(gpus))
     if room_on_cores is not None and num_workers > room_on_cores:
         raise _oversubscription(num_workers, room_on_cores, "cores", len(os.sched_getaffinity(0)))
-    threads = max(1, resources.cpus_per_trial // resources.processes_per_trial)
-    environment = dict.fromkeys(THREADS, str(threads))
+    environment = dict.fromkeys(THREADS, str(resources.threads_per_process))
     return [
         environment | _gpus_of(worker, num_workers, gpus, resources)
         for worker in range(num_workers)

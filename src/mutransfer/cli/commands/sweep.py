@@ -109,11 +109,23 @@ def sweep(
             on_message=progress.on_message,
         )
     result = sweep_result(run.summary, run.store, json)
-    has_run = run.summary.ran + len(run.summary.failed) > 0
-    if count is not None and result.status == SUCCESS and not has_run:
-        ended = OTHERS_RUNNING if run.summary.taken else NOTHING_LEFT
-        result = replace(result, status=ended)
+    if count is not None:
+        result = replace(result, status=_status_of_count(run.summary))
     return result if run.search is None else _with_cost(result, run.search)
+
+
+def _status_of_count(summary: SweepSummary) -> int:
+    """Return the status of a run with a count, by which a loop knows whether to go on.
+
+    Failures of earlier runs do not count: a loop would never see that nothing is left.
+    """
+    if summary.stopped:
+        return INTERRUPTED
+    if len(summary.failed) > summary.given_up:
+        return FAILED_TRIALS
+    if summary.ran:
+        return SUCCESS
+    return OTHERS_RUNNING if summary.taken else NOTHING_LEFT
 
 
 def format_summary(summary: SweepSummary, store: Path, retry: str = RETRY) -> str:

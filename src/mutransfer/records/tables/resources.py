@@ -22,8 +22,8 @@ class ResourcesTable(Record):
         None,
         ge=0,
         allow_inf_nan=False,
-        description="a whole number of GPUs, or a fraction such as 0.25; by default all GPUs are "
-        "distributed among the workers",
+        description="a whole number of GPUs, or a fraction such as 0.25; by default one for each "
+        "of several processes, or else all GPUs are distributed among the workers",
     )
     cpus_per_trial: int = Field(1, ge=1, description="cores of a trial")
     processes_per_trial: int = Field(
@@ -55,7 +55,15 @@ class ResourcesTable(Record):
             what += f"and torchrun cannot start '{' '.join(runner.words[:2])}'"
             fix = "begin the command with {python} and a script, or remove it and write torchrun"
             return [Problem(what, fix)]
+        if runner.diverged is not None and runner.diverged.exit is not None:
+            what += "but runner.diverged.exit cannot be observed: torchrun ends with status 1"
+            return [Problem(what, "write diverged = { regex = '...' }, for a line that is printed")]
         return []
+
+    @property
+    def threads_per_process(self) -> int:
+        """Threads of each process of a trial: its share of the trial's cores."""
+        return max(1, self.cpus_per_trial // self.processes_per_trial)
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:

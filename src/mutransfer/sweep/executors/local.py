@@ -79,9 +79,9 @@ class LocalExecutor:
         if the store raises an error in a worker, which is raised here when the others have ended.
         """
         queue, error = deque(trials), None
-        workers: list[_Worker] = []
+        workers: list[WorkerProcess] = []
         environments = worker_environments(self.workers, self.resources)[: len(trials)]
-        payload = _pickled(work)
+        payload = pickled(work)
         try:
             while True:
                 workers = [w for w in workers if w.process.poll() is None or w.spec]
@@ -89,7 +89,7 @@ class LocalExecutor:
                     if queue and not stop.is_set() and error is None:
                         worker = next((w for w in workers if w.slot == slot), None)
                         if worker is None:
-                            worker = _Worker(slot, payload, environment)
+                            worker = WorkerProcess(slot, payload, environment)
                             workers.append(worker)
                         if worker.spec is None:
                             worker.send(queue.popleft())
@@ -104,12 +104,12 @@ class LocalExecutor:
                         else:
                             error = error or message
         finally:
-            _shut_down(workers)
+            shut_down(workers)
         if error is not None:
             raise error
 
 
-def _pickled(work: Work) -> bytes:
+def pickled(work: Work) -> bytes:
     """Pickle the work, including functions of scripts and notebooks."""
     try:
         return bytes(cloudpickle.dumps(work))
@@ -121,7 +121,7 @@ def _pickled(work: Work) -> bytes:
         ) from error
 
 
-class _Worker:
+class WorkerProcess:
     """The driver's handle of a worker process."""
 
     def __init__(self, slot: int, payload: bytes, env: dict[str, str]) -> None:
@@ -179,7 +179,7 @@ class _Worker:
         return Outcome(spec, "failed", error=error, attempt=self.attempt)
 
 
-def _shut_down(workers: Sequence[_Worker]) -> None:
+def shut_down(workers: Sequence[WorkerProcess]) -> None:
     """Close the workers' connections, which makes them exit, and wait until they have."""
     for worker in workers:
         worker.connection.close()

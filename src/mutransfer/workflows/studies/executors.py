@@ -12,6 +12,7 @@ from mutransfer.errors import UsageError, nearest
 from mutransfer.records import StudySpec
 from mutransfer.sweep import Executor, LocalExecutor
 from mutransfer.sweep.driver import MAX_RUNS
+from mutransfer.sweep.executors.ray.executor import RayExecutor
 from mutransfer.sweep.executors.slurm.executor import SlurmExecutor
 from mutransfer.sweep.executors.slurm.script import Script
 from mutransfer.sweep.executors.slurm.settings import slurm_settings
@@ -43,6 +44,12 @@ class SweepRequest:
 def _local(request: SweepRequest) -> Executor:
     """Return the executor of this machine."""
     return LocalExecutor(request.workers, request.study.resources)
+
+
+def _ray(request: SweepRequest) -> Executor:
+    """Return the executor of a Ray cluster."""
+    study = request.study
+    return RayExecutor(study.ray.address, study.resources, request.on_message)
 
 
 def _slurm(request: SweepRequest) -> Executor:
@@ -77,7 +84,11 @@ def _slurm(request: SweepRequest) -> Executor:
     return SlurmExecutor(script, MAX_RUNS * (1 + retries), request.retry_failed, request.on_message)
 
 
-EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {"local": _local, "slurm": _slurm}
+EXECUTORS: dict[str, Callable[[SweepRequest], Executor]] = {
+    "local": _local,
+    "ray": _ray,
+    "slurm": _slurm,
+}
 
 
 def named_executor(name: str, request: SweepRequest) -> Executor:

@@ -1,0 +1,1 @@
+"""Ray executor: every trial is a task of a Ray cluster."""
