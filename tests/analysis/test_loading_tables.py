@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -184,16 +183,6 @@ def test_a_comma_between_thousands_is_an_error(tmp_path) -> None:
     """`1,024` next to `0.5` might be read as 1.024, so it is rejected."""
     text = error_text('width,lr,loss\n"1,024",0.5,3\n', tmp_path)
     assert text.startswith("FILE mixes decimal commas and decimal points: '1,024' in line 2, '0.5'")
-
-
-def test_a_hundred_thousand_rows_are_read_in_a_second_and_a_half(tmp_path) -> None:
-    head = "width,lr,seed,loss,parametrization,wd\n"
-    rows = (f"{w},{2.0**-k},{s},{3 + k / (s + 1)!r},mup,0.1\n" for w in (64, 128, 256, 512, 1024)
-            for k in range(20) for s in range(1000))  # fmt: skip
-    file = write_file(tmp_path, head + "".join(rows))
-    start = time.process_time()
-    assert len(load_results(file)) == 100_000
-    assert time.process_time() - start < 1.5
 
 
 table = st.lists(

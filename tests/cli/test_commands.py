@@ -23,7 +23,7 @@ FLAGS = {
     "report": "results options output figures width threshold reference json",
     "rules": "name optimizer json",
     "studies": "action name scale text dry_run output workers report json",
-    "sweep": "study store workers only retry_failed dry_run status json",
+    "sweep": "study store executor workers count only retry_failed dry_run status json",
 }
 
 READ_OPTIONS = "columns scale hyperparameter group_by window"

@@ -276,7 +276,8 @@ ERRORS = {
     "studies show eleutherai": (
         "UsageError: 'eleutherai' is a source of studies, not a study\n"
         "  why: each of its studies has a file of its own\n"
-        "  fix: name one of them: eleuther-ladder, practitioners-test\n"
+        "  fix: name one of them: eleuther-ladder, guide-proxy-search, guide-proxy-target, "
+        "practitioners-test\n"
     ),
     "studies show": (
         "UsageError: show needs the name of a study\n"
