@@ -102,7 +102,7 @@ class Sweep:
 
     def finish(self, driver: subprocess.Popen) -> str:
         """Wait for the end of a driver that must succeed, and return its output."""
-        output, _ = driver.communicate(timeout=170)
+        output, _ = driver.communicate(timeout=500)
         assert driver.returncode == 0, output + self.cluster("squeue", "--array")
         return output
 

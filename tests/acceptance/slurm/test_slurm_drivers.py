@@ -5,7 +5,8 @@ import re
 import pytest
 from slurm_cluster import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+# A minute without a heartbeat, and the start of Python for each task, take long on two busy cores.
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
 
 
 def test_a_killed_driver_is_replaced_by_one_that_finds_its_tasks(sweep) -> None:

@@ -5,7 +5,8 @@ import re
 import pytest
 from slurm_cluster import MAX_ARRAY, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+# A minute without a heartbeat, and the start of Python for each task, take long on two busy cores.
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
 
 
 def test_two_hundred_trials_on_three_nodes_survive_the_death_of_one(sweep, cluster) -> None:
