@@ -161,12 +161,19 @@ INVALID = {
     "a shell": (
         "sh train.sh {width} {lr}",
         {"processes_per_trial": 2},
-        "begin the command with {python} and a script, or remove it and write torchrun",
+        "begin the command with {python} and a script, or remove processes_per_trial and write "
+        "the launcher into the command",
+    ),
+    "torchrun in torchrun": (
+        "{python} -m torch.distributed.run a.py {width} {lr}",
+        {"processes_per_trial": 2},
+        "remove processes_per_trial and write the launcher into the command",
     ),
     "an option of Python": (
         "{python} -O a.py {width} {lr}",
         {"processes_per_trial": 2},
-        "begin the command with {python} and a script, or remove it and write torchrun",
+        "begin the command with {python} and a script, or remove processes_per_trial and write "
+        "the launcher into the command",
     ),
 }
 
@@ -205,7 +212,9 @@ def test_needs_are_not_part_of_an_identity() -> None:
 def test_torchrun_starts_the_processes_of_a_trial(tmp_path) -> None:
     script = tmp_path / "report.py"
     script.write_text(REPORT)
-    spec = study(f"{{python}} {script} {{width}} {{lr}}", processes_per_trial=2)
+    # An option that begins like one of torchrun's own, --log-dir, is the script's.
+    command = f"{{python}} {script} {{width}} {{lr}} --log=x"
+    spec = study(command, processes_per_trial=2)
     run = run_study(spec, store=tmp_path / "store", workers=1)
     assert run.summary.done == 1, run.summary.failed
     (output,) = run.store.glob("*/attempts/*/stdout.txt")

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from mutransfer.errors import ClusterError
-from mutransfer.sweep.executors.slurm.commands import QueueFull, list_tasks, submit
+from mutransfer.sweep.executors.slurm.commands import (
+    NoAnswerError,
+    QueueFull,
+    list_tasks,
+    submit,
+)
 from mutransfer.sweep.executors.slurm.messages import plain_reason
 
 # What sbatch 22.05.8 printed to stderr, and the fix that it needs.
@@ -101,13 +106,13 @@ def test_tasks_are_listed_in_the_old_and_the_new_form(fake) -> None:
         "squeue", f"printf '{listing}8|3|FAILED|NonZeroExitCode|2:0|\\n9|N/A|NODE_FAIL|None|9|'"
     )
     tasks = list_tasks("mutransfer-a-1")
-    assert tasks is not None
     assert "--name=mutransfer-a-1" in words.read_text().split()
     assert [task.is_live for task in tasks] == [True, True, False, False, False]
     assert [task.is_waiting for task in tasks] == [False, True, False, False, False]
     assert [task.status for task in tasks] == [0, 0, 2, 2, -9]
-    fake("squeue", "exit 1")
-    assert list_tasks("x") is None
+    fake("squeue", "echo 'squeue: fatal: Could not establish a configuration source' >&2; exit 1")
+    with pytest.raises(NoAnswerError, match=r"^Could not establish a configuration source$"):
+        list_tasks("x")
 
 
 def test_a_reason_is_put_in_plain_words_beside_its_name() -> None:

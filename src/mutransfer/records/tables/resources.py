@@ -51,9 +51,14 @@ class ResourcesTable(Record):
             return [Problem(what, "remove it, or write a [runner] command")]
         program, *options = runner.words
         is_option = options and options[0].startswith("-") and options[0] != "-m"
-        if program not in ("{python}", "python", "python3") or not options or is_option:
+        is_launcher = "torch.distributed.run" in options[:2]
+        is_python = program in ("{python}", "python", "python3")
+        if not is_python or not options or is_option or is_launcher:
             what += f"and torchrun cannot start '{' '.join(runner.words[:2])}'"
-            fix = "begin the command with {python} and a script, or remove it and write torchrun"
+            fix = (
+                "begin the command with {python} and a script, or remove processes_per_trial and "
+                "write the launcher into the command"
+            )
             return [Problem(what, fix)]
         if runner.diverged is not None and runner.diverged.exit is not None:
             what += "but runner.diverged.exit cannot be observed: torchrun ends with status 1"

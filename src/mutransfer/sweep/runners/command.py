@@ -118,8 +118,13 @@ class CommandRun:
             env[self.table.loss.env] = str(trial_dir.absolute() / ENV_FILE)
         arguments = expand(self.table.words, values, texts)
         if self.processes > 1:
-            launcher = ("-m", "torch.distributed.run", "--standalone")
-            arguments[1:1] = [*launcher, f"--nproc-per-node={self.processes}"]
+            launcher = ["-m", "torch.distributed.run", "--standalone"]
+            launcher.append(f"--nproc-per-node={self.processes}")
+            if arguments[1] == "-m":
+                launcher.append(arguments.pop(1))
+            # Without the dashes, torchrun takes an option of the script that begins like one of
+            # its own, such as --log, for that one.
+            arguments[1:1] = [*launcher, "--"]
         return arguments, env
 
     def command_line(self, spec: TrialSpec, trial_dir: Path) -> str:

@@ -28,6 +28,7 @@ class SweepRequest:
         store: Directory of the results.
         workers: Number of processes on this machine.
         only: Points of axes that select the trials.
+        count: Trials to run at most.
         retry_failed: Whether trials run again that failed before.
         on_message: Called with lines for the user.
     """
@@ -37,6 +38,7 @@ class SweepRequest:
     store: Path
     workers: int | Literal["auto"] = "auto"
     only: Mapping[str, object] = field(default_factory=dict)
+    count: int | None = None
     retry_failed: bool = False
     on_message: Callable[[str], None] = lambda text: None
 
@@ -60,6 +62,13 @@ def _slurm(request: SweepRequest) -> Executor:
             "this study is not a file",
             why="tasks on other machines run `mutransfer sweep STUDY.toml`",
             fix="write it to a TOML file with a [runner] command or [lab], and pass its path",
+        )
+    ignored = {"count": request.count is not None, "workers": request.workers != "auto"}
+    if names := [f"{name}=" for name, is_set in ignored.items() if is_set]:
+        raise UsageError(
+            f"{' and '.join(names)} without effect under executor='slurm'",
+            why="tasks run any trial that is left, and [slurm] says how many run at a time",
+            fix="write array_limit and trials_per_task in [slurm], or select trials by only=",
         )
     settings, store = slurm_settings(study.slurm), request.store.resolve()
     resources = study.resources

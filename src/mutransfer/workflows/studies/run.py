@@ -190,7 +190,9 @@ def run_study(
         file = Path(study) if isinstance(study, str | Path) else None
         executor = named_executor(
             executor,
-            SweepRequest(prepared.study, file, path, workers, only or {}, retry_failed, on_message),
+            SweepRequest(
+                prepared.study, file, path, workers, only or {}, count, retry_failed, on_message
+            ),
         )
     if trials and not os.path.exists(path):
         prepared.options["check"](trials[0])  # a study that cannot run leaves no folder behind

@@ -31,6 +31,10 @@ class QueueFull(Exception):  # noqa: N818 - fewer tasks are submitted then, and 
     """The queue has no room for an array of so many tasks, now or ever."""
 
 
+class NoAnswerError(Exception):
+    """The queue cannot be listed, with the message of `squeue`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task of a job array, as `squeue` lists it.
@@ -70,20 +74,23 @@ class Task:
         return self.state in WAITING
 
 
-def list_tasks(name: str) -> list[Task] | None:
-    """Return the tasks of jobs of a name, the lately ended ones included; None without an answer.
+def list_tasks(name: str) -> list[Task]:
+    """Return the tasks of jobs of a name, the lately ended ones included.
 
     Args:
         name: Name of the jobs.
+
+    Raises:
+        NoAnswerError: The controller cannot be reached, perhaps for a while.
     """
     fields = ",".join(f"{field}:|" for field in FIELDS)
     options = ("--noheader", "--array", "--states=all", f"--user={os.getuid()}", f"--name={name}")
     try:
         process = _run(["squeue", *options, f"--Format={fields}"])
     except subprocess.TimeoutExpired:
-        return None
+        raise NoAnswerError(f"no answer in {TIMEOUT_SECONDS:g} seconds") from None
     if process.returncode != 0:
-        return None
+        raise NoAnswerError(problem(process.stderr))
     return [parse_task(line) for line in process.stdout.splitlines() if line.strip()]
 
 

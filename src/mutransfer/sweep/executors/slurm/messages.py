@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -75,13 +76,13 @@ def is_full(message: str) -> bool:
 
 
 def problem(message: str) -> str:
-    """Return a message of sbatch as one line.
+    """Return a message of sbatch or squeue as one line.
 
     Example:
         >>> problem("sbatch: error: invalid partition specified: x")
         'invalid partition specified: x'
     """
-    lines = (line.removeprefix("sbatch: ").removeprefix("error: ") for line in message.splitlines())
+    lines = (re.sub("^(sbatch|squeue): |(error|fatal): ", "", x) for x in message.splitlines())
     return "; ".join(line.strip() for line in lines if line.strip())
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mutransfer.errors import ClusterError, counted
-from mutransfer.sweep.executors.slurm.commands import QueueFull, Task, cancel, list_tasks, submit
+from mutransfer.sweep.executors.slurm.commands import (
+    NoAnswerError,
+    QueueFull,
+    Task,
+    cancel,
+    list_tasks,
+    submit,
+)
 from mutransfer.sweep.executors.slurm.messages import plain_reason
 from mutransfer.sweep.executors.slurm.plan import MAX_REPLACEMENTS, TaskPlan
 from mutransfer.sweep.executors.slurm.script import Script
@@ -56,11 +64,19 @@ class TaskQueue:
             num_retries: Trials that failed since the start and are tried again, by another task.
 
         Raises:
-            ClusterError: SLURM refuses the job, or tasks end again and again without their trials.
+            ClusterError: SLURM cannot be reached at the start or refuses the job, or tasks end
+                again and again without their trials.
         """
-        tasks = list_tasks(self.script.name)
-        if tasks is None:
-            self._report_once("squeue does not answer; finished trials are still counted")
+        try:
+            tasks = list_tasks(self.script.name)
+        except NoAnswerError as problem:
+            if self._arrays is None:
+                raise ClusterError(
+                    f"squeue does not answer: {problem}",
+                    why="tasks of an earlier run may be in the queue, and would run twice",
+                    fix="run it where `squeue` answers, such as on a login node",
+                ) from None
+            self._report_once(f"squeue does not answer ({problem}); results are still counted")
             return
         live = [task for task in tasks if task.is_live]
         waiting = [task for task in live if task.is_waiting]
@@ -81,9 +97,9 @@ class TaskQueue:
 
     def cancel_waiting(self) -> None:
         """Cancel tasks that have not started, once no trial is left for them."""
-        tasks = list_tasks(self.script.name) or []
-        if any(task.is_waiting for task in tasks):
-            cancel(self.script.name, only_waiting=True)
+        with suppress(NoAnswerError):
+            if any(task.is_waiting for task in list_tasks(self.script.name)):
+                cancel(self.script.name, only_waiting=True)
 
     def _find(self, live: Sequence[Task]) -> set[str]:
         """Return the arrays that an earlier run submitted, and report their tasks."""
