@@ -285,7 +285,7 @@ def test_a_loop_of_single_trials_ends_when_nothing_is_left(run, folder) -> None:
     for left in (3, 2, 1):
         status, out, err = run(*once)
         assert (status, f"{4 - left} of 4 trials done" in out) == (0, True)
-        more = f"{left} trial{'s' if left > 1 else ''} left to other drivers"
+        more = f"{left} trial{'s' if left > 1 else ''} to do"
         assert more in out
         assert err.count("loss") == 1, "the trials of other drivers are not listed"
     assert run(*once)[0] == 0

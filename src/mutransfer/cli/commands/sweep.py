@@ -152,7 +152,7 @@ def format_summary(summary: SweepSummary, store: Path, retry: str = RETRY) -> st
         lines.append("stopped: finished trials are kept; run the same command again to resume")
     elif summary.left:
         lines.append(
-            f"{counted(summary.left, 'trial')} left to other drivers: run the same command again, "
+            f"{counted(summary.left, 'trial')} to do: run the same command again, "
             f"or mutransfer sweep --status {store}"
         )
     elif summary.taken:
