@@ -48,8 +48,8 @@ def folder(tmp_path, monkeypatch):
 
 def recipe(part: str) -> str:
     """Return the only shell script of the page that contains a text."""
-    found = re.findall(r"```(?:ba)?sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (script,) = [text for text in found if part in text]
+    blocks = re.findall(r"```(?:ba)?sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (script,) = [text for text in blocks if part in text]
     return script
 
 

@@ -120,29 +120,33 @@ def _plan_code(
     """Return code that applies a plan and every tuned value that parameter groups have."""
     optimizer = _optimizer(prediction, plan)
     variables = _variables(tuned)
-    taken = _arguments(variables.values(), plan, optimizer)
+    tuned_arguments = _arguments(variables.values(), plan, optimizer)
     lines = []
     for name, value in tuned.items():
         other = (
-            "" if variables[name] in taken else "no part of the optimizer: set it where you use it"
+            ""
+            if variables[name] in tuned_arguments
+            else "no part of the optimizer: set it where you use it"
         )
         note = "; ".join(filter(None, (ends[name], other)))
         lines.append(f"{variables[name]} = {value:.4g}" + (f"  # {note}" if note else ""))
     defaults = {"lr": "1e-3", "weight_decay": "0.0"}
     if optimizer.eps is not None:
         defaults["eps"] = "1e-8"
-    if {"beta1", "beta2"} & set(taken):
+    if {"beta1", "beta2"} & set(tuned_arguments):
         defaults |= {"beta1": "0.9", "beta2": "0.999"}
-    rest = {name: default for name, default in defaults.items() if name not in taken}
+    rest = {name: default for name, default in defaults.items() if name not in tuned_arguments}
     if "lr" in rest:
         lines.append(f"lr = {rest.pop('lr')}  # yours, at the base width")
     if rest:
         values = ", ".join(rest.values())
         lines.append(f"{', '.join(rest)} = {values}  # yours, at the base width")
     multiplied = [row for row in plan.rows if row.multiplier != 1]
-    if multiplied or taken - {"lr", "weight_decay", "eps"}:
+    if multiplied or tuned_arguments - {"lr", "weight_decay", "eps"}:
         imports = ["from pathlib import Path", "", "import mutransfer as mt", "import torch"]
-        lines += _library_code(multiplied, plan_file, taken, has_eps=optimizer.eps is not None)
+        lines += _library_code(
+            multiplied, plan_file, tuned_arguments, has_eps=optimizer.eps is not None
+        )
     else:
         imports = ["import re", "", "import torch"]
         lines += _torch_code(plan, optimizer.eps is not None)
@@ -174,26 +178,32 @@ def _arguments(variables: Iterable[str], plan: Plan, optimizer: Optimizer) -> se
     possible |= {"eps"} if optimizer.eps is not None else set()
     possible |= {"beta1", "beta2"} if optimizer.has_betas else set()
     roles = {f"{LR_MULTIPLIER}{role}": role for role in Role}
-    taken = {name for name in variables if name in possible or name in roles}
+    tuned_arguments = {name for name in variables if name in possible or name in roles}
     present = {row.role for row in plan.rows}
-    if missing := sorted(name for name in taken & roles.keys() if roles[name] not in present):
+    if missing := sorted(
+        name for name in tuned_arguments & roles.keys() if roles[name] not in present
+    ):
         raise UsageError(
             f"{listed(missing)} was tuned, and the plan has no parameter of this role",
             why="its value would have no effect on this model",
             fix="make the plan from the model that was tuned: mutransfer plan PKG.MOD:BUILD "
             f"--base {plan.base} --target {plan.target} -o plan.json",
         )
-    return taken
+    return tuned_arguments
 
 
 def _library_code(
-    multiplied: Sequence[PlanRow], plan_file: str | Path, taken: Set[str], *, has_eps: bool
+    multiplied: Sequence[PlanRow],
+    plan_file: str | Path,
+    tuned_arguments: Set[str],
+    *,
+    has_eps: bool,
 ) -> list[str]:
     """Return code that applies a plan by mutransfer; factors beside it would apply twice."""
     arguments = ["lr=lr", "weight_decay=weight_decay"] + (["eps=eps"] if has_eps else [])
-    if {"beta1", "beta2"} & taken:
+    if {"beta1", "beta2"} & tuned_arguments:
         arguments.append("betas=(beta1, beta2)")
-    if roles := sorted(name for name in taken if name.startswith(LR_MULTIPLIER)):
+    if roles := sorted(name for name in tuned_arguments if name.startswith(LR_MULTIPLIER)):
         pairs = [f'"{name.removeprefix(LR_MULTIPLIER)}": {name}' for name in roles]
         arguments.append(f"lr_multiplier={{{', '.join(pairs)}}}")
     comment = "# Once, on a fresh model"
